@@ -1,0 +1,5 @@
+"""What a rule may compute with: `from fallline.math import sqrt`."""
+
+from fallline.symbolic.math import abs, dot, exp, log, maximum, minimum, sign, sqrt, sum, where
+
+__all__ = ["abs", "dot", "exp", "log", "maximum", "minimum", "sign", "sqrt", "sum", "where"]

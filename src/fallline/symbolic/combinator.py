@@ -1,0 +1,76 @@
+"""Combinators: functions that take a rule and return a rule, traced through as one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fallline.symbolic.errors import RuleError
+from fallline.symbolic.rule import Rule, read_signature
+
+
+class Combinator:
+    """What `combinator` makes: call it with a rule to get the combined rule."""
+
+    def __init__(self, function: Callable[[Rule], Callable[..., Any]]) -> None:
+        self.function = function
+        self.__doc__ = function.__doc__
+        self.__name__ = function.__name__
+        self.__module__ = function.__module__
+        self.__qualname__ = function.__qualname__
+        self._made: dict[Rule, Rule] = {}
+
+    def __repr__(self) -> str:
+        return f"<combinator {self.__name__}>"
+
+    def __reduce__(self) -> str:
+        return self.__qualname__
+
+    def __call__(self, rule: Rule) -> Rule:
+        """Combine with a rule: the signatures merge, the combinator's own states come first."""
+        if not isinstance(rule, Rule):
+            raise RuleError(f"{self.__name__} combines with a rule; it got a {type(rule).__name__}")
+        if rule not in self._made:  # the same parts are the same rule, so they share a graph and a kernel
+            self._made[rule] = merge(f"{self.__name__}({rule.name})", self.function(rule), rule, (self, (rule,)))
+        return self._made[rule]
+
+
+def combinator(function: Callable[[Rule], Callable[..., Any]]) -> Combinator:
+    """Make a combinator of a function that takes a rule and returns a step.
+
+    >>> from fallline.rules import gradient_descent
+    >>> @combinator
+    ... def halved(rule):
+    ...     def step(p, g, *states, **hyperparameters):
+    ...         update, *states = rule(p, g, *states, **hyperparameters)
+    ...         return 0.5 * update, *states
+    ...     return step
+    >>> halved(gradient_descent)
+    <rule halved(gradient_descent)>
+    """
+    return Combinator(function)
+
+
+def merge(name: str, step: Callable[..., Any], inner: Rule, made_of: tuple[Any, tuple[Any, ...]]) -> Rule:
+    """One rule from a combinator's step and the rule inside it."""
+    states, own, uses_t = read_signature(step)
+    own_states = tuple(states[2:])
+    for state in own_states:
+        if state.name in {other.name for other in inner.states} or state.name in inner.hyperparameters:
+            raise RuleError(f"rule '{name}': the state '{state.name}' stands in both parts; rename one of them")
+    for key in own:
+        if key in {other.name for other in inner.states}:
+            raise RuleError(f"rule '{name}': the hyperparameter '{key}' has the name of a state; rename one of them")
+        if own[key] is not None and key in inner.hyperparameters:
+            raise RuleError(
+                f"rule '{name}': both parts have the hyperparameter '{key}'; rename one, "
+                "or let the step take it without a default and hand it on"
+            )
+    hyperparameters = {
+        **inner.hyperparameters,
+        **{key: value if value is not None else inner.hyperparameters.get(key) for key, value in own.items()},
+    }
+    doc = " ".join(text.strip() for text in (inner.__doc__, made_of[0].__doc__) if text)
+    return Rule(
+        step, name, (*own_states, *inner.states), hyperparameters, uses_t or inner.uses_t, made_of, doc, len(own_states)
+    )

@@ -1,0 +1,114 @@
+"""Tracing: a rule's function, called with symbols, leaves a graph; the graph is checked before anybody uses it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from types import CodeType, FrameType
+from typing import Any
+
+from fallline.symbolic.errors import RuleError, current_rule
+from fallline.symbolic.expression import Expression, walk
+from fallline.symbolic.operations import LEAVES, OPERATIONS, REDUCTIONS
+from fallline.symbolic.rule import Rule
+from fallline.symbolic.state import State
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """One step of a rule: the update and the new states as expressions of p, g, the states and the scalars.
+
+    `names` gives the local variables of the formula, so that the printed equation can use them too.
+    """
+
+    rule: Rule
+    states: tuple[State, ...]
+    update: Expression
+    new_states: dict[str, Expression]
+    names: dict[Expression, str] = field(repr=False, default_factory=dict)
+
+    @property
+    def roots(self) -> tuple[Expression, ...]:
+        """The update, then the new states."""
+        return (self.update, *self.new_states.values())
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """The scalars that the step depends on: hyperparameters, `t`, and `absent_...` flags."""
+        return tuple(dict.fromkeys(str(node.value) for node in walk(self.roots) if node.operation == "scalar"))
+
+
+def trace(rule: Rule, static: dict[str, Any]) -> Graph:
+    """Call the rule with symbols and check what it returns."""
+    names = [spec.name for spec in rule.states]
+    arguments = [Expression("tensor", value=name) for name in ("p", "g", *names)]
+    hyperparameters: dict[str, Any] = {
+        name: static[name] if name in static else Expression("scalar", value=name) for name in rule.hyperparameters
+    }
+    if rule.uses_t:
+        hyperparameters["t"] = Expression("scalar", value="t")
+    token = current_rule.set(rule.name)
+    try:
+        with _LocalNames(rule.codes) as local_names:
+            result = rule(*arguments, **hyperparameters)
+    finally:
+        current_rule.reset(token)
+    outputs = _checked(rule, result)
+    graph = Graph(rule, rule.states, outputs[0], dict(zip(names, outputs[1:], strict=True)), local_names.found)
+    verify(graph)
+    return graph
+
+
+def _checked(rule: Rule, result: tuple[Any, ...]) -> list[Expression]:
+    line = rule.function.__code__.co_firstlineno
+    if len(result) != 1 + len(rule.states):
+        names = ", ".join(spec.name for spec in rule.states) or "none"
+        raise RuleError(
+            f"rule '{rule.name}', line {line}: returned {len(result)} values, but its signature has "
+            f"{len(rule.states)} states ({names}); return the update, then every new state in that order"
+        )
+    outputs = []
+    for label, value in zip(("the update", *(spec.name for spec in rule.states)), result, strict=True):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = Expression("constant", value=float(value))
+        if not isinstance(value, Expression) or value.is_boolean:
+            raise RuleError(
+                f"rule '{rule.name}', line {line}: {label} is a "
+                f"{'truth value' if isinstance(value, Expression) else type(value).__name__}; "
+                "return an expression of the rule's arguments"
+            )
+        outputs.append(value)
+    return outputs
+
+
+def verify(graph: Graph) -> None:
+    """Reject a graph that no backend could run: unknown operations, wrong arity, unknown tensors."""
+    known = {"p", "g", *(spec.name for spec in graph.states)}
+    for node in walk(graph.roots):
+        if node.operation in LEAVES:
+            if node.operation == "tensor" and node.value not in known:
+                raise RuleError(f"rule '{graph.rule.name}' uses a tensor '{node.value}' that it was not given")
+        elif node.operation not in REDUCTIONS and len(node.args) != OPERATIONS[node.operation].arity:
+            raise RuleError(f"rule '{graph.rule.name}': {node.operation} has {len(node.args)} arguments")
+
+
+class _LocalNames:
+    """Notes the formula's local variables as its functions return: `m_hat` prints as it is called."""
+
+    def __init__(self, codes: frozenset[CodeType]) -> None:
+        self._codes = codes
+        self.found: dict[Expression, str] = {}
+
+    def _watch(self, frame: FrameType, event: str, argument: object) -> None:
+        if event == "return" and frame.f_code in self._codes:
+            for name, value in frame.f_locals.items():
+                if isinstance(value, Expression) and value.operation not in LEAVES:
+                    self.found.setdefault(value, name)
+
+    def __enter__(self) -> _LocalNames:
+        self._before = sys.getprofile()
+        sys.setprofile(self._watch)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        sys.setprofile(self._before)

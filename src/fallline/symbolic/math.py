@@ -1,0 +1,87 @@
+"""The functions a rule may use. On plain numbers they compute; on a rule's arguments they build the graph."""
+
+from fallline.symbolic.errors import refuse
+from fallline.symbolic.expression import Expression, Rank, apply, wrap
+from fallline.symbolic.operations import OPERATIONS
+
+__all__ = ["abs", "dot", "exp", "log", "maximum", "minimum", "sign", "sqrt", "sum", "where"]
+
+Value = Expression | float
+
+
+def _call(operation: str, *values: Value) -> Expression:
+    # Annotated as Expression: inside a rule nearly everything is one, and a float behaves alike.
+    if any(isinstance(value, Expression) for value in values):
+        return apply(operation, *values)
+    if all(isinstance(value, (int, float)) for value in values):
+        return OPERATIONS[operation].compute(*values)  # type: ignore[return-value]
+    raise refuse(
+        f"{operation} got a {' and a '.join(type(value).__name__ for value in values)}",
+        "use numbers and the rule's own arguments",
+    )
+
+
+def sqrt(x: Value) -> Expression:
+    """Square root.
+
+    >>> sqrt(9.0)
+    3.0
+    """
+    return _call("sqrt", x)
+
+
+def abs(x: Value) -> Expression:
+    """Absolute value."""
+    return _call("abs", x)
+
+
+def sign(x: Value) -> Expression:
+    """-1, 0 or 1; NaN stays NaN."""
+    return _call("sign", x)
+
+
+def exp(x: Value) -> Expression:
+    """Exponential function."""
+    return _call("exp", x)
+
+
+def log(x: Value) -> Expression:
+    """Natural logarithm."""
+    return _call("log", x)
+
+
+def minimum(a: Value, b: Value) -> Expression:
+    """The smaller of two; NaN if either is."""
+    return _call("minimum", a, b)
+
+
+def maximum(a: Value, b: Value) -> Expression:
+    """The larger of two; NaN if either is."""
+    return _call("maximum", a, b)
+
+
+def where(condition: Expression | bool, a: Value, b: Value) -> Expression:
+    """`a` where the condition holds, `b` elsewhere: a rule's way to branch.
+
+    >>> where(2 > 1, 5.0, 6.0)
+    5.0
+    """
+    if not isinstance(condition, Expression) and condition in (True, False):
+        return a if condition else b  # type: ignore[return-value]
+    return apply("where", condition, a, b)
+
+
+def sum(x: Expression, *, channels: bool = False) -> Expression:
+    """Sum over the whole tensor, or over each of its channels.
+
+    A channel is one index of the first dimension; a tensor of one dimension or none is a single channel.
+    """
+    x = wrap(x)
+    if x.rank < (Rank.ELEMENT if channels else Rank.CHANNEL):
+        raise refuse("sum of a value that has no elements to sum", "sum over an expression of p, g or a state")
+    return Expression("channel_sum" if channels else "sum", x)
+
+
+def dot(a: Expression, b: Expression, *, channels: bool = False) -> Expression:
+    """Inner product over the whole tensor, or over each of its channels; `sqrt(dot(x, x))` is a norm."""
+    return sum(wrap(a) * wrap(b), channels=channels)
