@@ -1,0 +1,97 @@
+"""The host's share of a step: scalar expressions as one Python function, in double precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fallline.symbolic.expression import Expression, walk
+from fallline.symbolic.operations import OPERATIONS
+from fallline.symbolic.plan import Plan
+
+_INFIX = {
+    "add": "+", "subtract": "-", "multiply": "*", "divide": "/",
+    "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=",
+}  # fmt: skip
+_NUMPY: dict[str, Callable[..., Any]] = {
+    "number": np.float64, "power": np.power,
+    "sqrt": np.sqrt, "abs": np.abs, "sign": np.sign, "exp": np.exp, "log": np.log, "minimum": np.minimum,
+    "maximum": np.maximum, "where": np.where, "logical_and": np.logical_and, "logical_or": np.logical_or,
+    "logical_not": np.logical_not,
+}  # fmt: skip
+_PYTHON: dict[str, Callable[..., Any]] = {
+    name: operation.compute for name, operation in OPERATIONS.items() if name not in _INFIX
+} | {"number": float}
+_TORCH: dict[str, Callable[..., Any]] = {
+    name: getattr(torch, name) for name in _NUMPY if name not in ("number", "power")
+}
+_TORCH |= {"number": lambda text: torch.tensor(float(text), dtype=torch.float64), "power": torch.pow}
+
+
+class HostScalars:
+    """Evaluates a plan's hoisted scalars from the values of hyperparameters, t and absent flags.
+
+    `names` is the order in which `values` and `columns` take them.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.names = plan.scalars
+        self.count = len(plan.hoisted)
+        source = _function(plan.hoisted, self.names)
+        self._fast = _compile(source, _PYTHON)
+        self._safe = _compile(source, _NUMPY)
+        self._torch = _compile(source, _TORCH)
+
+    def values(self, *given: float) -> tuple[float, ...]:
+        """One number for each hoisted expression."""
+        try:
+            return self._fast(*given)  # type: ignore[no-any-return]
+        except (ArithmeticError, ValueError):
+            # Division by zero and the like: infinities and NaN, as they are in the tensors.
+            with np.errstate(all="ignore"):
+                return tuple(float(value) for value in self._safe(*map(np.float64, given)))
+
+    def tensors(self, *given: float | torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The same with tensors among the values, in double precision, for autograd to follow."""
+        return self._torch(*(torch.as_tensor(value, dtype=torch.float64) for value in given))  # type: ignore[no-any-return]
+
+    def columns(self, given: Mapping[str, NDArray[np.float64] | float], rows: int) -> NDArray[np.float64]:
+        """The same for many rows at once: [rows, count] from an array or one number for each name."""
+        out = np.empty((rows, max(1, self.count)))
+        with np.errstate(all="ignore"):
+            for column, value in enumerate(self._safe(*(np.float64(given[name]) for name in self.names))):
+                out[:, column] = value
+        return out
+
+
+def _function(roots: tuple[Expression, ...], names: tuple[str, ...]) -> str:
+    lines = [f"def evaluate({', '.join(f'_{name}' for name in names)}):"]
+    known: dict[Expression, str] = {}
+    for node in walk(roots):
+        if node.operation == "constant":
+            known[node] = f"number('{node.value}')"
+        elif node.operation == "scalar":
+            known[node] = f"_{node.value}"
+        else:
+            known[node] = f"x{len(known)}"
+            lines.append(f"    {known[node]} = {_written(node, [known[argument] for argument in node.args])}")
+    ends = "".join(f"{known[root]}, " for root in roots)
+    return "\n".join([*lines, f"    return ({ends})"]) + "\n"
+
+
+def _written(node: Expression, values: list[str]) -> str:
+    if node.operation == "negative":
+        return f"-{values[0]}"
+    if node.operation in _INFIX:
+        return f"{values[0]} {_INFIX[node.operation]} {values[1]}"
+    return f"{node.operation}({', '.join(values)})"
+
+
+def _compile(source: str, functions: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
+    namespace: dict[str, Any] = dict(functions)
+    exec(compile(source, "<fallline scalars>", "exec"), namespace)
+    return namespace["evaluate"]  # type: ignore[no-any-return]
