@@ -1,0 +1,137 @@
+"""The step that all of Fallline's optimizers share: they differ in the recipe for a param group, no more."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch._compile import _disable_dynamo
+from torch.autograd import _profiler_enabled  # type: ignore[attr-defined]
+from torch.optim import optimizer as torch_optimizer
+
+from fallline.optim.recipe import Recipe
+from fallline.optim.session import Group, Session
+
+if TYPE_CHECKING:
+    _Base = torch.optim.Optimizer
+else:
+    _Base = object
+
+
+class Engine(_Base):
+    """A mixin for a `torch.optim.Optimizer`: its `step` runs the groups' rules, all tensors of a rule in one launch.
+
+    What a kernel can't take goes through the eager reference of the same rule. Everything that was assumed at the
+    last step (addresses, layouts, which gradients exist, hyperparameters) is looked at again at the next.
+    """
+
+    _session: Session | None = None
+    #: Sparse gradients are taken densely where that gives the same result, else refused in torch's words.
+    _takes_sparse = False
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """No: torch's GradScaler unscales the gradients itself, even if the group says fused."""
+        return False
+
+    @_step_supports_amp_scaling.setter
+    def _step_supports_amp_scaling(self, value: bool) -> None:
+        """Take no notice: torch's constructors set it for their own fused kernels."""
+
+    def _recipe(self, group: Group) -> Recipe:
+        raise NotImplementedError
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        session = self._session
+        if session is None or not session.ready(self.param_groups, self.state):
+            session = self._prepare()
+        if session.differentiable or session.has_eager:
+            with torch.set_grad_enabled(session.differentiable):
+                session.run()
+        else:
+            session.run()
+        return loss
+
+    @_disable_dynamo  # torch.compile breaks its graph here: there is nothing to trace in a kernel's launch
+    @functools.wraps(_step)
+    def step(self, *arguments: Any, **named: Any) -> Any:  # hooks get the arguments just as they were given
+        """Take one step; `closure`, if given, evaluates the model again, and its loss is returned."""
+        if (
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or torch_optimizer._global_optimizer_pre_hooks
+            or torch_optimizer._global_optimizer_post_hooks
+            or _profiler_enabled()
+        ):
+            return _watched_step(self, *arguments, **named)
+        return self._step(*arguments, **named)
+
+    # torch wraps a step for hooks and the profiler unless it is marked; ours is wrapped only when either is there.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    def _prepare(self) -> Session:
+        self._session = None
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._check(p)
+                    if p.grad.is_sparse and group.get("weight_decay", 0) != 0:
+                        raise RuntimeError("weight_decay option is not compatible with sparse gradients")
+        differentiable = bool(self.defaults.get("differentiable", False))
+        self._session = Session(self.param_groups, self.state, self._recipe, differentiable)
+        if not self._session.ready(self.param_groups, self.state):
+            raise RuntimeError(
+                "parameters, gradients or states changed while the step was being prepared; "
+                "another thread must not touch them during optimizer.step()"
+            )
+        return self._session
+
+    def _check(self, p: Tensor) -> None:
+        gradient = p.grad
+        assert gradient is not None
+        if _is_distributed(p) or _is_distributed(gradient):
+            raise TypeError(
+                f"{type(self).__name__} can't step a DTensor yet: its kernels would see one shard only. "
+                "Use torch.optim's class of the same name for distributed parameters"
+            )
+        if gradient.layout == torch.strided and gradient.numel() and not gradient.untyped_storage().size():
+            raise RuntimeError("a gradient's memory was freed; call backward() again before step()")
+        if gradient.layout != torch.strided and not self._takes_sparse:
+            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a param group, as torch's optimizers do."""
+        super().add_param_group(param_group)
+        self._session = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in super().__getstate__().items() if key != "_session"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._session = None
+
+
+_watched_step = torch.optim.Optimizer.profile_hook_step(Engine._step)
+
+
+def _is_distributed(tensor: Tensor) -> bool:
+    return any(base.__name__ == "DTensor" for base in type(tensor).__mro__)
+
+
+def number(value: Any) -> Any:
+    """A hyperparameter as a plain number; a tensor holds one, and stays if autograd is to follow it."""
+    return value if isinstance(value, Tensor) and value.requires_grad else float(value)
+
+
+def check_interval(name: str, value: float | Tensor, low: float, high: float) -> None:
+    """Refuse a hyperparameter outside [low, high) in torch's words."""
+    if not low <= float(value) < high:
+        raise ValueError(f"Invalid {name} value: {value}")

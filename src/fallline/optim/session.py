@@ -1,0 +1,174 @@
+"""A step made ready: which parameters go through which kernel, which through the reference, until something moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from operator import is_, itemgetter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fallline.kernels import DTYPES, Kernel, kernel_for
+from fallline.optim.batch import Batch, Span
+from fallline.optim.eager import EagerRow
+from fallline.optim.layout import is_dense, overlapping, rows_are_runs, same_strides
+from fallline.optim.recipe import Recipe
+from fallline.optim.states import StateOf, ensure_states
+
+Group = dict[str, Any]
+_KERNEL_DTYPES = {getattr(torch, name): name for name in DTYPES}
+
+
+@dataclass
+class _Row:
+    p: Tensor
+    state: StateOf
+    made: tuple[str, ...]
+    group: int
+    recipe: Recipe
+
+
+class Session:
+    """Holds from one step to the next while parameters, states, gradients' layouts and rules stay as they are."""
+
+    def __init__(
+        self,
+        groups: list[Group],
+        state: dict[Tensor, StateOf],
+        recipe_of: Callable[[Group], Recipe],
+        differentiable: bool,
+    ) -> None:
+        self._groups = groups
+        self._state = state
+        self._recipe_of = recipe_of
+        self._options = [_Options(group) for group in groups]
+        self.differentiable = differentiable
+        self._recipes = [self._recipe(group) for group in groups]
+        self._lists = [list(group["params"]) for group in groups]
+        self._idle = [p for params in self._lists for p in params if p.grad is None]
+        rows = [
+            _Row(p, state[p], ensure_states(p, state[p], self._recipes[i]), i, self._recipes[i])
+            for i, params in enumerate(self._lists)
+            for p in params
+            if p.grad is not None
+        ]
+        self._state_values = list(state.values())
+        shared = overlapping([row.p for row in rows if _addressable(row.p)])
+        clashing = {id(row.p) for i, row in enumerate(r for r in rows if _addressable(r.p)) if i in shared}
+        quick: dict[Kernel, list[_Row]] = {}
+        self._eager: list[EagerRow] = []
+        for row in rows:
+            kernel = None if differentiable or id(row.p) in clashing else _kernel_of(row)
+            if kernel is None:
+                self._eager.append(EagerRow(row.p, row.state, row.made, row.group))
+            elif row.p.numel():
+                quick.setdefault(kernel, []).append(row)
+            elif row.recipe.counts_steps:
+                self._eager.append(EagerRow(row.p, row.state, row.made, row.group))
+        self._batches = [_batch(kernel, members) for kernel, members in quick.items()]
+
+    @property
+    def has_eager(self) -> bool:
+        """Whether any parameter goes through the reference, whose operations autograd would see."""
+        return bool(self._eager)
+
+    def ready(self, groups: list[Group], state: dict[Tensor, StateOf]) -> bool:
+        """Look at everything that may have changed since the last step; take new hyperparameters and addresses."""
+        if state is not self._state or groups is not self._groups or len(groups) != len(self._lists):
+            return False
+        for i, group in enumerate(groups):
+            params = group["params"]
+            if len(params) != len(self._lists[i]) or not all(map(is_, params, self._lists[i])):
+                return False
+            if not self._options[i].same(group):
+                recipe = self._recipe(group)
+                if recipe.rule is not self._recipes[i].rule or recipe.static != self._recipes[i].static:
+                    return False
+                self._options[i], self._recipes[i] = _Options(group), recipe
+                for batch in self._batches:
+                    batch.set_recipe(i, recipe)
+        if self._idle and any(p.grad is not None for p in self._idle):
+            return False
+        if len(self._state_values) != len(self._state) or not all(map(is_, self._state.values(), self._state_values)):
+            return False
+        try:
+            return all(batch.refresh() for batch in self._batches) and all(row.ready() for row in self._eager)
+        except (AttributeError, KeyError):  # a state was taken away
+            return False
+
+    def _recipe(self, group: Group) -> Recipe:
+        """The group's recipe; its values are plain numbers, unless autograd is to follow them."""
+        recipe = self._recipe_of(group)
+        if self.differentiable:
+            return recipe
+        return replace(recipe, values={k: float(v) if isinstance(v, Tensor) else v for k, v in recipe.values.items()})
+
+    def run(self) -> None:
+        """Take the step."""
+        for batch in self._batches:
+            batch.run()
+        for row in self._eager:
+            row.run(self._recipes[row.group], self.differentiable)
+
+
+class _Options:
+    """A group's options as they were read."""
+
+    def __init__(self, group: Group) -> None:
+        keys = [key for key in group if key != "params"]
+        self._count = len(group)
+        self._read = itemgetter(*keys) if keys else lambda group: ()
+        self._values = self._read(group)
+        self._may_change = _has_tensor(tuple(group[key] for key in keys))
+
+    def same(self, group: Group) -> bool:
+        """Whether the group says the same; never sure of tensors, which change and stay the same object."""
+        return not self._may_change and len(group) == self._count and bool(self._read(group) == self._values)
+
+
+def _has_tensor(options: tuple[Any, ...]) -> bool:
+    return any(isinstance(o, Tensor) or (isinstance(o, tuple) and _has_tensor(o)) for o in options)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether the tensor is only what it seems: fake and wrapping tensors have no memory that a kernel may write to."""
+    return type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__
+
+
+def _addressable(p: Tensor) -> bool:
+    return _is_plain(p) and p.layout == torch.strided and p.device.type == "cpu"
+
+
+def _kernel_of(row: _Row) -> Kernel | None:
+    """The kernel that can move this parameter, if its tensors lie so that one can."""
+    p, gradient = row.p, row.p.grad
+    if not _addressable(p) or p.dtype not in _KERNEL_DTYPES or not is_dense(p) or gradient is None:
+        return None
+    states = [row.state[row.recipe.state_keys[spec.name]] for spec in row.recipe.rule.states]
+    if any(tensor.is_conj() or tensor.is_neg() or not _is_plain(tensor) for tensor in (p, gradient, *states)):
+        return None
+    kernel = kernel_for(row.recipe.rule, _KERNEL_DTYPES[p.dtype], row.recipe.static)
+    if kernel.plan.uses_channels and not rows_are_runs(p):
+        return None
+    for tensor in (gradient, *states):
+        fits = (
+            tensor.dtype == p.dtype
+            and tensor.layout == p.layout
+            and tensor.device == p.device
+            and same_strides(tensor, p)
+        )
+        if not fits:
+            return None
+    return kernel
+
+
+def _batch(kernel: Kernel, rows: list[_Row]) -> Batch:
+    spans: list[Span] = []
+    for i, row in enumerate(rows):
+        if spans and spans[-1].group == row.group:
+            spans[-1].stop = i + 1
+        else:
+            spans.append(Span(row.group, i, i + 1, row.recipe))
+    return Batch(kernel, [row.p for row in rows], [row.state for row in rows], [row.made for row in rows], spans)

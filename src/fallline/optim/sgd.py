@@ -1,0 +1,42 @@
+"""SGD, with momentum, dampening and Nesterov's form, as torch.optim.SGD."""
+
+from __future__ import annotations
+
+import torch
+
+from fallline import rules
+from fallline.optim.engine import Engine, number
+from fallline.optim.recipe import Recipe
+from fallline.optim.session import Group
+
+
+class SGD(Engine, torch.optim.SGD):
+    """Drop-in for torch.optim.SGD: the same arguments, groups, states and checkpoints; one launch a step.
+
+    >>> import torch
+    >>> p = torch.nn.Parameter(torch.ones(3))
+    >>> optimizer = SGD([p], lr=0.5)
+    >>> p.sum().backward(); optimizer.step(); p.tolist()
+    [0.5, 0.5, 0.5]
+    """
+
+    _takes_sparse = True
+
+    def _recipe(self, group: Group) -> Recipe:
+        values = {"lr": number(group["lr"])}
+        rule = rules.gradient_descent
+        if group["momentum"] != 0:
+            values["momentum"] = number(group["momentum"])
+            if group["nesterov"]:
+                rule = rules.nesterov
+            elif group["dampening"] != 0:
+                rule = rules.dampened_momentum
+                values["dampening"] = number(group["dampening"])
+            else:
+                rule = rules.momentum
+        if group["weight_decay"] != 0:
+            rule = rules.l2(rule)
+            values["weight_decay"] = number(group["weight_decay"])
+        if group["maximize"]:
+            rule = rules.maximize(rule)
+        return Recipe(rule, values, {"b": "momentum_buffer"}, counts_steps=False)

@@ -1,0 +1,76 @@
+"""The tensors that an optimizer keeps for a parameter: made when absent, checked when loaded."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fallline.optim.recipe import Recipe
+
+StateOf = dict[str, Any]
+
+
+def ensure_states(p: Tensor, state: StateOf, recipe: Recipe) -> tuple[str, ...]:
+    """Make the states that are absent; return the names of those just made.
+
+    Raises ValueError if a state that is there does not fit the parameter.
+    """
+    if recipe.counts_steps and "step" not in state:
+        state["step"] = torch.tensor(0.0, dtype=_step_dtype())
+    made = []
+    for spec in recipe.rule.states:
+        key = recipe.state_keys[spec.name]
+        value = state.get(key)
+        if value is None:
+            fill = recipe.fill(spec.name)
+            number = complex(fill, fill) if p.is_complex() else fill
+            state[key] = torch.full_like(p, number, memory_format=torch.preserve_format, requires_grad=False)
+            made.append(spec.name)
+        elif not isinstance(value, Tensor) or value.shape != p.shape:
+            found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(
+                f"state '{key}' of a parameter of shape {tuple(p.shape)} is {found}; it must be a tensor of the "
+                "parameter's shape. Load a state_dict that was saved from this model and rule"
+            )
+    return tuple(made)
+
+
+def _step_dtype() -> torch.dtype:
+    return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
+
+
+def adopt_steps(states: Sequence[StateOf]) -> Tensor:
+    """One vector of step counts in which each state's `step` is a view, so that all count up in one go."""
+    counts = [state["step"] for state in states]
+    dtype = counts[0].dtype if isinstance(counts[0], Tensor) else _step_dtype()
+    vector = torch.tensor([float(count) for count in counts], dtype=dtype)
+    for state, view in zip(states, vector.unbind(), strict=True):
+        state["step"] = view
+    return vector
+
+
+def adopt_small(params: Sequence[Tensor], states: Sequence[StateOf], key: str) -> list[Tensor]:
+    """Make each state under a key a view of a vector, laid out as its parameter; the vectors that are viewed.
+
+    Thousands of small states then have one address to look at and one version, which they share, to raise. A state that
+    is a view already stays the tensor that it is.
+    """
+    loose = [i for i, state in enumerate(states) if state[key]._base is None]
+    sizes = [_padded(params[i]) for i in loose]
+    vector = torch.zeros(sum(sizes), dtype=params[0].dtype)
+    for i, offset in zip(loose, itertools.accumulate(sizes, initial=0), strict=False):
+        view = vector.as_strided(params[i].shape, params[i].stride(), offset)
+        states[i][key] = view.copy_(states[i][key])
+    bases = [state[key]._base for state in states]
+    return list({id(base): base for base in bases}.values())
+
+
+def _padded(tensor: Tensor) -> int:
+    return -(-tensor.numel() // _ALIGNED) * _ALIGNED
+
+
+_ALIGNED = 16  # elements, so that each state begins a cache line
