@@ -1,0 +1,51 @@
+"""Which examples each step sees: an order for each epoch that follows from the seed alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def epoch_order(examples: int, seed: int, epoch: int) -> Tensor:
+    """Shuffle the numbers 0 to `examples` - 1, as every run with this seed does in this epoch.
+
+    >>> torch.equal(epoch_order(100, seed=1, epoch=0), epoch_order(100, seed=1, epoch=0))
+    True
+    """
+    return torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(examples))
+
+
+class Batches:
+    """The batches of several seeds, side by side.
+
+    Every epoch goes once through all examples, and its last batch may be smaller.
+
+    >>> batches = Batches(examples=10, batch=4, seeds=[0, 1])
+    >>> [tuple(batches.at(step).shape) for step in range(3)]
+    [(2, 4), (2, 4), (2, 2)]
+    """
+
+    def __init__(self, examples: int, batch: int, seeds: Sequence[int]) -> None:
+        self.examples = examples
+        self.batch = batch
+        self.seeds = tuple(seeds)
+        self.steps_per_epoch = math.ceil(examples / batch)
+        self._epoch = -1
+        self._orders = torch.empty(0)
+
+    def at(self, step: int) -> Tensor:
+        """Return the examples [seeds, batch] that the step sees, steps counted from 0."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._orders = torch.stack([epoch_order(self.examples, seed, epoch) for seed in self.seeds])
+            self._epoch = epoch
+        return self._orders[:, place * self.batch : (place + 1) * self.batch]
+
+    def samples(self, steps: int) -> int:
+        """Count the examples seen in the first `steps` steps."""
+        epochs, rest = divmod(steps, self.steps_per_epoch)
+        return epochs * self.examples + min(rest * self.batch, self.examples)

@@ -1,0 +1,15 @@
+"""The error of a problem that can't be trained."""
+
+
+class ProblemError(ValueError):
+    """A problem is not well formed; the sentence names the argument and says what to change."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first, to be quoted inside a sentence.
+
+    >>> first_line(ValueError("too wide.\\nDetails follow"))
+    'too wide'
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(" .:") if lines else type(error).__name__

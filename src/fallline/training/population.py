@@ -1,0 +1,77 @@
+"""Which kind of lanes a problem can have."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fallline.training.batched import BatchedLanes
+from fallline.training.batches import Batches
+from fallline.training.errors import first_line
+from fallline.training.lanes import Lanes
+from fallline.training.problem import Problem
+from fallline.training.sequential import SequentialLanes
+from fallline.training.splits import Split
+
+_FEWEST = 4  # lanes for which a batched pass pays
+_TOLERANCE = 1e4  # in units of the dtype's rounding error
+
+
+def lanes_for(problem: Problem, seeds: Sequence[int]) -> Lanes:
+    """Make lanes for these seeds: batched where the model allows it, else one at a time, with a warning that says why.
+
+    Both are tried on one batch first, with two lanes; batched lanes are taken when their gradients, buffers and losses
+    agree with those of ordinary modules to rounding.
+
+    >>> from fallline.training.bundled import digits
+    >>> type(lanes_for(digits(), seeds=range(8))).__name__
+    'BatchedLanes'
+    """
+    if len(seeds) < _FEWEST:
+        return SequentialLanes(problem, seeds)
+    obstacle = _obstacle(problem, seeds[0])
+    if obstacle is None:
+        return BatchedLanes(problem, seeds)
+    warnings.warn(f"The lanes are trained one at a time, since they can't be batched: {obstacle}.", stacklevel=2)
+    return SequentialLanes(problem, seeds)
+
+
+def _obstacle(problem: Problem, seed: int) -> str | None:
+    """Say why this problem's lanes can't be batched; None where they can."""
+    seeds = (seed, seed ^ 1)
+    alone, again = (_numbers(SequentialLanes(problem, seeds)) for _ in range(2))
+    try:
+        together = _numbers(BatchedLanes(problem, seeds))
+    except Exception as error:
+        return first_line(error).split(". ")[0]
+    # A model that draws random numbers, as dropout does, gives the same only in evaluation mode.
+    names = alone if _difference(alone["loss"], again["loss"]) == 0 else ["evaluation"]
+    for name in names:
+        difference = _difference(together[name], alone[name])
+        if not difference <= _TOLERANCE * torch.finfo(alone["loss"][0].dtype).eps:
+            return f"their {name} would differ by {difference:.1g} of its size"
+    return None
+
+
+def _numbers(lanes: Lanes) -> dict[str, list[Tensor]]:
+    """What lanes compute from one batch."""
+    problem = lanes.problem
+    loss, gradient = lanes.gradients(Batches(len(problem.train), problem.batch, lanes.streams).at(0))
+    piece = Split(problem.valid.inputs[: problem.batch], problem.valid.targets[: problem.batch])
+    quality = lanes.evaluate(piece)
+    return {
+        "loss": [loss],
+        "gradient": gradient,
+        "buffers": [buffer for buffer in lanes.buffers if buffer.is_floating_point()],
+        "evaluation": [quality.loss, quality.metric],
+    }
+
+
+def _difference(some: list[Tensor], others: list[Tensor]) -> float:
+    """The largest difference of two lists of tensors, as a share of the largest norm among them."""
+    largest = max((float(other.norm()) for other in others), default=0.0)
+    difference = max((float((one - other).norm()) for one, other in zip(some, others, strict=True)), default=0.0)
+    return difference / largest if largest else difference

@@ -1,0 +1,158 @@
+"""Training a population of lanes: batches, gradients, updates, and what becomes of each lane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fallline.training.arguments import as_count
+from fallline.training.batches import Batches
+from fallline.training.curves import Curves, Recorder
+from fallline.training.errors import ProblemError
+from fallline.training.lanes import Lanes, Mask
+from fallline.training.randomness import seeded
+
+Progress = Callable[[int, int], None]
+
+BOUND = 1e4
+_SMALLEST_SCALE = 1e-6  # of a first loss, so that a lane that starts at a loss of 0 is not out of bounds at once
+
+
+class Update(Protocol):
+    """How the parameters of all lanes change in one step, each lane by its own rule and hyperparameters."""
+
+    def __call__(self, parameters: list[Tensor], gradients: list[Tensor], step: int) -> None:
+        """Change `parameters` [K, ...] in place by their `gradients` [K, ...]; steps are counted from 1."""
+
+    def keep(self, mask: Mask) -> None:
+        """Forget the lanes where `mask` [K] is false; the next call gets the others only, in new tensors."""
+
+
+def train(
+    lanes: Lanes,
+    update: Update,
+    *,
+    steps: int | None = None,
+    start: int = 0,
+    evaluate_every: int | None = None,
+    progress: Progress | None = None,
+) -> Curves:
+    """Train lanes up to `steps` updates, `start` of which were made by earlier calls, and evaluate on the way.
+
+    `steps` is the problem's number of epochs by default. The validation split is evaluated before the first step, then
+    every `evaluate_every` steps (an epoch by default), and at the end. After each step `progress(step, steps)` is
+    called.
+
+    A lane has diverged once a loss is not finite, or exceeds its first loss by 1e4 times that loss's size. From there
+    on its curve is NaN; at the next evaluation it is dropped from `lanes` and from `update`. Its neighbours' numbers do
+    not change, beyond the last digit where the width of the batched operations changes. Masks of dropout are drawn for
+    the whole population, so they follow from `lanes.seeds` and `start`.
+
+    Raises ProblemError where a count is not a whole number in its range.
+
+    >>> from fallline.training import BatchedLanes, digits
+    >>> class Descent:
+    ...     def __call__(self, parameters, gradients, step):
+    ...         for parameter, gradient in zip(parameters, gradients):
+    ...             parameter -= 0.1 * gradient
+    ...     def keep(self, mask):
+    ...         pass
+    >>> curves = train(BatchedLanes(digits(), seeds=[0, 1]), Descent(), steps=34)
+    >>> curves.steps.tolist(), curves.valid_metric.shape
+    ([0, 17, 34], (2, 3))
+    """
+    problem = lanes.problem
+    steps = problem.steps if steps is None else as_count("steps", steps)
+    every = problem.steps_per_epoch if evaluate_every is None else as_count("evaluate_every", evaluate_every)
+    if not 0 <= start <= steps:
+        raise ProblemError(f"start: must be from 0 to steps, which is {steps}, got {start}.")
+    with seeded(_mask_seed(lanes.seeds, start)):
+        run = _Run(lanes, update, _points(start, steps, every))
+        for step in range(start + 1, steps + 1):
+            if not len(lanes):
+                break
+            run.step(step)
+            if progress is not None:
+                progress(step, steps)
+    return run.recorder.curves()
+
+
+class _Run:
+    """The lanes that are left, and what is known of them since the last point."""
+
+    def __init__(self, lanes: Lanes, update: Update, points: list[int]) -> None:
+        problem = lanes.problem
+        self.lanes = lanes
+        self.update = update
+        self.batches = Batches(len(problem.train), problem.batch, lanes.streams)
+        self.recorder = Recorder(lanes.count, points, [self.batches.samples(point) for point in points])
+        self._begin_interval()
+        if self.recorder.wants(0) and len(lanes):
+            self._evaluate(0)
+
+    def step(self, step: int) -> None:
+        """Take one update of all lanes, and evaluate them where a point is due."""
+        lanes = self.lanes
+        indices = self.batches.at(step - 1)
+        losses, gradients = lanes.gradients(indices)
+        self._watch(step, losses, indices.shape[1])
+        self.update(lanes.parameters, gradients, step)
+        if self.recorder.wants(step):
+            self._evaluate(step)
+            self._drop()
+            self._begin_interval()
+
+    def _watch(self, step: int, losses: Tensor, batch: int) -> None:
+        """Add up the losses [K] of a step, and mark the lanes that are out of bounds."""
+        index = self.lanes.index
+        if self.lanes.first_loss is None:
+            self.lanes.first_loss = losses
+            if self.recorder.wants(0):
+                self.recorder.write(0, index, train_loss=losses)
+        sound = losses.isfinite() & (losses <= _limit(self.lanes.first_loss))
+        if not sound.all():
+            self.recorder.diverge(step, index[~sound])
+        self._total += losses * batch
+        self._samples += batch
+
+    def _evaluate(self, step: int) -> None:
+        index = self.lanes.index
+        quality = self.lanes.evaluate(self.lanes.problem.valid)
+        self.recorder.diverge(step, index[~quality.loss.isfinite()])
+        self.recorder.write(step, index, valid_loss=quality.loss, valid_metric=quality.metric)
+        if step:
+            self.recorder.write(step, index, train_loss=self._total / self._samples)
+
+    def _drop(self) -> None:
+        """Part with the lanes that diverged; not at once, since moving the others costs more than their few steps."""
+        sound = self.recorder.sound(self.lanes.index)
+        if sound.all():
+            return
+        self.lanes.keep(sound.numpy())
+        self.update.keep(sound.numpy())
+        if self.lanes.streams != self.batches.seeds:
+            problem = self.lanes.problem
+            self.batches = Batches(len(problem.train), problem.batch, self.lanes.streams)
+
+    def _begin_interval(self) -> None:
+        self._total = torch.zeros(len(self.lanes), dtype=torch.float64)
+        self._samples = 0
+
+
+def _limit(first: Tensor) -> Tensor:
+    return first + BOUND * first.abs().clamp_min(_SMALLEST_SCALE)
+
+
+def _points(start: int, steps: int, every: int) -> list[int]:
+    """The steps after which to evaluate; before the first one too, but where earlier calls made some."""
+    due = {step for step in range(start, steps + 1) if step % every == 0} | {steps}
+    return sorted(due - {start} if start else due)
+
+
+def _mask_seed(seeds: tuple[int, ...], start: int) -> int:
+    """Derive the state of torch's generator, which draws the masks of dropout."""
+    return int(np.random.SeedSequence((start, *seeds)).generate_state(1, np.uint64)[0])
