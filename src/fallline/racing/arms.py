@@ -1,0 +1,200 @@
+"""What enters a race: a rule or a torch optimizer, with the space in which its hyperparameters are searched."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from fallline import rules
+from fallline.optim.generic import Optimizer
+from fallline.symbolic import Rule
+from fallline.training.updates import LaneRule
+
+Space = Mapping[str, tuple[float, float]]
+
+_PLAIN, _ADAPTIVE = (1e-4, 10.0), (1e-6, 0.1)
+#: The arms of a default race with their learning rates' spaces.
+DEFAULT_ARMS: dict[str, tuple[Rule, tuple[float, float]]] = {
+    "sgd": (rules.gradient_descent, _PLAIN),
+    "momentum": (rules.momentum, _PLAIN),
+    "nesterov": (rules.nesterov, _PLAIN),
+    "adagrad": (rules.adagrad, _PLAIN),
+    "rmsprop": (rules.rmsprop, _ADAPTIVE),
+    "adam": (rules.adam, _ADAPTIVE),
+    "adamw": (rules.adamw, _ADAPTIVE),
+}
+#: The same for optimizer classes, by their name in lower case.
+_CLASS_SPACES = {
+    "sgd": _PLAIN, "adagrad": _PLAIN, "adadelta": (1e-3, 100.0), "rmsprop": _ADAPTIVE, "adam": _ADAPTIVE,
+    "adamw": _ADAPTIVE, "nadam": _ADAPTIVE, "radam": _ADAPTIVE, "adamax": _ADAPTIVE, "muon": (1e-5, 1.0),
+}  # fmt: skip
+_DECADES = 5
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An entrant: `optimizer` is a rule or a torch optimizer class.
+
+    `space` gives each searched hyperparameter the ends of a log-uniform range; `fixed` holds what else should differ
+    from the published defaults. Raises ValueError or TypeError, naming the argument, for what can't be searched.
+
+    >>> Arm("calm", rules.momentum, fixed={"momentum": 0.5}).space
+    {'lr': (0.0001, 10.0)}
+    """
+
+    name: str
+    optimizer: Rule | type[torch.optim.Optimizer]
+    space: Space = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.name or not isinstance(self.name, str):
+            raise ValueError(f"an arm needs a name; got {self.name!r}")
+        if not self.space:
+            if "lr" in self.fixed:
+                raise ValueError(
+                    f"arm '{self.name}' fixes 'lr', which is what a race searches; give space={{'lr': (low, high)}}"
+                )
+            object.__setattr__(self, "space", {"lr": self._default_space()})
+        for name, ends in self.space.items():
+            if name in self.fixed:
+                raise ValueError(f"arm '{self.name}' has '{name}' both in its space and in fixed; take it out of one")
+            if not _is_range(ends):
+                raise ValueError(
+                    f"the space of '{name}' in arm '{self.name}' is {ends!r}; "
+                    "it must be (low, high) with 0 < low < high"
+                )
+        for name in (*self.space, *self.fixed):
+            self._check_known(name)
+        missing = [
+            name for name, default in self._hyperparameters().items() if default is None and name not in self._given()
+        ]
+        if missing:
+            raise ValueError(f"arm '{self.name}' has no value for '{missing[0]}': put it into its space or into fixed")
+
+    def _given(self) -> set[str]:
+        return {*self.space, *self.fixed}
+
+    def _hyperparameters(self) -> dict[str, Any]:
+        """Names with defaults; None where there is none."""
+        if isinstance(self.optimizer, Rule):
+            return dict(self.optimizer.hyperparameters)
+        if isinstance(self.optimizer, type) and issubclass(self.optimizer, torch.optim.Optimizer):
+            parameters = list(inspect.signature(self.optimizer).parameters.values())[1:]
+            return {
+                p.name: ... if p.default is None else None if p.default is p.empty else p.default for p in parameters
+            }
+        raise TypeError(
+            f"arm '{self.name}' is a {type(self.optimizer).__name__}; "
+            "it must be a rule or a torch.optim.Optimizer class"
+        )
+
+    def _default_space(self) -> tuple[float, float]:
+        if isinstance(self.optimizer, type) and self.optimizer.__name__.lower() in _CLASS_SPACES:
+            return _CLASS_SPACES[self.optimizer.__name__.lower()]
+        known = next((ends for rule, ends in DEFAULT_ARMS.values() if rule is self.optimizer), None)
+        if known is not None:
+            return known
+        default = self._hyperparameters().get("lr")
+        if not isinstance(default, (int, float)) or isinstance(default, bool) or not default > 0:
+            raise ValueError(
+                f"arm '{self.name}' has no learning rate 'lr' with a default to search around; "
+                "give space={'name': (low, high)}"
+            )
+        return default * 10 ** (-_DECADES / 2), default * 10 ** (_DECADES / 2)
+
+    def _check_known(self, name: str) -> None:
+        known = self._hyperparameters()
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known)}"
+            raise ValueError(f"arm '{self.name}' has no hyperparameter '{name}'; {hint}")
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What stands while the space is searched."""
+        if isinstance(self.optimizer, Rule):
+            return {**self.optimizer.defaults, **self.fixed}
+        return dict(self.fixed)
+
+    @property
+    def bytes_per_parameter(self) -> float:
+        """Bytes that a step moves for each float32 parameter; NaN where they are not known."""
+        if not isinstance(self.optimizer, Rule):
+            return math.nan
+        static = {name: self.defaults[name] for name in self.optimizer.static}
+        return float(self.optimizer.cost(**static).bytes_moved)
+
+    def lane(self, configuration: Mapping[str, float]) -> LaneRule:
+        """What moves a lane with this configuration."""
+        return LaneRule(self.optimizer, {**self.defaults, **configuration})
+
+    def make(self, params: Iterable[Any], configuration: Mapping[str, float]) -> torch.optim.Optimizer:
+        """A torch optimizer with this configuration."""
+        values = {**self.defaults, **configuration}
+        if isinstance(self.optimizer, Rule):
+            return Optimizer(params, self.optimizer, **values)
+        return self.optimizer(params, **values)
+
+    def points(self, count: int, seed: int) -> list[dict[str, float]]:
+        """Scrambled Sobol points of the space, a draw of the arm's own that follows from its name and the seed."""
+        from scipy.stats import qmc
+
+        own = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
+        sampler = qmc.Sobol(len(self.space), scramble=True, rng=own)
+        unit = sampler.random_base2(math.ceil(math.log2(max(2, count))))[:count]
+        low, high = (np.log([ends[side] for ends in self.space.values()]) for side in (0, 1))
+        values = np.exp(low + unit * (high - low))
+        return [dict(zip(self.space, map(float, row), strict=True)) for row in values]
+
+
+def _is_range(ends: Any) -> bool:
+    """Whether something is (low, high) with 0 < low < high."""
+    if not isinstance(ends, (tuple, list)) or len(ends) != 2 or not all(isinstance(end, (int, float)) for end in ends):
+        return False
+    return bool(0 < ends[0] < ends[1] < math.inf)
+
+
+def as_arms(entrants: Sequence[Any] | None) -> tuple[Arm, ...]:
+    """Arms from names, rules, torch optimizer classes and arms; the default ones for None.
+
+    Raises ValueError for a name that is not there (with the nearest), one that comes twice, or no arm at all.
+    """
+    if isinstance(entrants, (str, Rule, Arm, type)):
+        raise ValueError("arms must be a list, such as arms=['sgd', 'adam']")
+    arms = tuple(map(_as_arm, DEFAULT_ARMS if entrants is None else entrants))
+    if not arms:
+        raise ValueError("arms is empty; give at least one, such as arms=['sgd', 'adam']")
+    names = [arm.name for arm in arms]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two arms are called '{twice}'; give one of them another name: Arm('name', optimizer)")
+    return arms
+
+
+def _as_arm(entrant: Any) -> Arm:
+    if isinstance(entrant, Arm):
+        return entrant
+    if isinstance(entrant, Rule):
+        known = next((name for name, (rule, _) in DEFAULT_ARMS.items() if rule is entrant), None)
+        return _as_arm(known) if known else Arm(rules.name_of(entrant), entrant)
+    if isinstance(entrant, type):
+        return Arm(entrant.__name__, entrant)
+    if not isinstance(entrant, str):
+        raise TypeError(f"an arm is a name, a rule, a torch optimizer class or an Arm; got a {type(entrant).__name__}")
+    if entrant in DEFAULT_ARMS:
+        rule, ends = DEFAULT_ARMS[entrant]
+        return Arm(entrant, rule, {"lr": ends})
+    if entrant in rules.ALL:
+        return Arm(entrant, rules.ALL[entrant])
+    near = difflib.get_close_matches(entrant, [*DEFAULT_ARMS, *rules.ALL], 1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(DEFAULT_ARMS)}"
+    raise ValueError(f"there is no arm '{entrant}'; {hint}")

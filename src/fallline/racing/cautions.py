@@ -1,0 +1,167 @@
+"""What to be wary of in a race: each caution is one function that gives no, one or several sentences."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fallline.racing.records import Entry
+from fallline.racing.statistics import LEVEL, budget_curve
+
+
+def all_cautions(
+    entries: Sequence[Entry], *, higher_is_better: bool, untrained: float, smallest_difference: float
+) -> tuple[str, ...]:
+    """Every caution that the entries alone can raise; `missed_target` needs counts and is called apart."""
+    crossing = crossing_budgets(
+        entries, higher_is_better=higher_is_better, untrained=untrained, smallest_difference=smallest_difference
+    )
+    return (
+        *best_at_edge(entries), *few_seeds(entries), *diverged_runs(entries), *crossing,
+        *many_dimensions(entries), *unsplit_metric(entries),
+    )  # fmt: skip
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a person lists them.
+
+    >>> listed(["adam", "adamw", "sgd"])
+    'adam, adamw and sgd'
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def best_at_edge(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """An arm whose best trial is the outermost one tried: nothing brackets it, so the optimum may lie beyond.
+
+    A trial further out that diverged does bracket it.
+    """
+    found = []
+    for entry in entries:
+        best = entry.trials[entry.finals[0].trial].configuration
+        for name, ends in entry.space.items():
+            tried = {trial.configuration[name] for trial in entry.trials}
+            if entry.diverged or len(tried) < 3 or min(tried) < best[name] < max(tried):
+                continue
+            high = best[name] == max(tried)
+            side, move = ("highest", "raise its upper end above") if high else ("lowest", "lower its lower end below")
+            found.append(
+                f"The best {name} of {entry.name}, {best[name]:.3g}, is the {side} of the {len(tried)} tried: the best "
+                f"may lie outside the space, so {move} {ends[high]:g} and race again."
+            )
+    return tuple(found)
+
+
+def few_seeds(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Fewer seeds than a winner among that many arms needs: ten for up to 20 arms, twelve or more beyond.
+
+    With s seeds the permutation's smallest p is 2 / 2**s, and Holm multiplies it by the number of other arms.
+    """
+    arms = sum(not entry.diverged for entry in entries)
+    if arms < 2:
+        return ()
+    seeds = len(entries[0].finals[0].scores)
+    needed = max(10 if arms <= 20 else 12, math.floor(math.log2((arms - 1) / LEVEL)) + 2)
+    if seeds >= needed:
+        return ()
+    smallest = min(1.0, (arms - 1) * 2.0 ** (1 - seeds))
+    outcome = "no winner can be named" if smallest >= LEVEL else "only a lead in nearly every seed can win"
+    return (
+        f"With {seeds} seeds and {arms} arms the smallest p-value within reach is {smallest:.2g}, so {outcome}: "
+        f"take {needed} seeds.",
+    )
+
+
+def missed_target(reached: Mapping[str, int], *, runs: int) -> tuple[str, ...]:
+    """A target that most final runs missed; `reached` counts, for each arm, its runs of `runs` that got there.
+
+    >>> missed_target({"adam": 3, "sgd": 1}, runs=10)
+    ('Only 4 of 20 final runs reached the target: ease the target or give each run more steps.',)
+    """
+    hits, total = sum(reached.values()), runs * len(reached)
+    if not all(0 <= count <= runs for count in reached.values()):
+        raise ValueError(f"reached must count runs of each arm, from 0 to {runs}; it is {dict(reached)}.")
+    if 2 * hits >= total:
+        return ()
+    count = f"Only {hits}" if hits else "None"
+    return (f"{count} of {total} final runs reached the target: ease the target or give each run more steps.",)
+
+
+def diverged_runs(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """How many trials and final runs diverged, arm by arm; an arm that did so as a whole has a sentence of its own."""
+    counts = [text for entry in entries if not entry.diverged and (text := _diverged_count(entry))]
+    fallen = [entry.name for entry in entries if entry.diverged]
+    partly = (f"Runs diverged: {'; '.join(counts)}.",) if counts else ()
+    wholly = tuple(f"{name} diverged as a whole: lower its learning rates and race again." for name in fallen)
+    return wholly + partly
+
+
+def _diverged_count(entry: Entry) -> str:
+    runs = np.concatenate([final.usable for final in entry.finals])
+    trials = sum(not trial.usable for trial in entry.trials)
+    parts = [f"{trials} of {len(entry.trials)} trials"] if trials else []
+    parts += [f"{(~runs).sum()} of {len(runs)} final runs"] if not runs.all() else []
+    return f"{entry.name} in {listed(parts)}" if parts else ""
+
+
+def crossing_budgets(
+    entries: Sequence[Entry], *, higher_is_better: bool, untrained: float, smallest_difference: float
+) -> tuple[str, ...]:
+    """Budget curves that cross: which arm is best depends on how many trials one can afford.
+
+    Told with the fewest changes of arm that stay within `smallest_difference` of the best expected validation score at
+    every number of trials, so that curves lying on each other do not cross. A trial that diverged, or ended worse than
+    the untrained model, counts as untrained.
+    """
+    if not smallest_difference >= 0:
+        raise ValueError(f"smallest_difference must be at least 0, not {smallest_difference}.")
+    entries = sorted((entry for entry in entries if not entry.diverged), key=lambda entry: entry.name)
+    if not entries:
+        return ()
+    sign = -1.0 if higher_is_better else 1.0
+    curves = np.stack([budget_curve(_trial_losses(entry, sign, untrained)) for entry in entries])
+    changes = _fewest_changes(curves - curves.min(axis=0), smallest_difference)
+    if len(changes) < 2:
+        return ()
+    starts, arms = zip(*changes, strict=True)
+    names = [entries[arm].name for arm in arms]
+    told = [f"with fewer than {starts[1]} trials {names[0]} is ahead"]
+    told += [f"from {a} to {b - 1} {name}" for a, b, name in zip(starts[1:-1], starts[2:], names[1:-1], strict=True)]
+    told += [f"from {starts[-1]} on {names[-1]}"]
+    return (f"The budget curves cross: {listed(told)}.",)
+
+
+def _trial_losses(entry: Entry, sign: float, untrained: float) -> list[float]:
+    return [min(sign * trial.score, sign * untrained) if trial.usable else sign * untrained for trial in entry.trials]
+
+
+def _fewest_changes(excess: NDArray[np.float64], margin: float) -> list[tuple[int, int]]:
+    """(first number of trials, arm) of each stretch, taking the arm whose excess stays within the margin longest."""
+    changes: list[tuple[int, int]] = []
+    start, budgets = 0, excess.shape[1]
+    while start < budgets:
+        beyond = np.concatenate([excess[:, start:] > margin, np.ones((len(excess), 1), dtype=bool)], axis=1)
+        lengths = beyond.argmax(axis=1)
+        arm = int(np.lexsort((excess[:, start], -lengths))[0])
+        changes.append((start + 1, arm))
+        start += int(lengths[arm])
+    return changes
+
+
+def many_dimensions(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Two or more searched dimensions: the same trials cover them more thinly and real gaps are missed more often."""
+    wide = [entry.name for entry in entries if len(entry.space) > 1]
+    if not wide:
+        return ()
+    return (
+        f"Two or more dimensions are searched for {listed(wide)} with {len(entries[0].trials)} trials: real gaps are "
+        "found far less often than with one, so take more trials.",
+    )
+
+
+def unsplit_metric(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """A metric that is no mean over examples: nothing tells how much hangs on this test split."""
+    if not entries or entries[0].finals[0].examples is not None:
+        return ()
+    return ("The metric does not split by example, so how much hangs on this test split could not be judged.",)

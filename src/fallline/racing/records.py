@@ -1,0 +1,200 @@
+"""What a race measured and what it concluded, as frozen records."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+LARGEST_SCORE = 1e100
+"""A score further from zero than this counts as diverged: its square would leave the range of a double."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One tuning run: its point in the search space and the validation score found there.
+
+    `score` is in the metric's own orientation; it may be anything, even NaN, when the run diverged.
+
+    >>> Trial({"lr": 10.0}, math.nan, diverged=False).usable
+    False
+    """
+
+    configuration: Mapping[str, float]
+    score: float
+    diverged: bool
+
+    @property
+    def usable(self) -> bool:
+        """Whether the score may enter a statistic: not diverged, finite and of a sane size."""
+        return not self.diverged and abs(self.score) <= LARGEST_SCORE
+
+
+@dataclass(frozen=True, eq=False)
+class Final:
+    """One tuned configuration on fresh seeds, scored on the test split.
+
+    `trial` indexes the arm's trials. `scores` (seeds,) and `diverged` (seeds,) have one column a seed, and column s is
+    the same seed for every arm. `examples` (seeds, examples) holds each example's contribution, with the score as its
+    mean over the examples; None where the metric is no mean over examples.
+
+    Raises ValueError when the shapes disagree or the contributions of a seed do not average to its score.
+
+    >>> Final(3, np.array([0.5, 0.7]), np.array([False, True]), None).usable
+    array([ True, False])
+    """
+
+    trial: int
+    scores: NDArray[np.float64]
+    diverged: NDArray[np.bool_]
+    examples: NDArray[np.float64] | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scores", np.asarray(self.scores, dtype=np.float64))
+        object.__setattr__(self, "diverged", np.asarray(self.diverged, dtype=np.bool_))
+        if self.scores.ndim != 1 or self.scores.size == 0 or self.diverged.shape != self.scores.shape:
+            raise ValueError(
+                "A Final's scores and diverged must be two vectors with one entry a seed, at least one; "
+                f"their shapes are {self.scores.shape} and {self.diverged.shape}."
+            )
+        if self.examples is not None:
+            object.__setattr__(self, "examples", np.asarray(self.examples, dtype=np.float64))
+            self._check_examples(self.examples)
+
+    def _check_examples(self, examples: NDArray[np.float64]) -> None:
+        if examples.ndim != 2 or len(examples) != len(self.scores) or examples.shape[1] == 0:
+            raise ValueError(
+                "A Final's examples must be a matrix with a row for each seed and a column for each example; "
+                f"the shape is {examples.shape} for {len(self.scores)} seeds."
+            )
+        kept = examples[self.usable]
+        distance = np.abs(kept.mean(axis=1) - self.scores[self.usable])
+        if np.any(distance > 1e-3 * np.abs(kept).max(axis=1)):
+            raise ValueError(
+                "The mean of a Final's examples must be its score for every seed; "
+                f"they lie up to {distance.max():.3g} apart. Is each row one seed's contributions?"
+            )
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Which seeds' scores (seeds,) may enter a statistic: not diverged, finite and of a sane size."""
+        usable = ~self.diverged & (np.abs(self.scores) <= LARGEST_SCORE)
+        if self.examples is not None:
+            usable &= (np.abs(self.examples) <= LARGEST_SCORE).all(axis=1)
+        return usable
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One arm's outcome: all its trials, and the finals of its best ones, best by validation first.
+
+    `space` gives the ends of each searched dimension. `bytes_per_parameter` is what a step moves (NaN when not known),
+    `step_seconds` is the time of one step alone.
+
+    Raises ValueError when a final names no trial or one twice, when the finals differ in seeds or examples, or when a
+    trial lacks a searched dimension.
+
+    >>> trials = tuple(Trial({"lr": lr}, score, False) for lr, score in [(0.1, 0.4), (1.0, 0.3)])
+    >>> final = Final(1, np.array([0.3, 0.4]), np.array([False, False]), None)
+    >>> Entry("sgd", trials, (final,), {"lr": (1e-4, 10.0)}, 12.0, 2e-5).diverged
+    False
+    """
+
+    name: str
+    trials: tuple[Trial, ...]
+    finals: tuple[Final, ...]
+    space: Mapping[str, tuple[float, float]]
+    bytes_per_parameter: float
+    step_seconds: float
+
+    def __post_init__(self) -> None:
+        named = [final.trial for final in self.finals]
+        if not named or len(set(named)) < len(named) or not set(named) <= set(range(len(self.trials))):
+            raise ValueError(
+                f"The finals of arm {self.name!r} must name different trials among its {len(self.trials)}, "
+                f"at least one; they name {named}."
+            )
+        if len({shape(final) for final in self.finals}) > 1:
+            raise ValueError(f"The finals of arm {self.name!r} must all have the same seeds and test examples.")
+        if not all(set(self.space) <= set(trial.configuration) for trial in self.trials):
+            raise ValueError(f"Every trial of arm {self.name!r} must have a value for each of {sorted(self.space)}.")
+        if not (math.isfinite(self.step_seconds) and self.step_seconds >= 0):
+            raise ValueError(f"step_seconds of arm {self.name!r} must be at least 0, not {self.step_seconds}.")
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the arm as a whole diverged: no trial, or no run of its best configuration, is usable."""
+        return not any(trial.usable for trial in self.trials) or not self.finals[0].usable.any()
+
+
+def shape(final: Final) -> tuple[int, int | None]:
+    """Numbers of seeds and of test examples (None where the metric does not split) behind a final.
+
+    >>> shape(Final(0, np.array([0.3, 0.4]), np.array([False, False]), None))
+    (2, None)
+    """
+    return len(final.scores), None if final.examples is None else final.examples.shape[1]
+
+
+def check_comparable(entries: Sequence[Entry]) -> None:
+    """Raise ValueError unless there are entries, each with its own name, all with equally many runs of every kind."""
+    if not entries:
+        raise ValueError("entries must hold at least one arm's entry; it is empty.")
+    if len({entry.name for entry in entries}) < len(entries):
+        raise ValueError(f"Every entry must have a name of its own; they are {[entry.name for entry in entries]}.")
+    shapes = {(len(entry.trials), len(entry.finals), *shape(entry.finals[0])) for entry in entries}
+    if len(shapes) > 1:
+        raise ValueError(
+            "All entries must have the same numbers of trials, finals, seeds and test examples; "
+            f"they have {sorted(shapes, key=str)}."
+        )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with the ends of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The best arm against one other: three questions, kept apart.
+
+    Differences and intervals count how much better `best` is, in the metric's unit: positive is in its favour whatever
+    the metric's orientation. `failed` names the questions that do not separate the two: "settings" (the paired
+    permutation over the seeds), "study" (another draw of trials) and "split" (another draw of test examples, or a
+    difference not above `smallest_difference`). `split` is None where the metric does not split by example.
+    """
+
+    best: str
+    other: str
+    best_score: float
+    other_score: float
+    difference: float
+    settings_p: float
+    adjusted_p: float
+    study: tuple[float, float]
+    split: tuple[float, float] | None
+    smallest_difference: float
+    failed: tuple[str, ...]
+    separated: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the race concludes.
+
+    `ties` are groups of two or more arms, best first; `comparisons` hold the best arm against each other arm that did
+    not diverge, in the order of `ranking`, which names every arm, best first, diverged ones last.
+    """
+
+    winner: str | None
+    ties: tuple[tuple[str, ...], ...]
+    sentence: str
+    warnings: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+    ranking: tuple[str, ...]
