@@ -1,0 +1,59 @@
+"""Fallline: gradient descent from the formula to the verdict.
+
+Write an update rule once; it becomes a one-pass kernel, a torch optimizer and the printed equation. Race optimizers
+on your own model under an equal budget, and get a verdict that says "tie" when it is a tie.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fallline._version import __version__
+
+if TYPE_CHECKING:
+    from fallline.optim.generic import Optimizer
+    from fallline.racing import Arm, Effort, race
+    from fallline.symbolic import RuleError, combinator, rule, state
+    from fallline.training import Problem
+
+#: Public names and where they live; each is imported when it is first asked for.
+_HOME = {
+    "rule": "fallline.symbolic",
+    "combinator": "fallline.symbolic",
+    "state": "fallline.symbolic",
+    "RuleError": "fallline.symbolic",
+    "Optimizer": "fallline.optim.generic",
+    "Problem": "fallline.training",
+    "Arm": "fallline.racing",
+    "Effort": "fallline.racing",
+    "race": "fallline.racing",
+}
+_SUBMODULES = ("kernels", "math", "optim", "racing", "rules", "symbolic", "training")
+
+__all__ = [
+    "Arm",
+    "Effort",
+    "Optimizer",
+    "Problem",
+    "RuleError",
+    "__version__",
+    "combinator",
+    "race",
+    "rule",
+    "state",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    if name in _SUBMODULES:
+        return importlib.import_module(f"fallline.{name}")
+    raise AttributeError(f"module 'fallline' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_SUBMODULES})

@@ -1,0 +1,169 @@
+"""The benchmark's tables: steps by size, their share of the memory floor, whole training steps."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fallline.bench.subjects import SHAPES, SUBJECTS, Shapes, Subject, make_parameters, network
+from fallline.bench.timing import interleaved, median_ratio
+from fallline.rules import name_of
+
+WIDTHS = (64, 128, 256, 512, 1024, 2048)
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One rule on one set of shapes. Seconds are medians; the ratio is the median of paired ratios."""
+
+    rule: str
+    shapes: str
+    seconds: float
+    torch_seconds: dict[str, float]
+    best_variant: str
+    ratio: float
+    ratio_to_fused: float | None
+    share_of_floor: float | None
+    floor_bytes_per_second: float | None
+
+
+@dataclass(frozen=True)
+class TrainingRow:
+    """A whole training step (forward, backward, step) of a network, beside torch's fused optimizer."""
+
+    rule: str
+    width: int
+    seconds: float
+    torch_seconds: float
+    ratio: float
+
+
+@dataclass
+class Report:
+    """All that was measured, with what it was measured on."""
+
+    threads: int
+    torch_version: str
+    steps: list[StepRow] = field(default_factory=list)
+    training: list[TrainingRow] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def measure(
+    rounds: int = 15,
+    subjects: Iterable[Subject] = SUBJECTS,
+    shapes: Iterable[str] = ("large", "small", "network", "training"),
+    tell: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Run the benchmark; `tell` gets a line as each part begins."""
+    report = Report(torch.get_num_threads(), torch.__version__)
+    chosen = list(subjects)
+    for name, sizes in SHAPES.items():
+        if name in shapes:
+            for subject in chosen:
+                tell(f"{name_of(subject.rule)} on {_described(sizes)}")
+                report.steps.append(_alone(_steps, subject, name, rounds))
+    if "training" in shapes:
+        for width in WIDTHS:
+            tell(f"whole training steps at width {width}")
+            report.training.extend(_training(subject, width, rounds) for subject in chosen if subject.fused)
+    return report
+
+
+def _described(sizes: Shapes) -> str:
+    if len(set(sizes)) == 1:
+        return f"{len(sizes):,} x {torch.Size(sizes[0]).numel():,}"
+    return f"{len(sizes)}-tensor network"
+
+
+def _alone(work: Callable[..., StepRow], *arguments: Any) -> StepRow:
+    """Run in a fresh process: what one measurement leaves in memory would slow the next by half."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def _steps(subject: Subject, shapes: str, rounds: int) -> StepRow:
+    sizes = SHAPES[shapes]
+    params = make_parameters(sizes)  # the same for all, so that nobody finds them colder than the others
+    actions: dict[str, Callable[[], object]] = {"ours": subject.ours(params).step}
+    for variant in subject.variants:
+        actions[variant] = subject.theirs(params, variant).step
+    memory_bound = shapes == "large"
+    if memory_bound:
+        actions |= _in_place_passes(sizes)
+    seconds = interleaved(actions, rounds)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    best = min(subject.variants, key=lambda variant: medians[variant])
+    share = floor = None
+    if memory_bound:
+        # The floor is the best pass of the same round: bytes the rule must move at the speed at which that one moved.
+        elements = sum(torch.Size(size).numel() for size in sizes)
+        speeds = [max(_PASS_BYTES[n] * elements / seconds[n][i] for n in _PASS_BYTES) for i in range(rounds)]
+        needed = subject.rule.cost().bytes_moved * elements
+        share = statistics.median(needed / speed / own for speed, own in zip(speeds, seconds["ours"], strict=True))
+        floor = statistics.median(speeds)
+    return StepRow(
+        rule=name_of(subject.rule),
+        shapes=_described(sizes),
+        seconds=medians["ours"],
+        torch_seconds={variant: medians[variant] for variant in subject.variants},
+        best_variant=best,
+        ratio=median_ratio(seconds["ours"], seconds[best]),
+        ratio_to_fused=median_ratio(seconds["ours"], seconds["fused"]) if subject.fused else None,
+        share_of_floor=share,
+        floor_bytes_per_second=floor,
+    )
+
+
+#: In-place passes and the bytes that each moves for an element: x *= c, x += y, x += c * y * z.
+_PASS_BYTES = {"scale": 8, "add": 12, "addcmul": 16}
+
+
+def _in_place_passes(sizes: Shapes) -> dict[str, Callable[[], object]]:
+    xs, ys, zs = ([torch.ones(size) for size in sizes] for _ in range(3))
+
+    def each(move: Callable[[Tensor, Tensor, Tensor], object]) -> Callable[[], object]:
+        def go() -> None:
+            for x, y, z in zip(xs, ys, zs, strict=True):
+                move(x, y, z)
+
+        return go
+
+    return {
+        "scale": each(lambda x, y, z: x.mul_(0.999)),
+        "add": each(lambda x, y, z: x.add_(y, alpha=1e-3)),
+        "addcmul": each(lambda x, y, z: x.addcmul_(y, z, value=1e-3)),
+    }
+
+
+def _training(subject: Subject, width: int, rounds: int) -> TrainingRow:
+    def stepper(make: Callable[[list[Tensor]], torch.optim.Optimizer]) -> Callable[[], object]:
+        model, loss = network(width)
+        optimizer = make(list(model.parameters()))
+
+        def step() -> None:
+            optimizer.zero_grad()
+            loss().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+        return step
+
+    actions = {"ours": stepper(subject.ours), "fused": stepper(lambda params: subject.theirs(params, "fused"))}
+    seconds = interleaved(actions, rounds, target_seconds=0.05)
+    return TrainingRow(
+        name_of(subject.rule),
+        width,
+        statistics.median(seconds["ours"]),
+        statistics.median(seconds["fused"]),
+        median_ratio(seconds["ours"], seconds["fused"]),
+    )

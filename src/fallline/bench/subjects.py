@@ -1,0 +1,76 @@
+"""What is measured: each optimizer class beside every variant that torch has of it, on given shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fallline import optim, rules
+from fallline.symbolic import Rule
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One optimizer: the rule, our class and torch's of the same name, and the options that select the rule."""
+
+    rule: Rule
+    class_name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    fused: bool = True
+
+    @property
+    def variants(self) -> dict[str, dict[str, Any]]:
+        """Torch's implementations by name."""
+        fused = {"fused": {"fused": True}} if self.fused else {}
+        return {"for-loop": {"foreach": False}, "foreach": {"foreach": True}, **fused}
+
+    def ours(self, params: Sequence[Tensor]) -> torch.optim.Optimizer:
+        """Our optimizer."""
+        return getattr(optim, self.class_name)(params, **self.options)  # type: ignore[no-any-return]
+
+    def theirs(self, params: Sequence[Tensor], variant: str) -> torch.optim.Optimizer:
+        """One of torch's."""
+        return getattr(torch.optim, self.class_name)(  # type: ignore[no-any-return]
+            params, **self.options, **self.variants[variant]
+        )
+
+
+SUBJECTS = (
+    Subject(rules.gradient_descent, "SGD", {"lr": 1e-3}),
+    Subject(rules.momentum, "SGD", {"lr": 1e-3, "momentum": 0.9}),
+    Subject(rules.nesterov, "SGD", {"lr": 1e-3, "momentum": 0.9, "nesterov": True}),
+    Subject(rules.adagrad, "Adagrad"),
+    Subject(rules.rmsprop, "RMSprop", fused=False),
+    Subject(rules.adam, "Adam"),
+    Subject(rules.adamw, "AdamW"),
+)
+
+Shapes = Sequence[tuple[int, ...]]
+#: Many large tensors (memory decides), many small ones (the cost of each tensor decides), one small network.
+SHAPES: dict[str, Shapes] = {
+    "large": [(1_000_000,)] * 32,
+    "small": [(100,)] * 10_000,
+    "network": [(64, 64), (64,), (64, 64), (64,), (10, 64), (10,)],
+}
+
+
+def make_parameters(shapes: Shapes, seed: int = 0) -> list[Tensor]:
+    """Float32 parameters with gradients."""
+    generator = torch.Generator().manual_seed(seed)
+    params: list[Tensor] = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+    for p in params:
+        p.grad = torch.randn(p.shape, generator=generator)
+    return params
+
+
+def network(width: int) -> tuple[torch.nn.Module, Callable[[], Tensor]]:
+    """A three-layer network of a given width and a closure that gives its loss on a fixed batch of 64."""
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(width, width), torch.nn.ReLU(), torch.nn.Linear(width, width), torch.nn.ReLU()]
+    model = torch.nn.Sequential(*layers, torch.nn.Linear(width, 10))
+    inputs, labels = torch.randn(64, width), torch.randint(0, 10, (64,))
+    return model, lambda: torch.nn.functional.cross_entropy(model(inputs), labels)

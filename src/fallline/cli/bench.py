@@ -1,0 +1,83 @@
+"""`fallline bench`: the kernels beside torch and beside memory, on this machine."""
+
+from __future__ import annotations
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fallline.bench import Report
+
+
+def bench(
+    json: Annotated[Path | None, typer.Option(help="Write all figures to this file.")] = None,
+    rounds: Annotated[int, typer.Option(min=3, help="Rounds in which the contestants take turns.")] = 15,
+    part: Annotated[
+        list[str] | None, typer.Option(help="large, small, network or training; may be given again. Default: all.")
+    ] = None,
+    rule: Annotated[list[str] | None, typer.Option(help="Only this rule; may be given again. Default: all.")] = None,
+) -> None:
+    """Measure each rule's step against torch's best variant and the memory floor, paired in one run."""
+    from fallline import rules
+    from fallline.bench import SUBJECTS, measure
+    from fallline.cli.console import console
+    from fallline.cli.fail import fail
+
+    known = ("large", "small", "network", "training")
+    subjects = {rules.name_of(subject.rule): subject for subject in SUBJECTS}
+    for option, given, allowed in (("--part", part, known), ("--rule", rule, subjects)):
+        for name in given or ():
+            if name not in allowed:
+                fail(f"{option} must be one of {', '.join(allowed)}; got '{name}'")
+    out = console()
+    with out.status("measuring") as status:
+        report = measure(
+            rounds,
+            subjects=[subjects[name] for name in rule or subjects],
+            shapes=part or known,
+            tell=lambda line: status.update(f"measuring {line}"),
+        )
+    for table in _tables(report):
+        out.print(table)
+    if json is not None:
+        json.write_text(json_format.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
+        out.print(f"All figures are written to {json}.", highlight=False)
+
+
+def _tables(report: Report) -> list[Table]:
+    from rich.table import Table
+
+    tables = []
+    if report.steps:
+        table = Table(title=f"A step, {report.threads} threads, torch {report.torch_version}", title_justify="left")
+        for heading in ("rule", "tensors", "ours", "torch's best", "ours / best", "ours / fused", "of memory floor"):
+            table.add_column(heading, justify="left" if heading in ("rule", "tensors") else "right")
+        for row in report.steps:
+            table.add_row(
+                row.rule, row.shapes, _time(row.seconds),
+                f"{_time(row.torch_seconds[row.best_variant])} {row.best_variant}",
+                f"{row.ratio:.2f}", "" if row.ratio_to_fused is None else f"{row.ratio_to_fused:.2f}",
+                "" if row.share_of_floor is None else f"{row.share_of_floor:.2f}",
+            )  # fmt: skip
+        tables.append(table)
+    if report.training:
+        table = Table(
+            title="A whole training step (forward, backward, step), beside torch's fused", title_justify="left"
+        )
+        for heading in ("rule", "width", "ours", "torch's", "ours / torch's"):
+            table.add_column(heading, justify="left" if heading == "rule" else "right")
+        for line in report.training:
+            table.add_row(
+                line.rule, str(line.width), _time(line.seconds), _time(line.torch_seconds), f"{line.ratio:.2f}"
+            )
+        tables.append(table)
+    return tables
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} us"

@@ -1,0 +1,42 @@
+"""The `fallline` command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from fallline.cli.bench import bench
+from fallline.cli.race import race
+from fallline.cli.show import show
+
+app = typer.Typer(
+    name="fallline",
+    help="Gradient descent from the formula to the verdict.\n\n"
+    "Start with `fallline race`: it races seven optimizers on a bundled real data set and says which is best, or that "
+    "it is a tie. `fallline race problem.py` does the same on your own model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(race)
+app.command()(show)
+app.command()(bench)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        import fallline
+
+        print(f"fallline {fallline.__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 what was asked for can't be done, 130 stopped."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        sys.exit(130)
