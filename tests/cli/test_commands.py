@@ -1,0 +1,123 @@
+"""The commands as a person types them: output, files, exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROBLEM = """
+import torch, fallline as fl
+from torch import nn
+torch.manual_seed(0)
+X = torch.randn(60, 3); y = X.sum(1, keepdim=True)
+problem = fl.Problem(model=lambda: nn.Linear(3, 1), loss=nn.functional.mse_loss, train=(X[:40], y[:40]),
+                     valid=(X[40:50], y[40:50]), test=(X[50:], y[50:]), batch=8, epochs=EPOCHS)
+"""
+
+
+def fallline(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fallline", *arguments], capture_output=True, text=True, timeout=120, cwd=cwd
+    )
+
+
+@pytest.fixture
+def problem_file(tmp_path: Path) -> Path:
+    path = tmp_path / "problem.py"
+    path.write_text(PROBLEM.replace("EPOCHS", "2"))
+    return path
+
+
+def test_race_on_a_users_file(problem_file: Path) -> None:
+    done = fallline(
+        "race", "problem.py", "--arms", "sgd,adam", "--effort", "quick", "--json", "race.json", cwd=problem_file.parent
+    )
+    assert done.returncode == 0, done.stderr
+    assert "tuning" in done.stdout
+    written = json.loads((problem_file.parent / "race.json").read_text())
+    assert {arm["name"] for arm in written["arms"]} == {"sgd", "adam"}
+    assert written["verdict"]["sentence"].split()[0] in done.stdout
+    assert (problem_file.parent / "fallline-races.db").exists()
+
+
+def test_show_prints_the_equation() -> None:
+    done = fallline("show", "adam")
+    assert done.returncode == 0
+    assert r"\hat{m}_t &= \frac{m_t}{1 - \beta_1^t}" in done.stdout
+    assert "28 bytes moved" in done.stdout
+
+
+def test_bench_measures_one_rule(tmp_path: Path) -> None:
+    done = fallline(
+        "bench", "--part", "network", "--rule", "adam", "--rounds", "3", "--json", str(tmp_path / "bench.json")
+    )
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "bench.json").read_text())["steps"]
+    assert row["rule"] == "adam"
+    assert set(row["torch_seconds"]) == {"for-loop", "foreach", "fused"}
+    assert row["ratio"] > 0
+
+
+@pytest.mark.parametrize("command", [(), ("--help",), ("race", "--help"), ("show", "--help"), ("bench", "--help")])
+def test_help_is_there(command: tuple[str, ...]) -> None:
+    done = fallline(*command)
+    assert "Usage" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "there is no file"),
+        ("problem = (", "line 1"),
+        ("x = 1", "defines no `problem`"),
+        ("problem = 3", "a `problem` that is a int"),
+        ("x = 1\nraise RuntimeError('no data here')", "line 2: RuntimeError: no data here"),
+    ],
+)
+def test_a_bad_problem_file_is_a_sentence(tmp_path: Path, text: str | None, sentence: str) -> None:
+    if text is not None:
+        (tmp_path / "mine.py").write_text(text)
+    done = fallline("race", "mine.py", cwd=tmp_path)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("race", "--arms", "sgd,admm"), "did you mean 'adam'"),
+        (("race", "--effort", "huge"), "effort must be one of"),
+        (("race", "--json", "/no/such/folder/race.json"), "there is no folder"),
+        (("race", "--storage", "/dev/null/x.db"), "can't be written"),
+        (("show", "adamm"), "did you mean 'adam"),
+        (("bench", "--part", "tiny"), "--part must be one of"),
+        (("bench", "--rule", "adamm"), "--rule must be one of"),
+    ],
+)
+def test_bad_arguments_are_a_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    done = fallline(*arguments)
+    assert done.returncode == 2
+    assert sentence in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a child process there")
+def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
+    (tmp_path / "long.py").write_text(PROBLEM.replace("EPOCHS", "3000"))
+    command = [sys.executable, "-u", "-m", "fallline", "race", "long.py"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "arms" in process.stdout.readline()
+        time.sleep(1.0)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped" in errors
+    assert "Traceback" not in errors

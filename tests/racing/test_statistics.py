@@ -1,0 +1,268 @@
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fallline.racing import statistics
+from fallline.racing.statistics import (
+    budget_curve,
+    drawn_finals,
+    finite,
+    holm,
+    interval,
+    mean_interval,
+    median_interval,
+    near_best,
+    performance_profile,
+    profile_area,
+    resampled_weights,
+    sign_flip_p,
+    split_losses,
+    stand_in,
+    standard_error,
+    study_losses,
+)
+
+
+def brute_sign_flip_p(differences: np.ndarray) -> float:
+    signs = np.array(list(itertools.product([1, -1], repeat=len(differences))))
+    return float(np.mean(abs((signs * differences).mean(axis=1)) >= abs(differences.mean()) - 1e-12))
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"),
+    [
+        ([1.0] * 5, 2 / 32),  # no five seeds reach 0.05
+        ([1.0] * 6, 2 / 64),
+        ([1.0] * 10, 2 / 1024),
+        ([-1.0] * 10, 2 / 1024),
+        ([0.0] * 10, 1.0),
+        ([1.0, -1.0], 1.0),
+        ([3.0, 2.0, -1.0], 0.5),  # |means| 4, 6, 2, 0 over 3, twice each: two of the four are at least 4/3
+        ([7.0], 1.0),
+    ],
+)
+def test_sign_flip_p_by_hand(differences: list[float], p: float) -> None:
+    assert sign_flip_p(differences) == pytest.approx(p)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 8, 10])
+def test_sign_flip_p_against_enumeration(seeds: int) -> None:
+    rows = np.random.default_rng(seeds).normal(0.3, 1.0, (4, seeds))
+    assert sign_flip_p(rows) == pytest.approx([brute_sign_flip_p(row) for row in rows])
+
+
+def test_sign_flip_p_of_many_seeds_is_drawn_from_its_seed() -> None:
+    differences = np.random.default_rng(1).normal(0.4, 1.0, 16)
+    p = sign_flip_p(differences, seed=3)
+    assert p == sign_flip_p(differences, seed=3)
+    assert p == pytest.approx(brute_sign_flip_p(differences), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("p", "adjusted"),
+    [
+        ([0.04], [0.04]),
+        ([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]),
+        ([0.03, 0.01, 0.02], [0.04, 0.03, 0.04]),  # the largest stays below no smaller one's
+        ([0.02, 0.02], [0.04, 0.04]),
+        ([0.6, 0.9], [1.0, 1.0]),
+        ([], []),
+    ],
+)
+def test_holm_by_hand(p: list[float], adjusted: list[float]) -> None:
+    assert holm(p).tolist() == pytest.approx(adjusted)
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+def test_budget_curve_against_every_draw(n: int) -> None:
+    losses = np.random.default_rng(n).normal(size=n)
+    brute = [np.mean([min(draw) for draw in itertools.combinations(losses, k)]) for k in range(1, n + 1)]
+    assert budget_curve(losses) == pytest.approx(brute)
+
+
+def test_budget_curve_against_binomials() -> None:
+    n, losses = 60, np.sort(np.random.default_rng(0).exponential(size=60))
+    exact = [
+        sum(losses[i - 1] * math.comb(n - i, k - 1) / math.comb(n, k) for i in range(1, n + 1)) for k in range(1, n + 1)
+    ]
+    assert budget_curve(losses) == pytest.approx(exact, rel=1e-12)
+
+
+def test_budget_curve_of_many_losses_stays_a_curve() -> None:
+    losses = np.random.default_rng(0).normal(size=3000)
+    curve = budget_curve(losses)
+    assert curve[0] == pytest.approx(losses.mean())
+    assert curve[-1] == losses.min()
+    assert (np.diff(curve) <= 1e-15).all()
+
+
+def test_drawn_finals_have_their_exact_probabilities() -> None:
+    trials, finals, repeats = 16, 5, 40_000
+    drawn = drawn_finals(trials, finals, rng=np.random.default_rng(0), repeats=repeats)
+    tails = np.array([((trials - j) / trials) ** trials for j in range(finals)] + [0.0])  # none better than j drawn
+    share = np.bincount(drawn, minlength=finals) / repeats
+    assert share == pytest.approx(-np.diff(tails), abs=4 * 0.5 / math.sqrt(repeats))
+
+
+def test_the_last_final_stands_in() -> None:
+    assert drawn_finals(16, 1, rng=np.random.default_rng(0), repeats=50).tolist() == [0] * 50
+
+
+def test_resampled_weights_are_shares_of_draws() -> None:
+    weights = resampled_weights(10, rng=np.random.default_rng(0), repeats=4000)
+    assert weights.sum(axis=1) == pytest.approx(np.ones(4000))
+    assert weights.mean(axis=0) == pytest.approx(np.full(10, 0.1), abs=0.01)
+    assert weights[:, 0].var() == pytest.approx(0.009, rel=0.1)  # binomial: 10 * 0.1 * 0.9 / 10**2
+    assert set(np.unique(np.round(weights * 10, 9))) <= set(range(11))
+
+
+def resamples(arms: int = 2, finals: int = 3, seeds: int = 4, repeats: int = 30) -> tuple[Any, Any, Any]:
+    rng = np.random.default_rng(0)
+    chosen = rng.integers(0, finals, (arms, repeats))
+    return rng.normal(size=(arms, finals, seeds, 7)), chosen, resampled_weights(seeds, rng=rng, repeats=repeats)
+
+
+def test_study_losses_one_by_one() -> None:
+    examples, chosen, weights = resamples()
+    losses = examples.mean(axis=3)
+    expected = [[losses[a, chosen[a, r]] @ weights[r] for r in range(30)] for a in range(2)]
+    assert study_losses(losses, chosen, weights) == pytest.approx(np.array(expected))
+
+
+def test_split_losses_one_by_one() -> None:
+    examples, chosen, weights = resamples()
+    drawn = resampled_weights(7, rng=np.random.default_rng(5), repeats=30)
+    expected = [[weights[r] @ examples[a, chosen[a, r]] @ drawn[r] for r in range(30)] for a in range(2)]
+    found = split_losses(examples, chosen, weights, rng=np.random.default_rng(5))
+    assert found == pytest.approx(np.array(expected))
+
+
+def test_split_losses_do_not_depend_on_the_memory_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    examples, chosen, weights = resamples()
+    whole = split_losses(examples, chosen, weights, rng=np.random.default_rng(5))
+    monkeypatch.setattr(statistics, "WEIGHTS_AT_ONCE", 40)
+    assert split_losses(examples, chosen, weights, rng=np.random.default_rng(5)) == pytest.approx(whole)
+
+
+def test_equal_examples_leave_the_study_alone() -> None:
+    examples, chosen, weights = resamples()
+    losses = examples.mean(axis=3)
+    equal = np.repeat(losses[..., None], 7, axis=3)
+    found = split_losses(equal, chosen, weights, rng=np.random.default_rng(5))
+    assert found == pytest.approx(study_losses(losses, chosen, weights))
+
+
+@pytest.mark.parametrize(
+    ("losses", "untrained", "expected"),
+    [
+        ([0.3, 0.5], 2.3, 2.3),
+        ([], 2.3, 2.3),
+        ([0.3, 7.0], 2.3, math.nextafter(7.0, math.inf)),
+        ([2.3], 2.3, math.nextafter(2.3, math.inf)),
+        ([-0.9, -0.05], -0.1, math.nextafter(-0.05, 0.0)),  # accuracies as losses
+    ],
+)
+def test_stand_in_ranks_last(losses: list[float], untrained: float, expected: float) -> None:
+    assert stand_in(losses, untrained) == expected
+
+
+def test_interval_is_central() -> None:
+    assert interval(np.arange(1001.0)) == pytest.approx((25.0, 975.0))
+    assert interval(np.arange(1001.0), level=0.5) == pytest.approx((250.0, 750.0))
+
+
+def test_mean_interval_is_students() -> None:
+    from scipy.stats import t
+
+    scores = np.random.default_rng(0).normal(5.0, 2.0, 12)
+    low, high = t.interval(0.95, 11, loc=scores.mean(), scale=standard_error(scores))
+    estimate = mean_interval(scores)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((scores.mean(), low, high))
+
+
+def test_mean_interval_covers_as_promised() -> None:
+    samples = np.random.default_rng(0).normal(size=(400, 6))
+    covered = sum(one.low <= 0 <= one.high for one in map(mean_interval, samples))
+    assert 0.92 <= covered / 400 <= 0.98
+
+
+def test_median_interval_is_seeded_and_shrugs_at_an_outlier() -> None:
+    scores = [*np.linspace(1.0, 2.0, 11), 1e6]
+    assert median_interval(scores, seed=1) == median_interval(scores, seed=1)
+    estimate = median_interval(scores)
+    assert estimate.low <= estimate.value == pytest.approx(1.55)
+    assert estimate.high <= 2.0
+
+
+@pytest.mark.parametrize("function", [mean_interval, median_interval])
+def test_one_score_has_no_interval(function: Callable[[Any], Any]) -> None:
+    with pytest.raises(ValueError, match="at least two"):
+        function([1.0])
+
+
+def test_profile_by_hand() -> None:
+    times, solved = [[1.0, 6.0, 5.0], [2.0, 2.0, math.nan]], [[True, True, False], [True, True, False]]
+    profile = performance_profile(times, solved, [1.0, 1.9, 2.0, 3.0])
+    assert profile == pytest.approx(np.array([[1, 1, 1, 2], [1, 1, 2, 2]]) / 3)  # nobody solves the third
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_profile_area_is_the_integral_of_the_profile(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    times, solved = rng.exponential(size=(3, 5)) + 0.1, rng.random((3, 5)) < 0.8
+    middles = 1 + 3 * (np.arange(20_000) + 0.5) / 20_000
+    integral = performance_profile(times, solved, middles.tolist()).mean(axis=1)
+    assert profile_area(times, solved, limit=4.0) == pytest.approx(integral, abs=5e-4)
+
+
+def test_standard_error_of_one_is_nothing() -> None:
+    assert standard_error([4.0]) == 0.0
+    assert standard_error([1.0, 3.0, 5.0]) == pytest.approx(2 / math.sqrt(3))
+
+
+def test_near_best_counts_what_keeps_nine_tenths_of_the_gain() -> None:
+    assert near_best([0.1, 0.29, 0.31, 2.3], best=0.1, untrained=2.1) == 2
+    assert near_best([0.1, 0.2], best=0.1, untrained=0.05) == 1  # nothing was gained, so only the best is near it
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e200])
+@pytest.mark.parametrize(
+    ("function", "argument"),
+    [
+        (sign_flip_p, "differences"),
+        (holm, "p_values"),
+        (budget_curve, "losses"),
+        (interval, "draws"),
+        (mean_interval, "scores"),
+        (median_interval, "scores"),
+        (standard_error, "values"),
+        (lambda values: stand_in(values, 1.0), "losses"),
+        (lambda values: stand_in([1.0], values[0]), "untrained"),
+        (lambda values: near_best(values, 0.0, 1.0), "losses"),
+        (lambda values: finite(values, "anything"), "anything"),
+    ],
+)
+def test_nothing_unbounded_enters(function: Callable[[Any], Any], argument: str, bad: float) -> None:
+    with pytest.raises(ValueError, match=f"{argument} must be finite"):
+        function([bad, 1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: performance_profile([1.0], [True], [1.0]), "matrices of one shape"),
+        (lambda: performance_profile([[0.0]], [[True]], [1.0]), "above zero"),
+        (lambda: profile_area([[math.nan]], [[True]]), "above zero"),
+        (lambda: profile_area([[1.0]], [[True]], limit=1.0), "limit must be above 1"),
+    ],
+)
+def test_profiles_refuse_what_they_cannot_rank(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,364 @@
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.typing import ArrayLike
+
+from fallline.racing.records import Comparison, Entry, Final, Trial, Verdict
+from fallline.racing.verdict import decide
+
+SPACE = {"lr": (1e-4, 10.0)}
+
+
+def entry(
+    name: str,
+    finals: ArrayLike,
+    *,
+    validation: Sequence[float] | None = None,
+    examples: np.ndarray | None = None,
+    diverged: ArrayLike | None = None,
+    trials_diverged: bool = False,
+    step_seconds: float = 1e-5,
+    bytes_per_parameter: float = 12.0,
+) -> Entry:
+    """An arm of 16 trials whose first ones have the given finals (finals, seeds), best by validation first."""
+    scores = np.atleast_2d(np.asarray(finals, dtype=float))
+    failed = np.zeros(scores.shape, dtype=bool) if diverged is None else np.asarray(diverged)
+    validation = np.linspace(0.1, 1.6, 16).tolist() if validation is None else validation
+    trials = tuple(Trial({"lr": 10.0 ** (i % 5 - 3)}, score, trials_diverged) for i, score in enumerate(validation))
+    runs = tuple(Final(i, row, failed[i], None if examples is None else examples[i]) for i, row in enumerate(scores))
+    return Entry(name, trials, runs, SPACE, bytes_per_parameter, step_seconds)
+
+
+def noisy(name: str, level: float, *, seed: int = 0, noise: float = 0.02, seeds: int = 10, **more: Any) -> Entry:
+    """An arm whose five finals all lie around one level: another draw of trials changes little."""
+    scores = level + noise * np.random.default_rng([seed, *name.encode()]).standard_normal((5, seeds))
+    return entry(name, scores, **more)
+
+
+def judged(*entries: Entry, **changes: Any) -> Verdict:
+    return decide(entries, **{"higher_is_better": False, "untrained": 2.3, **changes})
+
+
+def numbers(comparison: Comparison) -> list[float]:
+    found: list[float] = []
+    for value in dataclasses.astuple(comparison):
+        found += value if isinstance(value, tuple) else [value]
+    return [value for value in found if isinstance(value, float)]
+
+
+def is_one_sentence(text: str) -> bool:
+    return text.endswith(".") and ". " not in text and text[0].isupper() and "\n" not in text
+
+
+def test_a_clear_gap_wins() -> None:
+    verdict = judged(noisy("sgd", 0.5), noisy("adam", 0.3), noisy("rmsprop", 0.6))
+    assert verdict.winner == "adam"
+    assert verdict.ranking == ("adam", "sgd", "rmsprop")
+    assert verdict.ties == ()
+    assert [one.other for one in verdict.comparisons] == ["sgd", "rmsprop"]
+    assert all(one.separated and one.failed == () for one in verdict.comparisons)
+    assert "adam wins (mean test loss 0.3" in verdict.sentence
+    assert is_one_sentence(verdict.sentence)
+
+
+def test_orientation_does_not_matter() -> None:
+    examples = {
+        name: np.random.default_rng(0).normal(level, 0.1, (5, 10, 30)) for name, level in (("a", 0.3), ("b", 0.5))
+    }
+    loss = judged(*(entry(name, one.mean(axis=2), examples=one) for name, one in examples.items()))
+    mirrored = (entry(name, -one.mean(axis=2), examples=-one) for name, one in examples.items())
+    gain = judged(*mirrored, higher_is_better=True, untrained=-2.3)
+    assert gain.winner == loss.winner == "a"
+    assert gain.comparisons[0].best_score == -loss.comparisons[0].best_score
+    for field in ("difference", "settings_p", "study", "split", "smallest_difference"):
+        assert getattr(gain.comparisons[0], field) == pytest.approx(getattr(loss.comparisons[0], field))
+
+
+def test_each_arm_has_a_draw_of_trials_of_its_own() -> None:
+    finals = np.linspace(0.3, 0.7, 5)[:, None] + np.zeros(10)
+    low, high = judged(entry("a", finals), entry("b", finals)).comparisons[0].study
+    assert low < -0.05
+    assert high > 0.05
+
+
+def test_identical_arms_tie_in_the_order_of_their_names() -> None:
+    same = np.random.default_rng(0).normal(0.3, 0.02, (5, 10))
+    verdict = judged(entry("b", same), entry("a", same))
+    assert verdict.winner is None
+    assert verdict.ties == (("a", "b"),)
+    assert verdict.comparisons[0].settings_p == 1.0
+    assert "tie: a and b share the lead" in verdict.sentence
+    assert is_one_sentence(verdict.sentence)
+
+
+@pytest.mark.parametrize(("smallest", "winner"), [(0.1, "adam"), (0.3, None)])
+def test_a_gap_must_exceed_the_smallest_difference(smallest: float, winner: str | None) -> None:
+    verdict = judged(noisy("adam", 0.3), noisy("sgd", 0.5), smallest_difference=smallest)
+    assert verdict.winner == winner
+    assert (verdict.ties == ()) == (winner is not None)
+    if winner is None:
+        assert verdict.comparisons[0].failed == ("split",)
+        assert "a lead of no more than 0.3 does not count" in verdict.sentence
+
+
+def test_smallest_difference_defaults_to_one_standard_error_over_the_examples() -> None:
+    rng = np.random.default_rng(0)
+    contributions = {name: rng.normal(level, 1.0, (5, 10, 40)) for name, level in (("a", 0.3), ("b", 0.5))}
+    verdict = judged(*(entry(name, one.mean(axis=2), examples=one) for name, one in contributions.items()))
+    best = contributions[verdict.ranking[0]][0].mean(axis=0)
+    assert verdict.comparisons[0].smallest_difference == pytest.approx(best.std(ddof=1) / math.sqrt(40))
+
+
+def test_one_lucky_test_example_does_not_win() -> None:
+    correct = np.ones((5, 10, 360))
+    correct[:, :, :20] = 0.0
+    lucky = correct.copy()
+    lucky[:, :, 0] = 1.0  # every seed gets this one right: p = 2/1024 for the settings
+    arms = [entry(name, one.mean(axis=2), examples=one) for name, one in (("plain", correct), ("lucky", lucky))]
+    verdict = judged(*arms, higher_is_better=True, untrained=0.1, smallest_difference=0.0, metric="accuracy")
+    assert verdict.winner is None
+    assert verdict.comparisons[0].failed == ("split",)
+    assert "another draw of test examples could turn it round" in verdict.sentence
+    without = [
+        dataclasses.replace(arm, finals=tuple(dataclasses.replace(f, examples=None) for f in arm.finals))
+        for arm in arms
+    ]
+    assert judged(*without, higher_is_better=True, untrained=0.1, smallest_difference=0.0).winner == "lucky"
+
+
+def test_one_lucky_trial_does_not_win() -> None:
+    noise = 0.01 * np.random.default_rng(0).standard_normal((5, 10))
+    lucky = noise + np.array([0.2, 0.5, 0.5, 0.5, 0.5])[:, None]
+    steady = noise[::-1] + 0.3
+    verdict = judged(entry("lucky", lucky), entry("steady", steady))
+    assert verdict.ranking[0] == "lucky"
+    assert verdict.winner is None
+    assert verdict.comparisons[0].failed == ("study",)
+    assert "settings found for lucky are ahead" in verdict.sentence
+    assert "another draw of trials could turn it round, so it is a tie with steady" in verdict.sentence
+    assert verdict.ties == (("lucky", "steady"),)
+
+
+def test_pairing_by_seed_sees_through_the_seeds_own_noise() -> None:
+    luck = 0.3 * np.random.default_rng(0).standard_normal(10)
+    finals = np.tile(luck, (5, 1)) + 0.001 * np.random.default_rng(1).standard_normal((5, 10))
+    verdict = judged(entry("a", finals + 1.0), entry("b", finals + 1.05), smallest_difference=0.01)
+    assert verdict.winner == "a"
+
+
+@pytest.mark.parametrize(("seeds", "winner"), [(5, None), (6, "adam")])
+def test_five_seeds_never_name_a_winner(seeds: int, winner: str | None) -> None:
+    verdict = judged(noisy("adam", 0.3, seeds=seeds), noisy("sgd", 1.5, seeds=seeds))
+    assert verdict.winner == winner
+    assert verdict.comparisons[0].settings_p == 2 / 2**seeds
+    assert any("seeds" in warning for warning in verdict.warnings)
+
+
+def test_holm_asks_more_of_a_winner_among_many() -> None:
+    others = [noisy(f"arm{i}", 1.5 + i, seeds=6) for i in range(2)]
+    verdict = judged(noisy("adam", 0.3, seeds=6), *others)
+    assert verdict.winner is None
+    assert [one.adjusted_p for one in verdict.comparisons] == [4 / 64, 4 / 64]
+
+
+def test_quick_effort_ranks_and_never_names_a_winner() -> None:
+    verdict = judged(noisy("adam", 0.3), noisy("sgd", 0.5), effort_names_winner=False)
+    assert verdict.winner is None
+    assert verdict.ranking == ("adam", "sgd")
+    assert "never names a winner" in verdict.sentence
+    assert verdict.sentence.index("adam comes first") < verdict.sentence.index("then sgd")
+    assert is_one_sentence(verdict.sentence)
+
+
+def test_the_rest_is_grouped_among_itself() -> None:
+    levels = {"a": 0.3, "b": 0.3, "c": 0.6, "d": 0.6, "e": 0.9}
+    verdict = judged(*(noisy(name, level, noise=0.05) for name, level in levels.items()))
+    assert verdict.winner is None
+    assert [set(group) for group in verdict.ties] == [{"a", "b"}, {"c", "d"}]
+    assert "clear of" in verdict.sentence
+
+
+ABSURD: dict[str, Callable[[], Entry]] = {
+    "all trials": lambda: entry("absurd", np.full((5, 10), 0.01), trials_diverged=True),
+    "all finals": lambda: entry("absurd", np.full((5, 10), np.nan), diverged=np.ones((5, 10), dtype=bool)),
+    "infinite": lambda: entry("absurd", np.full((5, 10), np.inf)),
+    "beyond squaring": lambda: entry("absurd", np.full((5, 10), 1e300)),
+}
+
+
+@pytest.mark.parametrize("absurd", ABSURD.values(), ids=ABSURD.keys())
+def test_an_absurd_arm_comes_last_and_moves_nothing(absurd: Callable[[], Entry]) -> None:
+    some = np.zeros((5, 10), dtype=bool)
+    some[0, 3] = some[4] = True
+    arms = [noisy("adam", 0.3), noisy("sgd", 0.32, diverged=some), noisy("momentum", 0.7)]
+    before, after = judged(*arms), judged(*arms, absurd())
+    assert after.comparisons == before.comparisons
+    assert after.ties == before.ties
+    assert after.ranking == (*before.ranking, "absurd")
+    assert after.sentence == before.sentence[:-1] + "; absurd diverged and comes last."
+    assert any(warning.startswith("absurd diverged as a whole") for warning in after.warnings)
+
+
+def test_only_diverged_arms_are_not_ranked() -> None:
+    verdict = judged(ABSURD["all trials"](), dataclasses.replace(ABSURD["infinite"](), name="wild"))
+    assert verdict.winner is None
+    assert verdict.ties == ()
+    assert verdict.comparisons == ()
+    assert verdict.ranking == ("absurd", "wild")
+    assert verdict.sentence.startswith("Every arm diverged (absurd and wild)")
+    assert is_one_sentence(verdict.sentence)
+
+
+@pytest.mark.parametrize("others", [[], ["infinite"]])
+def test_one_arm_has_nothing_to_compare_with(others: list[str]) -> None:
+    verdict = judged(noisy("adam", 0.3), *(ABSURD[name]() for name in others))
+    assert verdict.winner is None
+    assert verdict.ranking[0] == "adam"
+    assert verdict.sentence.startswith("There is nothing to compare: adam is the only arm")
+    assert is_one_sentence(verdict.sentence)
+
+
+def test_a_diverged_seed_counts_as_untrained() -> None:
+    some = np.zeros((5, 10), dtype=bool)
+    some[0, :2] = True
+    scores = np.full((5, 10), 0.3)
+    scores[0, :2] = np.nan
+    verdict = judged(entry("fragile", scores, diverged=some), entry("steady", np.full((5, 10), 0.31)))
+    assert verdict.ranking == ("steady", "fragile")
+    assert verdict.comparisons[0].other_score == pytest.approx(0.8 * 0.3 + 0.2 * 2.3)
+
+
+def advised(*entries: Entry) -> str:
+    return judged(*entries).sentence.split("; of these ")[1]
+
+
+def test_a_tie_advises_the_least_sensitive_arm_and_the_cheapest() -> None:
+    same = np.full((5, 10), 0.3)
+    narrow = [0.1, 0.2, *([2.0] * 14)]
+    broad = [0.1, *([0.2] * 9), *([2.0] * 6)]
+    advice = advised(
+        entry("a", same, validation=narrow, step_seconds=2e-6), entry("b", same, validation=broad, step_seconds=5e-3)
+    )
+    assert advice == (
+        "b is least sensitive to the learning rate (10 of 16 trials near the best) and a is cheapest at 2 µs a step."
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "moved", "cheapest"),
+    [
+        ((1e-5, 1.03e-5), (28.0, 12.0), "b is cheapest at 10.3 µs a step"),  # as fast, so the bytes decide
+        ((1e-5, 1.3e-5), (28.0, 12.0), "a is cheapest at 10 µs a step"),
+        ((1e-5, 1e-5), (math.nan, 12.0), "b is cheapest"),
+        ((1e-5, 1e-5), (12.0, 12.0), "all cost about 10 µs a step"),
+        ((2e-3, 1.5), (12.0, 12.0), "a is cheapest at 2 ms a step"),
+    ],
+)
+def test_cheapest_is_by_time_then_bytes(
+    seconds: tuple[float, float], moved: tuple[float, float], cheapest: str
+) -> None:
+    arms = [
+        entry(name, np.full((5, 10), 0.3), step_seconds=time, bytes_per_parameter=count)
+        for name, time, count in zip("ab", seconds, moved, strict=True)
+    ]
+    assert cheapest in advised(*arms)
+
+
+scores = st.one_of(st.floats(0.0, 5.0), st.just(math.nan), st.just(math.inf), st.just(-math.inf), st.floats())
+
+
+@given(st.lists(st.lists(scores, min_size=12, max_size=12), min_size=1, max_size=4), st.booleans(), st.booleans())
+@example([[0.0, math.nan, 1e100] * 4, [-1e100, math.inf, 0.3] * 4], False, True)
+@settings(max_examples=60, deadline=None)
+def test_no_nan_or_infinity_ever_leaks(rows: list[list[float]], higher: bool, split: bool) -> None:
+    arms = []
+    for i, row in enumerate(rows):
+        finals = np.array(row).reshape(3, 4)
+        examples = np.repeat(finals[..., None], 3, axis=2) if split else None
+        arms.append(entry(f"arm{i}", finals, validation=row + row[:4], examples=examples))
+    verdict = judged(*arms, higher_is_better=higher)
+    assert all(math.isfinite(value) for one in verdict.comparisons for value in numbers(one))
+    assert not {"nan", "inf"} & set(verdict.sentence.replace(")", " ").split())
+    assert sorted(verdict.ranking) == sorted(arm.name for arm in arms)
+    assert is_one_sentence(verdict.sentence)
+    json.dumps(dataclasses.asdict(verdict), allow_nan=False)
+
+
+@given(st.permutations(range(5)), st.integers(0, 3))
+@settings(max_examples=15, deadline=None)
+def test_the_order_of_entries_does_not_matter(order: list[int], seed: int) -> None:
+    levels = [0.3, 0.3, 0.31, 0.5, math.nan]
+    arms = [noisy(name, level, seed=seed) for name, level in zip("edcba", levels, strict=True)]
+    arms[1] = dataclasses.replace(arms[0], name="d")  # an exact tie, broken by name
+    assert judged(*(arms[i] for i in order), seed=seed) == judged(*arms, seed=seed)
+
+
+def test_who_else_races_changes_no_intervals() -> None:
+    arms = [noisy("adam", 0.3), noisy("sgd", 0.32)]
+    alone, joined = judged(*arms), judged(*arms, noisy("a new one", 0.9))
+    assert joined.comparisons[0].study == alone.comparisons[0].study
+
+
+def test_the_seed_draws_the_resamples() -> None:
+    arms = [noisy("adam", 0.3), noisy("sgd", 0.32)]
+    assert judged(*arms, seed=1) == judged(*arms, seed=1)
+    assert judged(*arms, seed=1).comparisons[0].study != judged(*arms, seed=2).comparisons[0].study
+
+
+def simulated(name: str, gap: float, rng: np.random.Generator) -> Entry:
+    """Tune one learning rate on 16 points of a valley, then run the five best on ten seeds."""
+    points = (np.arange(16) + rng.random(16)) / 16
+    quality = 0.3 + gap + (points - 0.6) ** 2
+    validation = quality + 0.02 * rng.standard_normal(16)
+    best = np.argsort(validation)
+    finals = quality[best[:5], None] + 0.02 * rng.standard_normal((5, 10))
+    return entry(name, finals, validation=validation[best].tolist())
+
+
+@pytest.mark.parametrize(("gap", "fewest", "most"), [(0.0, 0, 10), (0.05, 160, 200)])
+def test_identical_optimizers_tie_and_a_real_gap_is_found(gap: float, fewest: int, most: int) -> None:
+    winners = []
+    for race in range(200):
+        rng = np.random.default_rng(race)
+        verdict = judged(simulated("a", 0.0, rng), simulated("b", gap, rng), seed=race)
+        assert (verdict.winner is None) == (verdict.ties == (verdict.ranking,))
+        winners.append(verdict.winner)
+    assert fewest <= winners.count("a") + winners.count("b") <= most
+    assert gap == 0.0 or "b" not in winners
+
+
+GOOD = noisy("adam", 0.3)
+FIVE_SEEDS = Final(1, np.ones(5), np.zeros(5, dtype=bool), None)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: judged(), "at least one arm's entry"),
+        (lambda: judged(GOOD, GOOD), "name of its own"),
+        (lambda: judged(GOOD, noisy("sgd", 0.3, seeds=9)), "same numbers of trials, finals, seeds"),
+        (lambda: judged(GOOD, untrained=math.nan), "untrained must be the finite score"),
+        (lambda: judged(GOOD, smallest_difference=-1.0), "smallest_difference must be a finite number of at least 0"),
+        (lambda: judged(GOOD, smallest_difference=math.nan), "smallest_difference must be"),
+        (lambda: dataclasses.replace(GOOD, step_seconds=math.nan), "step_seconds of arm 'adam'"),
+        (lambda: dataclasses.replace(GOOD, finals=()), "must name different trials"),
+        (lambda: dataclasses.replace(GOOD, finals=GOOD.finals[:1] * 2), "must name different trials"),
+        (lambda: dataclasses.replace(GOOD, trials=GOOD.trials[:2]), "must name different trials"),
+        (lambda: dataclasses.replace(GOOD, space={"beta": (0.0, 1.0)}), "a value for each of"),
+        (lambda: dataclasses.replace(GOOD, finals=(GOOD.finals[0], FIVE_SEEDS)), "same seeds and test examples"),
+        (lambda: Final(0, np.ones(3), np.zeros(2, dtype=bool), None), "one entry a seed"),
+        (lambda: Final(0, np.ones(2), np.zeros(2, dtype=bool), np.ones((3, 4))), "a row for each seed"),
+        (lambda: Final(0, np.ones(2), np.zeros(2, dtype=bool), np.zeros((2, 4))), "mean of a Final's examples"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as raised:
+        call()
+    assert str(raised.value).endswith((".", "?"))

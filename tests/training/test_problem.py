@@ -1,0 +1,354 @@
+"""A problem: what it accepts, and the sentence for everything that it refuses."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
+
+from fallline.training import Metric, Problem, ProblemError, digits
+from fallline.training.metrics import METRICS
+
+functional = nn.functional
+GENERATOR = np.random.default_rng(0)
+X = GENERATOR.normal(size=(12, 3))
+Y = np.arange(12) % 4
+SHARED = nn.Linear(3, 4)
+
+
+class Pairs(Dataset[tuple[Any, Any]]):
+    def __init__(self, examples: list[Any]) -> None:
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.examples[index]
+
+
+class Stream(IterableDataset[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        return iter([])
+
+
+class NumpyWeights(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(3, 4)
+        nn.init.constant_(self.weight, random.random())
+
+
+class Doubled(nn.Linear):
+    def forward(self, input: Tensor) -> Any:
+        return super().forward(input), input
+
+
+def problem(**changes: Any) -> Problem:
+    given: dict[str, Any] = {
+        "model": lambda: nn.Linear(3, 4),
+        "loss": functional.cross_entropy,
+        "train": (X, Y),
+        "valid": (X[:4], Y[:4]),
+        "test": (X[:4], Y[:4]),
+        "batch": 5,
+    }
+    return Problem(**{**given, **changes})
+
+
+def frozen() -> nn.Module:
+    return nn.Linear(3, 4).requires_grad_(False)
+
+
+def with_value(value: float) -> np.ndarray[Any, Any]:
+    changed = X.copy()
+    changed[7, 1] = value
+    return changed
+
+
+def overflowing(output: Tensor, target: Tensor) -> Tensor:
+    return output.sum() * torch.inf
+
+
+def rootless(output: Tensor, target: Tensor) -> Tensor:
+    return (output * 0).square().sum().sqrt()
+
+
+def top_two(output: Tensor, target: Tensor) -> Tensor:
+    return (output.topk(2).indices == target[:, None]).any(1).float().mean()
+
+
+def top_two_score(output: Tensor, target: Tensor) -> Tensor:
+    return top_two(output, target)
+
+
+def vector_score(output: Tensor, target: Tensor) -> Tensor:
+    return output.sum(1)
+
+
+def broken_score(output: Tensor, target: Tensor) -> Tensor:
+    raise RuntimeError("no such thing")
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "model not callable": ({"model": 3}, "model: got int, which can't be called; give a function"),
+    "model returns no module": ({"model": lambda: 3}, "model: it returned int; make it return a torch.nn.Module."),
+    "model fails": ({"model": lambda: nn.Linear(3)}, "model: it failed"),  # type: ignore[call-arg]
+    "model without parameters": ({"model": nn.ReLU}, "model: it has no trainable parameters"),
+    "model frozen": ({"model": frozen}, "model: it has no trainable parameters"),
+    "model lazy": ({"model": lambda: nn.LazyLinear(4)}, "model: it has lazy layers; give each layer its input size"),
+    "loss not callable": ({"loss": "cross_entropy"}, "loss: got str, which can't be called"),
+    "train not a pair": ({"train": X}, "train: got ndarray; give a pair"),
+    "train of lists": ({"train": (X.tolist(), Y)}, "train: X is a list; give a pair"),
+    "train a stream": ({"train": Stream()}, "train: Stream has no length"),
+    "train an empty Dataset": ({"train": Pairs([])}, "train: the Dataset is empty"),
+    "train a Dataset of triples": ({"train": Pairs([(1, 2, 3)])}, "examples must be pairs"),
+    "train a ragged Dataset": (
+        {"train": Pairs([(torch.zeros(3), 0), (torch.zeros(2), 0)])},
+        "train: the Dataset's x can't be stacked",
+    ),
+    "train a Dataset of words": ({"train": Pairs([(X[0], "a")])}, "train: the Dataset's y can't be stacked"),
+    "valid of words": ({"valid": (X, np.array(["a"] * 12))}, "valid: y holds <U1, not numbers"),
+    "valid a number": ({"valid": (X, np.array(3))}, "valid: y is a single number"),
+    "lengths": ({"train": (X, Y[:-1])}, "train: X has 12 examples and y has 11"),
+    "empty": ({"valid": (X[:0], Y[:0])}, "valid: the split is empty"),
+    "nan": (
+        {"train": (with_value(np.nan), Y)},
+        "train: X has 1 values that are NaN or infinite, the first in example 7",
+    ),
+    "infinity": ({"test": (with_value(np.inf), Y)}, "test: X has 1 values that are NaN or infinite"),
+    "nan in y": ({"valid": (X, np.full(12, np.nan))}, "valid: y has 12 values that are NaN or infinite"),
+    "metric misspelt": ({"metric": "acuracy"}, "metric: 'acuracy' is unknown; did you mean 'accuracy'?"),
+    "metric unknown": ({"metric": "zzz"}, "metric: 'zzz' is unknown; choose one of loss, accuracy"),
+    "metric a number": ({"metric": 3}, "metric: got int; give a name"),
+    "metric of no direction": ({"metric": top_two}, "the name of 'top_two' does not tell whether higher is better"),
+    "target": ({"target": float("nan")}, "target: must be a finite value of the metric, or None, got nan"),
+    "batch zero": ({"batch": 0}, "batch: must be at least 1, got 0"),
+    "batch too large": ({"batch": 13}, "batch: must be at most 12, the number of examples in train, got 13"),
+    "batch a fraction": ({"batch": 2.5}, "batch: must be a whole number, got 2.5"),
+    "epochs": ({"epochs": 0}, "epochs: must be at least 1, got 0"),
+    "epochs true": ({"epochs": True}, "epochs: must be a whole number, got True"),
+}
+UNFIT: dict[str, tuple[dict[str, Any], str]] = {
+    "shared module": ({"model": lambda: SHARED}, "model: two calls returned the same parameters"),
+    "weights from elsewhere": ({"model": NumpyWeights}, "model: it drew different weights for the same seed"),
+    "width": (
+        {"model": lambda: nn.Linear(2, 4)},
+        r"model: it failed on inputs of train of shape \(5, 3\) and type float32",
+    ),
+    "output not a tensor": (
+        {"model": lambda: Doubled(3, 4)},
+        "model: its output is a tuple; make it return one tensor",
+    ),
+    "label out of range": (
+        {"train": (X, np.array([*Y[:-1], 9]))},
+        "train: its labels run from 0 to 9, but the model has 4 outputs, for the labels 0 to 3",
+    ),
+    "label out of range in test": (
+        {"test": (X, Y + 1)},
+        "test: its labels run from 1 to 4, but the model has 4 outputs",
+    ),
+    "label negative": ({"valid": (X, Y - 1)}, "valid: its labels run from -1 to 2"),
+    "token out of range": (
+        {
+            "model": lambda: nn.Sequential(nn.Embedding(4, 2), nn.Flatten(), nn.Linear(6, 4)),
+            "train": (Y[:, None].repeat(3, 1), Y),
+            "valid": (Y[:, None].repeat(3, 1) + 1, Y),
+            "test": None,
+        },
+        "model: it failed on inputs of valid",
+    ),
+    "last batch too small": (
+        {"model": lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), "batch": 11},
+        r"batch: the last batch of an epoch has 1 of 12 examples, on which the model fails \(Expected more",
+    ),
+    "output does not fit": ({"train": (X, X[:, :2])}, "loss: it failed on outputs of shape"),
+    "integer targets for a regression": (
+        {"loss": functional.binary_cross_entropy_with_logits, "train": (X, np.eye(4, dtype=int)[Y])},
+        "loss: it failed on outputs of shape .* and targets of train .* type int64",
+    ),
+    "broadcast targets": (
+        {"model": lambda: nn.Linear(3, 1), "loss": functional.mse_loss, "train": (X, X[:, 0])},
+        r"loss: the output has shape \(5, 1\) and the targets of train \(5,\), which would be broadcast",
+    ),
+    "loss of each example": (
+        {"loss": lambda output, target: functional.cross_entropy(output, target, reduction="none")},
+        r"loss: it returned a tensor of shape \(5,\); make it return one number",
+    ),
+    "loss a float": ({"loss": lambda output, target: float(output.sum())}, "loss: it returned a float"),
+    "loss infinite": ({"loss": overflowing}, "loss: it is -?(inf|nan) at the start, with the weights of seed 0"),
+    "loss cut off": ({"loss": lambda output, target: output.detach().sum()}, "loss: it does not depend on the model"),
+    "gradient infinite": ({"loss": rootless}, "loss: its gradient is not finite at the start"),
+    "metric fails": ({"metric": broken_score}, "metric: 'broken_score' failed on outputs of shape"),
+    "metric of each example": ({"metric": vector_score}, "metric: 'vector_score' returned 5 numbers"),
+    "accuracy of a regression": (
+        {
+            "loss": functional.mse_loss,
+            "train": (X, np.eye(4)[Y]),
+            "valid": (X, np.eye(4)[Y]),
+            "test": None,
+            "metric": "accuracy",
+        },
+        "metric: 'accuracy' needs integer labels and one output a class",
+    ),
+    "squared error of labels": ({"metric": "mean_squared_error"}, "metric: the output has shape"),
+}
+
+
+def cases(table: dict[str, tuple[dict[str, Any], str]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("changes", "sentence"), table.values(), ids=table.keys())
+
+
+@cases(BAD)
+def test_refused_at_once(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ProblemError, match=sentence):
+        problem(**changes)
+
+
+@cases(UNFIT)
+def test_refused_by_the_dry_run(changes: dict[str, Any], sentence: str) -> None:
+    unfit = problem(**changes)
+    with pytest.raises(ProblemError, match=sentence) as caught:
+        unfit.check()
+    message = str(caught.value)
+    assert message.endswith(".")
+    assert "\n" not in message
+
+
+def test_the_cause_is_chained() -> None:
+    with pytest.raises(ProblemError) as caught:
+        problem(model=lambda: nn.Linear(2, 4)).check()
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_a_training_step_of_ones_own_is_not_taken_silently() -> None:
+    with pytest.raises(TypeError, match="step"):
+        problem(step=lambda: None)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (X, Y),
+        (X.astype(np.float32), Y.astype(np.int32)),
+        (X[::-1].copy()[::-1], Y.astype(np.uint8)),
+        (X.astype(">f8"), Y.astype(">i4")),
+        [torch.tensor(X), torch.tensor(Y)],
+        (torch.tensor(X).float(), torch.tensor(Y).int()),
+        TensorDataset(torch.tensor(X), torch.tensor(Y)),
+        Pairs([(x, int(y)) for x, y in zip(X, Y, strict=True)]),
+        Pairs([[torch.tensor(x), y] for x, y in zip(X, Y, strict=True)]),
+    ],
+    ids=[
+        "float64",
+        "float32",
+        "reversed",
+        "big-endian",
+        "tensors",
+        "float32 tensors",
+        "TensorDataset",
+        "Dataset",
+        "lists",
+    ],
+)
+def test_every_form_of_data_gives_the_same(data: Any) -> None:
+    split = problem(train=data).train
+    torch.testing.assert_close(split.inputs, torch.tensor(X, dtype=torch.float32), rtol=0, atol=0)
+    torch.testing.assert_close(split.targets, torch.tensor(Y))
+
+
+def test_data_take_the_type_of_the_model() -> None:
+    double = problem(model=lambda: nn.Linear(3, 4, dtype=torch.float64))
+    assert double.train.inputs.dtype == torch.float64
+    assert problem(train=(X, X[:, :1]), loss=functional.mse_loss).train.targets.dtype == torch.float32
+    double.check()
+
+
+def test_read_only_arrays_are_read() -> None:
+    locked = X.copy()
+    locked.flags.writeable = False
+    assert torch.equal(problem(train=(locked, Y)).train.inputs, torch.tensor(X).float())
+
+
+def test_check_accepts_what_fits_and_changes_nothing() -> None:
+    sound = problem()
+    inputs, state = sound.train.inputs.clone(), torch.get_rng_state()
+    sound.check(seed=3)
+    assert torch.equal(sound.train.inputs, inputs)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_ignored_labels_are_no_labels_out_of_range() -> None:
+    problem(train=(X, np.array([*Y[:-1], -100]))).check()
+
+
+def test_a_loss_may_read_whole_numbers_as_it_likes() -> None:
+    def counts(output: Tensor, target: Tensor) -> Tensor:
+        return functional.poisson_nll_loss(output.squeeze(1), target)
+
+    data = (X, Y * 100)
+    problem(model=lambda: nn.Linear(3, 1), loss=counts, train=data, valid=data, test=data).check()
+
+
+def test_weights_follow_from_the_seed() -> None:
+    first, again, other = (problem().build(seed).state_dict()["weight"] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_counts() -> None:
+    counted = problem(epochs=3)
+    assert (counted.steps_per_epoch, counted.steps) == (3, 9)
+    assert list(counted.splits()) == ["train", "valid", "test"]
+    assert list(problem(test=None).splits()) == ["train", "valid"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "higher"),
+    [
+        ("loss", False),
+        (None, False),
+        ("accuracy", True),
+        ("mean_squared_error", False),
+        ("mean_absolute_error", False),
+        ("r2_score", True),
+        (top_two_score, True),
+        (functional.mse_loss, False),
+        (Metric("top two", top_two, higher_is_better=True), True),
+    ],
+)
+def test_the_direction_of_a_metric(metric: Any, higher: bool) -> None:
+    assert problem(metric=metric).metric.higher_is_better is higher
+
+
+def test_metrics_against_scikit_learn() -> None:
+    from sklearn import metrics
+
+    output, target = torch.tensor(X), torch.tensor(GENERATOR.normal(size=X.shape))
+    for name in ("mean_squared_error", "mean_absolute_error"):
+        assert float(METRICS[name].function(output, target)) == pytest.approx(getattr(metrics, name)(target, output))
+    value = METRICS["r2_score"].function(output[:, 0], target[:, 0])
+    assert float(value) == pytest.approx(metrics.r2_score(target[:, 0], output[:, 0]))
+    labels = torch.tensor(Y) % 3
+    value = METRICS["accuracy"].function(output, labels)
+    assert float(value) == pytest.approx(metrics.accuracy_score(labels, output.argmax(1)))
+
+
+def test_digits() -> None:
+    bundled = digits()
+    bundled.check()
+    assert [len(split) for split in bundled.splits().values()] == [1078, 359, 360]
+    assert sum(len(split) for split in bundled.splits().values()) == 1797
+    assert bundled.train.inputs.dtype == torch.float32
+    assert bundled.train.inputs.max() == 1
+    for split in bundled.splits().values():
+        shares = torch.bincount(split.targets) / len(split)
+        assert shares.min() > 0.09
+    assert torch.equal(digits().test.inputs, bundled.test.inputs)  # type: ignore[union-attr]
+    assert not torch.equal(digits(split_seed=1).train.inputs, bundled.train.inputs)
