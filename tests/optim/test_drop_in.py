@@ -1098,6 +1098,7 @@ SPARSE: list[tuple[str, Options, bool]] = [  # whether torch refuses
     ("SGD", {"momentum": 0.9, "nesterov": True}, False),
     ("Adagrad", {"lr_decay": 0.1}, False),
     ("Adagrad", {"initial_accumulator_value": 0.1, "maximize": True}, False),
+    ("Adagrad", {"eps": 0.0}, False),
     ("RMSprop", {}, True),
     ("Adam", {}, True),
     ("AdamW", {}, True),

@@ -398,6 +398,46 @@ def test_a_hyperparameter_without_a_default_may_come_from_every_group() -> None:
     assert [p.tolist() for p in parameters] == [[-1.0, -1.0], [-2.0, -2.0]]
 
 
+def test_a_step_refused_leaves_no_state_half_begun() -> None:
+    """States begin with the first gradient after a refusal too."""
+    parameters = [leaf(), leaf()]
+    optimizer = fl.Optimizer(parameters, from_gradient, lr=1.0)
+    optimizer.state[parameters[1]]["b"] = torch.ones(7)
+    for p in parameters:
+        p.grad = torch.ones_like(p)
+    with pytest.raises(ValueError, match="shape"):
+        optimizer.step()
+    optimizer.state[parameters[1]].clear()
+    optimizer.step()
+    assert torch.stack(parameters).tolist() == [pytest.approx([1 - 1.9, 1 - 1.9])] * 2
+
+
+@fl.rule
+def compensated(p: Any, g: Any, lost: Any, *, lr: float = 1e-8) -> Any:
+    """Kahan's summation: what a step loses to rounding is handed on to the next."""
+    wanted = lr * g + lost
+    update = p - (p - wanted)
+    return update, wanted - update
+
+
+def test_steps_below_the_precision_add_up_if_the_rule_says_so() -> None:
+    parameter = torch.ones(3, requires_grad=True)
+    optimizer = fl.Optimizer([parameter], compensated)
+    parameter.grad = torch.ones(3)
+    for _ in range(10_000):
+        optimizer.step()
+    assert parameter.tolist() == pytest.approx([1 - 1e-4] * 3, abs=1e-7)
+
+
+def test_a_gradient_that_lay_oddly_once_keeps_no_parameter_from_the_kernel() -> None:
+    parameter = torch.ones(3, 4, requires_grad=True)
+    optimizer = fl.Optimizer([parameter], my_rmsprop)
+    follow(optimizer, [parameter], [[torch.ones(4, 3).t()]])
+    assert optimizer._session.has_eager
+    follow(optimizer, [parameter], [[torch.ones(3, 4)]])
+    assert not optimizer._session.has_eager
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Refusals
 # ---------------------------------------------------------------------------------------------------------------------
@@ -436,6 +476,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "a complex number": (lambda: fl.Optimizer([leaf()], my_rmsprop, lr=1j), TypeError, "'lr'.*number.*1j"),
     "two numbers": (lambda: fl.Optimizer([leaf()], my_rmsprop, lr=torch.ones(2)), TypeError, "'lr'.*number"),
     "NaN": (lambda: fl.Optimizer([leaf()], my_rmsprop, lr=math.nan), ValueError, "'lr'.*number"),
+    "a negative rate": (lambda: fl.Optimizer([leaf()], my_rmsprop, lr=-0.1), ValueError, "'lr'.*at least 0.*-0.1"),
+    "a decay factor of 1": (
+        lambda: fl.Optimizer([leaf()], fl.rules.adam, beta2=1.0), ValueError, "'beta2'.*less than 1.*got 1",
+    ),
     "a string in a group": (
         lambda: fl.Optimizer([{"params": [leaf()], "lr": "fast"}], my_rmsprop), TypeError, "'lr'.*number.*'fast'",
     ),

@@ -781,6 +781,14 @@ def in_inference_mode(module: Any, name: str) -> Any:
     return journal(optimizer)
 
 
+def many_in_inference_mode(module: Any, name: str) -> Any:
+    parameters = [torch.full((5,), float(i), dtype=torch.float64, requires_grad=True) for i in range(400)]
+    optimizer = getattr(module, name)(parameters, **FULL[name])
+    with torch.inference_mode():
+        follow(optimizer, parameters, [[torch.ones_like(p) for p in parameters]] * 2)
+    return torch.stack([p.detach() for p in parameters])
+
+
 def with_gradients_enabled(module: Any, name: str) -> Any:
     optimizer = started(module, name)
     with torch.enable_grad():
@@ -816,6 +824,7 @@ ODD: list[Scenario] = [
     on_the_meta_device,
     fake,
     in_inference_mode,
+    many_in_inference_mode,
     with_gradients_enabled,
     a_subclass_of_tensor,
     subnormal_numbers_flushed,

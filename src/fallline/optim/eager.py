@@ -10,7 +10,7 @@ from torch import Tensor
 from fallline.kernels import evaluate, host_scalars
 from fallline.optim.recipe import Recipe
 from fallline.optim.states import StateOf
-from fallline.symbolic import make_plan
+from fallline.symbolic import make_plan, rests_without_gradient
 
 
 @dataclass
@@ -34,7 +34,8 @@ class EagerRow:
     def run(self, recipe: Recipe, differentiable: bool) -> None:
         """Move the parameter and its states in place, or, if autograd is to follow, put new states in their place."""
         assert self.p.grad is not None
-        plan = make_plan(recipe.rule.trace(**recipe.static))
+        graph = recipe.rule.trace(**recipe.static)
+        plan = make_plan(graph)
         if plan.uses_channels and self.p.is_complex():
             raise TypeError(
                 f"the rule '{recipe.rule.name}' sums over channels, which complex parameters can't have yet"
@@ -46,25 +47,44 @@ class EagerRow:
             given["t"] = float(self.state["step"])
         host = host_scalars(plan)
         keys = {spec.name: recipe.state_keys[spec.name] for spec in recipe.rule.states}
-        tensors = {"p": self.p, "g": self.p.grad, **{name: self.state[key] for name, key in keys.items()}}
         values = [given[name] for name in host.names]
         scalars = host.tensors(*values) if any(isinstance(v, Tensor) for v in values) else host.values(*values)
-        update, states = evaluate(plan, {name: _plain(tensor) for name, tensor in tensors.items()}, scalars)
-        _real(self.p).sub_(update)
+        gradient, touched = _touched(self.p.grad, lazily=not differentiable and rests_without_gradient(graph))
+        tensors = {"p": self.p, **{name: self.state[key] for name, key in keys.items()}}
+        there = {name: _real(tensor if touched is None else tensor[touched]) for name, tensor in tensors.items()}
+        update, states = evaluate(plan, {**there, "g": _real(gradient)}, scalars)
+        if touched is None:
+            there["p"].sub_(update)
+        else:
+            self.p[touched] = _like(self.p, there["p"] - update).to(self.p.dtype)
         for name, value in states.items():
             if differentiable:
-                self.state[keys[name]] = torch.view_as_complex(value) if self.p.is_complex() else value
+                self.state[keys[name]] = _like(self.p, value)
             else:
-                _real(self.state[keys[name]]).copy_(value)
+                state = self.state[keys[name]]
+                state[... if touched is None else touched] = _like(self.p, value).to(state.dtype)
         self.made = ()
 
 
 def _kind(gradient: Tensor | None) -> tuple[object, ...]:
-    return () if gradient is None else (type(gradient), gradient.layout)
+    if gradient is None:
+        return ()
+    # A gradient that lies otherwise than it did may be one for a kernel.
+    return type(gradient), gradient.layout, gradient.stride() if gradient.layout == torch.strided else None
 
 
-def _plain(tensor: Tensor) -> Tensor:
-    return _real(tensor.to_dense() if tensor.layout != torch.strided else tensor)
+def _touched(gradient: Tensor, lazily: bool) -> tuple[Tensor, tuple[Tensor, ...] | None]:
+    """The gradient as a dense tensor, and, if only the rows of a sparse one need moving, where they are."""
+    if gradient.layout == torch.strided:
+        return gradient, None
+    if gradient.layout != torch.sparse_coo or not lazily:
+        return gradient.to_dense(), None
+    gradient = gradient.coalesce()
+    return gradient.values(), tuple(gradient.indices())
+
+
+def _like(tensor: Tensor, value: Tensor) -> Tensor:
+    return torch.view_as_complex(value) if tensor.is_complex() else value
 
 
 def _real(tensor: Tensor) -> Tensor:

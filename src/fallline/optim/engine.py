@@ -24,12 +24,12 @@ else:
 class Engine(_Base):
     """A mixin for a `torch.optim.Optimizer`: its `step` runs the groups' rules, all tensors of a rule in one launch.
 
-    What a kernel can't take goes through the eager reference of the same rule. Everything that was assumed at the
-    last step (addresses, layouts, which gradients exist, hyperparameters) is looked at again at the next.
+    What a kernel can't take goes through the eager reference of the same rule. What was assumed at the last step
+    (addresses, layouts, which gradients exist, hyperparameters) is looked at again at the next; see `watch`.
     """
 
     _session: Session | None = None
-    #: Sparse gradients are taken densely where that gives the same result, else refused in torch's words.
+    #: Whether sparse gradients are taken as torch's class takes them, or refused in its words.
     _takes_sparse = False
 
     @property

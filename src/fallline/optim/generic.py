@@ -83,5 +83,18 @@ def _check_value(rule: Rule, name: str, value: Any) -> None:
         isinstance(value, Real) or (isinstance(value, torch.Tensor) and value.numel() == 1)
     ):
         raise TypeError(f"'{name}' of the rule '{rule.name}' must be a number; got {value!r}")
-    elif value != value:
-        raise ValueError(f"'{name}' of the rule '{rule.name}' must be a number; got NaN")
+    else:
+        wanted = _bounds(name, float(value))
+        if wanted:
+            raise ValueError(f"'{name}' of the rule '{rule.name}' must be {wanted}; got {float(value):g}")
+
+
+def _bounds(name: str, value: float) -> str | None:
+    """What a value should be that it is not: some names mean the same in every rule."""
+    if value != value:
+        return "a number"
+    if name in ("lr", "eps", "weight_decay") and value < 0:
+        return "at least 0"
+    if name in ("beta", "beta1", "beta2", "beta3") and not 0 <= value < 1:
+        return "at least 0 and less than 1"
+    return None

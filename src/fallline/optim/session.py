@@ -15,7 +15,7 @@ from fallline.optim.batch import Batch, Span
 from fallline.optim.eager import EagerRow
 from fallline.optim.layout import is_dense, overlapping, rows_are_runs, same_strides
 from fallline.optim.recipe import Recipe
-from fallline.optim.states import StateOf, ensure_states
+from fallline.optim.states import StateOf, check_states, make_states
 
 Group = dict[str, Any]
 _KERNEL_DTYPES = {getattr(torch, name): name for name in DTYPES}
@@ -48,12 +48,10 @@ class Session:
         self._recipes = [self._recipe(group) for group in groups]
         self._lists = [list(group["params"]) for group in groups]
         self._idle = [p for params in self._lists for p in params if p.grad is None]
-        rows = [
-            _Row(p, state[p], ensure_states(p, state[p], self._recipes[i]), i, self._recipes[i])
-            for i, params in enumerate(self._lists)
-            for p in params
-            if p.grad is not None
-        ]
+        active = [(i, p) for i, params in enumerate(self._lists) for p in params if p.grad is not None]
+        for i, p in active:  # all of them, before any state is made: which are new is known only to this step
+            check_states(p, state[p], self._recipes[i])
+        rows = [_Row(p, state[p], make_states(p, state[p], self._recipes[i]), i, self._recipes[i]) for i, p in active]
         self._state_values = list(state.values())
         shared = overlapping([row.p for row in rows if _addressable(row.p)])
         clashing = {id(row.p) for i, row in enumerate(r for r in rows if _addressable(r.p)) if i in shared}

@@ -14,28 +14,31 @@ from fallline.optim.recipe import Recipe
 StateOf = dict[str, Any]
 
 
-def ensure_states(p: Tensor, state: StateOf, recipe: Recipe) -> tuple[str, ...]:
-    """Make the states that are absent; return the names of those just made.
-
-    Raises ValueError if a state that is there does not fit the parameter.
-    """
-    if recipe.counts_steps and "step" not in state:
-        state["step"] = torch.tensor(0.0, dtype=_step_dtype())
-    made = []
+def check_states(p: Tensor, state: StateOf, recipe: Recipe) -> None:
+    """Raise ValueError if a state that is there does not fit the parameter."""
     for spec in recipe.rule.states:
         key = recipe.state_keys[spec.name]
         value = state.get(key)
-        if value is None:
-            fill = recipe.fill(spec.name)
-            number = complex(fill, fill) if p.is_complex() else fill
-            state[key] = torch.full_like(p, number, memory_format=torch.preserve_format, requires_grad=False)
-            made.append(spec.name)
-        elif not isinstance(value, Tensor) or value.shape != p.shape:
+        if value is not None and (not isinstance(value, Tensor) or value.shape != p.shape):
             found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(
                 f"state '{key}' of a parameter of shape {tuple(p.shape)} is {found}; it must be a tensor of the "
                 "parameter's shape. Load a state_dict that was saved from this model and rule"
             )
+
+
+def make_states(p: Tensor, state: StateOf, recipe: Recipe) -> tuple[str, ...]:
+    """Make the states that are absent; return the names of those just made."""
+    if recipe.counts_steps and "step" not in state:
+        state["step"] = torch.tensor(0.0, dtype=_step_dtype())
+    made = []
+    for spec in recipe.rule.states:
+        key = recipe.state_keys[spec.name]
+        if state.get(key) is None:
+            fill = recipe.fill(spec.name)
+            number = complex(fill, fill) if p.is_complex() else fill
+            state[key] = torch.full_like(p, number, memory_format=torch.preserve_format, requires_grad=False)
+            made.append(spec.name)
     return tuple(made)
 
 
@@ -61,10 +64,11 @@ def adopt_small(params: Sequence[Tensor], states: Sequence[StateOf], key: str) -
     """
     loose = [i for i, state in enumerate(states) if state[key]._base is None]
     sizes = [_padded(params[i]) for i in loose]
-    vector = torch.zeros(sum(sizes), dtype=params[0].dtype)
-    for i, offset in zip(loose, itertools.accumulate(sizes, initial=0), strict=False):
-        view = vector.as_strided(params[i].shape, params[i].stride(), offset)
-        states[i][key] = view.copy_(states[i][key])
+    with torch.inference_mode(False):  # whose views do not know what they are views of
+        vector = torch.zeros(sum(sizes), dtype=params[0].dtype)
+        for i, offset in zip(loose, itertools.accumulate(sizes, initial=0), strict=False):
+            view = vector.as_strided(params[i].shape, params[i].stride(), offset)
+            states[i][key] = view.copy_(states[i][key])
     bases = [state[key]._base for state in states]
     return list({id(base): base for base in bases}.values())
 

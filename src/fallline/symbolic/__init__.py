@@ -6,6 +6,7 @@ from fallline.symbolic.errors import RuleError
 from fallline.symbolic.expression import Expression, Rank
 from fallline.symbolic.graph import Graph
 from fallline.symbolic.plan import Plan, make_plan
+from fallline.symbolic.resting import rests_without_gradient
 from fallline.symbolic.rule import Rule, rule
 from fallline.symbolic.state import State, state
 
@@ -21,6 +22,7 @@ __all__ = [
     "State",
     "combinator",
     "make_plan",
+    "rests_without_gradient",
     "rule",
     "state",
 ]
