@@ -1,0 +1,173 @@
+"""The average of a model's weights over the course of training, and how to evaluate with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from fallline.averaging.series import as_share
+
+
+class WeightAverage:
+    """A running average of the weights of `model`, one `update()` after each `optimizer.step()`.
+
+    With a `decay` d from 0 to 1 (1 excluded) it is exponential, aₜ = d·aₜ₋₁ + (1-d)·θₜ; with `decay=None` all updates
+    weigh the same, as in Polyak and Juditsky, 1992, and in stochastic weight averaging (Izmailov et al., 2018). An
+    exponential average starts from
+
+    - `"weights"`: a₁ = θ₁, the first weights it is shown, as `torch.optim.swa_utils` does. They keep the weight dᵗ⁻¹.
+    - `"zero"`: a₀ = 0, and aₜ is divided by 1 - dᵗ unless `bias_correction=False`. Only that shows what the
+      correction is good for; the weights are too small by it.
+
+    Averaged are the parameters in floating point and the running statistics of normalisation layers
+    (`running_mean`, `running_var`), which belong to the weights they were gathered with; every other buffer is left as
+    the model has it. To gather the statistics anew, call `torch.optim.swa_utils.update_bn` within `swapped()`. Averages
+    of half-precision weights are kept in float32, where a small share of a difference isn't rounded away.
+
+    Raises TypeError or ValueError for what is not a model, is not initialised yet or has no weights, and for settings
+    out of range or without a meaning together.
+
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> average = WeightAverage(model, decay=0.75)
+    >>> for weight in (1.0, 2.0):
+    ...     _ = nn.init.constant_(model.weight, weight)
+    ...     average.update()
+    >>> with average.swapped():
+    ...     model.weight.item()
+    1.25
+    >>> model.weight.item()
+    2.0
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        decay: float | None = 0.999,
+        *,
+        start_from: Literal["weights", "zero"] = "weights",
+        bias_correction: bool = True,
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module; got {model!r}")
+        if start_from not in ("weights", "zero"):
+            raise ValueError(f"start_from must be 'weights' or 'zero'; got {start_from!r}")
+        if not bias_correction and (start_from == "weights" or decay is None):
+            raise ValueError("bias_correction=False has a meaning only with a decay and start_from='zero'")
+        self.model = model
+        self.decay = None if decay is None else as_share("decay", decay)
+        self.start_from = start_from
+        self.bias_correction = bias_correction
+        self.count = 0
+        _refuse_lazy(model)
+        self._averages = {name: _room(tensor) for name, tensor in _averaged(model).items()}
+        self._swapped = False
+        if not self._averages:
+            raise ValueError("model must have weights in floating point to average; it has none")
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the model's present weights into the average.
+
+        Raises RuntimeError within `swapped()`, ValueError if the model no longer has the weights it began with.
+        """
+        if self._swapped:
+            raise RuntimeError("update was called within swapped(), where the model has the averaged weights")
+        present = self._present()
+        averages = list(self._averages.values())
+        share = self._share(self.count + 1)
+        torch._foreach_lerp_(averages, [present[name].to(room) for name, room in self._averages.items()], share)
+        self.count += 1
+
+    def _share(self, t: int) -> float:
+        """Return what the t-th weights weigh in the average, t from 1."""
+        if self.decay is None:
+            return 1 / t
+        if self.start_from == "weights":
+            return 1.0 if t == 1 else 1 - self.decay
+        # (1-d)/(1-dᵗ) keeps the corrected average itself up to date, so nothing is left to divide.
+        return (1 - self.decay) / (1 - self.decay**t if self.bias_correction else 1.0)
+
+    @contextmanager
+    def swapped(self) -> Iterator[nn.Module]:
+        """Give the model the averaged weights within a `with` block, and its own back after it, whatever happens there.
+
+        All parameters and buffers are put back, so what a step or a forward pass in training mode does to them within
+        the block is lost. They are written in place: optimizers and views stay attached.
+
+        Raises RuntimeError before the first update and within another `swapped()` of this average, ValueError if the
+        model no longer has the weights it began with.
+        """
+        if self.count == 0:
+            raise RuntimeError("nothing has been averaged yet: call update after optimizer.step()")
+        if self._swapped:
+            raise RuntimeError("the averaged weights are already in the model: swapped() was called within swapped()")
+        present = self._present()
+        tensors = [tensor.detach() for tensor in chain(self.model.parameters(), self.model.buffers())]
+        own = [tensor.clone() for tensor in tensors]
+        self._swapped = True
+        try:
+            _write([present[name] for name in self._averages], list(self._averages.values()))
+            yield self.model
+        finally:
+            _write(tensors, own)
+            self._swapped = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the number of updates and copies of the averages by name; the settings are not among them."""
+        return {"count": self.count, "averages": {name: room.clone() for name, room in self._averages.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict`; raises ValueError unless it has this model's names and shapes."""
+        shapes = {name: tuple(average.shape) for name, average in state["averages"].items()}
+        _check_shapes("the loaded state", shapes, self._averages)
+        self.count = state["count"]
+        _write(list(self._averages.values()), [state["averages"][name] for name in self._averages])
+
+    def _present(self) -> dict[str, Tensor]:
+        present = _averaged(self.model)
+        _check_shapes("the model", {name: tuple(tensor.shape) for name, tensor in present.items()}, self._averages)
+        return present
+
+
+def _averaged(model: nn.Module) -> dict[str, Tensor]:
+    """Return what is averaged, by name and without graph."""
+    statistics = (pair for pair in model.named_buffers() if pair[0].endswith(("running_mean", "running_var")))
+    return {
+        name: tensor.detach()
+        for name, tensor in chain(model.named_parameters(), statistics)
+        if tensor.is_floating_point() or tensor.is_complex()
+    }
+
+
+def _refuse_lazy(model: nn.Module) -> None:
+    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
+        if is_lazy(tensor):
+            raise ValueError(f"'{name}' has no shape yet: run one batch through the model before averaging it")
+
+
+def _room(tensor: Tensor) -> Tensor:
+    half = tensor.is_floating_point() and tensor.element_size() < 4
+    return torch.zeros_like(tensor, dtype=torch.float32 if half else None)
+
+
+def _check_shapes(what: str, found: dict[str, tuple[int, ...]], averages: dict[str, Tensor]) -> None:
+    for name in sorted(found.keys() | averages.keys()):
+        if name not in found or name not in averages:
+            place = "lacks" if name in averages else "has in addition"
+            raise ValueError(f"{what} {place} '{name}': it must have the weights that the average was made for")
+        if found[name] != tuple(averages[name].shape):
+            raise ValueError(
+                f"'{name}' has the shape {list(found[name])} in {what}; it must be {list(averages[name].shape)}"
+            )
+
+
+@torch.no_grad()
+def _write(targets: list[Tensor], sources: list[Tensor]) -> None:
+    for target, source in zip(targets, sources, strict=True):
+        target.copy_(source)

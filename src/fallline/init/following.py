@@ -1,0 +1,126 @@
+"""Finds the activation that follows each layer of a model, on the graph that tracing the model gives."""
+
+from __future__ import annotations
+
+from torch import fx, nn
+
+from fallline.init.activations import LINEAR, Activation, of_call, of_module, plain, words
+from fallline.init.layers import holds_layers, is_layer
+from fallline.init.tracing import trace
+
+#: What hands values on, moved, pooled, rescaled or summed, so that the search for the activation goes on behind it.
+_PASSING = words("""
+    add addcmul amax bmm cat chunk clone contiguous cpu cuda detach div double einsum expand flatten float getitem half
+    iadd identity imul interpolate isub itruediv matmul mean movedim mul narrow neg permute pixelshuffle
+    pixelunshuffle repeat reshape roll rsub select split squeeze stack sub sum swapaxes to transpose truediv type
+    unbind unflatten unsqueeze upsample view
+""")
+_PASSING_KINDS = ("norm", "pool", "dropout", "pad")
+#: Calls at which the search ends, as at losses: other layers, and questions about a tensor's form.
+_ENDS = words("""
+    bilinear conv1d conv2d conv3d convtranspose1d convtranspose2d convtranspose3d crossentropy dim embedding getattr len
+    linear multiheadattentionforward ndimension numel scaleddotproductattention size
+""")
+
+
+def following(model: nn.Module) -> dict[str, Activation | str]:
+    """Return, for each layer that tracing reaches, the activation behind it, or what kept it from being found.
+
+    A branch that ends in another layer or the output counts as none, if another branch has an activation.
+
+    >>> following(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Tanh(), nn.Linear(3, 1)))
+    {'0': Activation(name='tanh', slope=0.0), '3': Activation(name='linear', slope=0.0)}
+    """
+    if is_layer(model):
+        return {"": LINEAR}
+    try:
+        graph = trace(model, whole={name for name, module in model.named_modules() if _is_known(module)})
+    except Exception as error:  # whatever the model's own code raises when it meets symbols
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        return {
+            name: f"the model can't be traced: {reason}" for name, module in model.named_modules() if is_layer(module)
+        }
+    modules = dict(model.named_modules())
+    found: dict[str, Activation | str] = {}
+    for node in graph.nodes:
+        if node.op == "call_module" and is_layer(modules[str(node.target)]):
+            name, here = str(node.target), _behind(node, modules)
+            # A layer that is called several times has several places.
+            found[name] = here if name not in found else _agreed([found[name], here])
+    return found
+
+
+def _is_known(module: nn.Module) -> bool:
+    """Whether its name says enough, so that tracing need not look inside."""
+    return is_layer(module) or of_module(module) is not None or _passes(module)
+
+
+def _passes(module: nn.Module) -> bool:
+    return _passes_by_name(type(module).__name__) and not holds_layers(module)
+
+
+def _passes_by_name(name: str) -> bool:
+    return plain(name) in _PASSING or any(kind in plain(name) for kind in _PASSING_KINDS)
+
+
+def _behind(layer: fx.Node, modules: dict[str, nn.Module]) -> Activation | str:
+    found: list[Activation | str] = []
+    waiting, seen = list(layer.users), set[fx.Node]()
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        step = _step(node, modules)
+        if step is None:
+            waiting.extend(node.users)
+        else:
+            found.append(step)
+    return _agreed(found)
+
+
+def _agreed(found: list[Activation | str]) -> Activation | str:
+    """Return the one activation that matters, or why there is none."""
+    for problem in found:
+        if isinstance(problem, str):
+            return problem
+    steps = sorted((step for step in found if isinstance(step, Activation) and step != LINEAR), key=str)
+    bending = {step.scheme("normal"): step for step in reversed(steps)}
+    if len(bending) > 1:
+        return f"it is followed by {' and by '.join(sorted(map(str, bending.values())))}"
+    return next(iter(bending.values()), LINEAR)
+
+
+def _step(node: fx.Node, modules: dict[str, nn.Module]) -> Activation | str | None:
+    """Return the activation that a node is, LINEAR where the search ends, words where it is lost, None to go on."""
+    if node.op == "call_module":
+        return _step_of_module(modules[str(node.target)])
+    if node.op not in ("call_function", "call_method"):
+        return LINEAR
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    key, activation = plain(name), of_call(name, node.args, node.kwargs)
+    if activation is not None:
+        return activation
+    if _passes_by_name(name):
+        return None
+    return LINEAR if key in _ENDS or key.endswith("loss") else _unknown(name)
+
+
+def _step_of_module(module: nn.Module) -> Activation | str | None:
+    if is_layer(module):
+        return LINEAR
+    activation, name = of_module(module), type(module).__name__
+    if activation is not None:
+        return activation
+    if _passes(module):
+        return None
+    return LINEAR if name.endswith("Loss") or _is_torch_layer(module) else _unknown(name)
+
+
+def _unknown(name: str) -> str:
+    return f"it is followed by '{name}', which is not known to be an activation or to pass values on"
+
+
+def _is_torch_layer(module: nn.Module) -> bool:
+    """Whether it is one of torch's own modules with weights, such as attention or a recurrent network."""
+    return type(module).__module__.startswith("torch.nn") and any(True for _ in module.parameters())

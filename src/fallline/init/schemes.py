@@ -1,0 +1,122 @@
+"""The three schemes, uniform and normal: zero mean, and the standard deviation gain/√fan.
+
+LeCun et al., *Efficient BackProp*, 1998; Glorot (Xavier) and Bengio, *Understanding the Difficulty of Training Deep
+Feedforward Neural Networks*, 2010; He et al., *Delving Deep into Rectifiers*, 2015.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from fallline.init.layers import fans
+
+Distribution = Literal["normal", "uniform"]
+Fan = Literal["fan_in", "fan_out", "average"]
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How weights are drawn: normal with standard deviation gain/√fan, or uniform within √3 times that.
+
+    `fan` is "fan_in", which keeps the variance of the signals, "fan_out", which keeps that of the gradients, or their
+    "average", a compromise between the two.
+    """
+
+    name: str
+    distribution: Distribution
+    fan: Fan
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check("distribution", self.distribution, ("normal", "uniform"))
+        _check("fan", self.fan, ("fan_in", "fan_out", "average"))
+        if not 0 < self.gain < math.inf:
+            raise ValueError(f"gain must be a finite number greater than 0; got {self.gain!r}")
+
+    def std(self, fan_in: int, fan_out: int) -> float:
+        """Return the standard deviation; raises ValueError if nothing is connected.
+
+        >>> he_normal().std(fan_in=8, fan_out=2), xavier_uniform().std(fan_in=6, fan_out=2)
+        (0.5, 0.5)
+        """
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "average": (fan_in + fan_out) / 2}[self.fan]
+        if fan == 0:
+            raise ValueError(f"a layer with {fan_in} inputs and {fan_out} outputs has no {self.fan} to scale with")
+        return self.gain / math.sqrt(fan)
+
+    def fill(self, weight: nn.Module | Tensor, generator: torch.Generator | None = None) -> None:
+        """Draw the weight of a linear layer or a convolution, or a tensor [outputs, inputs, *kernel], anew.
+
+        Biases are left alone. A generator makes the draw repeatable. Raises TypeError for other modules, ValueError
+        for a tensor with fewer than two dimensions.
+
+        >>> layer = nn.Linear(100, 50)
+        >>> he_uniform().fill(layer, torch.Generator().manual_seed(0))
+        >>> bool(layer.weight.abs().max() <= (6 / 100) ** 0.5)
+        True
+        """
+        std = self.std(*fans(weight))
+        tensor = weight if isinstance(weight, Tensor) else weight.weight
+        assert isinstance(tensor, Tensor)
+        if self.distribution == "normal":
+            nn.init.normal_(tensor, 0.0, std, generator)
+        else:
+            nn.init.uniform_(tensor, -math.sqrt(3) * std, math.sqrt(3) * std, generator)
+
+    def __str__(self) -> str:
+        return f"{self.name}_{self.distribution} ({self.fan}, gain {self.gain:.4g})"
+
+
+def lecun(distribution: Distribution) -> Scheme:
+    """Return variance 1/fan_in, for layers that nothing bends after, and for SELU (Klambauer et al., 2017)."""
+    return Scheme("lecun", distribution, "fan_in")
+
+
+def xavier(distribution: Distribution, gain: float = 1.0) -> Scheme:
+    """Return variance gain²·2/(fan_in + fan_out), for tanh and sigmoid; the paper knows no other gain than 1."""
+    return Scheme("xavier", distribution, "average", gain)
+
+
+def he(distribution: Distribution, negative_slope: float = 0.0, fan: Fan = "fan_in") -> Scheme:
+    """Return variance 2/((1 + negative_slope²)·fan), for the ReLU family."""
+    return Scheme("he", distribution, fan, math.sqrt(2 / (1 + negative_slope**2)))
+
+
+def lecun_normal() -> Scheme:
+    """Return LeCun's scheme, normal: variance 1/fan_in."""
+    return lecun("normal")
+
+
+def lecun_uniform() -> Scheme:
+    """Return LeCun's scheme, uniform within √(3/fan_in)."""
+    return lecun("uniform")
+
+
+def xavier_normal(gain: float = 1.0) -> Scheme:
+    """Return Xavier's scheme, normal: variance gain²·2/(fan_in + fan_out). torch recommends a gain of 5/3 for tanh."""
+    return xavier("normal", gain)
+
+
+def xavier_uniform(gain: float = 1.0) -> Scheme:
+    """Return Xavier's scheme, uniform within gain·√(6/(fan_in + fan_out))."""
+    return xavier("uniform", gain)
+
+
+def he_normal(negative_slope: float = 0.0, fan: Fan = "fan_in") -> Scheme:
+    """Return He's scheme, normal: variance 2/((1 + negative_slope²)·fan)."""
+    return he("normal", negative_slope, fan)
+
+
+def he_uniform(negative_slope: float = 0.0, fan: Fan = "fan_in") -> Scheme:
+    """Return He's scheme, uniform within √(6/((1 + negative_slope²)·fan))."""
+    return he("uniform", negative_slope, fan)
+
+
+def _check(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}")

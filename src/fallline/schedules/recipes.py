@@ -1,0 +1,67 @@
+"""Whole schedules that are known by a name."""
+
+from __future__ import annotations
+
+from fallline.schedules.anneal import cosine_between, linear
+from fallline.schedules.arguments import as_count, as_number
+from fallline.schedules.drops import milestones
+from fallline.schedules.large_batches import linear_scaling, warmup
+from fallline.schedules.schedule import Schedule, constant
+
+
+def large_minibatch(batch_size: int, steps_per_epoch: int) -> Schedule:
+    """Return the reference recipe of Goyal et al., 2017, as factors on their base rate of 0.1.
+
+    The factor climbs step by step from 1 to k = batch_size/256 over 5 epochs (below 256 it starts at k), and is
+    divided by 10 at the epochs 30, 60 and 80, counted from 0 with the warm-up among them; they train for 90. It goes
+    with `SGD(lr=0.1, momentum=0.9, weight_decay=1e-4)` and batches drawn from all workers together.
+
+    Raises TypeError or ValueError for what is not a whole number from 1.
+
+    >>> recipe = large_minibatch(8192, steps_per_epoch=10)
+    >>> [round(0.1 * recipe(10 * epoch), 6) for epoch in (0, 5, 30, 60, 80)]
+    [0.1, 3.2, 0.32, 0.032, 0.0032]
+    """
+    steps = as_count("steps_per_epoch", steps_per_epoch)
+    k = linear_scaling(batch_size)
+    return k * warmup(5 * steps, start=min(1.0, 1 / k)) * milestones((30, 60, 80), 0.1).per_epoch(steps)
+
+
+def one_cycle(steps: int, rise: float = 0.3, start: float = 1 / 25, end: float = 1 / 250_000) -> Schedule:
+    """Return the cycle of Smith and Topin, *Super-Convergence*, 2018, as torch's OneCycleLR runs it (two phases).
+
+    Half a cosine wave from `start` up to 1 over the share `rise` of the steps, then one down to `end`, which the last
+    of the steps, `steps - 1`, has. The base rate is the peak (torch's `max_lr`). The momentum is left alone, as with
+    `cycle_momentum=False`.
+
+    Raises TypeError or ValueError unless `steps` is a whole number from 2, `start` and `end` are from 0 to 1, and
+    rise·steps lies strictly between 1 and `steps`.
+
+    >>> [round(one_cycle(11, rise=6 / 11)(step), 3) for step in (0, 5, 10, 99)]
+    [0.04, 1.0, 0.0, 0.0]
+    """
+    length = as_count("steps", steps, least=2)
+    share, low, last = as_number("rise", rise), as_number("start", start, most=1), as_number("end", end, most=1)
+    if not 1 < share * length < length:
+        raise ValueError(f"rise must be between 1/steps = {1 / length:g} and 1, both excluded; got {rise}")
+    return Schedule(_one_cycle, (length, share, low, last), length)
+
+
+def warmup_stable_decay(warmup_steps: int, stable_steps: int, decay_steps: int, end: float = 0.0) -> Schedule:
+    """Return a line up from 0, a plateau, and a line down to `end` (Hu et al., *MiniCPM*, 2024).
+
+    Raises TypeError or ValueError unless the steps are whole numbers from 1 (`stable_steps` from 0), `end` from 0 to 1.
+
+    >>> [warmup_stable_decay(2, 3, 2)(step) for step in range(8)]
+    [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0]
+    """
+    up, plateau = as_count("warmup_steps", warmup_steps), as_count("stable_steps", stable_steps, least=0)
+    down = linear(as_count("decay_steps", decay_steps), end)
+    return warmup(up).then(constant().then(down, after=plateau))
+
+
+def _one_cycle(step: int, steps: int, rise: float, start: float, end: float) -> float:
+    peak, last = rise * steps - 1, steps - 1  # the peak may lie between two steps
+    if step <= peak:
+        return cosine_between(start, 1.0, step / peak)
+    return cosine_between(1.0, end, (min(step, last) - peak) / (last - peak))

@@ -1,0 +1,153 @@
+"""What a schedule is: an immutable function of the step that can be joined, multiplied and handed to an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from fallline.schedules.arguments import as_count, as_number
+
+
+@dataclass(frozen=True, repr=False)
+class Schedule:
+    """A factor on the base learning rate for every step: `law(step, *arguments)`, with steps counted from 0.
+
+    `length` is the number of steps it lasts, after which the factor stays as it is, or None where there is no end to
+    speak of; `then` asks for it. Schedules with the same law and arguments are equal; they pickle if the law is a
+    module's function. Your own law is a schedule too. Raises TypeError if `law` can't be called.
+
+    >>> sawtooth = Schedule(lambda step, period: 1 - step % period / period, (4,))
+    >>> [sawtooth(step) for step in range(5)]
+    [1.0, 0.75, 0.5, 0.25, 1.0]
+    """
+
+    law: Callable[..., float]
+    arguments: tuple[Any, ...] = ()
+    length: int | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.law):
+            raise TypeError(f"law must be a function of the step; got {self.law!r}")
+
+    def __call__(self, step: int) -> float:
+        """Return the factor at a step; raises TypeError or ValueError unless it is a whole number from 0."""
+        return float(self.law(as_count("step", step, least=0), *self.arguments))
+
+    def then(self, following: Schedule, after: int | None = None) -> Schedule:
+        """Return this schedule for its `length`, or for `after` steps, and from there on `following` from its step 0.
+
+        Raises ValueError where the length is needed and there is none, TypeError if `following` is no schedule.
+
+        >>> from fallline.schedules import constant, linear
+        >>> plateau = constant().then(linear(2), after=3)
+        >>> [plateau(step) for step in range(6)]
+        [1.0, 1.0, 1.0, 1.0, 0.5, 0.0]
+        """
+        if not isinstance(following, Schedule):
+            raise TypeError(f"following must be a schedule; got {following!r}")
+        if after is None and self.length is None:
+            raise ValueError(f"{self!r} never ends: say for how many steps it holds, with then(..., after=steps)")
+        switch = self.length if after is None else as_count("after", after, least=0)
+        assert switch is not None
+        length = None if following.length is None else switch + following.length
+        return Schedule(_then, (self, following, switch), length)
+
+    def __mul__(self, other: Schedule | float) -> Schedule:
+        """Return the product, step by step, with a schedule or a number.
+
+        >>> from fallline.schedules import exponential, warmup
+        >>> (0.1 * warmup(2) * exponential(0.5))(1)
+        0.025
+        """
+        if isinstance(other, Real) and not isinstance(other, bool):
+            factor = Schedule(_constant, (as_number("factor", other),), length=self.length)
+        elif isinstance(other, Schedule):
+            factor = other
+        else:
+            return NotImplemented
+        ends = (self.length, factor.length)
+        length = None if ends[0] is None or ends[1] is None else max(ends[0], ends[1])
+        return Schedule(_product, (self, factor), length)
+
+    __rmul__ = __mul__
+
+    def per_epoch(self, steps_per_epoch: int) -> Schedule:
+        """Return the schedule of steps in which each step of this one lasts a whole epoch: `floor(step / steps)`.
+
+        >>> from fallline.schedules import inverse_time
+        >>> [inverse_time(1.0).per_epoch(2)(step) for step in range(4)]
+        [1.0, 1.0, 0.5, 0.5]
+        """
+        steps = as_count("steps_per_epoch", steps_per_epoch)
+        return Schedule(_per_epoch, (self, steps), None if self.length is None else self.length * steps)
+
+    def curve(self, steps: int, lr: float = 1.0) -> NDArray[np.float64]:
+        """Return the learning rates [steps] of the steps 0 to steps - 1 at a base rate `lr`.
+
+        >>> from fallline.schedules import exponential
+        >>> exponential(0.5).curve(3, lr=0.4).tolist()
+        [0.4, 0.2, 0.1]
+        """
+        count, base = as_count("steps", steps), as_number("lr", lr)
+        return base * np.array([self(step) for step in range(count)])
+
+    def drive(self, optimizer: Optimizer) -> LambdaLR:
+        """Return a torch scheduler that sets every group's rate to its base rate times the factor of the step.
+
+        Making it sets the rate of step 0. Then call `optimizer.step()` first and `scheduler.step()` after it, once
+        per step of this schedule (per epoch, if it counts epochs). The scheduler's `state_dict` holds the count, not
+        the schedule: to resume, make optimizer and scheduler as before and load both states.
+
+        Raises TypeError for what is not a torch optimizer.
+
+        >>> import torch
+        >>> from fallline.schedules import exponential
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.4)
+        >>> scheduler = exponential(0.5).drive(optimizer)
+        >>> optimizer.step(); scheduler.step(); scheduler.get_last_lr()
+        [0.2]
+        """
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer must be a torch.optim.Optimizer; got {optimizer!r}")
+        # A bound method: for other callables torch saves their attributes and writes them back into them on loading.
+        return LambdaLR(optimizer, self.__call__)
+
+    def __repr__(self) -> str:
+        name = self.law.__name__.lstrip("_") if hasattr(self.law, "__name__") else repr(self.law)
+        if self.law is _product:
+            return f"({self.arguments[0]!r} * {self.arguments[1]!r})"
+        joined = self.law in (_then, _per_epoch)
+        listed = ", ".join(map(repr, self.arguments[joined:]))
+        return f"{self.arguments[0]!r}.{name}({listed})" if joined else f"{name}({listed})"
+
+
+def constant(factor: float = 1.0) -> Schedule:
+    """Return the schedule that has the same factor at every step.
+
+    >>> constant(0.5)(1000)
+    0.5
+    """
+    return Schedule(_constant, (as_number("factor", factor),))
+
+
+def _constant(step: int, factor: float) -> float:
+    return factor
+
+
+def _then(step: int, first: Schedule, following: Schedule, switch: int) -> float:
+    return first(step) if step < switch else following(step - switch)
+
+
+def _product(step: int, first: Schedule, second: Schedule) -> float:
+    return first(step) * second(step)
+
+
+def _per_epoch(step: int, schedule: Schedule, steps_per_epoch: int) -> float:
+    return schedule(step // steps_per_epoch)
