@@ -433,9 +433,9 @@ def test_a_gradient_that_lay_oddly_once_keeps_no_parameter_from_the_kernel() -> 
     parameter = torch.ones(3, 4, requires_grad=True)
     optimizer = fl.Optimizer([parameter], my_rmsprop)
     follow(optimizer, [parameter], [[torch.ones(4, 3).t()]])
-    assert optimizer._session.has_eager
+    assert optimizer._prepare().has_eager
     follow(optimizer, [parameter], [[torch.ones(3, 4)]])
-    assert not optimizer._session.has_eager
+    assert not optimizer._prepare().has_eager
 
 
 # ---------------------------------------------------------------------------------------------------------------------

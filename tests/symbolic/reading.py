@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-_TOKEN = re.compile(r"\\\\|\\[a-zA-Z]+|\d+(?:\.\d+)?|\S")
+_TOKEN = re.compile(r"\\\\|\\ |\\[a-zA-Z]+|\d+(?:\.\d+)?|\S")
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     r"\exp": np.exp, r"\log": np.log, r"\min": np.minimum, r"\max": np.maximum, r"\operatorname": np.sign,
 }  # fmt: skip
@@ -56,8 +56,7 @@ class _Reader:
             assert found == token, f"{token!r} wanted, {found!r} found in {self.text}"
 
     def sum(self) -> Any:
-        sign = -1 if self.token == "-" and self.take() else 1
-        value = sign * self.product()
+        value = -self.product() if self.token == "-" and self.take() else self.product()
         while self.token in ("+", "-"):
             value = value + self.product() if self.take() == "+" else value - self.product()
         return value
@@ -92,10 +91,10 @@ class _Reader:
         """The tokens since `start` that stand in no brackets."""
         depth, found = 0, []
         for token in self.tokens[start : self.at]:
-            depth -= token in ("}", ")", r"\right", r"\end")
+            depth -= token in ("}", ")", r"\right", r"\end", r"\rangle", r"\rVert")
             if depth == 0:
                 found.append(token)
-            depth += token in ("{", "(", r"\left", r"\begin")
+            depth += token in ("{", "(", r"\left", r"\begin", r"\langle", r"\lVert")
         return found
 
     def group(self) -> Any:
@@ -123,17 +122,22 @@ class _Reader:
         if self.token == r"\left":
             self.take()
         opening = self.take()
-        value = self.sum()
+        value = self.condition() if opening == "[" else self.sum()
         if self.token == r"\right":
             self.take()
-        self.expect({"(": ")", "|": "|"}[opening])
+        self.expect({"(": ")", "|": "|", "[": "]"}[opening])
         return np.abs(value) if opening == "|" else value
 
     def over(self) -> Callable[[Any], Any]:
-        """Whether a reduction is over each channel: all but the first of several dimensions."""
+        """What a reduction is over: the tensor, all tensors (one, here), or all but the first of several dimensions."""
         if self.token != "_":
             return np.sum
-        self.expect("_", "{", r"\mathrm", "{", *"channel", "}", "}")
+        self.expect("_", "{", r"\mathrm")
+        over = self.braced()
+        self.expect("}")
+        if over == "{all}":
+            return np.sum
+        assert over == "{channel}", f"a reduction over {over} in {self.text}"
         return lambda x: np.sum(x) if np.ndim(x) < 2 else np.sum(x, axis=tuple(range(1, np.ndim(x))), keepdims=True)
 
     def norm(self) -> Any:
@@ -221,6 +225,8 @@ class _Reader:
         start = self.at
         try:
             left = self.sum()
+            if np.asarray(left).dtype == bool:  # a condition that has a name
+                return left
             return _RELATIONS[self.take()](left, self.sum())
         except (AssertionError, KeyError):  # not a comparison: a condition in brackets
             self.at = start

@@ -14,7 +14,7 @@ from fallline import rules
 from fallline.kernels import evaluate, host_scalars
 from fallline.rules import adam, adamw, amsgrad, centered_rmsprop, dampened_momentum, heavy_ball, l2, maximize, rmsprop
 from fallline.symbolic import Rule, make_plan, rule
-from fallline.symbolic.latex import indexed, symbol
+from fallline.symbolic.symbols import indexed, symbol
 from tests.symbolic.formulas import Tree, formulas, traced, truth
 from tests.symbolic.reading import compute
 
@@ -111,7 +111,9 @@ sqrt(dot(g, g)) ** 2   sqrt(sum(g ** 2))   sqrt(sum(g * g, channels=True)) * p  
 sum(g, channels=True) * p   sum(g, channels=True) ** 2   sqrt(sum(g)) * p   -sum(g) * p   sum(g) * sum(p)
 sum(p) * 2   g * 0.1234567891   g * 0.9999999   g * 1.0000001   g * 123456789   g * 1e6   g / 1e-8
 lr * g / (1 - mu ** t) / 2   g - 0   where(g > 1, g, 0) * 2   lr * mu * -1 * g   (lr * mu) ** 2 * g
-(1 - mu) * (1 - mu) * g   sqrt(1 - mu ** t) / (1 - mu) * g
+(1 - mu) * (1 - mu) * g   sqrt(1 - mu ** t) / (1 - mu) * g   (-p) ** 2 * -g   g / -p / -m   -(p - g) * -(m - v)
+g * 2.5e-7   (2.5e-7 * p) ** 2   2.5e7 ** -1 * g   sum(-g) * -p   dot(-g, -g) * p   p * sum(-g / p)   1 * (p + g) - g
+-(1 * (p + g))   sum(g) * sum(p) * m   where(p > g, sum(g), p) * m   sum(g, all_tensors=True) * p
 """
 
 

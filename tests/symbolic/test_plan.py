@@ -189,7 +189,7 @@ def test_a_reduction_used_twice_is_computed_once() -> None:
 def unsimplified(graph: Graph) -> Plan:
     """A plan that evaluates the graph as it was traced: every scalar node of its own, nothing rewritten."""
     hoisted = {node for node in walk(graph.roots) if node.rank == Rank.SCALAR and node.operation != "constant"}
-    return Plan(graph, tuple(hoisted), (), graph.update, graph.new_states)
+    return Plan(graph, tuple(hoisted), (), graph.update, graph.new_states, {})
 
 
 def values(plan: Plan, arrays: dict[str, Any], numbers: dict[str, float]) -> list[Any]:

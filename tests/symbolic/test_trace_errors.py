@@ -101,6 +101,13 @@ LINES = {
     "integer division": Line("m = g // 2", "//", ""),
     "matrix product": Line("m = g @ g", "@", ""),
     "round": Line("m = round(g)", "round", ""),
+    "divmod": Line("m, _ = divmod(g, 2)", "%", ""),
+    "modulo of a number": Line("m = 2 % g", "%", ""),
+    "array modulo": Line("m = np.ones(3) % g", "numpy.remainder"),
+    "array times": Line("m = np.ones(3) @ g", "numpy.matmul"),
+    "reduction of numpy": Line("m = np.add.reduce(g)", "numpy.add"),
+    "unknown name": Line("m = gamma * m", "name 'gamma' is not defined", "hyperparameter"),
+    "name used too early": Line("m = later * m; later = 1.0", "'later'", "before it is used"),
     "tensor": Line("m = g + torch.ones(3)", "Tensor", USE_MATH),
     "tensor first": Line("m = torch.ones(3) + g", "Tensor", USE_MATH),
     "array": Line("m = g + np.ones(3)", "ndarray", USE_MATH),
@@ -120,6 +127,7 @@ LINES = {
     "sum of a list": Line("m = sum([g, m])", "list", USE_MATH),
     "number as a condition": Line("m = where(g, g, m)", "where got a number as argument 1", USE_BOTH),
     "other number as a condition": Line("m = where(2.0, g, m)", "where got a number as argument 1", USE_BOTH),
+    "array as a condition": Line("m = where(np.ones(2) > 0, g, m)", "ndarray", USE_MATH),
     "condition as a value": Line("m = where(g > 0, g > 1, m)", "where got a truth value as argument 2", USE_BOTH),
     "condition in arithmetic": Line("m = lr * (g > 0)", "multiply got a truth value as argument 2", USE_BOTH),
     "condition compared": Line("m = where((g > 0) == (p > 0), g, m)", "equal got a truth value", USE_BOTH),
@@ -141,6 +149,14 @@ def test_a_line_that_cant_be_traced(line: Line) -> None:
     assert f"(`{line.code}`)" in message
     assert line.problem in message.split("`)")[1].split(";")[0]
     assert line.remedy in message.partition("`): ")[2].partition(";")[2]
+
+
+def test_a_function_that_was_not_imported_is_named() -> None:
+    namespace: dict[str, Any] = {}
+    exec("def it(p, g, *, lr=1.0):\n    return lr * sqrt(g)\n", namespace)
+    message = refusal(lambda: fl.rule(namespace["it"]))
+    assert message.startswith("rule 'it', line 2: name 'sqrt' is not defined")
+    assert "from fallline.math import sqrt" in message
 
 
 def test_the_line_of_a_helper_function_is_named() -> None:
@@ -204,6 +220,8 @@ FUNCTIONS = {
     "state from an unknown": Function("p, g, m=fl.state(init=lambda q: q)", "(g, m)", ("'m'", "'q'")),
     "state from another state": Function("p, g, m, v=fl.state(init=lambda m: m)", "(g, m, v)", ("'v'", "'m'")),
     "state from a condition": Function("p, g, m=fl.state(init=lambda g: g > 0)", "(g, m)", ("truth value", USE_BOTH)),
+    "state from a method": Function("p, g, m=fl.state(init=[].append)", "(g, m)", ("'m'", "no number and no function")),
+    "state from an error": Function("p, g, m=fl.state(init=lambda g: g % 2)", "(g, m)", ("line 1", "(%)", "+, -, *")),
     "state from a tuple": Function("p, g, m=fl.state(init=lambda g: (g, g))", "(g, m)", ("tuple",)),
 }  # fmt: skip
 
@@ -263,6 +281,8 @@ COMBINED: dict[str, tuple[tuple[Any, ...], tuple[str, ...]]] = {
     "tuple": (("p, g, *s, betas=(0.9, 0.99), **h", PASS, BACK), ("'betas'", "beta1, beta2")),
     "state dropped": ((ALL, PASS, "(u, s[0])"), ("'it(adam)'", "returned 2 values", RETURN_ALL)),
     "states not passed": ((ALL, "p, g, **h", BACK), ("'it(adam)'", "0 states", "(m, v)")),
+    "step count not passed": ((ALL, "p, g, *s, lr=h['lr']", BACK), ("'it(adam)'", "line 4", "adam did not get t")),
+    "hyperparameter made up": ((ALL, "p, g, *s, rate=1.0, **h", BACK), ("'it(adam)'", "line 4", "adam takes no rate")),
     "branch": ((ALL, PASS, "(u, *s) if u > 0 else (g, *s)"), ("'it(adam)'", "line 5", "branch", USE_WHERE)),
     "unknown function": ((ALL, PASS, "(np.sqrt(u), *s)"), ("'it(adam)'", "line 5", "numpy.sqrt", USE_MATH)),
 }
@@ -335,6 +355,8 @@ ALLOWED = {
     "numpy.float64": "m = np.float64(0.5) * g + g * np.float64(2)",
     "numpy.float32": "m = np.float32(0.5) * g + g * np.float32(2)",
     "numpy.int64": "m = np.int64(2) * g + g * np.int64(2)",
+    "comparison with a NumPy number": "m = where(np.float64(2) > g, g, m)",
+    "NumPy numbers in the dialect": "m = maximum(np.float32(1), np.int64(2)) * g",
     "power of a number": "m = 2 ** t * g",
     "state kept": "pass",
     "state from a number": "m = 0.0",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import fallline as fl
 from fallline import rules
-from fallline.math import dot, sqrt
+from fallline.math import dot, maximum, sqrt
 from fallline.training.updates import LaneRule, LaneUpdate
 
 SHAPES = [(5, 7), (5,), (3, 2, 2), ()]
@@ -24,6 +24,13 @@ def trust_ratio(p, g, m=fl.state(init=lambda g: g), *, lr=0.1, beta=0.9):  # typ
     return lr * sqrt(dot(p, p, channels=True)) / (sqrt(dot(m, m)) + 1e-3) * m, m
 
 
+@fl.rule
+def counting(p, g, n=fl.state("scalar", init=1.0), d=fl.state("global", init=0.5), *, lr=0.1):  # type: ignore[no-untyped-def]  # noqa: B008
+    """A number a tensor that follows from its own gradients, and one that follows from all."""
+    longest = sqrt(dot(g, g, all_tensors=True))
+    return lr * d / n * g / (longest + 1e-3), n + sqrt(dot(g, g)), maximum(d, 0.1 * longest)
+
+
 FAMILIES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     "one rule, several rates": [(rules.adam, {"lr": lr}) for lr in (1e-3, 1e-2, 0.1)],
     "several rules": [
@@ -33,6 +40,7 @@ FAMILIES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
         (rules.adagrad, {"lr": 0.1}),
     ],
     "reductions": [(trust_ratio, {"lr": 0.1}), (rules.momentum, {"lr": 0.1}), (trust_ratio, {"lr": 0.02})],
+    "sums over all tensors": [(counting, {"lr": 0.1}), (rules.momentum, {"lr": 0.1}), (counting, {"lr": 0.02})],
     "torch classes": [
         (torch.optim.Adamax, {"lr": 0.01}),
         (rules.nesterov, {"lr": 0.1}),

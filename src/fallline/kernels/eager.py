@@ -33,23 +33,44 @@ _FUNCTIONS = ("sqrt", "abs", "sign", "exp", "log", "minimum", "maximum", "where"
 
 
 def evaluate(plan: Plan, tensors: Mapping[str, Array], scalars: Sequence[Any]) -> tuple[Array, dict[str, Array]]:
-    """The update and the new states that a step computes; changes nothing.
+    """The update and the new states that a step computes for one tensor; changes nothing.
 
     `tensors` holds p, g and the states, all NumPy arrays or all torch tensors of one shape; `scalars` what the
     plan's hoisted expressions come to, as numbers or, beside torch tensors, as tensors. Half-precision tensors are
-    computed with in float32.
+    computed with in float32. Sums over all tensors are over this one.
     """
-    library = _Torch(tensors["p"]) if isinstance(tensors["p"], torch.Tensor) else _NumPy(tensors["p"])
-    values: dict[Expression, Any] = {}
-    for node, scalar in zip(plan.hoisted, scalars, strict=True):
-        values[node] = library.number(scalar, node.is_boolean)
-    roots = (plan.update, *plan.new_states.values())
-    with np.errstate(all="ignore"):
-        for node in walk(roots):
-            if node not in values and (node.rank > Rank.SCALAR or node.operation == "constant"):
-                values[node] = _value(node, values, tensors, library)
-    results = [library.like_parameter(values[root], root.operation == "tensor") for root in roots]
-    return results[0], dict(zip(plan.new_states, results[1:], strict=True))
+    return Evaluation(plan, tensors, scalars).results()
+
+
+class Evaluation:
+    """The values of a plan's expressions for one tensor, each computed when it is first asked for."""
+
+    def __init__(self, plan: Plan, tensors: Mapping[str, Array], scalars: Sequence[Any]) -> None:
+        self._plan = plan
+        self._tensors = tensors
+        self._library = _Torch(tensors["p"]) if isinstance(tensors["p"], torch.Tensor) else _NumPy(tensors["p"])
+        self._values: dict[Expression, Any] = {
+            node: self._library.number(scalar, node.is_boolean)
+            for node, scalar in zip(plan.hoisted, scalars, strict=True)
+        }
+
+    def value(self, root: Expression) -> Any:
+        """An expression's value."""
+        with np.errstate(all="ignore"):
+            for node in walk((root,)):
+                if node not in self._values and (node.rank > Rank.SCALAR or node.operation == "constant"):
+                    self._values[node] = _value(node, self._values, self._tensors, self._library)
+        return self._values[root]
+
+    def take(self, reduction: Expression, value: Any) -> None:
+        """Let a sum over all tensors be what it is over all of them."""
+        self._values[reduction] = self._library.number(value, False)
+
+    def results(self) -> tuple[Array, dict[str, Array]]:
+        """The update and the new states."""
+        roots = (self._plan.update, *self._plan.new_states.values())
+        update, *states = (self._library.like_parameter(self.value(root), root.operation == "tensor") for root in roots)
+        return update, dict(zip(self._plan.new_states, states, strict=True))
 
 
 def _value(node: Expression, values: dict[Expression, Any], tensors: Mapping[str, Array], library: Any) -> Any:
@@ -57,7 +78,7 @@ def _value(node: Expression, values: dict[Expression, Any], tensors: Mapping[str
         return library.number(node.value, False)
     if node.operation == "tensor":
         return library.take(tensors[str(node.value)])
-    if node.operation == "sum":
+    if node.operation in ("sum", "joint_sum"):
         return library.sum(values[node.args[0]])
     if node.operation == "channel_sum":
         return library.channel_sum(values[node.args[0]])

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from fallline.symbolic.expression import Expression, walk
 from fallline.symbolic.operations import OPERATIONS
-from fallline.symbolic.plan import Plan
 
 _INFIX = {
     "add": "+", "subtract": "-", "multiply": "*", "divide": "/",
@@ -33,15 +32,15 @@ _TORCH |= {"number": lambda text: torch.tensor(float(text), dtype=torch.float64)
 
 
 class HostScalars:
-    """Evaluates a plan's hoisted scalars from the values of hyperparameters, t and absent flags.
+    """Evaluates scalar expressions from the values of hyperparameters, t and what else they name.
 
-    `names` is the order in which `values` and `columns` take them.
+    `names` is the order in which `values` and `columns` take these; `count` the number of expressions.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.names = plan.scalars
-        self.count = len(plan.hoisted)
-        source = _function(plan.hoisted, self.names)
+    def __init__(self, expressions: tuple[Expression, ...], names: tuple[str, ...]) -> None:
+        self.names = names
+        self.count = len(expressions)
+        source = _function(expressions, names)
         self._fast = _compile(source, _PYTHON)
         self._safe = _compile(source, _NUMPY)
         self._torch = _compile(source, _TORCH)

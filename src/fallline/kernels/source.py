@@ -87,9 +87,9 @@ class _Function:
         self.plan = plan
         self.one = one
         self.itemsize = {"float32": 4, "float64": 8}[dtype]
-        self.columns = {name: i for i, name in enumerate(("p", "g", *(s.name for s in plan.graph.states)))}
+        self.columns = {name: i for i, name in enumerate(("p", "g", *plan.new_states))}
         self.hoisted = _numbered(plan.hoisted)
-        self.totals = _numbered(r for r in plan.reductions if r.operation == "sum")
+        self.totals = _numbered(plan.totals)
         self.channels = _numbered(r for r in plan.reductions if r.operation == "channel_sum")
         self.names: dict[Expression, str] = {}
         self.lines: dict[Rank, list[str]] = {rank: [] for rank in Rank}
@@ -133,8 +133,8 @@ class _Function:
         out(depth + 1, *self.lines[Rank.ELEMENT], *stores, *by_element)
         if by_rows:
             out(3, *(f"channels[channel, {self.channels[r]}] = {a}"
-                     for a, r in accumulators.items() if r.operation == "channel_sum"))  # fmt: skip
-        out(2, *(f"partials[chunk, {self.totals[r]}] = {a}" for a, r in accumulators.items() if r.operation == "sum"))
+                     for a, r in accumulators.items() if r in self.channels))  # fmt: skip
+        out(2, *(f"partials[chunk, {self.totals[r]}] = {a}" for a, r in accumulators.items() if r in self.totals))
         return out.text()
 
     def _ends(self) -> dict[str, Expression]:
@@ -145,7 +145,7 @@ class _Function:
 
     def _accumulators(self) -> dict[str, Expression]:
         return {
-            (f"total_{self.totals[r]}_sum" if r.operation == "sum" else f"channel_{self.channels[r]}_sum"): r
+            (f"total_{self.totals[r]}_sum" if r in self.totals else f"channel_{self.channels[r]}_sum"): r
             for r in self.one.reductions
         }
 
@@ -201,7 +201,7 @@ class _Function:
             return  # part of a hoisted expression
         elif node.operation == "tensor":
             self._name(node, f"{node.value}_i", f"{self._array(str(node.value))}[i]")
-        elif node.operation == "sum":
+        elif node in self.totals:
             self._name(node, f"total_{self.totals[node]}", f"totals[segment, {self.totals[node]}]")
         elif node.operation == "channel_sum":
             index = self.channels[node]

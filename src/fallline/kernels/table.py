@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fallline.kernels.joint import Sums, run_jointly
 from fallline.kernels.kernel import Kernel
 from fallline.kernels.source import HEADER
 from fallline.kernels.threads import WORTH_SHARING, run_shared
@@ -21,43 +22,77 @@ class SegmentTable:
 
     `sizes` are the tensors' element counts, none of them zero, and `widths` the elements in a channel of each
     (default: the whole tensor). Fill `addresses` ([segments, columns], columns as in `kernel.columns`) and `scalars`
-    ([segments, kernel.scalars.count]), then `run`. Whoever fills in the addresses answers for what lies there:
-    contiguous memory of the kernel's type, alive during `run`.
+    ([segments, kernel.scalars.count]), then `run`. `owners` numbers the optimizers or lanes that the segments belong
+    to, from 0 (default: all to one), for sums over all tensors. Whoever fills in the addresses answers for what lies
+    there: contiguous memory of the kernel's type, alive during `run`.
     """
 
-    def __init__(self, kernel: Kernel, sizes: Sequence[int], widths: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        sizes: Sequence[int],
+        widths: Sequence[int] | None = None,
+        owners: Sequence[int] | NDArray[np.int64] | None = None,
+    ) -> None:
         self.kernel = kernel
+        #: How many passes end in sums that the last one needs.
+        self.levels = len(kernel.plan.passes) - 1
+        self.owners: NDArray[np.int64] = np.asarray(owners if owners is not None else [0] * len(sizes), np.int64)
         self.elements = int(sum(sizes))
         self.addresses: NDArray[np.int64] = np.zeros((len(sizes), len(kernel.columns)), np.int64)
         self.scalars: NDArray[np.float64] = np.zeros((len(sizes), max(1, kernel.scalars.count)))
         rows = (widths or sizes) if kernel.plan.uses_channels else None
         self._chunks, self._first_chunk, channels = _cut(np.asarray(sizes, np.int64), rows)
         reductions = kernel.plan.reductions
-        sums = sum(reduction.operation == "sum" for reduction in reductions)
+        sums = len(kernel.plan.totals)
         per_channel = len(reductions) - sums
         self._partials = np.zeros((len(self._chunks), max(1, sums)) if reductions else (1, 1))
-        self._totals = np.zeros((len(sizes), max(1, sums)) if reductions else (1, 1))
+        self.totals = np.zeros((len(sizes), max(1, sums)) if reductions else (1, 1))
         self._channels = np.zeros((channels, per_channel) if per_channel else (1, 1))
         arrays = {
             "addresses": self.addresses, "scalars": self.scalars, "chunks": self._chunks, "partials": self._partials,
-            "totals": self._totals, "channels": self._channels,
+            "totals": self.totals, "channels": self._channels,
         }  # fmt: skip
         self._header = np.array([arrays[name].ctypes.data for name in HEADER], np.int64)
         self._header_address = self._header.ctypes.data
 
     def run(self) -> None:
-        """Take one step for all segments: each pass in turn, on one thread or on torch's number of threads."""
+        """Take one step for all segments, with sums over all tensors taken over this table's alone."""
+        if self.levels:
+            run_jointly([self])
+        else:
+            self.write()
+
+    def reduce(self, level: int) -> Sums:
+        """Run the pass of a level of sums; those over all tensors by what they sum, a number an owner."""
+        self._launch(level)
+        columns = self.kernel.columns_of[level]
+        totals = self.totals[:, columns]
+        with np.errstate(all="ignore"):  # infinities and NaN go on, as they do in the kernel
+            if len(self._chunks):
+                np.add.reduceat(self._partials[:, columns], self._first_chunk, axis=0, out=totals)
+            return {
+                key: np.bincount(self.owners, self.totals[:, column])
+                for key, column in self.kernel.joint[level].items()
+            }
+
+    def share(self, level: int, sums: Sums) -> None:
+        """Take the sums over all tensors."""
+        for key, column in self.kernel.joint[level].items():
+            self.totals[:, column] = sums[key][self.owners]
+
+    def write(self) -> None:
+        """Run the last pass, which writes."""
+        self._launch(self.levels)
+
+    def _launch(self, number: int) -> None:
+        """Run a pass on this thread, or on torch's number of threads."""
+        kernel = self.kernel.passes[number]
         threads = torch.get_num_threads() if self.elements >= WORTH_SHARING else 1
-        chunks = len(self._chunks)
-        last = len(self.kernel.passes) - 1
-        for i, kernel in enumerate(self.kernel.passes):
-            if threads > 1:
-                run_shared(kernel, self._header_address, chunks, threads)
-            else:
-                kernel.call(self._header_address, 0, chunks)
-            if i < last and chunks:
-                with np.errstate(all="ignore"):  # infinities and NaN go on, as they do in the kernel
-                    np.add.reduceat(self._partials, self._first_chunk, axis=0, out=self._totals)
+        if threads > 1:
+            run_shared(kernel, self._header_address, len(self._chunks), threads)
+        else:
+            kernel.call(self._header_address, 0, len(self._chunks))
 
 
 def _cut(sizes: NDArray[np.int64], rows: Sequence[int] | None) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:

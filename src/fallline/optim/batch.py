@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fallline.kernels import Kernel, SegmentTable
+from fallline.optim.columns import Columns
 from fallline.optim.recipe import Recipe
-from fallline.optim.states import StateOf, adopt_small, adopt_steps
+from fallline.optim.states import StateOf, adopt_numbers, adopt_small
 from fallline.optim.watch import BLOCK, Watch
 
 #: In a batch of more than one block, states of at most so many elements are adopted into one vector. They are looked at
@@ -49,17 +48,17 @@ class Batch:
         self.spans = list(spans)
         recipe = spans[0].recipe
         self.table = SegmentTable(kernel, [p.numel() for p in params], [_row(p) for p in params])
-        keys = [recipe.state_keys[spec.name] for spec in kernel.rule.states]
+        keys = [recipe.state_keys[spec.name] for spec in kernel.rule.tensor_states]
         small = [i for i, p in enumerate(params) if p.numel() <= _SMALL] if len(params) > BLOCK else []
         held: list[Tensor] = []
         for key in keys if small else ():
             held += adopt_small([params[i] for i in small], [states[i] for i in small], key)
-        self._counts: NDArray[Any] | None = None
-        if recipe.counts_steps:
-            held.append(adopt_steps(states))
-            self._counts = held[-1].numpy()
+        numbers = [recipe.state_keys[spec.name] for spec in kernel.rule.number_states]
+        counted = ["step"] if recipe.counts_steps else []
+        vectors = {key: adopt_numbers(states, key) for key in [*numbers, *counted]}
+        held += vectors.values()
         adopted = set(small)
-        kept = [*keys, "step"] if recipe.counts_steps else keys
+        kept = [*keys, *vectors]
         self._blocks = []
         for start in range(0, len(params), BLOCK):
             rows = range(start, min(start + BLOCK, len(params)))
@@ -67,14 +66,21 @@ class Batch:
             if start == 0:
                 loose += held  # watched once, for all their views
             self._blocks.append(Watch([params[i] for i in rows], [states[i] for i in rows], kept, loose))
+        self._counts = vectors["step"].numpy() if counted else None
+        self._numbers = [vectors[key].numpy() for key in numbers]
         self._absent = {
             spec.absent: np.array([spec.name in made for made in absent], np.float64)
-            for spec in kernel.rule.states
+            for spec in kernel.rule.tensor_states
             if spec.absent in kernel.scalars.names
         }
         self._beginning = any(flags.any() for flags in self._absent.values())
-        self._uses_t = "t" in kernel.scalars.names
-        self._place_of_t = kernel.scalars.names.index("t") if self._uses_t else -1
+        self._varying = {spec.name: v for spec, v in zip(kernel.rule.number_states, self._numbers, strict=True)}
+        if self._counts is not None:
+            self._varying["t"] = self._counts
+        self._columns = Columns(kernel.scalars, {**self._varying, **(self._absent if self._beginning else {})})
+        totals = {f"total_{i}": column for i, column in enumerate(self.table.totals.T)}
+        self._next = Columns(kernel.new_numbers, {**self._varying, **totals})
+        self._becomes = np.empty((len(params), len(numbers)))
         tensors = zip(params, params, *([state[key] for state in states] for key in keys), strict=True)
         self.table.addresses[:] = [[tensor.data_ptr() for tensor in row] for row in tensors]
         self._gradient_column = self.table.addresses[:, 1]
@@ -98,44 +104,30 @@ class Batch:
         self._gradient_column[:] = addresses
         return all(addresses)  # a freed gradient lies nowhere
 
-    def run(self) -> None:
-        """Take the step: count up, fill in the scalars, launch."""
+    def prepare(self) -> None:
+        """Count the step and fill in the scalars."""
         if self._counts is not None:
             self._counts += 1
-        if self._stale or self._uses_t:
-            for span in self.spans:
-                self._fill(span)
-            self._stale = False
-        self.table.run()
-        if self._beginning:
-            for flags in self._absent.values():
-                flags[:] = 0
-            self._beginning, self._stale = False, True
-
-    def _fill(self, span: Span) -> None:
-        """Evaluate a group's scalars: once for all its rows, or for each row where the rows differ."""
-        scalars = self.table.kernel.scalars
-        if not scalars.count:
-            return
-        rows = slice(span.start, span.stop)
-        counts = self._counts[rows] if self._uses_t and self._counts is not None else None
-        if self._beginning or (counts is not None and not _all_are(counts, counts.item(0))):
-            given = {**span.recipe.values, **{name: flags[rows] for name, flags in self._absent.items()}}
-            if counts is not None:
-                given["t"] = counts
-            self.table.scalars[rows] = scalars.columns(given, span.stop - span.start)
-            return
         if self._stale:
-            given = {**dict.fromkeys(self._absent, 0.0), **span.recipe.values, "t": 0.0}
-            span.arguments = [given[name] for name in scalars.names]
-        if counts is not None:
-            span.arguments[self._place_of_t] = counts.item(0)
-        self.table.scalars[rows] = scalars.values(*span.arguments)
+            for span in self.spans:
+                span.arguments = self._columns.arguments(span.recipe.values)
+        if self._columns.scalars.count and (self._stale or self._columns.change):
+            for span in self.spans:
+                rows = self.table.scalars[span.start : span.stop]
+                self._columns.fill(rows, span.start, span.stop, span.arguments)
+        self._stale = False
 
-
-def _all_are(counts: NDArray[Any], t: float) -> bool:
-    # For a few numbers a list is faster than NumPy's fixed cost.
-    return counts.tolist().count(t) == len(counts) if len(counts) <= 256 else bool((counts == t).all())
+    def finish(self) -> None:
+        """What a step leaves to be done once it is taken: states that are numbers, and those that have begun."""
+        if self._numbers:
+            for span in self.spans:
+                rows = self._becomes[span.start : span.stop]
+                self._next.fill(rows, span.start, span.stop, self._next.arguments(span.recipe.values))
+            for vector, column in zip(self._numbers, self._becomes.T, strict=True):
+                vector[:] = column
+        if self._beginning:
+            self._columns = Columns(self._columns.scalars, self._varying)
+            self._beginning, self._stale = False, True
 
 
 def _row(p: Tensor) -> int:

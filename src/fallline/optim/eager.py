@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from fallline.kernels import evaluate, host_scalars
+from fallline.kernels import Evaluation, Sums, host_numbers, host_scalars
 from fallline.optim.recipe import Recipe
 from fallline.optim.states import StateOf
 from fallline.symbolic import make_plan, rests_without_gradient
+from fallline.symbolic.expression import described
 
 
 @dataclass
@@ -31,11 +34,12 @@ class EagerRow:
         gradient = self.p.grad
         return gradient is not None and _kind(gradient) == self.kind and self.keys <= self.state.keys()
 
-    def run(self, recipe: Recipe, differentiable: bool) -> None:
-        """Move the parameter and its states in place, or, if autograd is to follow, put new states in their place."""
+    def prepare(self, recipe: Recipe, differentiable: bool) -> None:
+        """Count the step and evaluate the scalars; what autograd is to follow stays a tensor."""
         assert self.p.grad is not None
+        self.recipe, self.differentiable = recipe, differentiable
         graph = recipe.rule.trace(**recipe.static)
-        plan = make_plan(graph)
+        self.plan = plan = make_plan(graph)
         if plan.uses_channels and self.p.is_complex():
             raise TypeError(
                 f"the rule '{recipe.rule.name}' sums over channels, which complex parameters can't have yet"
@@ -45,25 +49,61 @@ class EagerRow:
         given = {**recipe.values, **{spec.absent: float(spec.name in self.made) for spec in recipe.rule.states}}
         if recipe.rule.uses_t:
             given["t"] = float(self.state["step"])
+        given |= {spec.name: float(self.state[recipe.state_keys[spec.name]]) for spec in recipe.rule.number_states}
+        self.given = given
         host = host_scalars(plan)
-        keys = {spec.name: recipe.state_keys[spec.name] for spec in recipe.rule.states}
         values = [given[name] for name in host.names]
         scalars = host.tensors(*values) if any(isinstance(v, Tensor) for v in values) else host.values(*values)
-        gradient, touched = _touched(self.p.grad, lazily=not differentiable and rests_without_gradient(graph))
-        tensors = {"p": self.p, **{name: self.state[key] for name, key in keys.items()}}
-        there = {name: _real(tensor if touched is None else tensor[touched]) for name, tensor in tensors.items()}
-        update, states = evaluate(plan, {**there, "g": _real(gradient)}, scalars)
-        if touched is None:
-            there["p"].sub_(update)
+        gradient, self.touched = _touched(self.p.grad, lazily=not differentiable and rests_without_gradient(graph))
+        tensors = {spec.name: self.state[recipe.state_keys[spec.name]] for spec in recipe.rule.tensor_states}
+        tensors["p"] = self.p
+        self.tensors = {name: _real(t if self.touched is None else t[self.touched]) for name, t in tensors.items()}
+        self.evaluation = Evaluation(plan, {**self.tensors, "g": _real(gradient)}, scalars)
+
+    @property
+    def levels(self) -> int:
+        """How many levels of sums there are before the writing."""
+        return len(self.plan.passes) - 1
+
+    def reduce(self, level: int) -> Sums:
+        """Compute this tensor's share of the sums over all tensors."""
+        return {
+            described(total.args[0]): self._number(self.evaluation.value(total))
+            for total in self.plan.passes[level].reductions
+            if total.operation == "joint_sum"
+        }
+
+    def share(self, level: int, sums: Sums) -> None:
+        """Take the sums over all tensors."""
+        for total in self.plan.passes[level].reductions:
+            if total.operation == "joint_sum":
+                self.evaluation.take(total, sums[described(total.args[0])][0])
+
+    def write(self) -> None:
+        """Move the parameter and its states in place, or, if autograd is to follow, put new states in their place."""
+        update, states = self.evaluation.results()
+        if self.touched is None:
+            self.tensors["p"].sub_(update)
         else:
-            self.p[touched] = _like(self.p, there["p"] - update).to(self.p.dtype)
+            self.p[self.touched] = _like(self.p, self.tensors["p"] - update).to(self.p.dtype)
         for name, value in states.items():
-            if differentiable:
-                self.state[keys[name]] = _like(self.p, value)
+            key = self.recipe.state_keys[name]
+            if self.differentiable:
+                self.state[key] = _like(self.p, value)
             else:
-                state = self.state[keys[name]]
-                state[... if touched is None else touched] = _like(self.p, value).to(state.dtype)
+                state = self.state[key]
+                state[... if self.touched is None else self.touched] = _like(self.p, value).to(state.dtype)
+        if self.plan.new_numbers:
+            totals = {f"total_{i}": float(self.evaluation.value(total)) for i, total in enumerate(self.plan.totals)}
+            host, given = host_numbers(self.plan), {**self.given, **totals}
+            for name, number in zip(self.plan.new_numbers, host.values(*(given[n] for n in host.names)), strict=True):
+                self.state[self.recipe.state_keys[name]].fill_(number)
         self.made = ()
+        del self.evaluation, self.tensors
+
+    def _number(self, total: Tensor) -> Any:
+        """A sum as it is added to the kernels': a number in an array, unless autograd is to follow it."""
+        return total[None] if self.differentiable else np.array([float(total)])
 
 
 def _kind(gradient: Tensor | None) -> tuple[object, ...]:

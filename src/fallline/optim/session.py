@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fallline.kernels import DTYPES, Kernel, kernel_for
+from fallline.kernels import DTYPES, Joint, Kernel, kernel_for, run_jointly
 from fallline.optim.batch import Batch, Span
 from fallline.optim.eager import EagerRow
 from fallline.optim.layout import is_dense, overlapping, rows_are_runs, same_strides
@@ -51,7 +51,8 @@ class Session:
         active = [(i, p) for i, params in enumerate(self._lists) for p in params if p.grad is not None]
         for i, p in active:  # all of them, before any state is made: which are new is known only to this step
             check_states(p, state[p], self._recipes[i])
-        rows = [_Row(p, state[p], make_states(p, state[p], self._recipes[i]), i, self._recipes[i]) for i, p in active]
+        recipes = [_joining(recipe, state) for recipe in self._recipes]
+        rows = [_Row(p, state[p], make_states(p, state[p], recipes[i]), i, self._recipes[i]) for i, p in active]
         self._state_values = list(state.values())
         shared = overlapping([row.p for row in rows if _addressable(row.p)])
         clashing = {id(row.p) for i, row in enumerate(r for r in rows if _addressable(r.p)) if i in shared}
@@ -66,6 +67,8 @@ class Session:
             elif row.recipe.counts_steps:
                 self._eager.append(EagerRow(row.p, row.state, row.made, row.group))
         self._batches = [_batch(kernel, members) for kernel, members in quick.items()]
+        self._parts: list[Joint] = [*(batch.table for batch in self._batches), *self._eager]
+        self._sums = bool(self._eager) or any(batch.table.levels for batch in self._batches)
 
     @property
     def has_eager(self) -> bool:
@@ -104,11 +107,29 @@ class Session:
         return replace(recipe, values={k: float(v) if isinstance(v, Tensor) else v for k, v in recipe.values.items()})
 
     def run(self) -> None:
-        """Take the step."""
+        """Take the step: everything is summed before anything is written."""
         for batch in self._batches:
-            batch.run()
+            batch.prepare()
         for row in self._eager:
-            row.run(self._recipes[row.group], self.differentiable)
+            row.prepare(self._recipes[row.group], self.differentiable)
+        if self._sums:
+            run_jointly(self._parts)
+        else:
+            for part in self._parts:
+                part.write()
+        for batch in self._batches:
+            batch.finish()
+
+
+def _joining(recipe: Recipe, state: dict[Tensor, StateOf]) -> Recipe:
+    """The recipe by which a tensor that joins others begins: its global states with what the others have."""
+    known: dict[str, float] = {}
+    for spec in recipe.rule.number_states:
+        key = recipe.state_keys[spec.name]
+        there = next((other[key] for other in state.values() if key in other), None)
+        if spec.kind == "global" and there is not None:
+            known[spec.name] = float(there)
+    return replace(recipe, initial={**recipe.initial, **known}) if known else recipe
 
 
 class _Options:
@@ -144,7 +165,7 @@ def _kernel_of(row: _Row) -> Kernel | None:
     p, gradient = row.p, row.p.grad
     if not _addressable(p) or p.dtype not in _KERNEL_DTYPES or not is_dense(p) or gradient is None:
         return None
-    states = [row.state[row.recipe.state_keys[spec.name]] for spec in row.recipe.rule.states]
+    states = [row.state[row.recipe.state_keys[spec.name]] for spec in row.recipe.rule.tensor_states]
     if any(tensor.is_conj() or tensor.is_neg() or not _is_plain(tensor) for tensor in (p, gradient, *states)):
         return None
     kernel = kernel_for(row.recipe.rule, _KERNEL_DTYPES[p.dtype], row.recipe.static)

@@ -19,40 +19,49 @@ def check_states(p: Tensor, state: StateOf, recipe: Recipe) -> None:
     for spec in recipe.rule.states:
         key = recipe.state_keys[spec.name]
         value = state.get(key)
-        if value is not None and (not isinstance(value, Tensor) or value.shape != p.shape):
+        shape = p.shape if spec.kind == "tensor" else ()
+        if value is not None and (not isinstance(value, Tensor) or value.shape != shape):
             found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            wanted = "the parameter's shape" if spec.kind == "tensor" else "shape ()"
             raise ValueError(
-                f"state '{key}' of a parameter of shape {tuple(p.shape)} is {found}; it must be a tensor of the "
-                "parameter's shape. Load a state_dict that was saved from this model and rule"
+                f"state '{key}' of a parameter of shape {tuple(p.shape)} is {found}; it must be a tensor of {wanted}. "
+                "Load a state_dict that was saved from this model and rule"
             )
 
 
 def make_states(p: Tensor, state: StateOf, recipe: Recipe) -> tuple[str, ...]:
     """Make the states that are absent; return the names of those just made."""
     if recipe.counts_steps and "step" not in state:
-        state["step"] = torch.tensor(0.0, dtype=_step_dtype())
+        state["step"] = torch.tensor(0.0, dtype=_number_dtype())
     made = []
     for spec in recipe.rule.states:
         key = recipe.state_keys[spec.name]
         if state.get(key) is None:
             fill = recipe.fill(spec.name)
+            if spec.kind != "tensor":
+                state[key] = torch.tensor(fill, dtype=torch.promote_types(_number_dtype(), _real_type(p)))
+                continue
             number = complex(fill, fill) if p.is_complex() else fill
             state[key] = torch.full_like(p, number, memory_format=torch.preserve_format, requires_grad=False)
             made.append(spec.name)
     return tuple(made)
 
 
-def _step_dtype() -> torch.dtype:
+def _real_type(p: Tensor) -> torch.dtype:
+    return p.dtype.to_real() if p.is_complex() else p.dtype
+
+
+def _number_dtype() -> torch.dtype:
     return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
 
 
-def adopt_steps(states: Sequence[StateOf]) -> Tensor:
-    """One vector of step counts in which each state's `step` is a view, so that all count up in one go."""
-    counts = [state["step"] for state in states]
-    dtype = counts[0].dtype if isinstance(counts[0], Tensor) else _step_dtype()
-    vector = torch.tensor([float(count) for count in counts], dtype=dtype)
+def adopt_numbers(states: Sequence[StateOf], key: str) -> Tensor:
+    """One vector of which each state's number under a key is a view, so that all change in one go: step counts, say."""
+    numbers = [state[key] for state in states]
+    dtype = numbers[0].dtype if isinstance(numbers[0], Tensor) else _number_dtype()
+    vector = torch.tensor([float(number) for number in numbers], dtype=dtype)
     for state, view in zip(states, vector.unbind(), strict=True):
-        state["step"] = view
+        state[key] = view
     return vector
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from fallline.symbolic.errors import RuleError
-from fallline.symbolic.rule import Rule, read_signature
+from fallline.symbolic.rule import Rule
+from fallline.symbolic.signature import Signature
 
 
 class Combinator:
@@ -31,7 +33,13 @@ class Combinator:
         if not isinstance(rule, Rule):
             raise RuleError(f"{self.__name__} combines with a rule; it got a {type(rule).__name__}")
         if rule not in self._made:  # the same parts are the same rule, so they share a graph and a kernel
-            self._made[rule] = merge(f"{self.__name__}({rule.name})", self.function(rule), rule, (self, (rule,)))
+            step = self.function(rule)
+            if not isinstance(step, FunctionType):
+                raise RuleError(
+                    f"combinator '{self.__name__}' returned a {type(step).__name__}; "
+                    "define a function step(p, g, *states, **hyperparameters) in it and return that"
+                )
+            self._made[rule] = merge(f"{self.__name__}({rule.name})", step, rule, (self, (rule,)))
         return self._made[rule]
 
 
@@ -47,19 +55,26 @@ def combinator(function: Callable[[Rule], Callable[..., Any]]) -> Combinator:
     ...     return step
     >>> halved(gradient_descent)
     <rule halved(gradient_descent)>
+
+    Raises RuleError if it is given anything else than a Python function.
     """
+    if not isinstance(function, FunctionType):
+        raise RuleError(
+            f"combinator got a {type(function).__name__}; "
+            "it makes a combinator of a Python function that takes a rule and returns a step"
+        )
     return Combinator(function)
 
 
-def merge(name: str, step: Callable[..., Any], inner: Rule, made_of: tuple[Any, tuple[Any, ...]]) -> Rule:
+def merge(name: str, step: FunctionType, inner: Rule, made_of: tuple[Any, tuple[Any, ...]]) -> Rule:
     """One rule from a combinator's step and the rule inside it."""
-    states, own, uses_t = read_signature(step)
-    own_states = tuple(states[2:])
-    for state in own_states:
-        if state.name in {other.name for other in inner.states} or state.name in inner.hyperparameters:
+    signature = Signature.read(step, name)
+    own, inner_states = signature.hyperparameters, {state.name for state in inner.states}
+    for state in signature.states:
+        if state.name in inner_states or state.name in inner.hyperparameters:
             raise RuleError(f"rule '{name}': the state '{state.name}' stands in both parts; rename one of them")
     for key in own:
-        if key in {other.name for other in inner.states}:
+        if key in inner_states:
             raise RuleError(f"rule '{name}': the hyperparameter '{key}' has the name of a state; rename one of them")
         if own[key] is not None and key in inner.hyperparameters:
             raise RuleError(
@@ -70,7 +85,7 @@ def merge(name: str, step: Callable[..., Any], inner: Rule, made_of: tuple[Any, 
         **inner.hyperparameters,
         **{key: value if value is not None else inner.hyperparameters.get(key) for key, value in own.items()},
     }
+    states = (*signature.states, *inner.states)
     doc = " ".join(text.strip() for text in (inner.__doc__, made_of[0].__doc__) if text)
-    return Rule(
-        step, name, (*own_states, *inner.states), hyperparameters, uses_t or inner.uses_t, made_of, doc, len(own_states)
-    )
+    uses_t = signature.uses_t or inner.uses_t
+    return Rule(step, name, states, hyperparameters, uses_t, made_of, doc, len(signature.states))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fallline.symbolic.graph import Graph
-from fallline.symbolic.plan import make_plan, operations_per_element
+from fallline.symbolic.plan import make_plan
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,5 @@ def cost(graph: Graph, itemsize: int = 4) -> Cost:
     plan = make_plan(graph)
     reads = sum(len(one.loads) for one in plan.passes)
     writes = 1 + len(plan.written)
-    return Cost(
-        (reads + writes) * itemsize, len(graph.states) * itemsize, operations_per_element(plan), len(plan.passes)
-    )
+    operations = sum(one.operations for one in plan.passes)
+    return Cost((reads + writes) * itemsize, len(plan.new_states) * itemsize, operations, len(plan.passes))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Any, NoReturn
+from numbers import Real
+from typing import Any
 
 from fallline.symbolic.errors import refuse
 from fallline.symbolic.operations import LEAVES, OPERATIONS, REDUCTIONS
+from fallline.symbolic.refusals import USE_MATH, Refusals
 
 
 class Rank(IntEnum):
@@ -19,13 +21,12 @@ class Rank(IntEnum):
     ELEMENT = 3
 
 
-class Expression:
+class Expression(Refusals):
     """One operation on other expressions, or a leaf (a constant, a scalar's name, a tensor's name).
 
     Expressions compare and hash by identity; `==` between them builds a node, as every operator does.
     """
 
-    __array_ufunc__: Any = None  # NumPy then leaves `array * expression` to us, where it is refused in words
     __slots__ = ("args", "is_boolean", "operation", "rank", "value")
 
     def __init__(self, operation: str, *args: Expression, value: float | str | None = None) -> None:
@@ -34,14 +35,18 @@ class Expression:
         self.value = value
         self.is_boolean = operation in OPERATIONS and OPERATIONS[operation].boolean
         if operation in REDUCTIONS:
-            self.rank = Rank.SEGMENT if operation == "sum" else Rank.CHANNEL
+            self.rank = Rank.CHANNEL if operation == "channel_sum" else Rank.SEGMENT
         elif operation in LEAVES:
             self.rank = Rank.ELEMENT if operation == "tensor" else Rank.SCALAR
         else:
             self.rank = max(argument.rank for argument in args)
 
     def __repr__(self) -> str:
-        inside = [repr(self.value)] if self.operation in LEAVES else [repr(argument) for argument in self.args]
+        # Not further down than the arguments: what shares nodes can be endless when it is written out.
+        inside = [
+            repr(part.value) if part is self else repr(part) if part.operation in LEAVES else f"{part.operation}(...)"
+            for part in self.args or (self,)
+        ]
         return f"{self.operation}({', '.join(inside)})"
 
     __hash__ = object.__hash__
@@ -112,48 +117,25 @@ class Expression:
     def __invert__(self) -> Expression:
         return apply("logical_not", self)
 
-    # What Python or another library would do with a number is refused here, in words.
-
-    def __bool__(self) -> NoReturn:
-        raise refuse(
-            "a rule can't branch on a traced value (`if`, `and`, `or`, `not`, `min`, `max` need a truth value now)",
-            "write where(condition, a, b), minimum(a, b) or maximum(a, b) from fallline.math",
-        )
-
-    def __float__(self) -> NoReturn:
-        raise refuse("this function needs a plain number and got a traced value", _USE_MATH)
-
-    __int__ = __index__ = __complex__ = __float__
-
-    def __iter__(self) -> NoReturn:
-        raise refuse("a traced value can't be iterated or unpacked", "treat the tensor as one value")
-
-    def __getitem__(self, index: object) -> NoReturn:
-        raise refuse("a traced value can't be indexed", "a rule sees each element alike; reduce with sum or dot")
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise refuse(f"a traced value has no method or attribute '{name}'", _USE_MATH)
-
-    def __array_function__(self, function: Any, types: object, args: object, kwargs: object) -> NoReturn:
-        raise refuse(f"unknown function numpy.{function.__name__}", _USE_MATH)
-
-    @classmethod
-    def __torch_function__(cls, function: Any, types: object, args: object = (), kwargs: object = None) -> NoReturn:
-        raise refuse(f"unknown function torch.{getattr(function, '__name__', function)}", _USE_MATH)
+    def __array_ufunc__(self, function: Any, method: str, *values: Any, **options: Any) -> Expression:
+        """An operator between a NumPy number and an expression comes here; so does a function of NumPy's."""
+        if method == "__call__" and function.__name__ in _OPERATORS and not isinstance(values[0], Expression):
+            number, *others = values
+            # Before a comparison NumPy makes an array without dimensions of its number.
+            return apply(function.__name__, number.item() if getattr(number, "shape", None) == () else number, *others)
+        raise refuse(f"unknown function numpy.{function.__name__}", USE_MATH)
 
 
-_USE_MATH = "use the functions of fallline.math: " + ", ".join(
-    ("sqrt", "abs", "sign", "exp", "log", "minimum", "maximum", "where", "sum", "dot")
-)
+#: What NumPy's numbers call when they stand left of an operator.
+_OPERATORS = ("add", "subtract", "multiply", "divide", "power",
+              "less", "less_equal", "greater", "greater_equal", "equal", "not_equal")  # fmt: skip
 
 
 def wrap(value: object) -> Expression:
     """Take an expression as it is and a plain number as a constant; refuse the rest."""
     if isinstance(value, Expression):
         return value
-    if isinstance(value, (int, float)):  # numpy.float64 is a float too
+    if isinstance(value, Real):  # NumPy's numbers too
         return Expression("constant", value=float(value))
     raise refuse(
         f"a rule can't combine its arguments with a {type(value).__name__}",
@@ -172,6 +154,16 @@ def apply(operation: str, *values: object) -> Expression:
                 "turn a truth value into a number by where(condition, 1.0, 0.0), a number into one by comparing it",
             )
     return Expression(operation, *args)
+
+
+def described(root: Expression) -> str:
+    """A text that two expressions share if and only if they are built alike."""
+    places: dict[Expression, int] = {}
+    parts = []
+    for node in walk((root,)):
+        places[node] = len(places)
+        parts.append(f"{node.operation} {node.value} {[places[argument] for argument in node.args]}")
+    return "; ".join(parts)
 
 
 def walk(roots: tuple[Expression, ...]) -> Iterator[Expression]:

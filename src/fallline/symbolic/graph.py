@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from numbers import Real
 from types import CodeType, FrameType
 from typing import Any
 
-from fallline.symbolic.errors import RuleError, current_rule
-from fallline.symbolic.expression import Expression, walk
+from fallline.symbolic import math as dialect
+from fallline.symbolic.errors import RuleError, current_rule, raised_at, refuse
+from fallline.symbolic.expression import Expression, Rank, walk
 from fallline.symbolic.operations import LEAVES, OPERATIONS, REDUCTIONS
 from fallline.symbolic.rule import Rule
 from fallline.symbolic.state import State
@@ -34,14 +36,15 @@ class Graph:
 
     @property
     def scalars(self) -> tuple[str, ...]:
-        """The scalars that the step depends on: hyperparameters, `t`, and `absent_...` flags."""
+        """The scalars that the step depends on: hyperparameters, `t`, states that are numbers, `absent_...` flags."""
         return tuple(dict.fromkeys(str(node.value) for node in walk(self.roots) if node.operation == "scalar"))
 
 
 def trace(rule: Rule, static: dict[str, Any]) -> Graph:
     """Call the rule with symbols and check what it returns."""
     names = [spec.name for spec in rule.states]
-    arguments = [Expression("tensor", value=name) for name in ("p", "g", *names)]
+    arguments = [Expression("tensor", value=name) for name in ("p", "g")]
+    arguments += [Expression("tensor" if spec.kind == "tensor" else "scalar", value=spec.name) for spec in rule.states]
     hyperparameters: dict[str, Any] = {
         name: static[name] if name in static else Expression("scalar", value=name) for name in rule.hyperparameters
     }
@@ -51,6 +54,14 @@ def trace(rule: Rule, static: dict[str, Any]) -> Graph:
     try:
         with _LocalNames(rule.codes) as local_names:
             result = rule(*arguments, **hyperparameters)
+    except NameError as error:
+        # Most often one of the dialect's functions that was not imported.
+        remedy = (
+            f"write `from fallline.math import {error.name}` above the rule"
+            if error.name in dialect.__all__
+            else "take it as a keyword-only hyperparameter, or define it before it is used"
+        )
+        raise refuse(str(error), remedy, raised_at(error.__traceback__)) from error
     finally:
         current_rule.reset(token)
     outputs = _checked(rule, result)
@@ -69,7 +80,7 @@ def _checked(rule: Rule, result: tuple[Any, ...]) -> list[Expression]:
         )
     outputs = []
     for label, value in zip(("the update", *(spec.name for spec in rule.states)), result, strict=True):
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if isinstance(value, Real) and not isinstance(value, bool):
             value = Expression("constant", value=float(value))
         if not isinstance(value, Expression) or value.is_boolean:
             raise RuleError(
@@ -78,6 +89,12 @@ def _checked(rule: Rule, result: tuple[Any, ...]) -> list[Expression]:
                 "return an expression of the rule's arguments"
             )
         outputs.append(value)
+    for spec, value in zip(rule.states, outputs[1:], strict=True):
+        if spec.kind != "tensor" and value.rank > Rank.SEGMENT:
+            raise RuleError(
+                f"rule '{rule.name}', line {line}: the {spec.kind} state '{spec.name}' is one number, but its new "
+                "value differs from element to element; reduce it by sum or dot"
+            )
     return outputs
 
 

@@ -1,5 +1,7 @@
 """The functions a rule may use. On plain numbers they compute; on a rule's arguments they build the graph."""
 
+from numbers import Real
+
 from fallline.symbolic.errors import refuse
 from fallline.symbolic.expression import Expression, Rank, apply, wrap
 from fallline.symbolic.operations import OPERATIONS
@@ -13,7 +15,7 @@ def _call(operation: str, *values: Value) -> Expression:
     # Annotated as Expression: inside a rule nearly everything is one, and a float behaves alike.
     if any(isinstance(value, Expression) for value in values):
         return apply(operation, *values)
-    if all(isinstance(value, (int, float)) for value in values):
+    if all(isinstance(value, Real) for value in values):
         return OPERATIONS[operation].compute(*values)  # type: ignore[return-value]
     raise refuse(
         f"{operation} got a {' and a '.join(type(value).__name__ for value in values)}",
@@ -66,22 +68,25 @@ def where(condition: Expression | bool, a: Value, b: Value) -> Expression:
     >>> where(2 > 1, 5.0, 6.0)
     5.0
     """
-    if not isinstance(condition, Expression) and condition in (True, False):
+    if not isinstance(condition, Expression) and not getattr(condition, "ndim", 0) and condition in (True, False):
         return a if condition else b  # type: ignore[return-value]
     return apply("where", condition, a, b)
 
 
-def sum(x: Expression, *, channels: bool = False) -> Expression:
-    """Sum over the whole tensor, or over each of its channels.
+def sum(x: Expression, *, channels: bool = False, all_tensors: bool = False) -> Expression:
+    """Sum over the whole tensor, over each of its channels, or over all tensors that the optimizer moves.
 
-    A channel is one index of the first dimension; a tensor of one dimension or none is a single channel.
+    A channel is one index of the first dimension; a tensor of one dimension or none is a single channel. The sum over
+    all tensors takes in those whose rules take the same sum, and that have a gradient.
     """
+    if channels and all_tensors:
+        raise refuse("sum over channels and over all tensors at once", "choose one of the two")
     x = wrap(x)
     if x.rank < (Rank.ELEMENT if channels else Rank.CHANNEL):
         raise refuse("sum of a value that has no elements to sum", "sum over an expression of p, g or a state")
-    return Expression("channel_sum" if channels else "sum", x)
+    return Expression("channel_sum" if channels else "joint_sum" if all_tensors else "sum", x)
 
 
-def dot(a: Expression, b: Expression, *, channels: bool = False) -> Expression:
-    """Inner product over the whole tensor, or over each of its channels; `sqrt(dot(x, x))` is a norm."""
-    return sum(wrap(a) * wrap(b), channels=channels)
+def dot(a: Expression, b: Expression, *, channels: bool = False, all_tensors: bool = False) -> Expression:
+    """Inner product over what `sum` sums over; `sqrt(dot(x, x))` is a norm."""
+    return sum(wrap(a) * wrap(b), channels=channels, all_tensors=all_tensors)

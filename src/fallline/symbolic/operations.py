@@ -54,7 +54,8 @@ OPERATIONS: dict[str, Operation] = {
     "logical_not": Operation(1, operator.not_, boolean=True, takes_booleans=True),
 }
 
-#: Reductions take one argument and change the rank: over the whole tensor, or over each channel of it.
-REDUCTIONS = ("sum", "channel_sum")
+#: Reductions take one argument and change the rank: over the whole tensor, over all tensors,
+#: or over each channel of a tensor.
+REDUCTIONS = ("sum", "joint_sum", "channel_sum")
 #: What stands at the ends of the graph.
 LEAVES = ("constant", "scalar", "tensor")

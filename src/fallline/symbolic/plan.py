@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,6 +18,8 @@ class Plan:
 
     hoisted: scalar expressions that the host evaluates in double precision, one column of the table each.
     passes: one loop over the elements for each level of reductions, then the one that writes.
+    new_numbers: what the states that are numbers become, evaluated on the host once the sums are known, in which
+        `total_i` is the i-th of `totals`.
     """
 
     graph: Graph
@@ -24,6 +27,7 @@ class Plan:
     passes: tuple[Pass, ...]
     update: Expression
     new_states: dict[str, Expression]
+    new_numbers: dict[str, Expression]
 
     @property
     def scalars(self) -> tuple[str, ...]:
@@ -34,6 +38,11 @@ class Plan:
     def reductions(self) -> tuple[Expression, ...]:
         """All reductions in the order of the passes that compute them."""
         return tuple(reduction for one in self.passes for reduction in one.reductions)
+
+    @property
+    def totals(self) -> tuple[Expression, ...]:
+        """The reductions that come to one number a tensor, or one for all tensors, in the order of the passes."""
+        return tuple(reduction for reduction in self.reductions if reduction.operation != "channel_sum")
 
     @property
     def uses_channels(self) -> bool:
@@ -50,42 +59,53 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """One loop over the elements: the reductions it computes, or nothing if it is the last, which writes."""
+    """One loop over the elements: the reductions it computes, or nothing if it is the last, which writes.
+
+    `loads` are the tensors that it reads, `operations` the arithmetic that it does at every element.
+    """
 
     reductions: tuple[Expression, ...]
     loads: tuple[str, ...]
+    operations: int
 
 
 @lru_cache(maxsize=512)
 def make_plan(graph: Graph) -> Plan:
     """Simplify, hoist and split a graph."""
-    update, *states = simplify(graph.roots)
-    roots = (update, *states)
-    new_states = dict(zip(graph.new_states, states, strict=True))
-    hoisted = _hoisted(roots)
+    roots = simplify(graph.roots)
+    update, *states = roots
+    kinds = {spec.name: spec.kind for spec in graph.states}
+    becomes = dict(zip(graph.new_states, states, strict=True))
+    new_states = {name: node for name, node in becomes.items() if kinds[name] == "tensor"}
     levels = _levels(roots)
     by_level: dict[int, list[Expression]] = {}
     for node in walk(roots):
         if node.operation in REDUCTIONS:
             by_level.setdefault(levels[node], []).append(node)
-    passes = [Pass(tuple(found), _loads(tuple(r.args[0] for r in found))) for _, found in sorted(by_level.items())]
-    written = tuple(node for name, node in new_states.items() if (node.operation, node.value) != ("tensor", name))
-    passes.append(Pass((), tuple(dict.fromkeys(("p", *_loads((update, *written)))))))
-    return Plan(graph, hoisted, tuple(passes), update, new_states)
+    passes = [_reducing(tuple(found)) for _, found in sorted(by_level.items())]
+    reduced = (reduction.args[0] for one in passes for reduction in one.reductions)
+    hoisted = _hoisted((update, *new_states.values(), *reduced))
+    written = (node for name, node in new_states.items() if (node.operation, node.value) != ("tensor", name))
+    passes.append(_writing((update, *written)))
+    totals = [r for one in passes for r in one.reductions if r.operation != "channel_sum"]
+    numbers = {name: node for name, node in becomes.items() if kinds[name] != "tensor"}
+    return Plan(graph, hoisted, tuple(passes), update, new_states, _on_the_host(numbers, totals))
+
+
+def _on_the_host(numbers: dict[str, Expression], totals: list[Expression]) -> dict[str, Expression]:
+    """The same with a name for each total."""
+    known = {total: Expression("scalar", value=f"total_{i}") for i, total in enumerate(totals)}
+    for node in walk(tuple(numbers.values())):
+        if node not in known:
+            args = tuple(known[argument] for argument in node.args)
+            known[node] = Expression(node.operation, *args, value=node.value) if args else node
+    return {name: known[node] for name, node in numbers.items()}
 
 
 def _hoisted(roots: tuple[Expression, ...]) -> tuple[Expression, ...]:
     """The largest scalar subexpressions that are not constants."""
-    found: dict[Expression, None] = {}
-    stack = list(reversed(roots))
-    while stack:
-        node = stack.pop()
-        if node.rank == Rank.SCALAR:
-            if node.operation != "constant":
-                found.setdefault(node)
-        else:
-            stack.extend(reversed(node.args))
-    return tuple(found)
+    below = _below(roots, lambda node: node.rank == Rank.SCALAR)
+    return tuple(node for node in below if node.rank == Rank.SCALAR and node.operation != "constant")
 
 
 def _levels(roots: tuple[Expression, ...]) -> dict[Expression, int]:
@@ -96,24 +116,42 @@ def _levels(roots: tuple[Expression, ...]) -> dict[Expression, int]:
     return levels
 
 
-def _loads(roots: tuple[Expression, ...]) -> tuple[str, ...]:
-    """The tensors that a loop over these roots reads; what is behind a reduction was read in an earlier pass."""
-    names: dict[str, None] = {}
+def _reducing(reductions: tuple[Expression, ...]) -> Pass:
+    inside = _inside(tuple(reduction.args[0] for reduction in reductions))
+    additions = sum(reduction.args[0].rank == Rank.ELEMENT for reduction in reductions)
+    return Pass(reductions, _loads(inside), _arithmetic(inside) + additions)
+
+
+def _writing(roots: tuple[Expression, ...]) -> Pass:
+    inside = _inside(roots)
+    return Pass((), tuple(dict.fromkeys(("p", *_loads(inside)))), _arithmetic(inside) + 1)  # the update is taken off p
+
+
+def _inside(roots: tuple[Expression, ...]) -> list[Expression]:
+    """What a loop over these roots computes; what is behind a reduction was computed in an earlier pass."""
+    return [node for node in _below(roots, _is_reduction) if not _is_reduction(node)]
+
+
+def _is_reduction(node: Expression) -> bool:
+    return node.operation in REDUCTIONS
+
+
+def _loads(inside: list[Expression]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(node.value) for node in inside if node.operation == "tensor"))
+
+
+def _arithmetic(inside: list[Expression]) -> int:
+    return sum(node.rank == Rank.ELEMENT and node.operation not in LEAVES for node in inside)
+
+
+def _below(roots: tuple[Expression, ...], ends: Callable[[Expression], bool]) -> Iterator[Expression]:
+    """Every node once, from the roots down to where it ends."""
     seen: set[Expression] = set()
     stack = list(reversed(roots))
     while stack:
         node = stack.pop()
-        if node in seen or node.operation in REDUCTIONS:
-            continue
-        seen.add(node)
-        if node.operation == "tensor":
-            names.setdefault(str(node.value))
-        stack.extend(reversed(node.args))
-    return tuple(names)
-
-
-def operations_per_element(plan: Plan) -> int:
-    """Arithmetic at every element: nodes that neither the host nor a reduction's end computes once for all."""
-    roots = (plan.update, *plan.new_states.values())
-    inside = sum(node.rank == Rank.ELEMENT and node.operation not in LEAVES for node in walk(roots))
-    return inside + len(plan.reductions) + 1  # each reduction adds once an element; the update is taken off p
+        if node not in seen:
+            seen.add(node)
+            yield node
+            if not ends(node):
+                stack.extend(reversed(node.args))

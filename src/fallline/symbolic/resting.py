@@ -6,10 +6,11 @@ from functools import lru_cache
 
 from fallline.symbolic.expression import Expression, walk
 from fallline.symbolic.graph import Graph
+from fallline.symbolic.operations import REDUCTIONS
 
 _ZERO = Expression("constant", value=0.0)
 #: Operations that give zero if their first argument is zero.
-_KEEP_ZERO = ("multiply", "divide", "negative", "sqrt", "abs", "sign", "sum", "channel_sum")
+_KEEP_ZERO = ("multiply", "divide", "negative", "sqrt", "abs", "sign", *REDUCTIONS)
 
 
 @lru_cache(maxsize=512)

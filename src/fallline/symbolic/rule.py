@@ -8,17 +8,14 @@ from functools import cached_property, lru_cache
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from fallline.symbolic.errors import RuleError
-from fallline.symbolic.expression import Expression, wrap
-from fallline.symbolic.state import State, _StateDefault
+from fallline.symbolic.errors import RuleError, refuse
+from fallline.symbolic.expression import Expression, apply
+from fallline.symbolic.signature import Hyperparameter, Signature
+from fallline.symbolic.state import State
 
 if TYPE_CHECKING:
     from fallline.symbolic.cost import Cost
     from fallline.symbolic.graph import Graph
-
-Hyperparameter = float | bool | str
-#: Names that mean something else to whoever calls a rule or keeps its states.
-_RESERVED = {"p", "g", "t", "params", "param_names", "step", "rule", "self"}
 
 
 class Rule:
@@ -66,23 +63,31 @@ class Rule:
 
     def __call__(self, p: Any, g: Any, /, *states: Any, **hyperparameters: Any) -> Any:
         """Apply the formula inside another rule or a combinator; returns (update, *new states)."""
+        self._check_call(states, hyperparameters)
         named = {"p": p, "g": g, **hyperparameters}
-        begun = []
-        for i, (spec, value) in enumerate(zip(self.states, states, strict=True)):
+        begun = list(states)
+        for i, (spec, value) in enumerate(zip(self.states[: self._own_states], states, strict=False)):
             # The states of a rule inside begin there, with the gradient that it is given.
-            if (
-                i < self._own_states
-                and callable(spec.init)
-                and isinstance(value, Expression)
-                and value.operation == "tensor"
-            ):
-                absent = Expression(
-                    "not_equal", Expression("scalar", value=spec.absent), Expression("constant", value=0.0)
-                )
-                value = Expression("where", absent, wrap(spec.initial(named)), value)
-            begun.append(value)
+            if callable(spec.init) and isinstance(value, Expression) and value.operation == "tensor":
+                absent = apply("not_equal", Expression("scalar", value=spec.absent), 0.0)
+                begun[i] = apply("where", absent, spec.initial(named), value)
         result = self.function(p, g, *begun, **hyperparameters)
         return result if isinstance(result, tuple) else (result,)
+
+    def _check_call(self, states: tuple[Any, ...], hyperparameters: Mapping[str, Any]) -> None:
+        if len(states) != len(self.states):
+            raise refuse(
+                f"{self.name} got {len(states)} states, and has {len(self.states)} ({_listed(self.states)})",
+                "hand on every state: rule(p, g, *states, **hyperparameters)",
+            )
+        known = {*self.hyperparameters, *(("t",) if self.uses_t else ())}
+        missing = known - hyperparameters.keys() - self.defaults.keys()
+        for problem, names in (("did not get", missing), ("takes no", hyperparameters.keys() - known)):
+            if names:
+                raise refuse(
+                    f"{self.name} {problem} {', '.join(sorted(names))}",
+                    "hand on the hyperparameters that it was called with: rule(p, g, *states, **hyperparameters)",
+                )
 
     @cached_property
     def codes(self) -> frozenset[CodeType]:
@@ -95,6 +100,16 @@ class Rule:
         """The hyperparameters that have defaults."""
         return {name: value for name, value in self.hyperparameters.items() if value is not None}
 
+    @cached_property
+    def tensor_states(self) -> tuple[State, ...]:
+        """The states that are tensors like the parameter."""
+        return tuple(spec for spec in self.states if spec.kind == "tensor")
+
+    @cached_property
+    def number_states(self) -> tuple[State, ...]:
+        """The states that are one number a tensor, or one for all."""
+        return tuple(spec for spec in self.states if spec.kind != "tensor")
+
     @property
     def static(self) -> tuple[str, ...]:
         """Hyperparameters that are settled while tracing: truth values and strings."""
@@ -105,7 +120,22 @@ class Rule:
 
         Raises RuleError, naming the line and the remedy, if the function can't be traced.
         """
+        self._check_static(static)
         return _trace(self, tuple(sorted({**{name: self.defaults[name] for name in self.static}, **static}.items())))
+
+    def _check_static(self, given: Mapping[str, Any]) -> None:
+        for name, value in given.items():
+            if name not in self.static:
+                raise RuleError(
+                    f"rule '{self.name}' can't settle '{name}' while tracing: it has "
+                    f"{', '.join(self.static) or 'nothing'} to settle; numbers are given to each step, leave them out"
+                )
+            kind = bool if isinstance(self.defaults[name], bool) else str
+            if not isinstance(value, kind):
+                raise RuleError(
+                    f"rule '{self.name}' got {value!r} for '{name}', which is a "
+                    f"{'truth value' if kind is bool else 'string'}; give one, like its default {self.defaults[name]!r}"
+                )
 
     def latex(self, **static: bool | str) -> str:
         """The equations of one step, from the graph that runs.
@@ -150,62 +180,23 @@ def rule(function: Callable[..., Any]) -> Rule:
     ... def my_rmsprop(p, g, v, *, lr=1e-2, alpha=0.99, eps=1e-8):
     ...     v = alpha * v + (1 - alpha) * g * g
     ...     return lr * g / (sqrt(v) + eps), v
-    >>> my_rmsprop.states
-    (State(name='v', init=0.0),)
+    >>> [state.name for state in my_rmsprop.states]
+    ['v']
     """
     if not inspect.isfunction(function):
         raise RuleError(f"rule got a {type(function).__name__}; it makes a rule of a Python function")
-    states, hyperparameters, uses_t = read_signature(function)
-    if len(states) < 2:
+    signature = Signature.read(function, function.__name__)
+    if signature.hides:
+        raise RuleError(
+            f"rule '{function.__name__}': '{signature.hides[0]}' hides what the rule takes; "
+            "name every state and hyperparameter"
+        )
+    if not signature.takes_p_and_g:
         raise RuleError(f"rule '{function.__name__}' must take the parameter and the gradient first: (p, g, ...)")
-    for kind, names in (("state", [spec.name for spec in states[2:]]), ("hyperparameter", hyperparameters)):
-        for name in names:
-            if name in _RESERVED or name.startswith("absent_"):
-                raise RuleError(f"rule '{function.__name__}': '{name}' can't name a {kind}; choose another name")
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise RuleError(
-                f"rule '{function.__name__}': '{parameter}' hides what the rule takes; "
-                "name every state and hyperparameter"
-            )
-    made = Rule(function, function.__name__, tuple(states[2:]), hyperparameters, uses_t)
+    made = Rule(function, function.__name__, signature.states, signature.hyperparameters, signature.uses_t)
     made.trace()
     return made
 
 
-def read_signature(function: Callable[..., Any]) -> tuple[list[State], dict[str, Hyperparameter | None], bool]:
-    """Positional arguments as states (the first two are p and g), hyperparameters with defaults, and t or not."""
-    name, line = function.__name__, function.__code__.co_firstlineno
-    states: list[State] = []
-    hyperparameters: dict[str, Hyperparameter | None] = {}
-    uses_t = False
-    for parameter in inspect.signature(function).parameters.values():
-        default = None if parameter.default is parameter.empty else parameter.default
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            states.append(State(parameter.name, _initial(name, line, parameter.name, default)))
-        elif parameter.kind is parameter.KEYWORD_ONLY and parameter.name == "t":
-            uses_t = True
-        elif parameter.kind is parameter.KEYWORD_ONLY:
-            hyperparameters[parameter.name] = _number(name, line, parameter.name, default)
-    return states, hyperparameters, uses_t
-
-
-def _initial(rule_name: str, line: int, state_name: str, default: object) -> float | Callable[..., Any]:
-    if default is None:
-        return 0.0
-    if isinstance(default, _StateDefault):
-        return default.init
-    raise RuleError(
-        f"rule '{rule_name}', line {line}: the state '{state_name}' has the default {default!r}, "
-        "as hyperparameters do; "
-        f"put hyperparameters behind a `*`, or write {state_name}=state(init={default!r}) for a state"
-    )
-
-
-def _number(rule_name: str, line: int, hyperparameter: str, default: Any) -> Hyperparameter | None:
-    if default is None or isinstance(default, (int, float, str)):
-        return default
-    raise RuleError(
-        f"rule '{rule_name}', line {line}: the hyperparameter '{hyperparameter}' has the default {default!r}; "
-        "it must be a number, a truth value or a string (give two numbers two names: beta1, beta2)"
-    )
+def _listed(states: tuple[State, ...]) -> str:
+    return ", ".join(state.name for state in states) or "none"

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fallline.kernels import DTYPES, Kernel, SegmentTable, kernel_for
+from fallline.kernels import DTYPES, Kernel, SegmentTable, kernel_for, run_jointly
 from fallline.symbolic import Rule
 
 Mask = NDArray[np.bool_]
@@ -39,11 +39,12 @@ class LaneUpdate:
         families: dict[tuple[Any, ...], list[int]] = {}
         for i, lane in enumerate(lanes):
             families.setdefault(_family(lane), []).append(i)
-        self._movers: list[_KernelMover | _TorchMover] = []
+        self._movers: list[_KernelMover] = []
+        self._torch_movers: list[_TorchMover] = []
         for members in families.values():
             indices = np.array(members)
             if not isinstance(lanes[members[0]].rule, Rule):
-                self._movers.extend(_TorchMover(parameters, i, lanes[i]) for i in members)
+                self._torch_movers.extend(_TorchMover(parameters, i, lanes[i]) for i in members)
                 continue
             for dtype in dict.fromkeys(parameter.dtype for parameter in parameters):
                 positions = [j for j, parameter in enumerate(parameters) if parameter.dtype == dtype]
@@ -52,14 +53,17 @@ class LaneUpdate:
     def __call__(self, parameters: list[Tensor], gradients: Sequence[Tensor], step: int) -> None:
         """Take step number `step`, counted from 1, with gradients [lanes, ...]."""
         whole = [gradient.contiguous() for gradient in gradients]  # once for all rules
+        run_jointly([mover.prepare(parameters, whole, step) for mover in self._movers])
         for mover in self._movers:
-            mover.move(parameters, whole, step)
+            mover.finish(step)
+        for lane in self._torch_movers:
+            lane.move(parameters, whole, step)
 
     def keep(self, mask: Mask) -> None:
         """Forget the lanes where `mask` [lanes] is false; the next call gets the others only, in new tensors."""
         position = np.cumsum(mask) - 1
-        kept = [mover.keep(mask, position) for mover in self._movers]
-        self._movers = [mover for mover in kept if mover is not None]
+        self._movers = [mover for mover in self._movers if mover.keep(mask, position)]
+        self._torch_movers = [mover for mover in self._torch_movers if mover.keep(mask, position)]
 
 
 def _family(lane: LaneRule) -> tuple[Any, ...]:
@@ -88,15 +92,19 @@ class _KernelMover:
         self._states = [
             [
                 torch.full((len(lanes), *parameters[j].shape[1:]), spec.fill, dtype=parameters[j].dtype)
-                for spec in rule.states
+                for spec in rule.tensor_states
             ]
             for j in self._positions
         ]
-        self._absent = {spec.absent: 1.0 for spec in rule.states}
+        self._numbers = {
+            spec.name: np.full((len(self._positions), len(lanes)), spec.fill) for spec in rule.number_states
+        }
+        self._absent = {spec.absent: 1.0 for spec in rule.tensor_states}
         self._table: SegmentTable | None = None
         self._stale = True
 
-    def move(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], step: int) -> None:
+    def prepare(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], step: int) -> SegmentTable:
+        """Make the table ready to run."""
         scalars = self._kernel.scalars
         table = self._table
         if table is None:
@@ -107,19 +115,36 @@ class _KernelMover:
             gradient = gradients[j]
             rows = slice(i * width, (i + 1) * width)
             table.addresses[rows, 1] = gradient.data_ptr() + self._lanes * gradient.stride(0) * gradient.element_size()
-        if scalars.count and (self._stale or "t" in scalars.names):
-            given: dict[str, Any] = {**self._values, **self._absent, "t": float(step)}
-            columns = scalars.columns({name: given[name] for name in scalars.names}, width)
-            table.scalars[:] = np.tile(columns, (len(self._positions), 1))
-        table.run()
+        if scalars.count and (self._stale or "t" in scalars.names or self._numbers):
+            # Without numbers of their own, a lane's tensors share its scalars.
+            copies = len(self._positions) if self._numbers else 1
+            columns = scalars.columns(self._given(step, copies), copies * width)
+            table.scalars[:] = np.tile(columns, (len(self._positions) // copies, 1))
+        return table
+
+    def finish(self, step: int) -> None:
+        """Take up what the step leaves: states that are numbers, and that no state is new any more."""
+        if self._numbers:
+            assert self._table is not None
+            totals = {f"total_{i}": column for i, column in enumerate(self._table.totals.T)}
+            given = {**self._given(step, len(self._positions)), **totals}
+            new = self._kernel.new_numbers.columns(given, len(self._table.totals))
+            for numbers, column in zip(self._numbers.values(), new.T, strict=True):
+                numbers[:] = column.reshape(numbers.shape)
         self._stale = any(self._absent.values())
         self._absent = dict.fromkeys(self._absent, 0.0)
+
+    def _given(self, step: int, copies: int) -> dict[str, Any]:
+        """What scalars may name: a number, or one for each lane, as often as said."""
+        by_lane = {name: np.tile(values, copies) for name, values in self._values.items()}
+        numbers = {name: values.reshape(-1) for name, values in self._numbers.items()}
+        return {**by_lane, **numbers, **self._absent, "t": float(step)}
 
     def _lay_out(self, parameters: Sequence[Tensor]) -> SegmentTable:
         width = len(self._lanes)
         sizes = [parameters[j][0].numel() for j in self._positions for _ in range(width)]
         rows = [_channel(parameters[j]) for j in self._positions for _ in range(width)]
-        self._table = table = SegmentTable(self._kernel, sizes, rows)
+        self._table = table = SegmentTable(self._kernel, sizes, rows, np.tile(self._lanes, len(self._positions)))
         for i, j in enumerate(self._positions):
             span, bytes_each = (
                 slice(i * width, (i + 1) * width),
@@ -131,16 +156,18 @@ class _KernelMover:
         self._stale = True
         return table
 
-    def keep(self, mask: Mask, position: NDArray[Any]) -> _KernelMover | None:
+    def keep(self, mask: Mask, position: NDArray[Any]) -> bool:
+        """Forget the lanes where the mask is false; whether any are left."""
         mine = mask[self._lanes]
         if not mine.any():
-            return None
+            return False
         chosen = torch.from_numpy(mine)
         self._lanes = position[self._lanes[mine]]
         self._values = {name: values[mine] for name, values in self._values.items()}
         self._states = [[state[chosen] for state in states] for states in self._states]
+        self._numbers = {name: numbers[:, mine] for name, numbers in self._numbers.items()}
         self._table = None
-        return self
+        return True
 
 
 def _channel(stacked: Tensor) -> int:
@@ -163,8 +190,9 @@ class _TorchMover:
             view.grad = gradient[self._lane]
         self._optimizer.step()
 
-    def keep(self, mask: Mask, position: NDArray[Any]) -> _TorchMover | None:
+    def keep(self, mask: Mask, position: NDArray[Any]) -> bool:
+        """Whether the lane is still wanted; it is then known by its new place."""
         if not mask[self._lane]:
-            return None
+            return False
         self._lane = int(position[self._lane])
-        return self
+        return True
