@@ -13,9 +13,10 @@ from fallline._version import __version__
 
 if TYPE_CHECKING:
     from fallline.optim.generic import Optimizer
+    from fallline.optim.newton import Newton
     from fallline.racing import Arm, Effort, race
     from fallline.symbolic import RuleError, combinator, rule, state
-    from fallline.training import Problem
+    from fallline.training import Metric, Problem
 
 #: Public names and where they live; each is imported when it is first asked for.
 _HOME = {
@@ -24,16 +25,20 @@ _HOME = {
     "state": "fallline.symbolic",
     "RuleError": "fallline.symbolic",
     "Optimizer": "fallline.optim.generic",
+    "Newton": "fallline.optim.newton",
+    "Metric": "fallline.training",
     "Problem": "fallline.training",
     "Arm": "fallline.racing",
     "Effort": "fallline.racing",
     "race": "fallline.racing",
 }
-_SUBMODULES = ("kernels", "math", "optim", "racing", "rules", "symbolic", "training")
+_SUBMODULES = ("averaging", "init", "kernels", "math", "optim", "racing", "rules", "schedules", "symbolic", "training")
 
 __all__ = [
     "Arm",
     "Effort",
+    "Metric",
+    "Newton",
     "Optimizer",
     "Problem",
     "RuleError",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from fallline.racing.effort import EFFORTS
 
 PROBLEM = """
 import torch, fallline as fl
@@ -21,10 +25,11 @@ problem = fl.Problem(model=lambda: nn.Linear(3, 1), loss=nn.functional.mse_loss,
 """
 
 
-def fallline(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def fallline(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "fallline", *arguments], capture_output=True, text=True, timeout=120, cwd=cwd
-    )
+        [sys.executable, "-m", "fallline", *arguments],
+        capture_output=True, text=True, timeout=120, cwd=cwd, env={**os.environ, **environment},
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -40,10 +45,34 @@ def test_race_on_a_users_file(problem_file: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "tuning" in done.stdout
+    assert f"Every run is kept in {problem_file.parent / 'fallline-races.db'}" in done.stdout
     written = json.loads((problem_file.parent / "race.json").read_text())
     assert {arm["name"] for arm in written["arms"]} == {"sgd", "adam"}
     assert written["verdict"]["sentence"].split()[0] in done.stdout
     assert (problem_file.parent / "fallline-races.db").exists()
+
+
+def test_a_narrow_terminal_and_quiet(problem_file: Path) -> None:
+    options = ("--arms", "sgd,adam", "--effort", "quick", "--quiet", "--storage", "races.db")
+    done = fallline("race", "problem.py", *options, cwd=problem_file.parent, COLUMNS="80")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split(":")[0].strip() == "problem"  # the table's title comes first
+    lines = [line for line in done.stdout.splitlines() if str(problem_file.parent) not in line]
+    assert max(map(len, lines)) <= 80
+
+
+def test_help_states_each_effort() -> None:
+    text = " ".join(fallline("race", "--help", COLUMNS="200").stdout.replace("│", " ").split())
+    for name, effort in EFFORTS.items():
+        best = "the best one" if effort.finalists == 1 else f"the {effort.finalists} best"
+        (told,) = re.findall(rf"{name}: ({effort.trials} trials[^.]*{best}[^.]* on {effort.seeds} [^.]*)\.", text)
+        assert ("without a winner" in told) != effort.names_winner
+    assert "sets the variable `problem`" in text
+
+
+@pytest.mark.parametrize(("asked", "called"), [("sgd", "gradient_descent"), ("AdamW", "adamw")])
+def test_show_knows_other_names(asked: str, called: str) -> None:
+    assert f"{asked} is called {called} here." in fallline("show", asked).stdout
 
 
 def test_show_prints_the_equation() -> None:
@@ -55,7 +84,7 @@ def test_show_prints_the_equation() -> None:
 
 def test_bench_measures_one_rule(tmp_path: Path) -> None:
     done = fallline(
-        "bench", "--part", "network", "--rule", "adam", "--rounds", "3", "--json", str(tmp_path / "bench.json")
+        "bench", "--part", "network", "--rule", "Adam", "--rounds", "3", "--json", str(tmp_path / "bench.json")
     )
     assert done.returncode == 0, done.stderr
     (row,) = json.loads((tmp_path / "bench.json").read_text())["steps"]
@@ -76,7 +105,9 @@ def test_help_is_there(command: tuple[str, ...]) -> None:
         (None, "there is no file"),
         ("problem = (", "line 1"),
         ("x = 1", "defines no `problem`"),
-        ("problem = 3", "a `problem` that is a int"),
+        ("problem = 3", "a `problem` of type int"),
+        ("import sys\nsys.exit(0)", "line 2: it called sys.exit(0) while it was read"),
+        (PROBLEM.replace("EPOCHS", "2").replace("nn.Linear(3, 1),", "exit(4),"), "called sys.exit(4)"),
         ("x = 1\nraise RuntimeError('no data here')", "line 2: RuntimeError: no data here"),
     ],
 )
@@ -98,7 +129,8 @@ def test_a_bad_problem_file_is_a_sentence(tmp_path: Path, text: str | None, sent
         (("race", "--storage", "/dev/null/x.db"), "can't be written"),
         (("show", "adamm"), "did you mean 'adam"),
         (("bench", "--part", "tiny"), "--part must be one of"),
-        (("bench", "--rule", "adamm"), "--rule must be one of"),
+        (("bench", "--rule", "adamm"), "did you mean 'adam"),
+        (("bench", "--rule", "amsgrad"), "--rule must be one of"),
     ],
 )
 def test_bad_arguments_are_a_sentence(arguments: tuple[str, ...], sentence: str) -> None:
@@ -119,5 +151,5 @@ def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "stopped" in errors
+    assert f"stopped; tuning had not finished, so no run of this race is kept in {tmp_path}" in errors
     assert "Traceback" not in errors

@@ -10,12 +10,12 @@ from fallline.racing.cautions import (
     crossing_budgets,
     diverged_runs,
     few_seeds,
-    listed,
     many_dimensions,
     missed_target,
     unsplit_metric,
 )
 from fallline.racing.records import Entry, Final, Trial
+from fallline.racing.wording import listed
 
 DIVERGED = math.nan
 
@@ -83,6 +83,7 @@ def test_two_trials_have_no_inside() -> None:
         (2, 10, []),
         (20, 10, []),
         (2, 5, ["smallest p-value within reach is 0.062", "no winner can be named", "take 10 seeds"]),
+        (2, 1, ["With 1 seed and 2 arms"]),
         (2, 6, ["only a lead in nearly every seed can win", "take 10 seeds"]),
         (3, 6, ["smallest p-value within reach is 0.062", "no winner can be named"]),
         (21, 10, ["With 10 seeds and 21 arms", "take 12 seeds"]),
@@ -135,11 +136,11 @@ def test_diverged_runs_are_counted() -> None:
         entry("fragile", fallen_runs=10),
     ]
     assert diverged_runs(entries) == (
-        "absurd diverged as a whole: lower its learning rates and race again.",
-        "fragile diverged as a whole: lower its learning rates and race again.",
+        "absurd and fragile diverged as a whole: lower their learning rates and race again.",
         "Runs diverged: sgd in 1 of 3 trials and 3 of 20 final runs; momentum in 2 of 3 trials.",
     )
     assert diverged_runs(entries[:1]) == ()
+    assert diverged_runs(entries[3:]) == ()  # the verdict says so already
 
 
 # E[best of 1, 2, 3, 4]: flat stays at 0.3, steep falls: 0.575, 0.283, 0.125, 0.1
@@ -155,20 +156,21 @@ def crossing(*validations: Sequence[float], margin: float = 0.0) -> tuple[str, .
 @pytest.mark.parametrize(
     ("validations", "margin", "told"),
     [
-        ((FLAT, STEEP), 0.0, "with fewer than 2 trials a is ahead and from 2 on b"),
-        ((STEEP, FLAT), 0.0, "with fewer than 2 trials b is ahead and from 2 on a"),
+        ((FLAT, STEEP), 0.0, "a with 1 and b with 2 or more"),
+        ((STEEP, FLAT), 0.0, "b with 1 and a with 2 or more"),
         ((FLAT, STEEP), 0.25, None),  # b is 0.275 behind with one trial, a never more than 0.2: a will do throughout
         ((FLAT, (0.2, 0.2, 0.2, 0.2)), 0.0, None),
         ((FLAT, FLAT), 0.0, None),
         ((FLAT, (0.21, 0.3, 0.42, 0.42), (0.0, 2.0, 2.0, 2.0)), 0.0,
-         "with fewer than 2 trials a is ahead, from 2 to 3 b and from 4 on c"),
-        ((FLAT, (0.1, 0.2, DIVERGED, 9.0)), 0.0, "with fewer than 3 trials a is ahead and from 3 on b"),
+         "a with 1, b with 2 to 3 and c with 4 or more"),
+        ((FLAT, (0.1, 0.2, DIVERGED, 9.0)), 0.0, "a with 1 to 2 and b with 3 or more"),
         # what ended worse than untrained counts as untrained
-        (((1.0,) * 4, (0.1, 0.2, 9.0, 9.0)), 0.0, "with fewer than 2 trials a is ahead and from 2 on b"),
+        (((1.0,) * 4, (0.1, 0.2, 9.0, 9.0)), 0.0, "a with 1 and b with 2 or more"),
     ],
 )  # fmt: skip
 def test_crossing_budgets(validations: Sequence[Sequence[float]], margin: float, told: str | None) -> None:
-    assert crossing(*validations, margin=margin) == (() if told is None else (f"The budget curves cross: {told}.",))
+    start = "Who leads in validation depends on how many trials each arm is given: "
+    assert crossing(*validations, margin=margin) == (() if told is None else (f"{start}{told}.",))
 
 
 def test_crossing_budgets_of_a_gain() -> None:
@@ -195,7 +197,9 @@ def test_many_dimensions() -> None:
 
 def test_unsplit_metric() -> None:
     assert unsplit_metric([entry()]) == ()
-    assert "does not split by example" in unsplit_metric([entry(examples=None)])[0]
+    fallen = entry("sgd", (DIVERGED,) * 3, examples=None)
+    assert "does not split by example" in unsplit_metric([entry(examples=None), fallen])[0]
+    assert unsplit_metric([fallen]) == ()  # nothing was left to split
 
 
 def test_all_cautions_are_sentences() -> None:
@@ -206,9 +210,27 @@ def test_all_cautions_are_sentences() -> None:
         entry("b", FLAT, lrs=FOUR, seeds=5, examples=None),
     ]
     found = all_cautions(entries, higher_is_better=False, untrained=2.3, smallest_difference=0.0)
-    kinds = ("best lr", "best momentum", "best lr", "5 seeds", "Runs diverged", "curves cross", "dimensions", "split")
+    kinds = (
+        "best lr",
+        "best momentum",
+        "best lr",
+        "5 seeds",
+        "Runs diverged",
+        "how many trials",
+        "dimensions",
+        "split",
+    )
     assert [kind in sentence for kind, sentence in zip(kinds, found, strict=True)] == [True] * len(kinds)
     assert all(sentence.endswith(".") for sentence in found)
+
+
+def test_a_race_for_a_ranking_needs_no_more_seeds() -> None:
+    entries = [entry("a", seeds=5), entry("b", seeds=5)]
+    told = [
+        all_cautions(entries, higher_is_better=False, untrained=2.3, smallest_difference=0.0, names_winner=names)
+        for names in (True, False)
+    ]
+    assert (len(told[0]), told[1]) == (1, ())
 
 
 def test_nothing_wrong_is_not_warned_of() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import fallline as fl
 from fallline import rules
 from fallline.math import sqrt
 from fallline.racing import Arm, Effort, RaceResult
-from fallline.training import digits
+from fallline.racing.runs import Outcomes, _joined_examples
+from fallline.racing.watch import Silence
+from fallline.training import Curves, digits
 
 SMALL = Effort(trials=4, finalists=2, seeds=3)
 _generator = torch.Generator().manual_seed(0)
@@ -44,6 +47,16 @@ def my_rmsprop(p, g, v, *, lr=1e-2, alpha=0.99, eps=1e-8):  # type: ignore[no-un
     return lr * g / (sqrt(v) + eps), v
 
 
+class Notes(Silence):
+    """Keeps the lines that a race tells."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, line: str) -> None:
+        self.lines.append(line)
+
+
 def scores(result: RaceResult, name: str) -> list[list[float]]:
     return [final.scores.tolist() for final in result[name].entry.finals]
 
@@ -55,6 +68,8 @@ def test_a_users_rule_and_a_torch_class_race(tmp_path: Path) -> None:
     assert isinstance(result["my_rmsprop"].optimizer([p]), fl.Optimizer)
     assert isinstance(result["Adamax"].optimizer([p]), torch.optim.Adamax)
     assert all(name in str(result) for name in ("sgd", "my_rmsprop", "Adamax"))
+    assert re.fullmatch(r"ArmResult\('sgd', lr=[\d.e-]+, test score [\d.e-]+\)", repr(result["sgd"]))
+    assert repr(result).startswith("RaceResult('regression', no winner, ranking ")
 
 
 def test_json_has_everything(tmp_path: Path) -> None:
@@ -110,7 +125,68 @@ def test_all_arms_diverge_without_a_crash() -> None:
     arms = [Arm(name, rules.gradient_descent, {"lr": (1e6, 1e9)}) for name in ("a", "b")]
     result = fl.race(regression(), arms, SMALL, storage=None)
     assert result.verdict.winner is None
-    json.dumps(result.to_json(), allow_nan=False)
+    assert result.verdict.sentence.startswith("Every arm diverged (a and b)")
+    assert result.verdict.warnings == ()
+    assert repr(result.best) == "ArmResult('a', diverged)"
+    read = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert [arm["best"] for arm in read["arms"]] == [None, None]
+    with pytest.raises(ValueError, match="none of its configurations is fit for use"):
+        result.best.optimizer([nn.Parameter(torch.ones(2))])
+
+
+def test_a_population_that_diverged_hides_no_shares_of_others() -> None:
+    lanes = [[0.1, 0.3], [math.nan, math.nan]]
+    parts = [outcomes(0, lanes[0]), outcomes(3, None)]
+    np.testing.assert_array_equal(_joined_examples(parts), lanes)
+    assert _joined_examples([outcomes(0, None), outcomes(0, lanes[0])]) is None
+
+
+def outcomes(diverged_at: int, shares: list[float] | None) -> Outcomes:
+    """One run with the shares of two examples; diverged unless at 0."""
+    curve = np.zeros((1, 1))
+    steps = np.zeros(1, dtype=np.int64)
+    curves = Curves(steps, steps, curve, curve, curve, np.array([diverged_at or -1]))
+    return Outcomes(curves, np.zeros(1), None if shares is None else np.array([shares]))
+
+
+def test_the_interval_of_an_accuracy_ends_at_one() -> None:
+    result = fl.race(separable(), ["sgd"], Effort(4, 1, 3), storage=None)
+    score = result["sgd"].score
+    assert score is not None
+    assert score.value > 0.9
+    assert 0 <= score.low <= score.value <= score.high <= 1
+
+
+def separable() -> fl.Problem:
+    """Two classes that a linear model tells apart but for an example or two, depending on the seed."""
+    labels = (X[:, 0] > 0.1).long()
+    parts = {"train": slice(0, 48), "valid": slice(48, 72), "test": slice(72, 96)}
+    data = {name: (X[rows], labels[rows]) for name, rows in parts.items()}
+    return regression(model=lambda: nn.Linear(4, 2), loss=nn.functional.cross_entropy, metric="accuracy", **data)
+
+
+def test_the_cost_is_told_before_and_again_after_tuning(tmp_path: Path) -> None:
+    watcher = Notes()
+    result = fl.race(regression(), ["sgd"], SMALL, storage=tmp_path / "races.db", watcher=watcher)
+    cost, kept, rest = watcher.lines
+    assert cost.startswith("1 arm: 10 runs of 12 steps (4 to tune, 6 finals), 120 steps and 1,920 samples in all, ")
+    assert str(tmp_path / "races.db") in kept
+    assert rest.startswith("Tuning took ")
+    assert "the finals should take" in rest
+    assert str(result).endswith(f"Every run is kept in {tmp_path / 'races.db'}.")
+
+
+def test_the_table_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    wild = Arm("momentum", rules.momentum, {"lr": (1e6, 1e9)})
+    result = fl.race(regression(), ["nesterov", wild], SMALL, storage=None)
+    for columns, width in ((40, 80), (80, 80), (100, 100), (200, 120)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        text = str(result)
+        assert max(map(len, text.splitlines())) <= width
+        assert "the untrained model's halved" in " ".join(text.split())
+        row = next(line for line in text.splitlines() if line.startswith("momentum"))
+        assert row.endswith("4 + 6")  # trials and finals
+        assert "e+" not in row  # no best learning rate
 
 
 def test_finals_run_on_fresh_seeds_and_the_same_for_all() -> None:
@@ -123,7 +199,7 @@ def test_finals_run_on_fresh_seeds_and_the_same_for_all() -> None:
 def test_a_race_repeats_itself() -> None:
     first, second = (fl.race(regression(), ["sgd", "adam"], SMALL, seed=3, storage=None) for _ in range(2))
     assert scores(first, "adam") == scores(second, "adam")
-    assert first.verdict.sentence.split("cheapest")[0] == second.verdict.sentence.split("cheapest")[0]
+    assert first.verdict.sentence.split("; ")[0] == second.verdict.sentence.split("; ")[0]
 
 
 def test_a_final_is_reproduced_from_its_seed_alone() -> None:
@@ -167,8 +243,10 @@ def test_a_model_that_cannot_be_batched_races_one_at_a_time() -> None:
             h: torch.Tensor = self.layer(x)
             return h if h.sum() > 0 else 2 * h
 
-    with pytest.warns(UserWarning, match="one at a time"):
-        result = fl.race(regression(model=Branching), ["sgd"], Effort(4, 1, 4), storage=None)
+    watcher = Notes()
+    result = fl.race(regression(model=Branching), ["sgd"], Effort(4, 1, 4), storage=None, watcher=watcher)
+    for told in (watcher.lines, result.verdict.warnings):
+        assert sum("trained one at a time" in line for line in told) == 1
     assert math.isfinite(result["sgd"].entry.finals[0].scores[0])
 
 

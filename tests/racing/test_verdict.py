@@ -94,7 +94,11 @@ def test_identical_arms_tie_in_the_order_of_their_names() -> None:
     assert verdict.winner is None
     assert verdict.ties == (("a", "b"),)
     assert verdict.comparisons[0].settings_p == 1.0
-    assert "tie: a and b share the lead" in verdict.sentence
+    assert (
+        verdict.sentence.split(", it is a ")[1].split(" (mean")[0]
+        == "tie, so no winner is named: a and b share the lead"
+    )
+    assert "not told apart, since other seeds or other trials could change their order; both are" in verdict.sentence
     assert is_one_sentence(verdict.sentence)
 
 
@@ -125,7 +129,7 @@ def test_one_lucky_test_example_does_not_win() -> None:
     verdict = judged(*arms, higher_is_better=True, untrained=0.1, smallest_difference=0.0, metric="accuracy")
     assert verdict.winner is None
     assert verdict.comparisons[0].failed == ("split",)
-    assert "another draw of test examples could turn it round" in verdict.sentence
+    assert "but other test examples could change their order, so no winner is named" in verdict.sentence
     without = [
         dataclasses.replace(arm, finals=tuple(dataclasses.replace(f, examples=None) for f in arm.finals))
         for arm in arms
@@ -142,7 +146,9 @@ def test_one_lucky_trial_does_not_win() -> None:
     assert verdict.winner is None
     assert verdict.comparisons[0].failed == ("study",)
     assert "settings found for lucky are ahead" in verdict.sentence
-    assert "another draw of trials could turn it round, so it is a tie with steady" in verdict.sentence
+    assert (
+        "but other trials could change their order, so no winner is named: it is a tie with steady" in verdict.sentence
+    )
     assert verdict.ties == (("lucky", "steady"),)
 
 
@@ -182,7 +188,8 @@ def test_the_rest_is_grouped_among_itself() -> None:
     verdict = judged(*(noisy(name, level, noise=0.05) for name, level in levels.items()))
     assert verdict.winner is None
     assert [set(group) for group in verdict.ties] == [{"a", "b"}, {"c", "d"}]
-    assert "clear of" in verdict.sentence
+    assert "b and a share the lead" in verdict.sentence
+    assert ", while d, c and e are behind b; " in verdict.sentence
 
 
 ABSURD: dict[str, Callable[[], Entry]] = {
@@ -236,7 +243,7 @@ def test_a_diverged_seed_counts_as_untrained() -> None:
 
 
 def advised(*entries: Entry) -> str:
-    return judged(*entries).sentence.split("; of these ")[1]
+    return judged(*entries).sentence.split("; ")[1]
 
 
 def test_a_tie_advises_the_least_sensitive_arm_and_the_cheapest() -> None:
@@ -247,18 +254,25 @@ def test_a_tie_advises_the_least_sensitive_arm_and_the_cheapest() -> None:
         entry("a", same, validation=narrow, step_seconds=2e-6), entry("b", same, validation=broad, step_seconds=5e-3)
     )
     assert advice == (
-        "b is least sensitive to the learning rate (10 of 16 trials near the best) and a is cheapest at 2 µs a step."
+        "of the two b is less sensitive to the learning rate (10 of 16 trials near the best) "
+        "and a is cheaper at 2 µs a step."
     )
+
+
+def test_three_that_tie_are_advised_on_in_superlatives() -> None:
+    arms = [entry(name, np.full((5, 10), 0.3), step_seconds=time) for name, time in zip("abc", (1, 2, 3), strict=True)]
+    assert advised(*arms).startswith("all are equally sensitive")
+    assert advised(*arms).endswith("and a is cheapest at 1 s a step.")
 
 
 @pytest.mark.parametrize(
     ("seconds", "moved", "cheapest"),
     [
-        ((1e-5, 1.03e-5), (28.0, 12.0), "b is cheapest at 10.3 µs a step"),  # as fast, so the bytes decide
-        ((1e-5, 1.3e-5), (28.0, 12.0), "a is cheapest at 10 µs a step"),
-        ((1e-5, 1e-5), (math.nan, 12.0), "b is cheapest"),
-        ((1e-5, 1e-5), (12.0, 12.0), "all cost about 10 µs a step"),
-        ((2e-3, 1.5), (12.0, 12.0), "a is cheapest at 2 ms a step"),
+        ((1e-5, 1.03e-5), (28.0, 12.0), "b is cheaper at 10.3 µs a step, moving the fewest bytes"),  # as fast
+        ((1e-5, 1.3e-5), (28.0, 12.0), "a is cheaper at 10 µs a step."),
+        ((1e-5, 1e-5), (math.nan, 12.0), "b is cheaper"),
+        ((1e-5, 1e-5), (12.0, 12.0), "both cost about 10 µs a step"),
+        ((2e-3, 1.5), (12.0, 12.0), "a is cheaper at 2 ms a step"),
     ],
 )
 def test_cheapest_is_by_time_then_bytes(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn.metrics
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
@@ -42,6 +43,11 @@ class NumpyWeights(nn.Linear):
     def __init__(self) -> None:
         super().__init__(3, 4)
         nn.init.constant_(self.weight, random.random())
+
+
+class Wide(nn.Linear):
+    def __init__(self, width: int) -> None:
+        super().__init__(3, width)
 
 
 class Doubled(nn.Linear):
@@ -97,14 +103,28 @@ def broken_score(output: Tensor, target: Tensor) -> Tensor:
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "model not callable": ({"model": 3}, "model: got int, which can't be called; give a function"),
+    "model a module": ({"model": SHARED}, r"got a module of type Linear.* such as model=lambda: Linear\(\.\.\.\)\."),
+    "model a class that needs arguments": (
+        {"model": Wide},
+        r"it needs width, but is called without arguments.* model=lambda: Wide\(width=\.\.\.\)\.",
+    ),
+    "model returns a class": ({"model": lambda: Wide}, "it returned the class Wide; make it return an instance"),
     "model returns no module": ({"model": lambda: 3}, "model: it returned int; make it return a torch.nn.Module."),
-    "model fails": ({"model": lambda: nn.Linear(3)}, "model: it failed"),  # type: ignore[call-arg]
+    "model fails": ({"model": lambda: nn.Linear(3)}, r"model: it failed \(.*missing"),  # type: ignore[call-arg]
     "model without parameters": ({"model": nn.ReLU}, "model: it has no trainable parameters"),
     "model frozen": ({"model": frozen}, "model: it has no trainable parameters"),
     "model lazy": ({"model": lambda: nn.LazyLinear(4)}, "model: it has lazy layers; give each layer its input size"),
     "loss not callable": ({"loss": "cross_entropy"}, "loss: got str, which can't be called"),
+    "loss a class": (
+        {"loss": nn.CrossEntropyLoss},
+        r"give an instance of it, loss=CrossEntropyLoss\(\), or a function",
+    ),
+    "loss that sums": (
+        {"loss": nn.CrossEntropyLoss(reduction="sum")},
+        r"its reduction is 'sum', but .* give CrossEntropyLoss\(reduction='mean'\)",
+    ),
     "train not a pair": ({"train": X}, "train: got ndarray; give a pair"),
-    "train of lists": ({"train": (X.tolist(), Y)}, "train: X is a list; give a pair"),
+    "train of lists": ({"train": (X.tolist(), Y)}, "train: X is of type list; give a pair"),
     "train a stream": ({"train": Stream()}, "train: Stream has no length"),
     "train an empty Dataset": ({"train": Pairs([])}, "train: the Dataset is empty"),
     "train a Dataset of triples": ({"train": Pairs([(1, 2, 3)])}, "examples must be pairs"),
@@ -119,15 +139,35 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "empty": ({"valid": (X[:0], Y[:0])}, "valid: the split is empty"),
     "nan": (
         {"train": (with_value(np.nan), Y)},
-        "train: X has 1 values that are NaN or infinite, the first in example 7",
+        "train: X has 1 value that is NaN or infinite, the first in example 7",
     ),
-    "infinity": ({"test": (with_value(np.inf), Y)}, "test: X has 1 values that are NaN or infinite"),
+    "infinity": ({"test": (with_value(np.inf), Y)}, "test: X has 1 value that is NaN or infinite"),
     "nan in y": ({"valid": (X, np.full(12, np.nan))}, "valid: y has 12 values that are NaN or infinite"),
     "metric misspelt": ({"metric": "acuracy"}, "metric: 'acuracy' is unknown; did you mean 'accuracy'?"),
+    "metric by a short name": ({"metric": "MSE"}, "metric: 'MSE' is unknown; did you mean 'mean_squared_error'?"),
+    "metric with a hyphen": ({"metric": "r2-score"}, "did you mean 'r2_score'?"),
+    "metric a lambda": (
+        {"metric": lambda output, target: 0.5},
+        r"a lambda has no name that tells .* write metric=fallline.Metric\('my_metric', function",
+    ),
+    "metric of scikit-learn that is here": (
+        {"metric": sklearn.metrics.accuracy_score},
+        r"accuracy_score takes \(y_true, y_pred\).* give metric='accuracy'\.",
+    ),
+    "metric of scikit-learn": (
+        {"metric": sklearn.metrics.f1_score},
+        r"wrap it, .*Metric\('f1_score', .* higher_is_better=True\)\.",
+    ),
     "metric unknown": ({"metric": "zzz"}, "metric: 'zzz' is unknown; choose one of loss, accuracy"),
     "metric a number": ({"metric": 3}, "metric: got int; give a name"),
     "metric of no direction": ({"metric": top_two}, "the name of 'top_two' does not tell whether higher is better"),
     "target": ({"target": float("nan")}, "target: must be a finite value of the metric, or None, got nan"),
+    "target a percentage": (
+        {"metric": "accuracy", "target": 97},
+        "target: 'accuracy' is at most 1, got 97; give a value that it can take, such as 0.97 for 97 %.",
+    ),
+    "target below": ({"metric": "mean_squared_error", "target": -1}, "'mean_squared_error' is at least 0, got -1"),
+    "target above": ({"metric": "r2_score", "target": 2}, "'r2_score' is at most 1, got 2; give a value that"),
     "batch zero": ({"batch": 0}, "batch: must be at least 1, got 0"),
     "batch too large": ({"batch": 13}, "batch: must be at most 12, the number of examples in train, got 13"),
     "batch a fraction": ({"batch": 2.5}, "batch: must be a whole number, got 2.5"),
@@ -141,9 +181,22 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
         {"model": lambda: nn.Linear(2, 4)},
         r"model: it failed on inputs of train of shape \(5, 3\) and type float32",
     ),
+    "whole numbers for a linear layer": (
+        {"train": (Y[:, None].repeat(3, 1), Y)},
+        r"type int64 .* or give X as floating-point numbers, X.astype\('float32'\)",
+    ),
     "output not a tensor": (
         {"model": lambda: Doubled(3, 4)},
-        "model: its output is a tuple; make it return one tensor",
+        "model: its output is of type tuple; make it return one tensor",
+    ),
+    "labels as floating-point numbers": (
+        {"train": (X, Y.astype(float))},
+        r"if y holds class labels, give them as integers, y.astype\('int64'\)",
+    ),
+    "labels in a column": ({"train": (X, Y[:, None])}, r"give them in one dimension, y.reshape\(-1\)"),
+    "labels for one logit": (
+        {"model": lambda: nn.Linear(3, 1), "loss": functional.binary_cross_entropy_with_logits},
+        r"give y the output's shape and type, y.astype\('float32'\).reshape\(-1, 1\)",
     ),
     "label out of range": (
         {"train": (X, np.array([*Y[:-1], 9]))},
@@ -170,7 +223,7 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
     "output does not fit": ({"train": (X, X[:, :2])}, "loss: it failed on outputs of shape"),
     "integer targets for a regression": (
         {"loss": functional.binary_cross_entropy_with_logits, "train": (X, np.eye(4, dtype=int)[Y])},
-        "loss: it failed on outputs of shape .* and targets of train .* type int64",
+        r"loss: it failed on outputs of shape .* type int64 .* y.astype\('float32'\)",
     ),
     "broadcast targets": (
         {"model": lambda: nn.Linear(3, 1), "loss": functional.mse_loss, "train": (X, X[:, 0])},
@@ -180,7 +233,11 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
         {"loss": lambda output, target: functional.cross_entropy(output, target, reduction="none")},
         r"loss: it returned a tensor of shape \(5,\); make it return one number",
     ),
-    "loss a float": ({"loss": lambda output, target: float(output.sum())}, "loss: it returned a float"),
+    "loss a float": ({"loss": lambda output, target: float(output.sum())}, "loss: it returned a value of type float"),
+    "loss that turns out to sum": (
+        {"loss": lambda output, target: functional.cross_entropy(output, target, reduction="sum")},
+        "loss: it doubles when the batch is given twice, so it is a sum over the examples; make it return their mean",
+    ),
     "loss infinite": ({"loss": overflowing}, "loss: it is -?(inf|nan) at the start, with the weights of seed 0"),
     "loss cut off": ({"loss": lambda output, target: output.detach().sum()}, "loss: it does not depend on the model"),
     "gradient infinite": ({"loss": rootless}, "loss: its gradient is not finite at the start"),

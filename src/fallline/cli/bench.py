@@ -20,25 +20,34 @@ def bench(
     part: Annotated[
         list[str] | None, typer.Option(help="large, small, network or training; may be given again. Default: all.")
     ] = None,
-    rule: Annotated[list[str] | None, typer.Option(help="Only this rule; may be given again. Default: all.")] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="Only this rule, such as adam or sgd; may be given again. Default: all.")
+    ] = None,
 ) -> None:
     """Measure each rule's step against torch's best variant and the memory floor, paired in one run."""
     from fallline import rules
     from fallline.bench import SUBJECTS, measure
     from fallline.cli.console import console
     from fallline.cli.fail import fail
+    from fallline.cli.rule_name import find
 
     known = ("large", "small", "network", "training")
     subjects = {rules.name_of(subject.rule): subject for subject in SUBJECTS}
-    for option, given, allowed in (("--part", part, known), ("--rule", rule, subjects)):
-        for name in given or ():
-            if name not in allowed:
-                fail(f"{option} must be one of {', '.join(allowed)}; got '{name}'")
+    for name in part or ():
+        if name not in known:
+            fail(f"--part must be one of {', '.join(known)}; got '{name}'")
+    try:
+        chosen = [rules.name_of(find(name)) for name in rule or subjects]
+    except LookupError as error:
+        fail(str(error))
+    for name in chosen:
+        if name not in subjects:
+            fail(f"--rule must be one of {', '.join(subjects)}; got '{name}'")
     out = console()
     with out.status("measuring") as status:
         report = measure(
             rounds,
-            subjects=[subjects[name] for name in rule or subjects],
+            subjects=[subjects[name] for name in chosen],
             shapes=part or known,
             tell=lambda line: status.update(f"measuring {line}"),
         )
@@ -52,6 +61,8 @@ def bench(
 def _tables(report: Report) -> list[Table]:
     from rich.table import Table
 
+    from fallline.racing.wording import duration
+
     tables = []
     if report.steps:
         table = Table(title=f"A step, {report.threads} threads, torch {report.torch_version}", title_justify="left")
@@ -59,8 +70,8 @@ def _tables(report: Report) -> list[Table]:
             table.add_column(heading, justify="left" if heading in ("rule", "tensors") else "right")
         for row in report.steps:
             table.add_row(
-                row.rule, row.shapes, _time(row.seconds),
-                f"{_time(row.torch_seconds[row.best_variant])} {row.best_variant}",
+                row.rule, row.shapes, duration(row.seconds),
+                f"{duration(row.torch_seconds[row.best_variant])} {row.best_variant}",
                 f"{row.ratio:.2f}", "" if row.ratio_to_fused is None else f"{row.ratio_to_fused:.2f}",
                 "" if row.share_of_floor is None else f"{row.share_of_floor:.2f}",
             )  # fmt: skip
@@ -73,11 +84,7 @@ def _tables(report: Report) -> list[Table]:
             table.add_column(heading, justify="left" if heading == "rule" else "right")
         for line in report.training:
             table.add_row(
-                line.rule, str(line.width), _time(line.seconds), _time(line.torch_seconds), f"{line.ratio:.2f}"
+                line.rule, str(line.width), duration(line.seconds), duration(line.torch_seconds), f"{line.ratio:.2f}"
             )
         tables.append(table)
     return tables
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} us"

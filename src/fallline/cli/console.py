@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 
 from rich.console import Console
@@ -17,20 +18,22 @@ from rich.progress import (
 
 
 def console() -> Console:
-    """Standard output, wide enough for the table where it is not a terminal."""
+    """Standard output, wide enough for every table where neither a terminal nor COLUMNS says how wide it is."""
     plain = Console()
-    return plain if plain.is_terminal else Console(width=120)
+    return plain if plain.is_terminal or "COLUMNS" in os.environ else Console(width=120)
 
 
 class Bars:
-    """A progress bar for each stage, with the time left."""
+    """A progress bar for each stage, with the time left; `quiet` shows none, and no notes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool) -> None:
         self._progress = Progress(
             TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"),
-            TimeElapsedColumn(), TimeRemainingColumn(), console=console(),
+            TimeElapsedColumn(), TimeRemainingColumn(), console=console(), disable=quiet,
         )  # fmt: skip
+        self._quiet = quiet
         self._task: TaskID | None = None
+        self.stages = 0  # that have begun
 
     def __enter__(self) -> Bars:
         self._progress.start()
@@ -43,6 +46,7 @@ class Bars:
 
     def stage(self, title: str, total: int) -> None:
         """A stage of `total` units begins."""
+        self.stages += 1
         self._task = self._progress.add_task(title, total=total)
 
     def advance(self, done: int) -> None:
@@ -52,4 +56,5 @@ class Bars:
 
     def note(self, line: str) -> None:
         """Something worth a line."""
-        self._progress.console.print(line, highlight=False)
+        if not self._quiet:
+            self._progress.console.print(line, highlight=False)

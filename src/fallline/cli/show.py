@@ -10,16 +10,19 @@ import typer
 from fallline.cli.fail import fail
 
 
-def show(rule: Annotated[str, typer.Argument(help="A rule's name, such as adam.")]) -> None:
+def show(rule: Annotated[str, typer.Argument(help="A rule's name, such as adam or sgd.")]) -> None:
     """Print a rule's equation, hyperparameters, states and cost, from the formula that runs."""
     from fallline import rules
+    from fallline.cli.rule_name import find
 
     try:
-        found = rules.find(rule)
+        found = find(rule)
     except LookupError as error:
         fail(str(error))
-    cost = found.cost()
-    print(f"{rules.name_of(found)}: {inspect.cleandoc(found.__doc__ or '')}")
+    cost, name = found.cost(), rules.name_of(found)
+    if name != rule:
+        print(f"{rule} is called {name} here.\n")
+    print(f"{name}: {inspect.cleandoc(found.__doc__ or '')}")
     print(f"\n{found.latex()}\n")
     print("hyperparameters  " + ", ".join(f"{name} = {value:g}" for name, value in found.defaults.items()))
     print("states           " + (", ".join(state.name for state in found.states) or "none"))

@@ -93,7 +93,7 @@ class Arm:
                 p.name: ... if p.default is None else None if p.default is p.empty else p.default for p in parameters
             }
         raise TypeError(
-            f"arm '{self.name}' is a {type(self.optimizer).__name__}; "
+            f"the optimizer of arm '{self.name}' is {self.optimizer!r}; "
             "it must be a rule or a torch.optim.Optimizer class"
         )
 
@@ -166,7 +166,8 @@ def _is_range(ends: Any) -> bool:
 def as_arms(entrants: Sequence[Any] | None) -> tuple[Arm, ...]:
     """Arms from names, rules, torch optimizer classes and arms; the default ones for None.
 
-    Raises ValueError for a name that is not there (with the nearest), one that comes twice, or no arm at all.
+    Capital letters and hyphens in names do not matter, and `gd` is `sgd`. Raises ValueError for a name that is not
+    there (with the nearest), one that comes twice, or no arm at all; TypeError for what is none of these.
     """
     if isinstance(entrants, (str, Rule, Arm, type)):
         raise ValueError("arms must be a list, such as arms=['sgd', 'adam']")
@@ -188,13 +189,22 @@ def _as_arm(entrant: Any) -> Arm:
         return _as_arm(known) if known else Arm(rules.name_of(entrant), entrant)
     if isinstance(entrant, type):
         return Arm(entrant.__name__, entrant)
+    if isinstance(entrant, torch.optim.Optimizer):
+        kind = type(entrant).__name__
+        raise TypeError(
+            f"an arm makes an optimizer for each of its runs; give the class {kind}, not one instance of it"
+        )
     if not isinstance(entrant, str):
-        raise TypeError(f"an arm is a name, a rule, a torch optimizer class or an Arm; got a {type(entrant).__name__}")
-    if entrant in DEFAULT_ARMS:
-        rule, ends = DEFAULT_ARMS[entrant]
-        return Arm(entrant, rule, {"lr": ends})
-    if entrant in rules.ALL:
-        return Arm(entrant, rules.ALL[entrant])
-    near = difflib.get_close_matches(entrant, [*DEFAULT_ARMS, *rules.ALL], 1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(DEFAULT_ARMS)}"
-    raise ValueError(f"there is no arm '{entrant}'; {hint}")
+        kind = type(entrant).__name__
+        raise TypeError(f"an arm is a name, a rule, a torch optimizer class or an Arm; got {entrant!r} of type {kind}")
+    name = entrant.strip().lower().replace("-", "_")
+    if name in DEFAULT_ARMS:
+        rule, ends = DEFAULT_ARMS[name]
+        return Arm(name, rule, {"lr": ends})
+    try:
+        return _as_arm(rules.find(name))
+    except LookupError as error:
+        names = list(dict.fromkeys([*DEFAULT_ARMS, *rules.ALL]))
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
+        raise ValueError(f"there is no arm '{entrant}'; {hint}") from error

@@ -8,28 +8,29 @@ from numpy.typing import NDArray
 
 from fallline.racing.records import Entry
 from fallline.racing.statistics import LEVEL, budget_curve
+from fallline.racing.wording import counted, listed
 
 
 def all_cautions(
-    entries: Sequence[Entry], *, higher_is_better: bool, untrained: float, smallest_difference: float
+    entries: Sequence[Entry],
+    *,
+    higher_is_better: bool,
+    untrained: float,
+    smallest_difference: float,
+    names_winner: bool = True,
 ) -> tuple[str, ...]:
-    """Every caution that the entries alone can raise; `missed_target` needs counts and is called apart."""
+    """Every caution that the entries alone can raise; `missed_target` needs counts and is called apart.
+
+    A race that names no winner anyway needs no word on too few seeds for one.
+    """
     crossing = crossing_budgets(
         entries, higher_is_better=higher_is_better, untrained=untrained, smallest_difference=smallest_difference
     )
+    seeds = few_seeds(entries) if names_winner else ()
     return (
-        *best_at_edge(entries), *few_seeds(entries), *diverged_runs(entries), *crossing,
+        *best_at_edge(entries), *seeds, *diverged_runs(entries), *crossing,
         *many_dimensions(entries), *unsplit_metric(entries),
     )  # fmt: skip
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names as a person lists them.
-
-    >>> listed(["adam", "adamw", "sgd"])
-    'adam, adamw and sgd'
-    """
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def best_at_edge(entries: Sequence[Entry]) -> tuple[str, ...]:
@@ -68,8 +69,8 @@ def few_seeds(entries: Sequence[Entry]) -> tuple[str, ...]:
     smallest = min(1.0, (arms - 1) * 2.0 ** (1 - seeds))
     outcome = "no winner can be named" if smallest >= LEVEL else "only a lead in nearly every seed can win"
     return (
-        f"With {seeds} seeds and {arms} arms the smallest p-value within reach is {smallest:.2g}, so {outcome}: "
-        f"take {needed} seeds.",
+        f"With {counted(seeds, 'seed')} and {arms} arms the smallest p-value within reach is {smallest:.2g}, "
+        f"so {outcome}: take {needed} seeds.",
     )
 
 
@@ -85,23 +86,27 @@ def missed_target(reached: Mapping[str, int], *, runs: int) -> tuple[str, ...]:
     if 2 * hits >= total:
         return ()
     count = f"Only {hits}" if hits else "None"
-    return (f"{count} of {total} final runs reached the target: ease the target or give each run more steps.",)
+    return (
+        f"{count} of {counted(total, 'final run')} reached the target: ease the target or give each run more steps.",
+    )
 
 
 def diverged_runs(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """How many trials and final runs diverged, arm by arm; an arm that did so as a whole has a sentence of its own."""
+    """How many trials and final runs diverged, arm by arm; arms that did so as a whole are told apart."""
     counts = [text for entry in entries if not entry.diverged and (text := _diverged_count(entry))]
     fallen = [entry.name for entry in entries if entry.diverged]
     partly = (f"Runs diverged: {'; '.join(counts)}.",) if counts else ()
-    wholly = tuple(f"{name} diverged as a whole: lower its learning rates and race again." for name in fallen)
-    return wholly + partly
+    if not fallen or len(fallen) == len(entries):  # where all did, the verdict says so
+        return partly
+    its = "its" if len(fallen) == 1 else "their"
+    return f"{listed(fallen)} diverged as a whole: lower {its} learning rates and race again.", *partly
 
 
 def _diverged_count(entry: Entry) -> str:
     runs = np.concatenate([final.usable for final in entry.finals])
     trials = sum(not trial.usable for trial in entry.trials)
-    parts = [f"{trials} of {len(entry.trials)} trials"] if trials else []
-    parts += [f"{(~runs).sum()} of {len(runs)} final runs"] if not runs.all() else []
+    parts = [f"{trials} of {counted(len(entry.trials), 'trial')}"] if trials else []
+    parts += [f"{(~runs).sum()} of {counted(len(runs), 'final run')}"] if not runs.all() else []
     return f"{entry.name} in {listed(parts)}" if parts else ""
 
 
@@ -125,11 +130,11 @@ def crossing_budgets(
     if len(changes) < 2:
         return ()
     starts, arms = zip(*changes, strict=True)
-    names = [entries[arm].name for arm in arms]
-    told = [f"with fewer than {starts[1]} trials {names[0]} is ahead"]
-    told += [f"from {a} to {b - 1} {name}" for a, b, name in zip(starts[1:-1], starts[2:], names[1:-1], strict=True)]
-    told += [f"from {starts[-1]} on {names[-1]}"]
-    return (f"The budget curves cross: {listed(told)}.",)
+    ends = [start - 1 for start in starts[1:]]
+    spans = [f"{a}" if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=False)]
+    spans += [f"{starts[-1]} or more"]
+    told = [f"{entries[arm].name} with {span}" for arm, span in zip(arms, spans, strict=True)]
+    return (f"Who leads in validation depends on how many trials each arm is given: {listed(told)}.",)
 
 
 def _trial_losses(entry: Entry, sign: float, untrained: float) -> list[float]:
@@ -155,13 +160,16 @@ def many_dimensions(entries: Sequence[Entry]) -> tuple[str, ...]:
     if not wide:
         return ()
     return (
-        f"Two or more dimensions are searched for {listed(wide)} with {len(entries[0].trials)} trials: real gaps are "
-        "found far less often than with one, so take more trials.",
+        f"Two or more dimensions are searched for {listed(wide)} with {counted(len(entries[0].trials), 'trial')}: "
+        "real gaps are found far less often than with one, so take more trials.",
     )
 
 
 def unsplit_metric(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """A metric that is no mean over examples: nothing tells how much hangs on this test split."""
-    if not entries or entries[0].finals[0].examples is not None:
+    """A metric that is no mean over examples: nothing tells how much hangs on this test split.
+
+    Where every arm diverged there is nothing to split.
+    """
+    if all(entry.diverged for entry in entries) or entries[0].finals[0].examples is not None:
         return ()
     return ("The metric does not split by example, so how much hangs on this test split could not be judged.",)

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 
 from fallline.racing.arms import Arm, as_arms
+from fallline.racing.audit import one_at_a_time, started_apart, step_zero_difference
 from fallline.racing.cautions import missed_target
+from fallline.racing.cost import Cost
 from fallline.racing.effort import Effort, as_effort
 from fallline.racing.progress_to_target import reached
 from fallline.racing.records import Entry, Final, Trial, Verdict
@@ -24,7 +26,7 @@ from fallline.racing.solo import solo_seconds, try_arms
 from fallline.racing.storage import Storage, StoredRun
 from fallline.racing.verdict import decide
 from fallline.racing.watch import Silence, Watcher
-from fallline.training import Problem, ProblemError
+from fallline.training import Problem, ProblemError, make_lanes, obstacle_to_batching
 
 DEFAULT_STORAGE = Path("fallline-races.db")
 
@@ -92,9 +94,18 @@ class _Race:
         try_arms(self.problem, self.arms)
         if self._storage_path is not None:
             self.storage = self._open(self._storage_path)
+        self.obstacle = obstacle_to_batching(self.problem, self.tuning_seed)
+        self.batched = self.obstacle is None
         runs = self._tuning_runs()
-        estimate = self._say_cost(runs)
-        tuned = train_runs(self.problem, runs, self.watcher, "tuning")
+        cost = self._cost(runs)
+        self.watcher.note(cost.before())
+        for line in one_at_a_time(self.obstacle):
+            self.watcher.note(line)
+        if self.storage is not None:
+            self.watcher.note(f"Every run is kept in {self.storage.path.resolve()}, which Optuna's dashboard opens.")
+        tuning_started = time.perf_counter()
+        tuned = train_runs(self.problem, runs, self.watcher, "tuning", batched=self.batched)
+        self.watcher.note(cost.after_tuning(time.perf_counter() - tuning_started))
         trials = self._trials(tuned)
         self._store("trial", runs, tuned.curves.valid_metric[:, -1], tuned)
         chosen = {name: self._finalists(found, tuned, i) for i, (name, found) in enumerate(trials.items())}
@@ -104,7 +115,7 @@ class _Race:
             for index in chosen[arm.name]
             for seed in self.final_seeds
         ]
-        ran = train_runs(self.problem, final_runs, self.watcher, "finals", self.test)
+        ran = train_runs(self.problem, final_runs, self.watcher, "finals", batched=self.batched, score_on=self.test)
         assert ran.scores is not None
         self._store("final", final_runs, ran.scores, ran)
         bests = [(arm, dict(trials[arm.name][chosen[arm.name][0]].configuration)) for arm in self.arms]
@@ -114,8 +125,11 @@ class _Race:
         entries = self._entries(trials, chosen, ran, seconds)
         untrained_loss, untrained_score = self._untrained()
         results = self._results(entries, tuned, ran, untrained_loss)
-        verdict = self._judge(entries, results, untrained_score, (tuned, ran))
-        protocol = self._protocol(untrained_loss, untrained_score, (tuned, ran), estimate)
+        difference = step_zero_difference(
+            np.concatenate([tuned.first_loss, ran.first_loss]), [run.seed for run in (*runs, *final_runs)]
+        )
+        verdict = self._judge(entries, results, untrained_score, difference)
+        protocol = self._protocol(untrained_loss, untrained_score, difference, cost)
         by_name = {result.name: result for result in results}
         result = RaceResult(
             arms=tuple(by_name[name] for name in verdict.ranking),
@@ -134,19 +148,20 @@ class _Race:
     def _tuning_runs(self) -> list[Run]:
         return [Run(arm.lane(point), self.tuning_seed) for arm in self.arms for point in self.points[arm.name]]
 
-    def _say_cost(self, runs: list[Run]) -> float:
-        """Estimate from a few measured steps, and say it before anything is spent."""
-        lane_step = seconds_per_lane_step(self.problem, runs)
-        finals = len(self.arms) * self.effort.finalists * self.effort.seeds
-        lanes = len(runs) + finals
-        steps = lanes * self.problem.steps
-        seconds = steps * lane_step
-        self.watcher.note(
-            f"{len(self.arms)} arms: {len(runs)} tuning runs and {finals} finals of {self.problem.steps} steps each, "
-            f"{steps:,} steps and {lanes * self.problem.epochs * len(self.problem.train):,} samples in all, "
-            f"about {seconds:.0f} s here."
+    def _cost(self, runs: list[Run]) -> Cost:
+        """Estimate from a few measured steps of each kind of population."""
+        finals = [
+            Run(arm.lane(point), seed)
+            for arm in self.arms
+            for point in self.points[arm.name][: self.effort.finalists]
+            for seed in self.final_seeds
+        ]
+        tuning_seconds, final_seconds = (
+            len(some) * self.problem.steps * seconds_per_lane_step(self.problem, some, self.batched)
+            for some in (runs, finals)
         )
-        return seconds
+        samples = self.problem.epochs * len(self.problem.train)
+        return Cost(len(self.arms), len(runs), len(finals), self.problem.steps, samples, tuning_seconds, final_seconds)
 
     def _trials(self, tuned: Outcomes) -> dict[str, tuple[Trial, ...]]:
         scores = tuned.curves.valid_metric[:, -1]
@@ -197,12 +212,10 @@ class _Race:
                 "loss": tuned.curves.valid_loss[rows].tolist(),
                 "metric": tuned.curves.valid_metric[rows].tolist(),
             }
-            results.append(ArmResult(arm, entry, tuple(goals), curves))
+            results.append(ArmResult(arm, entry, tuple(goals), curves, self.problem.metric.bounds))
         return results
 
-    def _judge(
-        self, entries: list[Entry], results: list[ArmResult], untrained: float, outcomes: tuple[Outcomes, Outcomes]
-    ) -> Verdict:
+    def _judge(self, entries: list[Entry], results: list[ArmResult], untrained: float, difference: float) -> Verdict:
         verdict = decide(
             entries,
             higher_is_better=self.problem.metric.higher_is_better,
@@ -216,36 +229,12 @@ class _Race:
         if self.problem.target is not None:
             counts = {result.name: result.reached[0].reached for result in results}
             warnings += missed_target(counts, runs=self.effort.seeds)
-        if (difference := self._step_zero_difference(outcomes)) > _STEP_ZERO_TOLERANCE:
-            warnings.append(
-                f"The first losses of one seed differ between runs by {difference:.1e} of their size: the model "
-                "does not build alike for the same seed, so the arms did not start from the same weights."
-            )
+        warnings += [*started_apart(difference), *one_at_a_time(self.obstacle)]
         return replace(verdict, warnings=tuple(warnings))
-
-    def _step_zero_difference(self, outcomes: tuple[Outcomes, Outcomes]) -> float:
-        """The largest relative difference between the first losses of runs with one seed, over all arms."""
-        tuned, ran = outcomes
-        losses = np.concatenate(
-            [tuned.first_loss[None].T, ran.first_loss.reshape(-1, self.effort.seeds).T.reshape(-1, 1)]
-        )
-        seeds = np.array(
-            [self.tuning_seed] * len(tuned.first_loss)
-            + np.repeat(self.final_seeds, len(ran.first_loss) // self.effort.seeds).tolist()
-        )
-        spread = 0.0
-        for seed in set(seeds.tolist()):
-            own = losses[seeds == seed, 0]
-            own = own[np.isfinite(own)]
-            if len(own):
-                spread = max(spread, float(np.ptp(own) / max(abs(own).max(), 1e-30)))
-        return spread
 
     def _untrained(self) -> tuple[float, float]:
         """Validation loss and test score before training, averaged over the final seeds."""
-        from fallline.training import lanes_for
-
-        lanes = lanes_for(self.problem, self.final_seeds)
+        lanes = make_lanes(self.problem, self.final_seeds, batched=self.batched)
         return float(lanes.evaluate(self.problem.valid).loss.mean()), float(lanes.evaluate(self.test).metric.mean())
 
     def _store(self, kind: str, runs: list[Run], scores: Any, outcomes: Outcomes) -> None:
@@ -267,9 +256,7 @@ class _Race:
             ]
         )
 
-    def _protocol(
-        self, untrained_loss: float, untrained_score: float, outcomes: tuple[Outcomes, Outcomes], estimate: float
-    ) -> dict[str, Any]:
+    def _protocol(self, untrained_loss: float, untrained_score: float, difference: float, cost: Cost) -> dict[str, Any]:
         problem = self.problem
         return {
             "problem": problem.name,
@@ -291,17 +278,15 @@ class _Race:
             "final_seeds": list(self.final_seeds),
             "untrained_loss": untrained_loss,
             "untrained_score": untrained_score,
-            "step_zero_largest_relative_difference": self._step_zero_difference(outcomes),
-            "estimated_seconds": estimate,
+            "step_zero_largest_relative_difference": difference,
+            "estimated_seconds": cost.seconds,
+            "one_at_a_time": self.obstacle,
             "storage": None
             if self.storage is None
-            else {"file": str(self.storage.path), "study": self.storage.study_name},
+            else {"file": str(self.storage.path.resolve()), "study": self.storage.study_name},
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
             "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         }
-
-
-_STEP_ZERO_TOLERANCE = 1e-5
 
 
 def _distinct_seeds(seed: int, count: int) -> list[int]:

@@ -18,14 +18,18 @@ from fallline.racing.records import Entry, Estimate, Verdict
 from fallline.racing.statistics import budget_curve, mean_interval
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ArmResult:
-    """One arm after the race: its trials and finals, and its best configuration by validation."""
+    """One arm after the race: its trials and finals, and its best configuration by validation.
+
+    `bounds` are the lowest and highest value that the score can take.
+    """
 
     arm: Arm
     entry: Entry
     reached: tuple[Reached, ...]
     valid_curves: Mapping[str, list[list[float]]]
+    bounds: tuple[float, float]
 
     @property
     def name(self) -> str:
@@ -39,9 +43,15 @@ class ArmResult:
 
     @property
     def score(self) -> Estimate | None:
-        """Mean test score of the best configuration over the seeds that did not diverge, with its 95 % interval."""
+        """Mean test score of the best configuration over the seeds that did not diverge, with its 95 % interval.
+
+        The interval is Student's, cut off where the score itself must end.
+        """
         final = self.entry.finals[0]
-        return mean_interval(final.scores[final.usable]) if final.usable.any() else None
+        if not final.usable.any():
+            return None
+        found, (lowest, highest) = mean_interval(final.scores[final.usable]), self.bounds
+        return Estimate(found.value, max(found.low, lowest), min(found.high, highest))
 
     @property
     def diverged_trials(self) -> int:
@@ -54,8 +64,19 @@ class ArmResult:
         return int(sum((~final.usable).sum() for final in self.entry.finals))
 
     def optimizer(self, params: Iterable[Any]) -> torch.optim.Optimizer:
-        """A torch optimizer with the best configuration."""
+        """A torch optimizer with the best configuration. Raises ValueError for an arm that diverged as a whole."""
+        if self.entry.diverged:
+            raise ValueError(
+                f"arm '{self.name}' diverged as a whole, so none of its configurations is fit for use; "
+                "lower its learning rates and race again"
+            )
         return self.arm.make(params, self.configuration)
+
+    def __repr__(self) -> str:
+        if self.entry.diverged or self.score is None:
+            return f"ArmResult('{self.name}', diverged)"
+        settings = ", ".join(f"{name}={value:.3g}" for name, value in self.configuration.items())
+        return f"ArmResult('{self.name}', {settings}, test score {self.score.value:.4g})"
 
     def to_json(self, untrained: float, sign: float) -> dict[str, Any]:
         """Plain data; numbers that are not finite are null."""
@@ -67,7 +88,9 @@ class ArmResult:
         record: dict[str, Any] = _plain(
             {
                 "name": self.name,
-                "best": {"configuration": self.configuration, "trial": best.trial, "fixed": dict(self.arm.defaults)},
+                "best": None
+                if entry.diverged
+                else {"configuration": self.configuration, "trial": best.trial, "fixed": dict(self.arm.defaults)},
                 "trials": [
                     {
                         "configuration": dict(trial.configuration), "score": trial.score, "diverged": not trial.usable,
@@ -100,7 +123,7 @@ class ArmResult:
         return record
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RaceResult:
     """A finished race. Print it for the table and the verdict.
 
@@ -121,6 +144,13 @@ class RaceResult:
             if arm.name == name:
                 return arm
         raise KeyError(f"no arm '{name}' in this race; there are {', '.join(arm.name for arm in self.arms)}")
+
+    def __repr__(self) -> str:
+        winner = self.verdict.winner
+        return (
+            f"RaceResult('{self.protocol['problem']}', {'no winner' if winner is None else f'winner {winner!r}'}, "
+            f"ranking {', '.join(self.verdict.ranking)}; print it for the table and the verdict)"
+        )
 
     def __str__(self) -> str:
         from fallline.racing.table import as_text

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,13 +12,15 @@ import torch
 from numpy.typing import NDArray
 
 from fallline.racing.watch import Watcher
-from fallline.training import Curves, Lanes, Problem, Split, lanes_for, train
+from fallline.training import Curves, Lanes, Problem, Split, make_lanes, train
 from fallline.training.updates import LaneRule, LaneUpdate
 
 #: Bytes that the parameters, gradients and states of lanes trained together may take.
 _LANES_BUDGET = 2**30
 #: Tensors like the parameters that a lane may need at once: itself, gradients twice, three states.
 _COPIES = 6
+#: To estimate the cost: steps to warm up, fewest steps to time, seconds to go on for, lanes that take turns.
+_WARM_UP, _FEWEST_TIMED, _SECONDS_TIMED, _LANES_TIMED = 2, 3, 0.3, 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,13 @@ class Outcomes:
 
 
 def train_runs(
-    problem: Problem, runs: Sequence[Run], watcher: Watcher, title: str, score_on: Split | None = None
+    problem: Problem,
+    runs: Sequence[Run],
+    watcher: Watcher,
+    title: str,
+    *,
+    batched: bool,
+    score_on: Split | None = None,
 ) -> Outcomes:
     """Train every run for the problem's steps, as many lanes at once as memory allows, and score them on a split."""
     size = lanes_at_once(problem)
@@ -62,7 +70,7 @@ def train_runs(
         def tell(step: int, steps: int, begun: int = begun, count: int = count) -> None:
             watcher.advance(begun + step * count)
 
-        parts.append(_population(problem, part, tell, score_on))
+        parts.append(_trained(make_population(problem, part, batched), tell, score_on))
         done += count * problem.steps
         watcher.advance(done)
     return _joined(parts)
@@ -74,42 +82,48 @@ def lanes_at_once(problem: Problem) -> int:
     return max(1, _LANES_BUDGET // max(1, parameters * _COPIES))
 
 
-def make_lanes(problem: Problem, runs: Sequence[Run]) -> tuple[Lanes, LaneUpdate]:
-    """A population for these runs, and what moves it."""
-    lanes = lanes_for(problem, [run.seed for run in runs])
+def make_population(problem: Problem, runs: Sequence[Run], batched: bool) -> tuple[Lanes, LaneUpdate]:
+    """The lanes of these runs, and what moves them."""
+    lanes = make_lanes(problem, [run.seed for run in runs], batched=batched)
     return lanes, LaneUpdate(lanes.parameters, [run.rule for run in runs])
 
 
-def seconds_per_lane_step(problem: Problem, runs: Sequence[Run], steps: int = 4) -> float:
-    """Measure a few steps of a population of these runs, after one that warms up."""
-    lanes, update = make_lanes(problem, runs[: lanes_at_once(problem)])
+def seconds_per_lane_step(problem: Problem, runs: Sequence[Run], batched: bool) -> float:
+    """Time some steps of a population of these runs, after a few that warm up.
+
+    On a busy machine single steps are held up for many times their length, so the mean is taken over a while.
+    """
+    # Lanes that take turns cost the same however many there are; some from all over the race will do.
+    measured = runs[: lanes_at_once(problem)] if batched else runs[:: math.ceil(len(runs) / _LANES_TIMED)]
+    lanes, update = make_population(problem, measured, batched)
     batch = torch.arange(problem.batch).expand(len(lanes.streams), -1)
-    start = 0.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for step in range(steps + 1):
-            if step == 1:
-                start = time.perf_counter()
-            _, gradients = lanes.gradients(batch)
-            update(lanes.parameters, gradients, step + 1)
-    return (time.perf_counter() - start) / steps / len(lanes)
+    most, start = _WARM_UP + max(_FEWEST_TIMED, problem.steps // 10), 0.0
+    for step in range(1, most + 1):
+        _, gradients = lanes.gradients(batch)
+        update(lanes.parameters, gradients, step)
+        if step == _WARM_UP:
+            start = time.perf_counter()
+        seconds = time.perf_counter() - start
+        if seconds > _SECONDS_TIMED and step >= _WARM_UP + _FEWEST_TIMED:
+            break
+    return seconds / (step - _WARM_UP) / len(lanes)
 
 
-def _population(
-    problem: Problem, runs: Sequence[Run], tell: Callable[[int, int], None], score_on: Split | None
+def _trained(
+    population: tuple[Lanes, LaneUpdate], tell: Callable[[int, int], None], score_on: Split | None
 ) -> Outcomes:
-    lanes, update = make_lanes(problem, runs)
+    lanes, update = population
     curves = train(lanes, update, progress=tell)
     if score_on is None:
         return Outcomes(curves)
-    scores = np.full(len(runs), np.nan)
+    scores = np.full(lanes.count, np.nan)
     examples = None
     if len(lanes):
         quality = lanes.evaluate(score_on, examples=True)
         left = lanes.index.numpy()
         scores[left] = quality.metric.numpy()
         if quality.example_metric is not None:
-            examples = np.full((len(runs), len(score_on)), np.nan)
+            examples = np.full((lanes.count, len(score_on)), np.nan)
             examples[left] = quality.example_metric.numpy()
     return Outcomes(curves, scores, examples)
 
@@ -123,8 +137,17 @@ def _joined(parts: list[Outcomes]) -> Outcomes:
         samples=first.samples,
         **{n: np.concatenate([getattr(p.curves, n) for p in parts]) for n in rows},
     )
-    scores, examples = (
-        None if any(getattr(p, name) is None for p in parts) else np.concatenate([getattr(p, name) for p in parts])
-        for name in ("scores", "examples")
+    scores = None if parts[0].scores is None else np.concatenate([p.scores for p in parts if p.scores is not None])
+    return Outcomes(curves, scores, _joined_examples(parts))
+
+
+def _joined_examples(parts: list[Outcomes]) -> NDArray[np.float64] | None:
+    """Each example's share in all parts; a part whose runs all diverged tells nothing of whether there are shares."""
+    told = [p for p in parts if not p.curves.diverged.all()]
+    shares = [p.examples for p in told if p.examples is not None]
+    if not shares or len(shares) < len(told):
+        return None
+    width = shares[0].shape[1]
+    return np.concatenate(
+        [np.full((len(p.curves.diverged), width), np.nan) if p.examples is None else p.examples for p in parts]
     )
-    return Outcomes(curves, scores, examples)

@@ -7,7 +7,7 @@ from fallline.training.curves import Curves
 from fallline.training.errors import ProblemError
 from fallline.training.lanes import Evaluation, Lanes
 from fallline.training.metrics import Metric
-from fallline.training.population import lanes_for
+from fallline.training.population import lanes_for, make_lanes, obstacle_to_batching
 from fallline.training.problem import Problem
 from fallline.training.sequential import SequentialLanes
 from fallline.training.splits import Split
@@ -29,5 +29,7 @@ __all__ = [
     "digits",
     "epoch_order",
     "lanes_for",
+    "make_lanes",
+    "obstacle_to_batching",
     "train",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from fallline.training.errors import ProblemError, first_line
+from fallline.training.errors import ProblemError, dtype_name, first_line
 from fallline.training.metrics import value_of
 from fallline.training.modules import trainable
 from fallline.training.randomness import seeded
@@ -27,6 +27,7 @@ def dry_run(problem: Problem, seed: int) -> None:
         output = _forward(module, inputs, "train")
         loss = _loss(problem, output, targets, "train")
         _check_loss(loss, seed)
+        _check_mean(problem, output.detach(), targets, loss.detach())
         _check_gradients(module, loss, seed)
         _check_metric(problem, output.detach(), targets)
         _check_last_batch(problem, module)
@@ -50,12 +51,13 @@ def _forward(module: nn.Module, inputs: Tensor, split: str) -> Tensor:
     try:
         output = module(inputs)
     except Exception as error:
+        whole = "" if inputs.is_floating_point() else ", or give X as floating-point numbers, X.astype('float32')"
         raise ProblemError(
-            f"model: it failed on inputs of {split} of shape {_shape(inputs)} and type {_type(inputs)} "
-            f"({first_line(error)}); make the model fit the inputs."
+            f"model: it failed on inputs of {split} of shape {_shape(inputs)} and type {dtype_name(inputs)} "
+            f"({first_line(error)}); make the model fit the inputs{whole}."
         ) from error
     if not isinstance(output, Tensor):
-        raise ProblemError(f"model: its output is a {type(output).__name__}; make it return one tensor.")
+        raise ProblemError(f"model: its output is of type {type(output).__name__}; make it return one tensor.")
     return output
 
 
@@ -72,14 +74,18 @@ def _loss(problem: Problem, output: Tensor, targets: Tensor, split: str) -> Tens
             "broadcast; reshape one of them, for instance y.reshape(-1, 1)."
         )
     if not isinstance(loss, Tensor) or loss.ndim:
-        what = f"a tensor of shape {_shape(loss)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+        what = (
+            f"a tensor of shape {_shape(loss)}"
+            if isinstance(loss, Tensor)
+            else f"a value of type {type(loss).__name__}"
+        )
         raise ProblemError(f"loss: it returned {what}; make it return one number as a tensor, the mean over the batch.")
     return loss
 
 
 def _misfit(output: Tensor, targets: Tensor, split: str, error: Exception) -> str:
     """Why a loss failed, as far as shapes and labels tell."""
-    labels = not targets.is_floating_point() and output.ndim >= 2 and targets.ndim == output.ndim - 1
+    labels = not targets.is_floating_point() and targets.ndim == output.ndim - 1 >= 1 and output.shape[1] > 1
     classes = output.shape[1] if labels else 0
     if labels and (targets.max() >= classes or targets.min() < 0):
         return (
@@ -87,10 +93,25 @@ def _misfit(output: Tensor, targets: Tensor, split: str, error: Exception) -> st
             f"outputs, for the labels 0 to {classes - 1}; give the model more outputs or renumber the labels."
         )
     return (
-        f"loss: it failed on outputs of shape {_shape(output)} and type {_type(output)} and targets of {split} of "
-        f"shape {_shape(targets)} and type {_type(targets)} ({first_line(error)}); "
-        "make the model's output and y fit the loss."
+        f"loss: it failed on outputs of shape {_shape(output)} and type {dtype_name(output)} and targets of {split} of "
+        f"shape {_shape(targets)} and type {dtype_name(targets)} ({first_line(error)}); {_remedy(output, targets)}."
     )
+
+
+def _remedy(output: Tensor, targets: Tensor) -> str:
+    """What most likely makes targets fit a loss that failed on them."""
+    if output.ndim == 2 and output.shape[1] == 1 and targets.ndim == 1:
+        return (
+            "give the model one output a class, or, if the loss compares numbers, give y the output's shape and type, "
+            "y.astype('float32').reshape(-1, 1)"
+        )
+    if targets.is_floating_point() and targets.ndim == output.ndim - 1 and torch.equal(targets, targets.round()):
+        return "if y holds class labels, give them as integers, y.astype('int64')"
+    if not targets.is_floating_point() and targets.shape == output.shape:
+        return "if the loss compares numbers, give y as floating-point numbers, y.astype('float32')"
+    if not targets.is_floating_point() and targets.ndim == output.ndim == 2 and targets.shape[1] == 1:
+        return "if y holds class labels, give them in one dimension, y.reshape(-1)"
+    return "make the model's output and y fit the loss, which is called as loss(output, y)"
 
 
 def _check_loss(loss: Tensor, seed: int) -> None:
@@ -101,6 +122,19 @@ def _check_loss(loss: Tensor, seed: int) -> None:
         )
     if not loss.requires_grad:
         raise ProblemError("loss: it does not depend on the model's parameters; compute it without detach or no_grad.")
+
+
+def _check_mean(problem: Problem, output: Tensor, targets: Tensor, loss: Tensor) -> None:
+    """Refuse a sum over the batch: the same batch twice doubles it, and leaves a mean as it is."""
+    try:
+        twice = problem.loss(torch.cat([output, output]), torch.cat([targets, targets]))
+    except Exception:  # a loss that is made for one size of batch is tried on the last batch
+        return
+    if loss and torch.allclose(twice, 2 * loss, rtol=1e-4, atol=0.0):
+        raise ProblemError(
+            "loss: it doubles when the batch is given twice, so it is a sum over the examples; "
+            "make it return their mean, such as reduction='mean'."
+        )
 
 
 def _check_gradients(module: nn.Module, loss: Tensor, seed: int) -> None:
@@ -162,7 +196,3 @@ def _extremes(values: Tensor) -> tuple[int, int]:
 
 def _shape(tensor: Tensor) -> str:
     return str(tuple(tensor.shape))
-
-
-def _type(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")

@@ -1,4 +1,8 @@
-"""The error of a problem that can't be trained."""
+"""The error of a problem that can't be trained, and what its sentences quote."""
+
+from __future__ import annotations
+
+from torch import Tensor
 
 
 class ProblemError(ValueError):
@@ -13,3 +17,13 @@ def first_line(error: BaseException) -> str:
     """
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(" .:") if lines else type(error).__name__
+
+
+def dtype_name(tensor: Tensor) -> str:
+    """What a tensor's type is called, to be quoted inside a sentence.
+
+    >>> import torch
+    >>> dtype_name(torch.zeros(2))
+    'float32'
+    """
+    return str(tensor.dtype).removeprefix("torch.")

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from fallline.training.errors import ProblemError
+from fallline.training.errors import ProblemError, dtype_name
 
 _HIGHER = ("accuracy", "score")
 _LOWER = ("error", "loss", "deviance")
+#: What others call the metrics, for the hint.
+_CALLED = {
+    "acc": "accuracy",
+    "accuracy_score": "accuracy",
+    "mse": "mean_squared_error",
+    "l2": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "l1": "mean_absolute_error",
+    "r2": "r2_score",
+}
 
 
 @dataclass(frozen=True)
@@ -20,7 +31,7 @@ class Metric:
     """A quality of outputs [n, ...] for targets [n, ...].
 
     `function(output, target)` returns one number. `contributions`, where the metric is a mean over examples, returns
-    each example's share [n].
+    each example's share [n]. `bounds` are the lowest and the highest value that it can take.
 
     >>> Metric("median_error", lambda output, target: (output - target).abs().median(), higher_is_better=False).name
     'median_error'
@@ -30,13 +41,17 @@ class Metric:
     function: Callable[[Tensor, Tensor], Tensor | float]
     higher_is_better: bool
     contributions: Callable[[Tensor, Tensor], Tensor] | None = None
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
 
 def _hits(output: Tensor, target: Tensor) -> Tensor:
     if output.ndim < 2 or target.ndim != output.ndim - 1 or target.is_floating_point():
         raise ProblemError(
             f"metric: 'accuracy' needs integer labels and one output a class, [n, classes], but the output has shape "
-            f"{tuple(output.shape)} and the targets {tuple(target.shape)}; give a callable(output, target) instead."
+            f"{tuple(output.shape)} and the targets {tuple(target.shape)} of type {dtype_name(target)}; give integer "
+            "labels, or, where the output is one logit an example, "
+            "metric=fallline.Metric('accuracy', lambda output, y: ((output > 0) == (y > 0.5)).float().mean(), "
+            "higher_is_better=True)."
         )
     return (output.argmax(1) == target).to(output.dtype).reshape(len(target), -1).mean(1)
 
@@ -66,20 +81,24 @@ def _determination(output: Tensor, target: Tensor) -> Tensor:
     return 1 - (output - target).square().sum() / spread
 
 
-def _mean_of(name: str, contributions: Callable[[Tensor, Tensor], Tensor], *, higher_is_better: bool) -> Metric:
+def _mean_of(
+    name: str, contributions: Callable[[Tensor, Tensor], Tensor], *, higher_is_better: bool, highest: float
+) -> Metric:
+    """A mean over examples of what lies between 0 and `highest`."""
+
     def function(output: Tensor, target: Tensor) -> Tensor:
         return contributions(output, target).mean()
 
-    return Metric(name, function, higher_is_better, contributions)
+    return Metric(name, function, higher_is_better, contributions, (0.0, highest))
 
 
 METRICS = {
     metric.name: metric
     for metric in (
-        _mean_of("accuracy", _hits, higher_is_better=True),
-        _mean_of("mean_squared_error", _squared_errors, higher_is_better=False),
-        _mean_of("mean_absolute_error", _absolute_errors, higher_is_better=False),
-        Metric("r2_score", _determination, higher_is_better=True),
+        _mean_of("accuracy", _hits, higher_is_better=True, highest=1.0),
+        _mean_of("mean_squared_error", _squared_errors, higher_is_better=False, highest=math.inf),
+        _mean_of("mean_absolute_error", _absolute_errors, higher_is_better=False, highest=math.inf),
+        Metric("r2_score", _determination, higher_is_better=True, bounds=(-math.inf, 1.0)),
     )
 }
 
@@ -90,7 +109,8 @@ def as_metric(metric: object, loss: Callable[[Tensor, Tensor], Tensor]) -> Metri
     Whether higher is better is read from the end of a callable's name, as scikit-learn names its functions:
     `_accuracy` and `_score` are better when higher, `_error`, `_loss` and `_deviance` when lower.
 
-    Raises ProblemError: an unknown name, neither a name nor a callable, or a callable whose name does not tell.
+    Raises ProblemError: an unknown name, neither a name nor a callable, a callable whose name does not tell, or one of
+    scikit-learn's, which takes its arguments in the other order.
 
     >>> as_metric("accuracy", torch.nn.functional.cross_entropy).higher_is_better
     True
@@ -102,6 +122,8 @@ def as_metric(metric: object, loss: Callable[[Tensor, Tensor], Tensor]) -> Metri
     if isinstance(metric, str):
         return _named(metric)
     if callable(metric):
+        if str(getattr(metric, "__module__", "")).startswith("sklearn."):
+            raise ProblemError(_of_scikit_learn(str(getattr(metric, "__name__", "metric"))))
         return _wrapped(metric)
     raise ProblemError(f"metric: got {type(metric).__name__}; give a name or a callable(output, target).")
 
@@ -110,9 +132,23 @@ def _named(name: str) -> Metric:
     if name in METRICS:
         return METRICS[name]
     known = ["loss", *METRICS]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}, or give a callable."
-    raise ProblemError(f"metric: {name!r} is unknown; {hint}")
+    plain = name.lower().replace(" ", "_").replace("-", "_")
+    near = [_CALLED[plain]] if plain in _CALLED else difflib.get_close_matches(plain, known, n=1)
+    choice = f"choose one of {', '.join(known)}, or give a callable(output, target)."
+    raise ProblemError(f"metric: {name!r} is unknown; {f'did you mean {near[0]!r}?' if near else choice}")
+
+
+def _of_scikit_learn(name: str) -> str:
+    ours = _CALLED.get(name, name)
+    remedy = (
+        f"give metric={ours!r}"
+        if ours in METRICS
+        else f"wrap it, for instance metric=fallline.Metric({name!r}, lambda output, target: "
+        f"{name}(target, output.argmax(1)), higher_is_better={not name.endswith(_LOWER)})"
+    )
+    return (
+        f"metric: scikit-learn's {name} takes (y_true, y_pred), but a metric is called with (output, target); {remedy}."
+    )
 
 
 def _wrapped(function: Callable[[Tensor, Tensor], Tensor | float]) -> Metric:
@@ -121,9 +157,11 @@ def _wrapped(function: Callable[[Tensor, Tensor], Tensor | float]) -> Metric:
         return Metric(name, function, higher_is_better=True)
     if name.endswith(_LOWER):
         return Metric(name, function, higher_is_better=False)
+    named = "my_metric" if name == "<lambda>" else name
+    what = "a lambda has no name that tells" if name == "<lambda>" else f"the name of {name!r} does not tell"
     raise ProblemError(
-        f"metric: the name of {name!r} does not tell whether higher is better; "
-        f"write Metric({name!r}, function, higher_is_better=True), or False."
+        f"metric: {what} whether higher is better; "
+        f"write metric=fallline.Metric({named!r}, function, higher_is_better=True), or False."
     )
 
 

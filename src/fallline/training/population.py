@@ -23,24 +23,31 @@ _TOLERANCE = 1e4  # in units of the dtype's rounding error
 def lanes_for(problem: Problem, seeds: Sequence[int]) -> Lanes:
     """Make lanes for these seeds: batched where the model allows it, else one at a time, with a warning that says why.
 
-    Both are tried on one batch first, with two lanes; batched lanes are taken when their gradients, buffers and losses
-    agree with those of ordinary modules to rounding.
-
     >>> from fallline.training.bundled import digits
     >>> type(lanes_for(digits(), seeds=range(8))).__name__
     'BatchedLanes'
     """
-    if len(seeds) < _FEWEST:
-        return SequentialLanes(problem, seeds)
-    obstacle = _obstacle(problem, seeds[0])
-    if obstacle is None:
-        return BatchedLanes(problem, seeds)
-    warnings.warn(f"The lanes are trained one at a time, since they can't be batched: {obstacle}.", stacklevel=2)
-    return SequentialLanes(problem, seeds)
+    obstacle = obstacle_to_batching(problem, seeds[0]) if len(seeds) >= _FEWEST else None
+    if obstacle is not None:
+        warnings.warn(f"The lanes are trained one at a time, since they can't be batched: {obstacle}.", stacklevel=2)
+    return make_lanes(problem, seeds, batched=obstacle is None)
 
 
-def _obstacle(problem: Problem, seed: int) -> str | None:
-    """Say why this problem's lanes can't be batched; None where they can."""
+def make_lanes(problem: Problem, seeds: Sequence[int], *, batched: bool) -> Lanes:
+    """Make batched lanes, or lanes that take turns: where batching is ruled out, and where it does not pay."""
+    return (BatchedLanes if batched and len(seeds) >= _FEWEST else SequentialLanes)(problem, seeds)
+
+
+def obstacle_to_batching(problem: Problem, seed: int) -> str | None:
+    """Say why this problem's lanes can't be batched; None where they can.
+
+    Both kinds are tried on one batch, with two lanes; batched lanes will do when their gradients, buffers and losses
+    agree with those of ordinary modules to rounding.
+
+    >>> from fallline.training.bundled import digits
+    >>> obstacle_to_batching(digits(), seed=0) is None
+    True
+    """
     seeds = (seed, seed ^ 1)
     alone, again = (_numbers(SequentialLanes(problem, seeds)) for _ in range(2))
     try:

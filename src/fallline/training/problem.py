@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from fallline.training.arguments import as_callable, as_count, as_target
+from fallline.training.arguments import as_count, as_target, check_loss, check_model
 from fallline.training.dry_run import dry_run
 from fallline.training.errors import ProblemError, first_line
 from fallline.training.metrics import Metric, as_metric
@@ -58,8 +58,8 @@ class Problem:
         epochs: int = 20,
         name: str = "problem",
     ) -> None:
-        as_callable("model", model, "give a function that returns a fresh module, such as lambda: nn.Linear(2, 1)")
-        as_callable("loss", loss, "give a function of (output, target) that returns the mean loss of a batch")
+        check_model(model)
+        check_loss(loss)
         self.name = name
         self.model = model
         self.loss = loss
@@ -68,7 +68,7 @@ class Problem:
         self.valid = as_split("valid", valid, dtype)
         self.test = None if test is None else as_split("test", test, dtype)
         self.metric = as_metric(metric, loss)
-        self.target = as_target(target)
+        self.target = as_target(target, self.metric)
         self.batch = as_count("batch", batch, len(self.train), "the number of examples in train")
         self.epochs = as_count("epochs", epochs)
 
@@ -97,6 +97,9 @@ class Problem:
                 module = self.model()
             except Exception as error:
                 raise ProblemError(f"model: it failed ({first_line(error)}); make it return a module.") from error
+        if isinstance(module, type):
+            name = module.__name__
+            raise ProblemError(f"model: it returned the class {name}; make it return an instance of it, {name}(...).")
         if not isinstance(module, nn.Module):
             raise ProblemError(f"model: it returned {type(module).__name__}; make it return a torch.nn.Module.")
         if any(is_lazy(parameter) for parameter in module.parameters()):

@@ -81,7 +81,7 @@ def _stack(name: str, what: str, values: tuple[object, ...]) -> Tensor:
 
 def _convert(name: str, what: str, values: object, dtype: torch.dtype) -> Tensor:
     if not isinstance(values, Tensor | np.ndarray):
-        raise ProblemError(f"{name}: {what} is a {type(values).__name__}; {_REMEDY}.")
+        raise ProblemError(f"{name}: {what} is of type {type(values).__name__}; {_REMEDY}.")
     tensor = values.detach() if isinstance(values, Tensor) else _from_numpy(name, what, values)
     if tensor.ndim == 0:
         raise ProblemError(f"{name}: {what} is a single number; its first dimension must count the examples.")
@@ -114,7 +114,9 @@ def _check_finite(name: str, what: str, values: Tensor) -> None:
     bad = ~values.isfinite()
     if bad.any():
         first = int(bad.flatten(1).any(1).nonzero()[0]) if values.ndim > 1 else int(bad.nonzero()[0])
+        count = int(bad.sum())
+        found = "1 value that is" if count == 1 else f"{count} values that are"
         raise ProblemError(
-            f"{name}: {what} has {int(bad.sum())} values that are NaN or infinite, the first in example {first}; "
-            "remove or fill them."
+            f"{name}: {what} has {found} NaN or infinite, the first in example {first} (counted from 0); "
+            f"remove or fill {'it' if count == 1 else 'them'}."
         )

@@ -1,0 +1,49 @@
+"""How the runs were trained: whether all arms started alike, and whether side by side or in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOLERANCE = 1e-5
+
+
+def step_zero_difference(first_losses: NDArray[np.float64], seeds: Sequence[int]) -> float:
+    """The largest relative difference between the first losses [K] of runs whose seeds [K] are equal.
+
+    >>> step_zero_difference(np.array([2.0, 1.0, 2.0]), [7, 8, 7]), step_zero_difference(np.array([2.0, 1.0]), [7, 7])
+    (0.0, 0.5)
+    """
+    found = np.asarray(seeds)
+    spread = 0.0
+    for seed in set(seeds):
+        own = first_losses[(found == seed) & np.isfinite(first_losses)]
+        if len(own):
+            spread = max(spread, float(np.ptp(own) / max(abs(own).max(), 1e-30)))
+    return spread
+
+
+def started_apart(difference: float) -> tuple[str, ...]:
+    """A sentence where the first losses differ by more than rounding."""
+    if difference <= TOLERANCE:
+        return ()
+    return (
+        f"The first losses of one seed differ between runs by {difference:.1e} of their size: the model does not build "
+        "alike for the same seed, so the arms did not start from the same weights.",
+    )
+
+
+def one_at_a_time(obstacle: str | None) -> tuple[str, ...]:
+    """A sentence where something keeps the runs from being trained side by side.
+
+    >>> one_at_a_time(None)
+    ()
+    """
+    if obstacle is None:
+        return ()
+    return (
+        "The runs are trained one at a time, which takes longer and changes no result, since this model can't be "
+        f"batched ({obstacle}).",
+    )
