@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -504,3 +505,134 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
 def test_refuses_in_a_sentence(call: Callable[[], Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=re.compile(words, re.DOTALL)):
         call()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Parts and phases: groups with rules of their own, and switching
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def quadratic_steps(optimizer: torch.optim.Optimizer, parameters: list[Tensor], steps: int) -> None:
+    for _ in range(steps):
+        for p in parameters:
+            p.grad = 2 * p.detach()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("rule", [fl.rules.gradient_descent, fl.rules.adam, fl.rules.rmsprop, my_rmsprop, cautious])
+def test_a_group_with_its_own_rule_moves_as_with_an_optimizer_of_its_own(rule: fl.symbolic.Rule) -> None:
+    parts, alone = ([torch.ones(3, requires_grad=True), torch.full((2,), 2.0, requires_grad=True)] for _ in range(2))
+    together = fl.Optimizer([{"params": parts[0]}, {"params": parts[1], "rule": rule}], fl.rules.momentum, lr=0.05)
+    quadratic_steps(together, parts, 5)
+    quadratic_steps(fl.Optimizer(alone[:1], fl.rules.momentum, lr=0.05), alone[:1], 5)
+    quadratic_steps(fl.Optimizer(alone[1:], rule, lr=0.05), alone[1:], 5)
+    assert all(torch.equal(p, q) for p, q in zip(parts, alone, strict=True))
+
+
+def test_a_group_holds_the_hyperparameters_of_its_own_rule_alone() -> None:
+    groups = [{"params": [leaf()]}, {"params": [leaf()], "rule": fl.rules.adam, "betas": (0.5, 0.6)}]
+    optimizer = fl.Optimizer(groups, fl.rules.momentum, lr=0.05, momentum=0.8)
+    assert [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups] == [
+        {"rule": fl.rules.momentum, "lr": 0.05, "momentum": 0.8},
+        {"rule": fl.rules.adam, "lr": 0.05, "betas": (0.5, 0.6), "eps": 1e-8},
+    ]
+    assert set(groups[0]) == {"params"}  # the caller's own dictionaries stay as they are
+
+
+@pytest.mark.parametrize("given", [{"beta1": 0.8, "beta2": 0.9}, {"betas": (0.8, 0.9)}, {"betas": [0.8, 0.9]}])
+def test_decay_factors_by_either_name(given: dict[str, Any]) -> None:
+    optimizer = fl.Optimizer([leaf()], fl.rules.adam, **given)
+    assert optimizer.param_groups[0]["betas"] == (0.8, 0.9)
+
+
+@pytest.mark.parametrize("rule", [fl.rules.adam, fl.rules.lion, fl.rules.momentum], ids=lambda rule: rule.name)
+def test_one_cycle_moves_the_decay_factor_too(rule: fl.symbolic.Rule) -> None:
+    optimizer = fl.Optimizer([leaf()], rule)
+    torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=10)
+    group = optimizer.param_groups[0]
+    assert (group["betas"][0] if "betas" in group else group["momentum"]) == pytest.approx(0.95)
+
+
+def test_a_state_dict_loads_under_weights_only(tmp_path: Path) -> None:
+    parameters = [leaf(), leaf()]
+    groups = [{"params": parameters[:1]}, {"params": parameters[1:], "rule": fl.rules.adam}]
+    optimizer = fl.Optimizer(groups, fl.rules.momentum, lr=0.1)
+    quadratic_steps(optimizer, parameters, 2)
+    torch.save(optimizer.state_dict(), tmp_path / "saved.pt")
+    others = [p.detach().clone().requires_grad_() for p in parameters]
+    restored = fl.Optimizer([{"params": others[:1]}, {"params": others[1:], "rule": fl.rules.adam}], fl.rules.momentum)
+    restored.load_state_dict(torch.load(tmp_path / "saved.pt", weights_only=True))
+    quadratic_steps(optimizer, parameters, 2)
+    quadratic_steps(restored, others, 2)
+    assert all(torch.equal(p, q) for p, q in zip(parameters, others, strict=True))
+
+
+WRONG_CHECKPOINTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "of another rule": (lambda saved: saved["param_groups"][0].update(rule="adam"), "'adam'.*'momentum'"),
+    "without a hyperparameter": (lambda saved: saved["param_groups"][0].pop("momentum"), "has no momentum"),
+    "of fewer groups": (lambda saved: saved["param_groups"].clear(), "different number of parameter groups"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "words"), WRONG_CHECKPOINTS.values(), ids=WRONG_CHECKPOINTS)
+def test_a_checkpoint_that_does_not_fit_is_refused(spoil: Callable[[dict[str, Any]], Any], words: str) -> None:
+    optimizer = fl.Optimizer([leaf()], fl.rules.momentum)
+    saved = optimizer.state_dict()
+    spoil(saved)
+    with pytest.raises(ValueError, match=words):
+        optimizer.load_state_dict(saved)
+    assert optimizer.param_groups[0]["rule"] is fl.rules.momentum
+
+
+def test_momentum_goes_on_through_a_switch_from_its_average_to_its_sum() -> None:
+    """From Adam to momentum with one decay factor: the buffer is what momentum would have summed itself."""
+    switched, pure = (torch.ones(4, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    optimizer, momentum = (
+        fl.Optimizer([switched], fl.rules.adam, lr=0.0),
+        fl.Optimizer([pure], fl.rules.momentum, lr=0.0),
+    )
+    quadratic_steps(optimizer, [switched], 7)
+    quadratic_steps(momentum, [pure], 7)
+    optimizer.switch(fl.rules.momentum, lr=0.1)
+    momentum.param_groups[0]["lr"] = 0.1
+    assert set(optimizer.state[switched]) == {"b"}
+    quadratic_steps(optimizer, [switched], 3)
+    quadratic_steps(momentum, [pure], 3)
+    torch.testing.assert_close(switched, pure, rtol=1e-12, atol=0)
+
+
+SWITCHES: dict[str, tuple[fl.symbolic.Rule, fl.symbolic.Rule, set[str], bool]] = {
+    "Adam to AMSGrad: its highest moment is new, so all is": (fl.rules.adam, fl.rules.amsgrad, set(), False),
+    "AMSGrad to Adam: both moments go on, and the count": (fl.rules.amsgrad, fl.rules.adam, {"m", "v"}, True),
+    "Adam to AdamW": (fl.rules.adam, fl.rules.adamw, {"m", "v"}, True),
+    "Adam to RMSprop": (fl.rules.adam, fl.rules.rmsprop, {"v"}, False),
+    "Adam to gradient descent": (fl.rules.adam, fl.rules.gradient_descent, set(), False),
+    "momentum to Nesterov": (fl.rules.momentum, fl.rules.nesterov, {"b"}, False),
+    "momentum to Adam: its second moment is new, so all is": (fl.rules.momentum, fl.rules.adam, set(), False),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "kept", "counts_on"), SWITCHES.values(), ids=SWITCHES)
+def test_what_goes_on_and_what_begins_anew(
+    old: fl.symbolic.Rule, new: fl.symbolic.Rule, kept: set[str], counts_on: bool
+) -> None:
+    p = leaf()
+    optimizer = fl.Optimizer([p], old, lr=0.1)
+    quadratic_steps(optimizer, [p], 3)
+    before = {key: value.clone() for key, value in optimizer.state[p].items()}
+    optimizer.switch(new, lr=0.1)
+    after = optimizer.state[p]
+    assert {key for key in after if key != "step"} == kept
+    assert all(torch.equal(after[key], before[key]) for key in kept)
+    quadratic_steps(optimizer, [p], 1)
+    if new.uses_t:
+        assert optimizer.state[p]["step"] == (4 if counts_on else 1)
+
+
+def test_one_group_can_switch_alone() -> None:
+    parameters = [leaf(), leaf()]
+    optimizer = fl.Optimizer([{"params": [p]} for p in parameters], fl.rules.adam, lr=0.1)
+    optimizer.switch(fl.rules.gradient_descent, group=1, lr=0.25)
+    quadratic_steps(optimizer, parameters, 1)
+    assert parameters[1].tolist() == [0.5, 0.5]
+    assert optimizer.param_groups[0]["rule"] is fl.rules.adam

@@ -1,100 +1,124 @@
-"""`fallline.Optimizer`: any rule as a torch optimizer."""
+"""`fallline.Optimizer`: any rule as a torch optimizer, and groups that follow rules of their own."""
 
 from __future__ import annotations
 
-import difflib
-from numbers import Real
 from typing import Any
 
 import torch
 from torch.optim.optimizer import ParamsT
 
-from fallline.optim.engine import Engine, number
+from fallline.optim import hyperparameters as of_rule
+from fallline.optim.engine import Engine
+from fallline.optim.handover import hand_over
 from fallline.optim.recipe import Recipe
 from fallline.optim.session import Group
 from fallline.symbolic import Rule
 
 
 class Optimizer(Engine, torch.optim.Optimizer):
-    """A `torch.optim.Optimizer` that follows a rule.
+    """A `torch.optim.Optimizer` that follows a rule, or several: a group's key `rule` overrides the optimizer's.
 
     `params` as for torch's optimizers: tensors, named tensors, or groups that override hyperparameters;
-    `hyperparameters` by the names in the rule's signature. States are kept under the rule's names for them.
+    `hyperparameters` by the names in the rule's signature; they hold for every group whose rule has them. Decay factors
+    `beta1`, `beta2` may be given, and are held, as `betas`, as torch's classes do. States are kept under the rule's
+    names for them.
 
-    Raises TypeError for what is not a rule, a hyperparameter the rule does not have or one that is missing, and
-    for one that is not a number (or, where its default is one, a truth value or a string).
+    Raises TypeError for what is not a rule, a hyperparameter the rule does not have or one that is missing, and for one
+    that is not a number (or, where its default is one, a truth value or a string); ValueError for a negative rate, or
+    a decay factor outside [0, 1).
 
     >>> import torch
-    >>> from fallline.rules import momentum
-    >>> p = torch.nn.Parameter(torch.ones(2))
-    >>> optimizer = Optimizer([p], momentum, lr=0.5)
-    >>> p.sum().backward(); optimizer.step(); p.tolist()
-    [0.5, 0.5]
+    >>> from fallline.rules import adam, momentum
+    >>> p, q = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))
+    >>> optimizer = Optimizer([{"params": [p]}, {"params": [q], "rule": adam, "lr": 0.25}], momentum, lr=0.5)
+    >>> (p.sum() + q.sum()).backward(); optimizer.step(); p.tolist(), q.tolist()
+    ([0.5, 0.5], [0.75, 0.75])
     """
 
     def __init__(self, params: ParamsT, rule: Rule, **hyperparameters: Any) -> None:
-        if not isinstance(rule, Rule):
-            raise TypeError(
-                f"Optimizer takes a rule as its second argument; it got a {type(rule).__name__}. "
-                "Put @fallline.rule over the function, or take one of fallline.rules"
-            )
-        self.rule = rule
-        _check_names(rule, hyperparameters)
-        super().__init__(params, {**rule.hyperparameters, **hyperparameters})
+        self.rule = _checked(rule, "Optimizer takes a rule as its second argument")
+        self._given = of_rule.spread(rule, hyperparameters)
+        super().__init__(params, of_rule.gather(rule, {**rule.hyperparameters, **self._given}))
 
     def add_param_group(self, param_group: Group) -> None:
-        """Add a param group, as torch's optimizers do; its keys are `params` and hyperparameters of the rule."""
-        own = {key: value for key, value in param_group.items() if key not in ("params", "param_names")}
-        _check_names(self.rule, {key: value for key, value in own.items() if key not in _SCHEDULER_KEYS})
-        for name in self.rule.hyperparameters:
-            _check_value(self.rule, name, own.get(name, self.defaults[name]))
+        """Add a param group, as torch's optimizers do: `params`, `rule` and hyperparameters of the rule."""
+        if isinstance(param_group, dict):
+            rule = _checked(param_group.get("rule", self.rule), "the group's 'rule' must be a rule")
+            mine = {name: value for name, value in self._given.items() if name in rule.hyperparameters}
+            values = {**rule.hyperparameters, **mine, **of_rule.spread(rule, param_group)}
+            of_rule.check(rule, values)
+            # Not changed in place: the dictionary is the caller's.
+            rest = {key: value for key, value in param_group.items() if key not in ("betas", *rule.hyperparameters)}
+            param_group = {**rest, "rule": rule, **of_rule.gather(rule, values)}
         super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        for key in self.defaults.keys() - of_rule.gather(group["rule"], group["rule"].hyperparameters).keys():
+            del group[key]  # torch fills in the defaults of the optimizer's own rule
+
+    def switch(self, rule: Rule, group: int | None = None, **hyperparameters: Any) -> None:
+        """Go on with another rule, in one group or in all; `hyperparameters` as for a new optimizer.
+
+        Of the states goes on what means the same to both rules, as `handover.hand_over` says: momentum, mostly. The
+        rest begins anew. A learning rate scheduler goes on setting the rates it was made for; make a new one.
+
+        >>> import torch
+        >>> from fallline.rules import adam, momentum
+        >>> p = torch.nn.Parameter(torch.ones(1))
+        >>> optimizer = Optimizer([p], adam, lr=0.1)
+        >>> p.sum().backward(); optimizer.step()
+        >>> optimizer.switch(momentum, lr=0.01)
+        >>> round(optimizer.state[p]["b"].item(), 6)  # one gradient of 1, as momentum itself would have summed it
+        1.0
+        """
+        _checked(rule, "switch takes a rule")
+        values = {**rule.hyperparameters, **of_rule.spread(rule, hyperparameters)}
+        of_rule.check(rule, values)
+        for one in self.param_groups if group is None else [self.param_groups[group]]:
+            old, old_values = one["rule"], of_rule.read(one["rule"], one)
+            for p in one["params"]:
+                if self.state.get(p):
+                    self.state[p] = hand_over(self.state[p], old, old_values, rule, values)
+            for key in of_rule.gather(old, old.hyperparameters):
+                del one[key]
+            one.update({"rule": rule, **of_rule.gather(rule, values)})
+        self._session = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """As torch's optimizers give it; rules by their names, so that it loads under `weights_only`."""
+        saved = super().state_dict()
+        for group in saved["param_groups"]:
+            group["rule"] = group["rule"].name
+        return saved
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave. Raises ValueError if it was saved from other rules or hyperparameters."""
+        groups = [dict(group) for group in state_dict["param_groups"]]
+        for group, own in zip(groups, self.param_groups, strict=False):  # torch says if their numbers differ
+            name = group.get("rule", own["rule"].name)
+            if name != own["rule"].name:
+                raise ValueError(
+                    f"the state_dict was saved from the rule '{name}', and this optimizer follows "
+                    f"'{own['rule'].name}'; make the optimizer with the same rule, or switch it after loading"
+                )
+            missing = own.keys() - group.keys() - {"rule", "param_names"}
+            if missing:
+                raise ValueError(f"the state_dict's group has no {', '.join(sorted(missing))}; it is of another rule")
+            group["rule"] = own["rule"]
+        super().load_state_dict({**state_dict, "param_groups": groups})
 
     def _recipe(self, group: Group) -> Recipe:
-        rule = self.rule
-        values = {name: group[name] if name in rule.static else number(group[name]) for name in rule.hyperparameters}
-        return Recipe(rule, values, {spec.name: spec.name for spec in rule.states}, counts_steps=rule.uses_t)
+        rule = group["rule"]
+        keys = {spec.name: spec.name for spec in rule.states}
+        return Recipe(rule, of_rule.read(rule, group), keys, counts_steps=rule.uses_t)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "rule": self.rule}
+        return {**super().__getstate__(), "rule": self.rule, "_given": self._given}
 
 
-#: torch's schedulers add these to a group.
-_SCHEDULER_KEYS = ("initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
-
-
-def _check_names(rule: Rule, given: dict[str, Any]) -> None:
-    known = list(rule.hyperparameters)
-    for name in given:
-        if name not in rule.hyperparameters:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
-            raise TypeError(f"the rule '{rule.name}' has no hyperparameter '{name}'; {hint}")
-
-
-def _check_value(rule: Rule, name: str, value: Any) -> None:
-    default = rule.hyperparameters[name]
-    if value is None:
-        raise TypeError(f"the rule '{rule.name}' needs a value for '{name}': pass {name}=...")
-    if name in rule.static:
-        if type(value) is not type(default):
-            raise TypeError(f"'{name}' of the rule '{rule.name}' must be a {type(default).__name__}; got {value!r}")
-    elif isinstance(value, bool) or not (
-        isinstance(value, Real) or (isinstance(value, torch.Tensor) and value.numel() == 1)
-    ):
-        raise TypeError(f"'{name}' of the rule '{rule.name}' must be a number; got {value!r}")
-    else:
-        wanted = _bounds(name, float(value))
-        if wanted:
-            raise ValueError(f"'{name}' of the rule '{rule.name}' must be {wanted}; got {float(value):g}")
-
-
-def _bounds(name: str, value: float) -> str | None:
-    """What a value should be that it is not: some names mean the same in every rule."""
-    if value != value:
-        return "a number"
-    if name in ("lr", "eps", "weight_decay") and value < 0:
-        return "at least 0"
-    if name in ("beta", "beta1", "beta2", "beta3") and not 0 <= value < 1:
-        return "at least 0 and less than 1"
-    return None
+def _checked(rule: object, wanted: str) -> Rule:
+    if not isinstance(rule, Rule):
+        raise TypeError(
+            f"{wanted}; it got a {type(rule).__name__}. "
+            "Put @fallline.rule over the function, or take one of fallline.rules"
+        )
+    return rule

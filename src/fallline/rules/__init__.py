@@ -2,32 +2,77 @@
 
 import difflib
 
-from fallline.rules.adagrad import adagrad
-from fallline.rules.adam import adam, adamw, amsgrad
-from fallline.rules.decay import decoupled_decay, l2
+from fallline.rules.adadelta import adadelta
+from fallline.rules.adagrad import adagrad, adagrad_keras
+from fallline.rules.adam import adam, adam_eps_hat, adam_uncorrected, adamw, amsgrad, amsgrad_corrected
+from fallline.rules.adamax import adamax
+from fallline.rules.adamp import adamp
+from fallline.rules.ademamix import ademamix
+from fallline.rules.averaged import averaged
+from fallline.rules.cautious import cautious
+from fallline.rules.clipping import clip_norm, clip_value
+from fallline.rules.decay import decoupled_decay, fully_decoupled_decay, l2
 from fallline.rules.gradient_descent import gradient_descent, maximize
-from fallline.rules.momentum import dampened_momentum, heavy_ball, momentum
-from fallline.rules.nesterov import nesterov
-from fallline.rules.rmsprop import centered_rmsprop, rmsprop
+from fallline.rules.lamb import lamb
+from fallline.rules.lars import lars
+from fallline.rules.lion import lion
+from fallline.rules.momentum import dampened_momentum, ema_momentum, heavy_ball, momentum, velocity_momentum
+from fallline.rules.nadam import nadam
+from fallline.rules.nesterov import nesterov, velocity_nesterov
+from fallline.rules.prodigy import prodigy
+from fallline.rules.proximal import proximal_l1
+from fallline.rules.radam import radam, radam_authors, radam_paper
+from fallline.rules.rmsprop import centered_rmsprop, rmsprop, rmsprop_tensorflow
+from fallline.rules.schedule_free import normalized_gradient, schedule_free, schedule_free_adam, schedule_free_sgd
 from fallline.symbolic import Rule
 
 __all__ = [
+    "adadelta",
     "adagrad",
+    "adagrad_keras",
     "adam",
+    "adam_eps_hat",
+    "adam_uncorrected",
+    "adamax",
+    "adamp",
     "adamw",
+    "ademamix",
     "amsgrad",
+    "amsgrad_corrected",
+    "averaged",
+    "cautious",
     "centered_rmsprop",
+    "clip_norm",
+    "clip_value",
     "dampened_momentum",
     "decoupled_decay",
+    "ema_momentum",
     "find",
+    "fully_decoupled_decay",
     "gradient_descent",
     "heavy_ball",
     "l2",
+    "lamb",
+    "lars",
+    "lion",
     "maximize",
     "momentum",
+    "nadam",
     "name_of",
     "nesterov",
+    "normalized_gradient",
+    "prodigy",
+    "proximal_l1",
+    "radam",
+    "radam_authors",
+    "radam_paper",
     "rmsprop",
+    "rmsprop_tensorflow",
+    "schedule_free",
+    "schedule_free_adam",
+    "schedule_free_sgd",
+    "velocity_momentum",
+    "velocity_nesterov",
 ]
 
 #: The rules by name; `sgd` is what most people call gradient descent on mini-batches.

@@ -1,4 +1,4 @@
-"""Weight decay: as L2 in the gradient, or decoupled from it."""
+"""Weight decay: as L2 in the gradient, decoupled from it, or from the learning rate too."""
 
 from fallline.symbolic import combinator
 
@@ -20,5 +20,20 @@ def decoupled_decay(rule):
     def step(p, g, *states, lr, weight_decay=1e-2, **hyperparameters):
         update, *states = rule(p, g, *states, lr=lr, **hyperparameters)
         return update + lr * weight_decay * p, *states
+
+    return step
+
+
+@combinator
+def fully_decoupled_decay(rule):
+    """Shrink the weights beside the step by λ and the schedule alone (Loshchilov and Hutter, 2019, algorithm 2).
+
+    θ ← (1 - (η/η_max)λ)θ: the decay follows the schedule of η, not its size; `lr_max` is the schedule's peak. torch's
+    AdamW multiplies λ by all of η: `decoupled_decay`.
+    """
+
+    def step(p, g, *states, lr, lr_max, weight_decay=1e-5, **hyperparameters):
+        update, *states = rule(p, g, *states, lr=lr, **hyperparameters)
+        return update + lr / lr_max * weight_decay * p, *states
 
     return step

@@ -1,13 +1,34 @@
-"""Momentum: the heavy ball (Polyak, 1964), in torch's sum form b = μb + g."""
+"""Momentum: the heavy ball (Polyak, 1964), in torch's sum form b = μb + g and in the forms of others."""
 
 from fallline.symbolic import combinator, rule, state
 
 
 @rule
 def momentum(p, g, b, *, lr=1e-3, momentum=0.9):
-    """Sum the gradients with decay and step along the sum (Polyak, 1964; Sutskever et al., 2013)."""
+    """Sum the gradients with decay and step along the sum (Polyak, 1964; Sutskever et al., 2013).
+
+    torch's form. While η stays as it is, `velocity_momentum` takes the same path, and `ema_momentum` the same with a
+    learning rate of η/(1-μ).
+    """
     b = momentum * b + g
     return lr * b, b
+
+
+@rule
+def ema_momentum(p, g, m, *, lr=1e-3, momentum=0.9):
+    """Step along a moving average of the gradients, whose size does not grow with μ (Polyak, 1964; as in Adam)."""
+    m = momentum * m + (1 - momentum) * g
+    return lr * m, m
+
+
+@rule
+def velocity_momentum(p, g, v, *, lr=1e-3, momentum=0.9):
+    """Keep the last step as a velocity (Sutskever et al., 2013; Keras): a new η reaches only the gradients to come.
+
+    In `momentum` it scales those already gathered too.
+    """
+    v = momentum * v - lr * g
+    return -v, v
 
 
 @rule

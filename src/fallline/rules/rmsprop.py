@@ -1,19 +1,31 @@
-"""RMSprop (Tieleman and Hinton, 2012), as lectured and centred; ε outside the root, as in torch."""
+"""RMSprop (Tieleman and Hinton, 2012), as lectured and centred; ε outside the root as in torch, or as in TensorFlow."""
 
 from fallline.math import sqrt
-from fallline.symbolic import rule
+from fallline.symbolic import rule, state
 
 
 @rule
 def rmsprop(p, g, v, *, lr=1e-2, alpha=0.99, eps=1e-8):
-    """Divide by the root of a moving average of squared gradients (Tieleman and Hinton, 2012)."""
+    """Divide by the root of a moving average of squared gradients (Tieleman and Hinton, 2012).
+
+    torch's convention: ε outside the root, an average that begins at 0, and with momentum (`heavy_ball`) a learning
+    rate outside the buffer. TensorFlow's: `rmsprop_tensorflow`.
+    """
     v = alpha * v + (1 - alpha) * g * g
     return lr * g / (sqrt(v) + eps), v
 
 
 @rule
 def centered_rmsprop(p, g, v, g_bar, *, lr=1e-2, alpha=0.99, eps=1e-8):
-    """Divide by an estimate of the gradient's standard deviation (Graves, 2013)."""
+    """Divide by an estimate of the gradient's standard deviation (Graves, 2013; ε outside the root, as in torch)."""
     v = alpha * v + (1 - alpha) * g * g
     g_bar = alpha * g_bar + (1 - alpha) * g
     return lr * g / (sqrt(v - g_bar * g_bar) + eps), v, g_bar
+
+
+@rule
+def rmsprop_tensorflow(p, g, b, v=state(init=1.0), *, lr=1e-2, alpha=0.9, momentum=0.0, eps=1e-10):
+    """RMSprop with ε inside the root, an average that begins at 1 and η inside the momentum buffer (TensorFlow)."""
+    v = alpha * v + (1 - alpha) * g * g
+    b = momentum * b + lr * g / sqrt(v + eps)
+    return b, b, v

@@ -1,0 +1,35 @@
+"""NAdam, as torch.optim.NAdam."""
+
+from __future__ import annotations
+
+import torch
+
+from fallline import rules
+from fallline.optim.engine import Engine, number
+from fallline.optim.recipe import Recipe
+from fallline.optim.session import Group
+
+_KEYS = {"m": "exp_avg", "v": "exp_avg_sq", "mu_product": "mu_product"}
+
+
+class NAdam(Engine, torch.optim.NAdam):
+    """Drop-in for torch.optim.NAdam: the same arguments, groups, states and checkpoints; one launch a step.
+
+    >>> import torch
+    >>> p = torch.nn.Parameter(torch.ones(3))
+    >>> optimizer = NAdam([p], lr=0.5, momentum_decay=0.0)
+    >>> p.sum().backward(); optimizer.step(); [round(x, 4) for x in p.tolist()]
+    [0.4718, 0.4718, 0.4718]
+    """
+
+    def _recipe(self, group: Group) -> Recipe:
+        beta1, beta2 = map(number, group["betas"])
+        values = {name: number(group[name]) for name in ("lr", "eps", "momentum_decay")}
+        values |= {"beta1": beta1, "beta2": beta2}
+        rule = rules.nadam
+        if group["weight_decay"] != 0:
+            rule = (rules.decoupled_decay if group["decoupled_weight_decay"] else rules.l2)(rule)
+            values["weight_decay"] = number(group["weight_decay"])
+        if group["maximize"]:
+            rule = rules.maximize(rule)
+        return Recipe(rule, values, _KEYS, counts_steps=True)

@@ -1,0 +1,143 @@
+"""Schedule-Free SGD and AdamW (Defazio et al., 2024): no schedule, and weights to evaluate that are an average."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.optim.optimizer import ParamsT
+
+from fallline import rules
+from fallline.optim.generic import Optimizer
+from fallline.optim.session import Group
+from fallline.symbolic import Rule
+
+
+class _ScheduleFree(Optimizer):
+    """Parameters hold y, where gradients are taken; `eval` turns them into the average x, `train` back into y."""
+
+    def __init__(self, params: ParamsT, rule: Rule, **hyperparameters: Any) -> None:
+        if not 0 < hyperparameters["beta"] < 1:
+            raise ValueError(
+                f"the first decay factor (momentum, betas[0]) must be above 0 and below 1; got "
+                f"{hyperparameters['beta']:g}: without it the average could not be had from the weights"
+            )
+        super().__init__(params, rule, **hyperparameters)
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a param group, as torch's optimizers do."""
+        super().add_param_group(param_group)
+        self.param_groups[-1].setdefault("training", True)
+
+    def train(self) -> None:
+        """Put the weights back where gradients are taken; call it before a step."""
+        self._move(to_training=True)
+
+    def eval(self) -> None:
+        """Put the average into the weights: what is to be evaluated, saved and used."""
+        self._move(to_training=False)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Hold the average in the weights inside a `with`, and put back what they were after it."""
+        training = [group["training"] for group in self.param_groups]
+        self.eval()
+        try:
+            yield
+        finally:
+            if any(training):
+                self.train()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take one step. Raises RuntimeError after `eval` without `train`: the weights are not where they train."""
+        if not all(group["training"] for group in self.param_groups):
+            raise RuntimeError(
+                f"{type(self).__name__}.step() was called after eval(), which left the average in the weights; "
+                "call optimizer.train() before training goes on"
+            )
+        return super().step(closure)
+
+    step.hooked = True  # type: ignore[attr-defined]
+
+    @torch.no_grad()
+    def _move(self, to_training: bool) -> None:
+        for group in self.param_groups:
+            if group["training"] == to_training:
+                continue
+            # y = (1-β)z + βx, and from it x = y + (1 - 1/β)(z - y).
+            share = 1 - group["beta"] if to_training else 1 - 1 / group["beta"]
+            for p in group["params"]:
+                if "z" in self.state[p]:
+                    p.lerp_(self.state[p]["z"], share)
+            group["training"] = to_training
+
+
+class ScheduleFreeSGD(_ScheduleFree):
+    """SGD without a schedule: call `eval()` before evaluating or saving the model, `train()` before going on.
+
+    `lr` may be larger than for SGD with a schedule; `momentum` is the paper's β; `warmup_steps` raise the rate from 0;
+    `weight_decay` is L2, at y as in the authors' code.
+
+    >>> import torch
+    >>> p = torch.nn.Parameter(torch.ones(1))
+    >>> optimizer = ScheduleFreeSGD([p], lr=0.5)
+    >>> for _ in range(200):
+    ...     optimizer.zero_grad(); (p**2).sum().backward(); optimizer.step()
+    >>> optimizer.eval(); abs(p.item()) < 1e-2
+    True
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1.0,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        warmup_steps: int = 0,
+    ) -> None:
+        super().__init__(
+            params,
+            rules.schedule_free(rules.l2(rules.gradient_descent)),
+            lr=lr,
+            beta=momentum,
+            weight_decay=weight_decay,
+            warmup=float(warmup_steps),
+        )
+
+
+class ScheduleFreeAdamW(_ScheduleFree):
+    """AdamW without a schedule: call `eval()` before evaluating or saving the model, `train()` before going on.
+
+    `betas` are the paper's β and the decay of the second moment; `warmup_steps` raise the rate from 0; `weight_decay`
+    is decoupled, at y as in the authors' code.
+
+    >>> import torch
+    >>> p = torch.nn.Parameter(torch.ones(1))
+    >>> optimizer = ScheduleFreeAdamW([p], lr=0.05)
+    >>> for _ in range(300):
+    ...     optimizer.zero_grad(); (p**2).sum().backward(); optimizer.step()
+    >>> optimizer.eval(); abs(p.item()) < 0.1
+    True
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 0.0025,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        warmup_steps: int = 0,
+    ) -> None:
+        super().__init__(
+            params,
+            rules.schedule_free(rules.decoupled_decay(rules.normalized_gradient)),
+            lr=lr,
+            beta=betas[0],
+            beta2=betas[1],
+            eps=eps,
+            weight_decay=weight_decay,
+            warmup=float(warmup_steps),
+        )

@@ -1,0 +1,17 @@
+"""Adadelta (Zeiler, 2012)."""
+
+from fallline.math import sqrt
+from fallline.symbolic import rule
+
+
+@rule
+def adadelta(p, g, v, u, *, lr=1.0, rho=0.9, eps=1e-6):
+    """Step by the root mean square of the steps so far over that of the gradients (Zeiler, 2012).
+
+    The step has the parameter's own unit, so η is 1 and, but for ε, rescaling the loss changes nothing. u gathers Δ
+    before η scales it. torch's defaults; Keras': lr=1e-3, rho=0.95, eps=1e-7.
+    """
+    v = rho * v + (1 - rho) * g * g
+    delta = sqrt(u + eps) / sqrt(v + eps) * g
+    u = rho * u + (1 - rho) * delta * delta
+    return lr * delta, v, u

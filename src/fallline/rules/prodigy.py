@@ -1,0 +1,45 @@
+"""Prodigy (Mishchenko and Defazio, 2024): Adam that estimates its own learning rate."""
+
+from fallline.math import abs, dot, maximum, minimum, sqrt, sum, where
+from fallline.symbolic import rule, state
+
+
+@rule
+def prodigy(
+    p,
+    g,
+    m,
+    v,
+    s,
+    p0=state(init=lambda p: p),
+    numerator=state("global"),
+    ratio=state("global", init=1.0),
+    highest=state("global", init=1.0),
+    *,
+    lr=1.0,
+    beta1=0.9,
+    beta2=0.999,
+    eps=1e-8,
+    weight_decay=0.0,
+    d0=1e-6,
+    d_coef=1.0,
+    growth_rate=float("inf"),
+):
+    """Adam whose rate grows with an estimate d of the distance from the start to a solution (Mishchenko et al., 2024).
+
+    As in the authors' code, without bias correction, with decoupled decay. d is the same for all tensors, and is kept
+    as `ratio`, d/d₀; lr is a factor on it, to be left at 1 or scheduled.
+    """
+    beta3 = sqrt(beta2)
+    d = d0 * ratio
+    eta = d * lr
+    m = beta1 * m + d * (1 - beta1) * g
+    v = beta2 * v + d * d * (1 - beta2) * g * g
+    s = beta3 * s + ratio * eta * g
+    numerator = beta3 * numerator + ratio * eta * dot(g, p0 - p, all_tensors=True)
+    denominator = sum(abs(s), all_tensors=True)
+    estimate = where(denominator > 0, d_coef * numerator / (d0 * denominator), 0.0)
+    highest = maximum(highest, estimate)
+    grown = minimum(highest, where(ratio > 1, ratio, maximum(ratio, estimate)) * growth_rate)
+    update = eta * (m / (sqrt(v) + d0 * grown * eps) + weight_decay * p)
+    return update, m, v, s, p0, numerator, grown, highest

@@ -1,0 +1,51 @@
+"""Schedule-Free learning (Defazio et al., 2024): an average of the iterates in place of a falling learning rate."""
+
+from fallline.math import maximum, minimum, sqrt
+from fallline.rules.gradient_descent import gradient_descent
+from fallline.symbolic import combinator, rule, state
+
+
+@combinator
+def schedule_free(rule):
+    """Take gradients between the iterate z and the average x of all iterates (Defazio et al., 2024).
+
+    As in the authors' code the parameter is y = (1-β)z + βx, where gradients are taken; x, which is to be evaluated,
+    is y + (1 - 1/β)(z - y). The average weighs an iterate by the square of the largest rate so far. `warmup` steps
+    raise the rate from 0.
+    """
+
+    def step(
+        p,
+        g,
+        z=state(init=lambda p: p),
+        weight_sum=state("scalar", init=0.0),
+        lr_max=state("scalar", init=0.0),
+        *states,
+        lr,
+        beta=0.9,
+        warmup=0.0,
+        t,
+        **hyperparameters,
+    ):
+        handed_on = {"t": t} if rule.uses_t else {}
+        direction, *states = rule(p, g, *states, lr=1.0, **handed_on, **hyperparameters)
+        eta = lr * minimum(1.0, t / maximum(warmup, 1.0))
+        lr_max = maximum(lr_max, eta)
+        weight_sum = weight_sum + lr_max * lr_max
+        c = lr_max * lr_max / maximum(weight_sum, 1e-300)  # with a rate of 0 all weights are 0, and y stays
+        update = c * (p - z) + eta * (1 - beta * (1 - c)) * direction
+        return update, z - eta * direction, weight_sum, lr_max, *states
+
+    return step
+
+
+@rule
+def normalized_gradient(p, g, v, *, lr=1e-3, beta2=0.999, eps=1e-8, t):
+    """Divide by the root of the bias-corrected mean of squared gradients: Adam without its first moment."""
+    v = beta2 * v + (1 - beta2) * g * g
+    v_hat = v / (1 - beta2**t)
+    return lr * g / (sqrt(v_hat) + eps), v
+
+
+schedule_free_sgd = schedule_free(gradient_descent)
+schedule_free_adam = schedule_free(normalized_gradient)

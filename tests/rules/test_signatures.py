@@ -1,0 +1,65 @@
+"""What every rule keeps and takes: states, defaults, whether it counts steps, a name and a description."""
+
+from __future__ import annotations
+
+import pytest
+
+from fallline import rules
+
+MOMENTUM = {"lr": 1e-3, "momentum": 0.9}
+ADAM = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+NO_DECAY = {**ADAM, "weight_decay": 0.0}
+SIGNATURES: dict[str, tuple[list[str], dict[str, float], bool]] = {
+    "gradient_descent": ([], {"lr": 1e-3}, False),
+    "momentum": (["b"], MOMENTUM, False),
+    "ema_momentum": (["m"], MOMENTUM, False),
+    "velocity_momentum": (["v"], MOMENTUM, False),
+    "dampened_momentum": (["b"], {**MOMENTUM, "dampening": 0.0}, False),
+    "nesterov": (["b"], MOMENTUM, False),
+    "velocity_nesterov": (["v"], MOMENTUM, False),
+    "adagrad": (["s"], {"lr": 1e-2, "lr_decay": 0.0, "eps": 1e-10}, True),
+    "adagrad_keras": (["s"], {"lr": 1e-3, "eps": 1e-7}, False),
+    "adadelta": (["v", "u"], {"lr": 1.0, "rho": 0.9, "eps": 1e-6}, False),
+    "rmsprop": (["v"], {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8}, False),
+    "centered_rmsprop": (["v", "g_bar"], {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8}, False),
+    "rmsprop_tensorflow": (["b", "v"], {"lr": 1e-2, "alpha": 0.9, "momentum": 0.0, "eps": 1e-10}, False),
+    "adam": (["m", "v"], ADAM, True),
+    "adam_uncorrected": (["m", "v"], ADAM, False),
+    "adam_eps_hat": (["m", "v"], {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps_hat": 1e-8}, True),
+    "amsgrad": (["m", "v", "v_max"], ADAM, True),
+    "amsgrad_corrected": (["m", "v", "v_max"], ADAM, True),
+    "adamw": (["m", "v"], {**ADAM, "weight_decay": 1e-2}, True),
+    "adamax": (["m", "u"], {**ADAM, "lr": 2e-3}, True),
+    "radam": (["m", "v"], ADAM, True),
+    "radam_paper": (["m", "v"], ADAM, True),
+    "radam_authors": (["m", "v"], NO_DECAY, True),
+    "adamp": (["m", "v"], {**NO_DECAY, "delta": 0.1, "wd_ratio": 0.1, "nesterov": False}, True),
+    "nadam": (["m", "v", "mu_product"], {**ADAM, "lr": 2e-3, "momentum_decay": 4e-3}, True),
+    "normalized_gradient": (["v"], {"lr": 1e-3, "beta2": 0.999, "eps": 1e-8}, True),
+    "lion": (["m"], {"lr": 1e-4, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0}, False),
+    "lars": (["b"], {"lr": 1.0, "momentum": 0.9, "weight_decay": 5e-4, "trust_coefficient": 1e-3, "eps": 1e-8}, False),
+    "lamb": (["m", "v"], {**ADAM, "eps": 1e-6, "weight_decay": 1e-2}, True),
+    "ademamix": (
+        ["m1", "m2", "v"],
+        {**NO_DECAY, "beta3": 0.9999, "alpha": 5.0, "alpha_warmup": 1.0, "beta3_warmup": 1.0},
+        True,
+    ),
+}
+
+
+def test_every_rule_stands_in_the_table() -> None:
+    """But for those that keep numbers beside their tensors, which an optimizer must hold for them."""
+    assert {name for name, rule in rules.ALL.items() if not rule.number_states} <= SIGNATURES.keys()
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_states_and_defaults(name: str) -> None:
+    rule = rules.find(name)
+    assert ([state.name for state in rule.states], rule.hyperparameters, rule.uses_t) == SIGNATURES[name]
+    assert rules.name_of(rule) == name
+    assert getattr(rules, name) is rule
+    assert rule.__doc__
+
+
+def test_what_is_public_is_listed() -> None:
+    assert {*rules.ALL} <= {*rules.__all__}
