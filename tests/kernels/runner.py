@@ -20,14 +20,14 @@ def drawn(rule: Rule, shape: tuple[int, ...], dtype: str, seed: int = 0) -> Arra
     """A parameter, a gradient and states of a shape; states are positive, as second moments are."""
     generator = np.random.default_rng((seed, *shape))
     arrays = {name: generator.standard_normal(shape) for name in ("p", "g")}
-    arrays |= {state.name: np.abs(generator.standard_normal(shape)) + 0.5 for state in rule.states}
+    arrays |= {state.name: np.abs(generator.standard_normal(shape)) + 0.5 for state in rule.tensor_states}
     return {name: np.array(array, dtype) for name, array in arrays.items()}
 
 
 def numbers(rule: Rule, t: int = 1, **given: float) -> dict[str, float]:
     """All the scalars that a rule may ask for: no state is absent unless `given` says so."""
-    absent = {state.absent: 0.0 for state in rule.states}
-    return {**rule.defaults, **absent, "t": float(t), **given}  # type: ignore[dict-item]
+    absent = {state.absent: 0.0 for state in rule.states} | {state.name: 0.5 for state in rule.number_states}
+    return {**rule.defaults, **absent, "t": float(t), "dimensions": 2.0, **given}
 
 
 def table_of(kernel: Kernel, tensors: Sequence[Arrays]) -> SegmentTable:

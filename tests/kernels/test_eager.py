@@ -154,7 +154,7 @@ def test_the_inputs_are_not_changed(rule: Rule, library: str) -> None:
     for result in (update, *states.values()):  # nor would the results change with them
         assert not any(np.shares_memory(np.asarray(result), array) for array in arrays.values())
     assert update.shape == (3, 4)
-    assert list(states) == [state.name for state in rule.states]
+    assert list(states) == [state.name for state in rule.tensor_states]
     assert all(state.shape == (3, 4) for state in states.values())
 
 

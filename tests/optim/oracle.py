@@ -17,11 +17,12 @@ from torch import Tensor
 import fallline.optim
 
 STEPS = 20
-NAMES = ("SGD", "Adagrad", "RMSprop", "Adam", "AdamW")
+NAMES = ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "RAdam")
 FOR_LOOP = {"foreach": False, "differentiable": False}
 CAN_FUSE = ("SGD", "Adagrad", "Adam", "AdamW")
 TOLERANCE = {torch.float32: 3e-6, torch.float64: 1e-12}
-L2_IN_ADAM = 3e-5  # g + λθ cancels in float32 and the division magnifies what is left: torch itself reaches 8e-6
+# With L2 decay, g + λθ cancels in float32 and these magnify what is left by a division: torch itself reaches 8e-6.
+MAGNIFY_L2, L2_TOLERANCE = ("Adadelta", "Adam", "Adamax", "RAdam"), 3e-5
 MARGIN = 3  # elements before and after a tensor: an odd number, so that its address is aligned to the element only
 
 Options = dict[str, Any]
@@ -107,8 +108,8 @@ def draw(
 
 def tolerance(name: str, options: Options, dtype: torch.dtype) -> float:
     """How far from torch's for-loop in double precision a class may be."""
-    l2 = name == "Adam" and options.get("weight_decay", 0) and not options.get("decoupled_weight_decay")
-    return L2_IN_ADAM if l2 and dtype is torch.float32 else TOLERANCE[dtype]
+    l2 = name in MAGNIFY_L2 and options.get("weight_decay", 0) and not options.get("decoupled_weight_decay")
+    return L2_TOLERANCE if l2 and dtype is torch.float32 else TOLERANCE[dtype]
 
 
 def follow(optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], steps: Iterable[Iterable[Tensor]]) -> None:

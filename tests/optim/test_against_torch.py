@@ -96,6 +96,19 @@ MORE_OPTIONS: dict[str, list[Options]] = {
         {"lr": torch.tensor(0.001), "weight_decay": 0.1, "amsgrad": True, "maximize": True},
         {"betas": (0.8, 0.95), "eps": 1e-3},
     ],
+    "Adadelta": [
+        {"lr": torch.tensor(0.5), "eps": 1e-3},
+        {"rho": 0.0},
+    ],
+    "Adamax": [
+        {"betas": (0.5, 0.6), "eps": 1e-3},
+        {"lr": torch.tensor([0.001]), "maximize": True},
+    ],
+    "RAdam": [
+        {"betas": (0.9, 0.6)},
+        {"betas": (0.5, 0.9), "eps": 1e-3},
+        {"lr": torch.tensor(0.001), "weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True},
+    ],
 }
 
 
@@ -184,6 +197,9 @@ GROUPS: list[tuple[str, Options, Options]] = [
     ("Adam", {"lr": 0.01}, {"betas": (0.8, 0.95), "amsgrad": True, "eps": 1e-4}),
     ("Adam", {"lr": torch.tensor(0.01)}, {"lr": torch.tensor(0.02), "maximize": True}),
     ("AdamW", {"lr": 0.01}, {"weight_decay": 0.0, "lr": 0.02}),
+    ("Adadelta", {"rho": 0.8}, {"rho": 0.95, "weight_decay": 0.1, "eps": 1e-3}),
+    ("Adamax", {"lr": 0.01}, {"betas": (0.8, 0.95), "eps": 1e-4, "maximize": True}),
+    ("RAdam", {"lr": 0.01}, {"betas": (0.8, 0.9), "weight_decay": 0.1, "decoupled_weight_decay": True}),
 ]
 
 

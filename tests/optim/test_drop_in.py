@@ -24,6 +24,7 @@ from torch.testing._internal.common_optimizers import optim_db
 
 from fallline import optim
 from tests.optim.oracle import (
+    CAN_FUSE,
     NAMES,
     Layout,
     Options,
@@ -55,6 +56,9 @@ FULL: dict[str, Options] = {
     "RMSprop": {"lr": 0.005, "momentum": 0.5, "centered": True},
     "Adam": {"lr": 0.01, "amsgrad": True},
     "AdamW": {"lr": 0.01, "weight_decay": 0.1},
+    "Adadelta": {"lr": 0.5, "rho": 0.8, "eps": 1e-4},
+    "Adamax": {"lr": 0.01, "weight_decay": 0.1},
+    "RAdam": {"lr": 0.01, "betas": (0.9, 0.9), "weight_decay": 0.1},
 }
 each_class = pytest.mark.parametrize("name", NAMES)
 
@@ -116,7 +120,7 @@ def test_prints_as_torch_does(name: str) -> None:
 
 STATE_OPTIONS: list[tuple[str, Options]] = [
     *((entry.name, row.kwargs) for entry in optim_db if entry.name in NAMES for row in entry.optim_inputs_func("cpu")),
-    *((name, {"fused": True}) for name in NAMES if name != "RMSprop"),
+    *((name, {"fused": True}) for name in CAN_FUSE),
     *((name, {"foreach": True}) for name in NAMES),
     ("RMSprop", {"momentum": 0.9, "centered": True}),
     ("Adam", {"amsgrad": True}),
@@ -171,10 +175,11 @@ def leaves(count: int = 2) -> list[Tensor]:
 
 
 ADAMS = ("Adam", "AdamW")
-FUSIBLE = ("SGD", "Adagrad", "Adam", "AdamW")
+WITH_BETAS = (*ADAMS, "Adamax", "RAdam")
+WITH_EPS = ("Adagrad", "Adadelta", "RMSprop", *WITH_BETAS)
 BAD_OPTIONS: list[tuple[tuple[str, ...], Options]] = [
     (NAMES, {"lr": -0.1}),
-    (("Adagrad", "RMSprop", *ADAMS), {"lr": float("nan")}),
+    (WITH_EPS, {"lr": float("nan")}),
     (NAMES, {"lr": torch.tensor([0.1, 0.2])}),
     (NAMES, {"lr": torch.tensor(-0.1)}),
     (NAMES, {"weight_decay": -1}),
@@ -182,22 +187,24 @@ BAD_OPTIONS: list[tuple[tuple[str, ...], Options]] = [
     (("SGD", "RMSprop"), {"momentum": -0.5}),
     (("SGD",), {"nesterov": True}),
     (("SGD",), {"nesterov": True, "momentum": 0.9, "dampening": 0.1}),
-    (("Adagrad", "RMSprop", *ADAMS), {"eps": -1e-8}),
+    (WITH_EPS, {"eps": -1e-8}),
     (("Adagrad",), {"lr_decay": -0.5}),
     (("Adagrad",), {"initial_accumulator_value": -0.1}),
     (("RMSprop",), {"alpha": -0.1}),
-    (ADAMS, {"betas": (1.0, 0.999)}),
-    (ADAMS, {"betas": (-0.1, 0.999)}),
-    (ADAMS, {"betas": (0.9, 1.0)}),
-    (ADAMS, {"betas": (0.9, -0.5)}),
+    (("Adadelta",), {"rho": -0.1}),
+    (("Adadelta",), {"rho": 1.5}),
+    (WITH_BETAS, {"betas": (1.0, 0.999)}),
+    (WITH_BETAS, {"betas": (-0.1, 0.999)}),
+    (WITH_BETAS, {"betas": (0.9, 1.0)}),
+    (WITH_BETAS, {"betas": (0.9, -0.5)}),
     (ADAMS, {"betas": (0.9, torch.tensor(0.99))}),
     (ADAMS, {"betas": (torch.tensor(0.9), 0.99)}),
     (ADAMS, {"betas": (torch.tensor([0.9, 0.8]), torch.tensor([0.99, 0.9]))}),
     (ADAMS, {"betas": (torch.tensor([0.9]), torch.tensor([0.99, 0.9]))}),
     (ADAMS, {"betas": (torch.tensor(0.9), torch.tensor(0.99)), "foreach": True}),
     (ADAMS, {"lr": torch.tensor(0.1), "foreach": True}),
-    (FUSIBLE, {"foreach": True, "fused": True}),
-    (FUSIBLE, {"differentiable": True, "fused": True}),
+    (CAN_FUSE, {"foreach": True, "fused": True}),
+    (CAN_FUSE, {"differentiable": True, "fused": True}),
 ]
 BAD_PARAMETERS: dict[str, Callable[[], Any]] = {
     "no parameters": list,
@@ -426,6 +433,9 @@ MORE_CHANGES: dict[str, list[Options]] = {
         {"decoupled_weight_decay": True},
     ],
     "AdamW": [{"betas": (0.5, 0.6)}, {"eps": 0.1}],
+    "Adadelta": [{"rho": 0.5}, {"eps": 0.1}],
+    "Adamax": [{"betas": (0.5, 0.6)}, {"eps": 0.1}],
+    "RAdam": [{"betas": (0.5, 0.6)}, {"betas": (0.5, 0.99), "eps": 0.1}, {"decoupled_weight_decay": True}],
 }
 
 
@@ -547,7 +557,9 @@ SCHEDULERS: dict[str, Callable[[Any, torch.optim.Optimizer], Any]] = {
     "CyclicLR": lambda s, o: s.CyclicLR(o, base_lr=0.01, max_lr=0.05, step_size_up=3),
     "CyclicLR, rates alone": lambda s, o: s.CyclicLR(o, base_lr=0.01, max_lr=0.05, cycle_momentum=False),
 }
-HAS_NO_MOMENTUM = {("Adagrad", "OneCycleLR"), ("Adagrad", "CyclicLR")}  # torch refuses them
+HAS_NO_MOMENTUM = {
+    (name, law) for name in ("Adagrad", "Adadelta") for law in ("OneCycleLR", "CyclicLR")
+}  # torch refuses them
 
 
 def scheduled(module: Any, name: str, make: Callable[[Any, torch.optim.Optimizer], Any], **options: Any) -> Any:
@@ -914,7 +926,7 @@ def scaled_and_clipped(module: Any, name: str) -> Any:
 
 SCALED: list[tuple[str, Scenario]] = [
     *((name, scaled) for name in NAMES),
-    *((name, lambda module, name: scaled(module, name, fused=True)) for name in FUSIBLE),
+    *((name, lambda module, name: scaled(module, name, fused=True)) for name in CAN_FUSE),
     *((name, scaled_and_clipped) for name in NAMES),
 ]
 
@@ -926,7 +938,7 @@ def test_gradient_scalers_work(name: str, scenario: Scenario) -> None:
 
 FLAGS: list[tuple[str, Options]] = [
     *((name, {"foreach": flag}) for name in NAMES for flag in (True, False)),
-    *((name, {"fused": flag}) for name in FUSIBLE for flag in (True, False)),
+    *((name, {"fused": flag}) for name in CAN_FUSE for flag in (True, False)),
 ]
 
 
@@ -943,8 +955,8 @@ def test_flags_change_nothing(name: str, options: Options) -> None:
 
 # What torch refuses on the CPU though nothing stands in the way, and what it would then equal.
 REFUSED_OR_RIGHT: list[tuple[Sequence[str], torch.dtype, Options, Options]] = [
-    (("RMSprop", *ADAMS), torch.float64, {"capturable": True}, {}),
-    (FUSIBLE, torch.complex128, {"fused": True}, {}),
+    (("Adadelta", "RMSprop", *WITH_BETAS), torch.float64, {"capturable": True}, {}),
+    (CAN_FUSE, torch.complex128, {"fused": True}, {}),
 ]
 
 
@@ -1003,8 +1015,8 @@ def test_step_compiles(name: str) -> None:
     play_both(scenario, name)
 
 
-# With as many steps as torch itself can go. It cuts the momentum of SGD off from its first gradient: that derivative
-# is compared with differences alone.
+# With as many steps as torch itself can go. It cuts the momentum of SGD off from its first gradient, and raises where
+# Adadelta has a traced rate or Adamax goes on: these derivatives are compared with differences alone.
 DIFFERENTIABLE: list[tuple[str, int, Options]] = [
     ("SGD", 3, {"weight_decay": 0.1}),
     ("SGD", 3, {"lr": "traced"}),
@@ -1014,10 +1026,16 @@ DIFFERENTIABLE: list[tuple[str, int, Options]] = [
     ("Adam", 1, {"amsgrad": True, "weight_decay": 0.1}),
     ("Adam", 3, {"lr": "traced"}),
     ("AdamW", 3, {"weight_decay": 0.1, "maximize": True}),
+    ("Adadelta", 1, {"weight_decay": 0.1, "eps": 0.1}),
+    ("Adamax", 1, {"weight_decay": 0.1}),
+    ("RAdam", 1, {"weight_decay": 0.1}),
+    ("RAdam", 3, {"lr": "traced"}),
 ]
-CUT_OFF_BY_TORCH: list[tuple[str, int, Options]] = [
+BEYOND_TORCH: list[tuple[str, int, Options]] = [
     ("SGD", 3, {"momentum": 0.9, "weight_decay": 0.1, "nesterov": True}),
     ("SGD", 3, {"momentum": 0.9, "dampening": 0.5}),
+    ("Adadelta", 3, {"lr": "traced", "eps": 0.1}),
+    ("Adamax", 3, {"lr": "traced", "eps": 0.1}),
 ]
 
 
@@ -1053,7 +1071,7 @@ def test_differentiates_through_the_step_as_torch_does(name: str, steps: int, op
     play_both(scenario, name, tolerance=1e-5)  # torch corrects the bias from float32 step counts here
 
 
-@pytest.mark.parametrize(("name", "steps", "options"), DIFFERENTIABLE + CUT_OFF_BY_TORCH)
+@pytest.mark.parametrize(("name", "steps", "options"), DIFFERENTIABLE + BEYOND_TORCH)
 def test_derivatives_through_the_step_are_right(name: str, steps: int, options: Options) -> None:
     assert torch.autograd.gradcheck(lambda *inputs: stepped(optim, name, options, *inputs), traced(steps))
 
@@ -1068,6 +1086,9 @@ HALF: dict[str, Options] = {
     "RMSprop": {"eps": 1e-3},
     "Adam": {"eps": 1e-3},
     "AdamW": {"eps": 1e-3},
+    "Adadelta": {"eps": 1e-3},
+    "Adamax": {"eps": 1e-3},
+    "RAdam": {"eps": 1e-3},
 }
 CHANCE = 1.1  # the roundings of two equally accurate ways differ by chance
 
@@ -1102,6 +1123,9 @@ SPARSE: list[tuple[str, Options, bool]] = [  # whether torch refuses
     ("RMSprop", {}, True),
     ("Adam", {}, True),
     ("AdamW", {}, True),
+    ("Adadelta", {}, True),
+    ("Adamax", {}, True),
+    ("RAdam", {}, True),
 ]
 
 

@@ -522,7 +522,8 @@ def quadratic_steps(optimizer: torch.optim.Optimizer, parameters: list[Tensor], 
 @pytest.mark.parametrize("rule", [fl.rules.gradient_descent, fl.rules.adam, fl.rules.rmsprop, my_rmsprop, cautious])
 def test_a_group_with_its_own_rule_moves_as_with_an_optimizer_of_its_own(rule: fl.symbolic.Rule) -> None:
     parts, alone = ([torch.ones(3, requires_grad=True), torch.full((2,), 2.0, requires_grad=True)] for _ in range(2))
-    together = fl.Optimizer([{"params": parts[0]}, {"params": parts[1], "rule": rule}], fl.rules.momentum, lr=0.05)
+    groups: list[dict[str, Any]] = [{"params": parts[0]}, {"params": parts[1], "rule": rule}]
+    together = fl.Optimizer(groups, fl.rules.momentum, lr=0.05)
     quadratic_steps(together, parts, 5)
     quadratic_steps(fl.Optimizer(alone[:1], fl.rules.momentum, lr=0.05), alone[:1], 5)
     quadratic_steps(fl.Optimizer(alone[1:], rule, lr=0.05), alone[1:], 5)
@@ -530,7 +531,10 @@ def test_a_group_with_its_own_rule_moves_as_with_an_optimizer_of_its_own(rule: f
 
 
 def test_a_group_holds_the_hyperparameters_of_its_own_rule_alone() -> None:
-    groups = [{"params": [leaf()]}, {"params": [leaf()], "rule": fl.rules.adam, "betas": (0.5, 0.6)}]
+    groups: list[dict[str, Any]] = [
+        {"params": [leaf()]},
+        {"params": [leaf()], "rule": fl.rules.adam, "betas": (0.5, 0.6)},
+    ]
     optimizer = fl.Optimizer(groups, fl.rules.momentum, lr=0.05, momentum=0.8)
     assert [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups] == [
         {"rule": fl.rules.momentum, "lr": 0.05, "momentum": 0.8},
@@ -555,12 +559,13 @@ def test_one_cycle_moves_the_decay_factor_too(rule: fl.symbolic.Rule) -> None:
 
 def test_a_state_dict_loads_under_weights_only(tmp_path: Path) -> None:
     parameters = [leaf(), leaf()]
-    groups = [{"params": parameters[:1]}, {"params": parameters[1:], "rule": fl.rules.adam}]
+    groups: list[dict[str, Any]] = [{"params": parameters[:1]}, {"params": parameters[1:], "rule": fl.rules.adam}]
     optimizer = fl.Optimizer(groups, fl.rules.momentum, lr=0.1)
     quadratic_steps(optimizer, parameters, 2)
     torch.save(optimizer.state_dict(), tmp_path / "saved.pt")
     others = [p.detach().clone().requires_grad_() for p in parameters]
-    restored = fl.Optimizer([{"params": others[:1]}, {"params": others[1:], "rule": fl.rules.adam}], fl.rules.momentum)
+    groups = [{"params": others[:1]}, {"params": others[1:], "rule": fl.rules.adam}]
+    restored = fl.Optimizer(groups, fl.rules.momentum)
     restored.load_state_dict(torch.load(tmp_path / "saved.pt", weights_only=True))
     quadratic_steps(optimizer, parameters, 2)
     quadratic_steps(restored, others, 2)

@@ -190,7 +190,7 @@ def test_tensors_of_several_precisions_and_groups_share_one_norm() -> None:
 
 def test_a_group_that_does_not_clip_stays_out_of_the_norm() -> None:
     params = [torch.zeros(1, requires_grad=True) for _ in range(2)]
-    groups = [{"params": params[:1]}, {"params": params[1:], "rule": rules.gradient_descent}]
+    groups: list[dict[str, Any]] = [{"params": params[:1]}, {"params": params[1:], "rule": rules.gradient_descent}]
     optimizer = fl.Optimizer(groups, rules.clip_norm(rules.gradient_descent), lr=1.0, max_norm=1.0)
     params[0].grad, params[1].grad = torch.tensor([2.0]), torch.tensor([100.0])
     optimizer.step()

@@ -33,7 +33,7 @@ def path(rule: Rule, steps: int, given: Given, of: Gradient = gradient, start: A
     p, states = start, {state.name: np.full_like(start, state.fill) for state in rule.states}
     places = []
     for t in range(1, steps + 1):
-        numbers = _numbers(rule, given, t)
+        numbers = _numbers(rule, given, t, start.ndim)
         values = host.values(*[numbers[name] for name in host.names])
         update, states = evaluate(plan, {"p": p, "g": of(p), **states}, values)
         p = p - update
@@ -52,7 +52,7 @@ def kernel_path(
     places = []
     for t in range(1, steps + 1):
         table_row["g"][...] = of(table_row["p"].astype(np.float64))
-        step(table, [_numbers(rule, given, t)])
+        step(table, [_numbers(rule, given, t, start.ndim)])
         places.append(table_row["p"].astype(np.float64))
     return places
 
@@ -61,9 +61,9 @@ def _static(rule: Rule, given: Given) -> dict[str, Any]:
     return {name: value for name, value in _at(given, 1).items() if name in rule.static}
 
 
-def _numbers(rule: Rule, given: Given, t: int) -> dict[str, Any]:
+def _numbers(rule: Rule, given: Given, t: int, dimensions: int) -> dict[str, Any]:
     absent = {state.absent: float(t == 1) for state in rule.states}
-    return {**rule.defaults, **_at(given, t), **absent, "t": float(t)}
+    return {**rule.defaults, **_at(given, t), **absent, "t": float(t), "dimensions": dimensions}
 
 
 def _at(given: Given, t: int) -> Mapping[str, Any]:

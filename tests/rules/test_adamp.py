@@ -35,7 +35,7 @@ def tangent_to_channels(x: Array) -> Array:
     return np.stack([s - w * np.sum(s * w) / np.sum(w * w) for s, w in zip(slope, x, strict=True)])
 
 
-SHAPES = [(4, 6), (3, 2, 5), (2, 1), (5, 2, 2, 2)]
+SHAPES = [(4, 6), (3, 2, 5), (2, 1), (1, 6), (5, 2, 2, 2)]
 each_gradient = pytest.mark.parametrize("of", [raw, tangent_to_the_tensor, tangent_to_channels])
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 each_look = pytest.mark.parametrize("nesterov", [False, True])
@@ -66,12 +66,11 @@ def test_a_projected_step_is_orthogonal_to_the_weights_of_each_channel(shape: tu
     np.testing.assert_allclose(np.sum((place - start) * start, axis=axes), 0.0, atol=1e-9)
 
 
-#: What leaves a tensor to Adam: nothing is small enough to project, or there is a single channel.
+#: What leaves a tensor to Adam: nothing is small enough to project, or it has one dimension at most.
 LEFT_TO_ADAM: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "a threshold of zero": ((4, 6), {"delta": 0.0}),
     "a vector": ((6,), {"delta": 10.0}),
     "a number": ((), {"delta": 10.0}),
-    "a matrix of one row": ((1, 6), {"delta": 10.0}),
 }
 
 

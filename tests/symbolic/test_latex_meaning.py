@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import fallline.math
 from fallline import rules
-from fallline.kernels import evaluate, host_scalars
+from fallline.kernels import Evaluation, evaluate, host_numbers, host_scalars
 from fallline.rules import adam, adamw, amsgrad, centered_rmsprop, dampened_momentum, heavy_ball, l2, maximize, rmsprop
 from fallline.symbolic import Rule, make_plan, rule
 from fallline.symbolic.symbols import indexed, symbol
@@ -33,7 +33,8 @@ def drawn(made: Rule) -> Arrays:
     """Positive tensors; v is a second moment, so it is larger than the square of any mean."""
     generator = np.random.default_rng(1)
     names = ("p", "g", *(state.name for state in made.states))
-    return {name: generator.uniform(0.5, 2.0, (3, 4)) + 4 * (name == "v") for name in names}
+    arrays = {name: generator.uniform(0.5, 2.0, (3, 4)) + 4 * (name == "v") for name in names}
+    return arrays | {state.name: np.array(0.7) for state in made.number_states}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -49,11 +50,17 @@ RULES = [
 @pytest.mark.parametrize("made", RULES, ids=str)
 def test_the_equations_of_a_rule(made: Rule) -> None:
     arrays = drawn(made)
-    numbers = {**{name: float(value) for name, value in made.defaults.items()}, "t": 3.0, "momentum": 0.8}
+    numbers = {name: float(value) for name, value in made.defaults.items()}
+    numbers |= {"t": 3.0, "momentum": 0.8, "dimensions": 2.0}
     plan = make_plan(made.trace())
     host = host_scalars(plan)
     given = {**numbers, **{state.absent: 0.0 for state in made.states}}
-    update, states = evaluate(plan, arrays, host.values(*[given[name] for name in host.names]))
+    given |= {state.name: float(arrays[state.name]) for state in made.number_states}
+    evaluation = Evaluation(plan, arrays, host.values(*[given[name] for name in host.names]))
+    update, states = evaluation.results()
+    given |= {f"total_{i}": float(evaluation.value(total)) for i, total in enumerate(plan.totals)}
+    new_numbers = host_numbers(plan).values(*[given[name] for name in host_numbers(plan).names])
+    states |= dict(zip(plan.new_numbers, new_numbers, strict=True))
     read = compute(made.latex(), symbols(made, arrays, numbers))
     assert read[indexed("p", "t")] == pytest.approx(arrays["p"] - update, rel=1e-12)
     for name, value in states.items():

@@ -41,6 +41,7 @@ FAMILIES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     ],
     "reductions": [(trust_ratio, {"lr": 0.1}), (rules.momentum, {"lr": 0.1}), (trust_ratio, {"lr": 0.02})],
     "sums over all tensors": [(counting, {"lr": 0.1}), (rules.momentum, {"lr": 0.1}), (counting, {"lr": 0.02})],
+    "numbers and dimensions": [(rules.nadam, {"lr": 0.1}), (rules.adamp, {"lr": 0.1}), (rules.nadam, {"lr": 0.02})],
     "torch classes": [
         (torch.optim.Adamax, {"lr": 0.01}),
         (rules.nesterov, {"lr": 0.1}),

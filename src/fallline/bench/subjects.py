@@ -44,9 +44,13 @@ SUBJECTS = (
     Subject(rules.momentum, "SGD", {"lr": 1e-3, "momentum": 0.9}),
     Subject(rules.nesterov, "SGD", {"lr": 1e-3, "momentum": 0.9, "nesterov": True}),
     Subject(rules.adagrad, "Adagrad"),
+    Subject(rules.adadelta, "Adadelta", fused=False),
     Subject(rules.rmsprop, "RMSprop", fused=False),
     Subject(rules.adam, "Adam"),
     Subject(rules.adamw, "AdamW"),
+    Subject(rules.adamax, "Adamax", fused=False),
+    Subject(rules.nadam, "NAdam", fused=False),
+    Subject(rules.radam, "RAdam", fused=False),
 )
 
 Shapes = Sequence[tuple[int, ...]]

@@ -129,8 +129,10 @@ class _Function:
             out(3, *(f"{tensor}_row = {tensor}_all[row * width : (row + 1) * width]" for tensor in self._touched()))
             out(3, *by_channel)
             depth = 3
-        out(depth, f"for i in range({'width' if by_rows else 'length'}):")
-        out(depth + 1, *self.lines[Rank.ELEMENT], *stores, *by_element)
+        body = (*self.lines[Rank.ELEMENT], *stores, *by_element)
+        if body:  # sums of what channels come to ask for no element
+            out(depth, f"for i in range({'width' if by_rows else 'length'}):")
+            out(depth + 1, *body)
         if by_rows:
             out(3, *(f"channels[channel, {self.channels[r]}] = {a}"
                      for a, r in accumulators.items() if r in self.channels))  # fmt: skip

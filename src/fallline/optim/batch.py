@@ -77,6 +77,8 @@ class Batch:
         self._varying = {spec.name: v for spec, v in zip(kernel.rule.number_states, self._numbers, strict=True)}
         if self._counts is not None:
             self._varying["t"] = self._counts
+        if "dimensions" in kernel.scalars.names:
+            self._varying["dimensions"] = np.array([p.dim() for p in params])
         self._columns = Columns(kernel.scalars, {**self._varying, **(self._absent if self._beginning else {})})
         totals = {f"total_{i}": column for i, column in enumerate(self.table.totals.T)}
         self._next = Columns(kernel.new_numbers, {**self._varying, **totals})

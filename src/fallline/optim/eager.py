@@ -47,6 +47,7 @@ class EagerRow:
         if recipe.counts_steps:
             self.state["step"] = self.state["step"] + 1 if differentiable else self.state["step"].add_(1)
         given = {**recipe.values, **{spec.absent: float(spec.name in self.made) for spec in recipe.rule.states}}
+        given["dimensions"] = self.p.dim()
         if recipe.rule.uses_t:
             given["t"] = float(self.state["step"])
         given |= {spec.name: float(self.state[recipe.state_keys[spec.name]]) for spec in recipe.rule.number_states}

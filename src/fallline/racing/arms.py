@@ -27,9 +27,14 @@ DEFAULT_ARMS: dict[str, tuple[Rule, tuple[float, float]]] = {
     "momentum": (rules.momentum, _PLAIN),
     "nesterov": (rules.nesterov, _PLAIN),
     "adagrad": (rules.adagrad, _PLAIN),
+    "adadelta": (rules.adadelta, (1e-3, 100.0)),
     "rmsprop": (rules.rmsprop, _ADAPTIVE),
     "adam": (rules.adam, _ADAPTIVE),
     "adamw": (rules.adamw, _ADAPTIVE),
+    "adamax": (rules.adamax, _ADAPTIVE),
+    "nadam": (rules.nadam, _ADAPTIVE),
+    "radam": (rules.radam, _ADAPTIVE),
+    "adamp": (rules.adamp, _ADAPTIVE),
 }
 #: The same for optimizer classes, by their name in lower case.
 _CLASS_SPACES = {

@@ -1,6 +1,6 @@
 """AdamP (Heo et al., 2021): Adam that does not lengthen weights whose scale has no effect."""
 
-from fallline.math import abs, dot, maximum, sqrt, sum, where
+from fallline.math import abs, dimensions, dot, maximum, sqrt, sum, where
 from fallline.symbolic import rule
 
 
@@ -23,8 +23,8 @@ def adamp(
 
     As in the authors' code: where the gradient is all but orthogonal to the weights of every channel, each channel's
     step loses its radial part; else, where it is to the whole tensor's, the whole step does. The decoupled decay then
-    shrinks by `wd_ratio`. η/(1-β₁ᵗ) comes last. A tensor of a single channel, such as a bias, is left to Adam; their
-    code leaves those of one dimension, and so takes a matrix of one row.
+    shrinks by `wd_ratio`. η/(1-β₁ᵗ) comes last. Tensors of one dimension, such as biases, are left to
+    Adam.
     """
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g * g
@@ -32,10 +32,8 @@ def adamp(
     direction = (beta1 * m + (1 - beta1) * g if nesterov else m) / root
     by_channel, tangential = _along_the_sphere(p, g, direction, delta, eps, channels=True)
     by_tensor, tangential_whole = _along_the_sphere(p, g, direction, delta, eps, channels=False)
-    conforming, violating = sum(tangential), sum(1 - tangential)  # how many channels
-    several = conforming + violating > 1
-    projects_channels = several & (violating == 0)
-    projects_tensor = several & (tangential_whole == 1)
+    projects_channels = (dimensions() > 1) & (sum(1 - tangential) == 0)  # no channel violates it
+    projects_tensor = (dimensions() > 1) & (tangential_whole == 1)
     step = where(projects_channels, by_channel, where(projects_tensor, by_tensor, direction))
     decay = where(projects_channels | projects_tensor, wd_ratio * weight_decay, weight_decay)
     return lr / (1 - beta1**t) * step + lr * decay * p, m, v

@@ -19,7 +19,7 @@ _SHORTEST = 4
 
 def equations(graph: Graph) -> str:
     """All equations of one step: where states begin, their new values, named intermediates, then the parameter."""
-    symbols = Symbols(("p", "g", *graph.new_states, *graph.rule.hyperparameters, "t"))
+    symbols = Symbols(("p", "g", *graph.new_states, *graph.rule.hyperparameters, "t", "dimensions"))
     printer = Printer(symbols, graph.new_states)
     printer.defined = _named(graph, symbols)
     lines = [f"{beginning} &= {value}" for beginning, value in _beginnings(graph, symbols)]

@@ -6,7 +6,7 @@ from fallline.symbolic.errors import refuse
 from fallline.symbolic.expression import Expression, Rank, apply, wrap
 from fallline.symbolic.operations import OPERATIONS
 
-__all__ = ["abs", "dot", "exp", "log", "maximum", "minimum", "sign", "sqrt", "sum", "where"]
+__all__ = ["abs", "dimensions", "dot", "exp", "log", "maximum", "minimum", "sign", "sqrt", "sum", "where"]
 
 Value = Expression | float
 
@@ -71,6 +71,11 @@ def where(condition: Expression | bool, a: Value, b: Value) -> Expression:
     if not isinstance(condition, Expression) and not getattr(condition, "ndim", 0) and condition in (True, False):
         return a if condition else b  # type: ignore[return-value]
     return apply("where", condition, a, b)
+
+
+def dimensions() -> Expression:
+    """The number of dimensions of the parameter: 1 for a bias, 2 for a matrix, 4 for an image filter."""
+    return Expression("scalar", value="dimensions")
 
 
 def sum(x: Expression, *, channels: bool = False, all_tensors: bool = False) -> Expression:

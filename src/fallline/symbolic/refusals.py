@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from fallline.symbolic.errors import refuse
 
 USE_MATH = "use the functions of fallline.math: " + ", ".join(
-    ("sqrt", "abs", "sign", "exp", "log", "minimum", "maximum", "where", "sum", "dot")
+    ("sqrt", "abs", "sign", "exp", "log", "minimum", "maximum", "where", "sum", "dot", "dimensions")
 )
 _USE_OPERATORS = "write the formula with +, -, *, /, ** and the functions of fallline.math"
 _EACH_ALIKE = "a rule sees each element alike; reduce with sum or dot"

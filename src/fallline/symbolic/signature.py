@@ -14,7 +14,7 @@ from fallline.symbolic.state import State, _StateDefault
 
 Hyperparameter = float | bool | str
 #: Names that mean something else to whoever calls a rule or keeps its states.
-_RESERVED = {"p", "g", "t", "params", "param_names", "step", "rule", "self"}
+_RESERVED = {"p", "g", "t", "dimensions", "params", "param_names", "step", "rule", "self"}
 
 
 @dataclass(frozen=True)

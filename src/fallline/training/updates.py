@@ -96,6 +96,7 @@ class _KernelMover:
             ]
             for j in self._positions
         ]
+        self._dimensions = [parameters[j].dim() - 1 for j in self._positions]
         self._numbers = {
             spec.name: np.full((len(self._positions), len(lanes)), spec.fill) for spec in rule.number_states
         }
@@ -117,7 +118,7 @@ class _KernelMover:
             table.addresses[rows, 1] = gradient.data_ptr() + self._lanes * gradient.stride(0) * gradient.element_size()
         if scalars.count and (self._stale or "t" in scalars.names or self._numbers):
             # Without numbers of their own, a lane's tensors share its scalars.
-            copies = len(self._positions) if self._numbers else 1
+            copies = len(self._positions) if self._numbers or "dimensions" in scalars.names else 1
             columns = scalars.columns(self._given(step, copies), copies * width)
             table.scalars[:] = np.tile(columns, (len(self._positions) // copies, 1))
         return table
@@ -128,7 +129,7 @@ class _KernelMover:
             assert self._table is not None
             totals = {f"total_{i}": column for i, column in enumerate(self._table.totals.T)}
             given = {**self._given(step, len(self._positions)), **totals}
-            new = self._kernel.new_numbers.columns(given, len(self._table.totals))
+            new = self._kernel.new_numbers.columns(given, len(self._table.addresses))
             for numbers, column in zip(self._numbers.values(), new.T, strict=True):
                 numbers[:] = column.reshape(numbers.shape)
         self._stale = any(self._absent.values())
@@ -138,7 +139,8 @@ class _KernelMover:
         """What scalars may name: a number, or one for each lane, as often as said."""
         by_lane = {name: np.tile(values, copies) for name, values in self._values.items()}
         numbers = {name: values.reshape(-1) for name, values in self._numbers.items()}
-        return {**by_lane, **numbers, **self._absent, "t": float(step)}
+        dimensions = np.repeat(self._dimensions, len(self._lanes)) if copies > 1 else 0.0
+        return {**by_lane, **numbers, **self._absent, "t": float(step), "dimensions": dimensions}
 
     def _lay_out(self, parameters: Sequence[Tensor]) -> SegmentTable:
         width = len(self._lanes)
