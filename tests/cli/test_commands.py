@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from fallline import rules
 from fallline.racing.effort import EFFORTS
+from fallline.rules.guide import GUIDES
 
 PROBLEM = """
 import torch, fallline as fl
@@ -73,6 +75,29 @@ def test_help_states_each_effort() -> None:
 @pytest.mark.parametrize(("asked", "called"), [("sgd", "gradient_descent"), ("AdamW", "adamw")])
 def test_show_knows_other_names(asked: str, called: str) -> None:
     assert f"{asked} is called {called} here." in fallline("show", asked).stdout
+
+
+@pytest.mark.parametrize("name", rules.ALL)
+def test_every_rule_has_a_guide_whose_names_exist(name: str) -> None:
+    guide = GUIDES[name]
+    assert guide.use.endswith(".")
+    assert guide.weakness.endswith(".")
+    assert not guide.alternatives or name in guide.alternatives
+    assert set(guide.alternatives) <= rules.ALL.keys()
+    assert rules.ALL[name].latex()
+
+
+def test_show_prints_conventions_use_and_weakness() -> None:
+    printed = fallline("show", "nadam").stdout
+    for words in (
+        "Dozat, 2016",
+        "torch's convention",
+        "mu_product (one number a tensor)",
+        "when to use it",
+        "weakness",
+    ):
+        assert words in printed
+    assert "radam_paper, radam_authors" in fallline("show", "radam").stdout
 
 
 def test_show_prints_the_equation() -> None:

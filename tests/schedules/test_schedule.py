@@ -143,7 +143,8 @@ def test_drives_a_torch_optimizer(schedule: Schedule, kind: Any) -> None:
 
 def test_drives_our_optimizers_and_every_group_from_its_own_base() -> None:
     head, body = torch.nn.Parameter(torch.ones(1)), torch.nn.Parameter(torch.ones(1))
-    optimizer = fl.optim.SGD([{"params": [head], "lr": 1.0}, {"params": [body]}], lr=0.5)
+    groups: list[dict[str, Any]] = [{"params": [head], "lr": 1.0}, {"params": [body]}]
+    optimizer = fl.optim.SGD(groups, lr=0.5)
     scheduler = table({0: 0.5, 1: 0.1}).drive(optimizer)
     for _ in range(2):
         head.grad, body.grad = torch.ones(1), torch.ones(1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fallline.kernels import Kernel, SegmentTable
@@ -27,7 +29,6 @@ class Span:
     start: int
     stop: int
     recipe: Recipe
-    arguments: list[float] = field(default_factory=list)
 
 
 class Batch:
@@ -79,10 +80,13 @@ class Batch:
             self._varying["t"] = self._counts
         if "dimensions" in kernel.scalars.names:
             self._varying["dimensions"] = np.array([p.dim() for p in params])
-        self._columns = Columns(kernel.scalars, {**self._varying, **(self._absent if self._beginning else {})})
-        totals = {f"total_{i}": column for i, column in enumerate(self.table.totals.T)}
-        self._next = Columns(kernel.new_numbers, {**self._varying, **totals})
+        self._columns = self._evaluated({**self._varying, **(self._absent if self._beginning else {})})
+        totals = {f"total_{i}": column for i, column in enumerate(self.table.totals.T)} if numbers else {}
         self._becomes = np.empty((len(params), len(numbers)))
+        self._next = [
+            Columns(kernel.new_numbers, _cut({**self._varying, **totals}, span), self._becomes[span.start : span.stop])
+            for span in self.spans
+        ]
         tensors = zip(params, params, *([state[key] for state in states] for key in keys), strict=True)
         self.table.addresses[:] = [[tensor.data_ptr() for tensor in row] for row in tensors]
         self._gradient_column = self.table.addresses[:, 1]
@@ -111,25 +115,36 @@ class Batch:
         if self._counts is not None:
             self._counts += 1
         if self._stale:
-            for span in self.spans:
-                span.arguments = self._columns.arguments(span.recipe.values)
-        if self._columns.scalars.count and (self._stale or self._columns.change):
-            for span in self.spans:
-                rows = self.table.scalars[span.start : span.stop]
-                self._columns.fill(rows, span.start, span.stop, span.arguments)
+            for span, columns, following in zip(self.spans, self._columns, self._next, strict=True):
+                columns.take(span.recipe.values)
+                following.take(span.recipe.values)
+        for columns in self._columns:
+            if columns.change or (self._stale and columns.needed):
+                columns.fill()
         self._stale = False
 
     def finish(self) -> None:
         """What a step leaves to be done once it is taken: states that are numbers, and those that have begun."""
         if self._numbers:
-            for span in self.spans:
-                rows = self._becomes[span.start : span.stop]
-                self._next.fill(rows, span.start, span.stop, self._next.arguments(span.recipe.values))
+            for following in self._next:
+                following.fill()
             for vector, column in zip(self._numbers, self._becomes.T, strict=True):
                 vector[:] = column
         if self._beginning:
-            self._columns = Columns(self._columns.scalars, self._varying)
+            self._columns = self._evaluated(self._varying)
             self._beginning, self._stale = False, True
+
+    def _evaluated(self, vectors: Mapping[str, NDArray[Any]]) -> list[Columns]:
+        """What evaluates each span's scalars into the table."""
+        table = self.table
+        return [
+            Columns(table.kernel.scalars, _cut(vectors, span), table.scalars[span.start : span.stop])
+            for span in self.spans
+        ]
+
+
+def _cut(vectors: Mapping[str, NDArray[Any]], span: Span) -> dict[str, NDArray[Any]]:
+    return {name: vector[span.start : span.stop] for name, vector in vectors.items()}
 
 
 def _row(p: Tensor) -> int:

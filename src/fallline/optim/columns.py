@@ -12,35 +12,36 @@ from fallline.kernels import HostScalars
 
 
 class Columns:
-    """Evaluates scalar expressions for runs of rows.
+    """Evaluates scalar expressions for a run of rows, into `out` [rows, count].
 
     `vectors` holds what may differ from row to row, by name: [rows] each, read anew each time. The rest are the
-    hyperparameters of a run of rows.
+    hyperparameters of the run, as `take` was given them.
     """
 
-    def __init__(self, scalars: HostScalars, vectors: Mapping[str, NDArray[Any]]) -> None:
-        self.scalars = scalars
+    def __init__(self, scalars: HostScalars, vectors: Mapping[str, NDArray[Any]], out: NDArray[np.float64]) -> None:
+        self._scalars = scalars
+        self._out = out
         self._vectors = [(scalars.names.index(name), vectors[name]) for name in scalars.names if name in vectors]
-        #: Whether the numbers change from step to step by themselves.
-        self.change = bool(self._vectors)
+        self._arguments: list[float] = []
+        #: Whether there is something to evaluate, and whether it changes from step to step by itself.
+        self.needed, self.change = bool(scalars.count), bool(scalars.count and self._vectors)
 
-    def arguments(self, values: Mapping[str, float]) -> list[float]:
-        """The hyperparameters in order, with room for what differs."""
-        return [values.get(name, 0.0) for name in self.scalars.names]
+    def take(self, values: Mapping[str, float]) -> None:
+        """Take the values of the hyperparameters."""
+        self._arguments = [values.get(name, 0.0) for name in self._scalars.names]
 
-    def fill(self, out: NDArray[np.float64], start: int, stop: int, arguments: list[float]) -> None:
-        """Write the numbers of rows start to stop into `out` [stop - start, count]."""
+    def fill(self) -> None:
+        """Evaluate the numbers of all rows."""
         alike = True
-        for place, vector in self._vectors:
-            rows = vector[start:stop]
-            arguments[place] = first = rows.item(0)
+        for place, rows in self._vectors:
+            self._arguments[place] = first = rows.item(0)
             alike = alike and _all_are(rows, first)
         if alike:
-            out[:] = self.scalars.values(*arguments)
+            self._out[:] = self._scalars.values(*self._arguments)
         else:
-            given: dict[str, Any] = dict(zip(self.scalars.names, arguments, strict=True))
-            given |= {self.scalars.names[place]: vector[start:stop] for place, vector in self._vectors}
-            out[:] = self.scalars.columns(given, stop - start)
+            given: dict[str, Any] = dict(zip(self._scalars.names, self._arguments, strict=True))
+            given |= {self._scalars.names[place]: rows for place, rows in self._vectors}
+            self._out[:] = self._scalars.columns(given, len(self._out))
 
 
 def _all_are(rows: NDArray[Any], first: float) -> bool:

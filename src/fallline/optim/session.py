@@ -68,6 +68,7 @@ class Session:
                 self._eager.append(EagerRow(row.p, row.state, row.made, row.group))
         self._batches = [_batch(kernel, members) for kernel, members in quick.items()]
         self._parts: list[Joint] = [*(batch.table for batch in self._batches), *self._eager]
+        self._checked = [*(batch.refresh for batch in self._batches), *(row.ready for row in self._eager)]
         self._sums = bool(self._eager) or any(batch.table.levels for batch in self._batches)
 
     @property
@@ -95,9 +96,12 @@ class Session:
         if len(self._state_values) != len(self._state) or not all(map(is_, self._state.values(), self._state_values)):
             return False
         try:
-            return all(batch.refresh() for batch in self._batches) and all(row.ready() for row in self._eager)
+            for part in self._checked:
+                if not part():
+                    return False
         except (AttributeError, KeyError):  # a state was taken away
             return False
+        return True
 
     def _recipe(self, group: Group) -> Recipe:
         """The group's recipe; its values are plain numbers, unless autograd is to follow them."""

@@ -23,8 +23,7 @@ def adamp(
 
     As in the authors' code: where the gradient is all but orthogonal to the weights of every channel, each channel's
     step loses its radial part; else, where it is to the whole tensor's, the whole step does. The decoupled decay then
-    shrinks by `wd_ratio`. η/(1-β₁ᵗ) comes last. Tensors of one dimension, such as biases, are left to
-    Adam.
+    shrinks by `wd_ratio`. η/(1-β₁ᵗ) comes last. Tensors of one dimension, such as biases, are left to Adam.
     """
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g * g
