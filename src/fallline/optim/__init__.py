@@ -1,7 +1,8 @@
 """Drop-in for torch.optim: `from fallline import optim` instead of `from torch import optim`, and nothing else.
 
-SGD, Adagrad, Adadelta, RMSprop, Adam, AdamW, Adamax and RAdam run through Fallline's kernels; every other name is
-torch's own.
+SGD, Adagrad, Adadelta, RMSprop, Adam, AdamW, Adamax, NAdam and RAdam run through Fallline's kernels. AdamP, AdEMAMix,
+LAMB, LARS, Lion, Prodigy, ScheduleFreeSGD, ScheduleFreeAdamW, and LookAheadNesterov are ours beside them. Every other
+name is torch's own.
 """
 
 from typing import Any
@@ -17,6 +18,7 @@ from fallline.optim.adam import Adam as Adam
 from fallline.optim.adam import AdamW as AdamW
 from fallline.optim.adamax import Adamax as Adamax
 from fallline.optim.full_matrix_adagrad import FullMatrixAdagrad as FullMatrixAdagrad
+from fallline.optim.look_ahead_nesterov import LookAheadNesterov as LookAheadNesterov
 from fallline.optim.muon import Muon as Muon
 from fallline.optim.nadam import NAdam as NAdam
 from fallline.optim.named import LAMB as LAMB

@@ -1,0 +1,182 @@
+"""SOAP (Vyas et al., 2024): Adam in the eigenbasis of Shampoo's preconditioner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from fallline.math import dot, sqrt
+from fallline.optim.matrix import (
+    PreconditionedEngine,
+    Segment,
+    check_range,
+    gradient,
+    new_step,
+    step_together,
+)
+from fallline.optim.session import Group
+from fallline.optim.states import StateOf
+from fallline.symbolic import rule
+
+
+class SOAP(PreconditionedEngine, torch.optim.Optimizer):
+    """Adam, run in the slowly turning eigenbasis of Shampoo's preconditioner (Vyas et al., SOAP, 2024).
+
+    For each dimension of a tensor the products of its gradients over all other dimensions are averaged, with
+    `shampoo_beta` (default: the second beta); their eigenvectors turn the gradient, Adam steps there, and the step is
+    turned back. Every `precondition_frequency` steps the eigenvectors are brought up to date by one power iteration and
+    a QR decomposition. Conventions are those of the authors' code: a tensor's first gradient only begins the basis and
+    moves nothing; ε stands beside the uncorrected root; weights decay after the step. Dimensions longer than
+    `max_precond_dim` keep their axes, and so do vectors unless `precondition_1d`: with no dimension turned, it is Adam.
+    `normalize_grads` brings each tensor's step to a root mean square of lr before bias correction, and `correct_bias`
+    says whether there is one.
+
+    States: `exp_avg` and `exp_avg_sq` in the eigenbasis, `GG` and `Q` a matrix for each dimension (None where it keeps
+    its axes), float32 or better, and `step`.
+
+    Raises ValueError for a hyperparameter out of its range; at a step ValueError for a gradient that is not finite,
+    RuntimeError for sparse gradients and complex parameters.
+
+    >>> p = torch.nn.Parameter(torch.eye(2))
+    >>> optimizer = SOAP([p], lr=0.5, weight_decay=0.0)
+    >>> for _ in range(2):
+    ...     p.grad = torch.diag(torch.tensor([4.0, 1.0])); optimizer.step()
+    >>> [round(x, 4) for x in p.detach().diag().tolist()]
+    [0.5, 0.5]
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 3e-3,
+        betas: tuple[float, float] = (0.95, 0.95),
+        shampoo_beta: float | None = None,
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+        precondition_frequency: int = 10,
+        max_precond_dim: int = 10000,
+        *,
+        precondition_1d: bool = False,
+        normalize_grads: bool = False,
+        correct_bias: bool = True,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "shampoo_beta": shampoo_beta,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "precondition_frequency": precondition_frequency,
+            "max_precond_dim": max_precond_dim,
+            "precondition_1d": precondition_1d,
+            "normalize_grads": normalize_grads,
+            "correct_bias": correct_bias,
+        }
+        super().__init__(params, defaults)
+
+    def _check_group(self, group: Group) -> None:
+        for name in ("lr", "eps", "weight_decay"):
+            check_range(name, group[name], 0)
+        for name, beta in zip(("betas[0]", "betas[1]", "shampoo_beta"), _betas(group), strict=True):
+            check_range(name, beta, 0, 1)
+        check_range("precondition_frequency", group["precondition_frequency"], 1)
+
+    def _move(self, group: Group, params: list[Tensor]) -> None:
+        for p in params:
+            g = gradient(p).to(torch.promote_types(p.dtype, torch.float32))
+            state = self.state[p]
+            if "Q" not in state:
+                _begin(state, g, group)
+                continue
+            state["step"] += 1
+            _step(p, g, state, group)
+            _gather(state["GG"], g, _betas(group)[2])
+            if state["step"] % group["precondition_frequency"] == 0:
+                _refresh(state)
+
+
+@rule
+def soap_direction(  # type: ignore[no-untyped-def]
+    p, g, m, v, direction, *, beta1=0.95, beta2=0.95, eps=1e-8, elements=1.0, normalize_grads=False,
+    correct_bias=True, t
+):  # fmt: skip
+    """Adam's direction in the eigenbasis, ε beside the uncorrected root. Nothing moves yet."""
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g * g
+    direction = m / (sqrt(v) + eps)
+    if normalize_grads:
+        direction = direction / (1e-30 + sqrt(dot(direction, direction) / elements))
+    if correct_bias:
+        direction = sqrt(1 - beta2**t) / (1 - beta1**t) * direction
+    return 0.0, m, v, direction
+
+
+@rule
+def descent_then_decay(p, g, *, lr=3e-3, weight_decay=0.01):  # type: ignore[no-untyped-def]
+    """Step, then shrink what came of it."""
+    step = lr * g
+    return step + lr * weight_decay * (p - step)
+
+
+def _step(p: Tensor, g: Tensor, state: StateOf, group: Group) -> None:
+    beta1, beta2, _ = _betas(group)
+    numbers = {"beta1": beta1, "beta2": beta2, "eps": group["eps"], "elements": p.numel(), "t": state["step"]}
+    turned = {"g": _turned(g, state["Q"]), "m": state["exp_avg"], "v": state["exp_avg_sq"]}
+    direction = torch.empty_like(g)
+    step_together(
+        soap_direction,
+        [Segment({"p": p, **turned, "direction": direction}, numbers)],
+        normalize_grads=bool(group["normalize_grads"]),
+        correct_bias=bool(group["correct_bias"]),
+    )
+    rates = {"lr": group["lr"], "weight_decay": group["weight_decay"]}
+    step_together(descent_then_decay, [Segment({"p": p, "g": _turned_back(direction, state["Q"])}, rates)])
+
+
+def _begin(state: StateOf, g: Tensor, group: Group) -> None:
+    """Make the states; the first basis is that of the first gradient alone."""
+    turns = g.dim() > 1 or group["precondition_1d"]
+    state["step"] = new_step()
+    state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(g), torch.zeros_like(g)
+    state["GG"] = [g.new_zeros(n, n) if turns and n <= group["max_precond_dim"] else None for n in g.shape]
+    _gather(state["GG"], g, _betas(group)[2])
+    state["Q"] = [None if products is None else torch.linalg.eigh(products)[1].flip(1) for products in state["GG"]]
+
+
+def _gather(averages: Sequence[Tensor | None], g: Tensor, beta: float) -> None:
+    """Average, for each dimension, the products of the gradient with itself over all others."""
+    for axis, average in enumerate(averages):
+        if average is not None:
+            others = [other for other in range(g.dim()) if other != axis]
+            average.lerp_(torch.tensordot(g, g, dims=(others, others)), 1 - beta)
+
+
+def _refresh(state: StateOf) -> None:
+    """Bring the basis up to date, in descending order of its eigenvalues, and the moments over to it."""
+    mean = _turned_back(state["exp_avg"], state["Q"])
+    for axis, (products, basis) in enumerate(zip(state["GG"], state["Q"], strict=True)):
+        if basis is not None:
+            order = torch.argsort((basis * (products @ basis)).sum(0), descending=True)
+            state["exp_avg_sq"].copy_(state["exp_avg_sq"].index_select(axis, order))
+            basis.copy_(torch.linalg.qr(products @ basis[:, order]).Q)
+    state["exp_avg"].copy_(_turned(mean, state["Q"]))
+
+
+def _turned(tensor: Tensor, bases: Sequence[Tensor | None]) -> Tensor:
+    """The tensor in the eigenbasis: each dimension by its own, if it has one."""
+    for axis, basis in enumerate(bases):
+        if basis is not None:
+            tensor = torch.tensordot(tensor, basis, dims=([axis], [0])).movedim(-1, axis)
+    return tensor
+
+
+def _turned_back(tensor: Tensor, bases: Sequence[Tensor | None]) -> Tensor:
+    return _turned(tensor, [None if basis is None else basis.mT for basis in bases])
+
+
+def _betas(group: Group) -> tuple[float, float, float]:
+    beta1, beta2 = group["betas"]
+    return beta1, beta2, beta2 if group["shampoo_beta"] is None else group["shampoo_beta"]
