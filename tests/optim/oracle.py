@@ -17,12 +17,12 @@ from torch import Tensor
 import fallline.optim
 
 STEPS = 20
-NAMES = ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "RAdam")
+NAMES = ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "NAdam", "RAdam")
 FOR_LOOP = {"foreach": False, "differentiable": False}
 CAN_FUSE = ("SGD", "Adagrad", "Adam", "AdamW")
 TOLERANCE = {torch.float32: 3e-6, torch.float64: 1e-12}
 # With L2 decay, g + λθ cancels in float32 and these magnify what is left by a division: torch itself reaches 8e-6.
-MAGNIFY_L2, L2_TOLERANCE = ("Adadelta", "Adam", "Adamax", "RAdam"), 3e-5
+MAGNIFY_L2, L2_TOLERANCE = ("Adadelta", "Adam", "Adamax", "NAdam", "RAdam"), 3e-5
 MARGIN = 3  # elements before and after a tensor: an odd number, so that its address is aligned to the element only
 
 Options = dict[str, Any]

@@ -104,6 +104,10 @@ MORE_OPTIONS: dict[str, list[Options]] = {
         {"betas": (0.5, 0.6), "eps": 1e-3},
         {"lr": torch.tensor([0.001]), "maximize": True},
     ],
+    "NAdam": [
+        {"betas": (0.5, 0.9), "eps": 1e-3, "momentum_decay": 0.1},
+        {"lr": torch.tensor(0.001), "weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True},
+    ],
     "RAdam": [
         {"betas": (0.9, 0.6)},
         {"betas": (0.5, 0.9), "eps": 1e-3},
@@ -199,6 +203,7 @@ GROUPS: list[tuple[str, Options, Options]] = [
     ("AdamW", {"lr": 0.01}, {"weight_decay": 0.0, "lr": 0.02}),
     ("Adadelta", {"rho": 0.8}, {"rho": 0.95, "weight_decay": 0.1, "eps": 1e-3}),
     ("Adamax", {"lr": 0.01}, {"betas": (0.8, 0.95), "eps": 1e-4, "maximize": True}),
+    ("NAdam", {"lr": 0.01}, {"betas": (0.8, 0.9), "momentum_decay": 0.1, "weight_decay": 0.1}),
     ("RAdam", {"lr": 0.01}, {"betas": (0.8, 0.9), "weight_decay": 0.1, "decoupled_weight_decay": True}),
 ]
 

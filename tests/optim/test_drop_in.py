@@ -58,6 +58,7 @@ FULL: dict[str, Options] = {
     "AdamW": {"lr": 0.01, "weight_decay": 0.1},
     "Adadelta": {"lr": 0.5, "rho": 0.8, "eps": 1e-4},
     "Adamax": {"lr": 0.01, "weight_decay": 0.1},
+    "NAdam": {"lr": 0.01, "momentum_decay": 0.1, "weight_decay": 0.1},
     "RAdam": {"lr": 0.01, "betas": (0.9, 0.9), "weight_decay": 0.1},
 }
 each_class = pytest.mark.parametrize("name", NAMES)
@@ -175,7 +176,7 @@ def leaves(count: int = 2) -> list[Tensor]:
 
 
 ADAMS = ("Adam", "AdamW")
-WITH_BETAS = (*ADAMS, "Adamax", "RAdam")
+WITH_BETAS = (*ADAMS, "Adamax", "NAdam", "RAdam")
 WITH_EPS = ("Adagrad", "Adadelta", "RMSprop", *WITH_BETAS)
 BAD_OPTIONS: list[tuple[tuple[str, ...], Options]] = [
     (NAMES, {"lr": -0.1}),
@@ -435,6 +436,7 @@ MORE_CHANGES: dict[str, list[Options]] = {
     "AdamW": [{"betas": (0.5, 0.6)}, {"eps": 0.1}],
     "Adadelta": [{"rho": 0.5}, {"eps": 0.1}],
     "Adamax": [{"betas": (0.5, 0.6)}, {"eps": 0.1}],
+    "NAdam": [{"betas": (0.5, 0.6)}, {"momentum_decay": 0.5, "eps": 0.1}, {"decoupled_weight_decay": True}],
     "RAdam": [{"betas": (0.5, 0.6)}, {"betas": (0.5, 0.99), "eps": 0.1}, {"decoupled_weight_decay": True}],
 }
 
@@ -1028,6 +1030,7 @@ DIFFERENTIABLE: list[tuple[str, int, Options]] = [
     ("AdamW", 3, {"weight_decay": 0.1, "maximize": True}),
     ("Adadelta", 1, {"weight_decay": 0.1, "eps": 0.1}),
     ("Adamax", 1, {"weight_decay": 0.1}),
+    ("NAdam", 1, {"weight_decay": 0.1}),
     ("RAdam", 1, {"weight_decay": 0.1}),
     ("RAdam", 3, {"lr": "traced"}),
 ]
@@ -1088,6 +1091,7 @@ HALF: dict[str, Options] = {
     "AdamW": {"eps": 1e-3},
     "Adadelta": {"eps": 1e-3},
     "Adamax": {"eps": 1e-3},
+    "NAdam": {"eps": 1e-3},
     "RAdam": {"eps": 1e-3},
 }
 CHANCE = 1.1  # the roundings of two equally accurate ways differ by chance
@@ -1125,6 +1129,7 @@ SPARSE: list[tuple[str, Options, bool]] = [  # whether torch refuses
     ("AdamW", {}, True),
     ("Adadelta", {}, True),
     ("Adamax", {}, True),
+    ("NAdam", {}, True),
     ("RAdam", {}, True),
 ]
 

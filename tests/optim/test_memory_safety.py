@@ -47,6 +47,7 @@ FULL: dict[str, Options] = {
     "AdamW": {"lr": 0.01, "weight_decay": 0.1},
     "Adadelta": {"lr": 0.5, "eps": 1e-4},
     "Adamax": {"lr": 0.01},
+    "NAdam": {"lr": 0.01, "momentum_decay": 0.1},
     "RAdam": {"lr": 0.01, "betas": (0.9, 0.9)},
 }
 STATELESS: Options = {"lr": 0.05}  # of SGD
@@ -683,8 +684,8 @@ def test_versions_rise_for_what_was_written_alone(name: str) -> None:
         given_up, parameters[1].grad = parameters[1].grad, None
         assert given_up is not None
         # Small states share a version, and step counts are gathered anew when other parameters move: the states of the
-        # parameter that moves are compared, but for its count.
-        moved = [v for key, v in optimizer.state[parameters[0]].items() if isinstance(v, Tensor) and key != "step"]
+        # parameter that moves are compared, but for its numbers.
+        moved = [v for key, v in optimizer.state[parameters[0]].items() if isinstance(v, Tensor) and v.dim()]
         kept = parameters[0].grad
         assert kept is not None
         watched = [*parameters, kept, given_up, *moved]

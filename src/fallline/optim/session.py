@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fallline.kernels import DTYPES, Joint, Kernel, kernel_for, run_jointly
+from fallline.kernels import DTYPES, Kernel, kernel_for, run_jointly
 from fallline.optim.batch import Batch, Span
 from fallline.optim.eager import EagerRow
 from fallline.optim.layout import is_dense, overlapping, rows_are_runs, same_strides
 from fallline.optim.recipe import Recipe
 from fallline.optim.states import StateOf, check_states, make_states
+from fallline.symbolic import make_plan
 
 Group = dict[str, Any]
 _KERNEL_DTYPES = {getattr(torch, name): name for name in DTYPES}
@@ -67,9 +68,9 @@ class Session:
             elif row.recipe.counts_steps:
                 self._eager.append(EagerRow(row.p, row.state, row.made, row.group))
         self._batches = [_batch(kernel, members) for kernel, members in quick.items()]
-        self._parts: list[Joint] = [*(batch.table for batch in self._batches), *self._eager]
         self._checked = [*(batch.refresh for batch in self._batches), *(row.ready for row in self._eager)]
-        self._sums = bool(self._eager) or any(batch.table.levels for batch in self._batches)
+        plans = [make_plan(recipe.rule.trace(**recipe.static)) for recipe in self._recipes]
+        self._joint = any(total.operation == "joint_sum" for plan in plans for total in plan.totals)
 
     @property
     def has_eager(self) -> bool:
@@ -111,16 +112,19 @@ class Session:
         return replace(recipe, values={k: float(v) if isinstance(v, Tensor) else v for k, v in recipe.values.items()})
 
     def run(self) -> None:
-        """Take the step: everything is summed before anything is written."""
+        """Take the step."""
         for batch in self._batches:
             batch.prepare()
-        for row in self._eager:
-            row.prepare(self._recipes[row.group], self.differentiable)
-        if self._sums:
-            run_jointly(self._parts)
+        if self._joint:  # everything is summed before anything is written
+            for row in self._eager:
+                row.prepare(self._recipes[row.group], self.differentiable)
+            run_jointly([*(batch.table for batch in self._batches), *self._eager])
         else:
-            for part in self._parts:
-                part.write()
+            for batch in self._batches:
+                batch.table.run()
+            for row in self._eager:  # one by one: a parameter may stand twice
+                row.prepare(self._recipes[row.group], self.differentiable)
+                row.write()
         for batch in self._batches:
             batch.finish()
 
