@@ -1,8 +1,8 @@
 """Drop-in for torch.optim: `from fallline import optim` instead of `from torch import optim`, and nothing else.
 
-SGD, Adagrad, Adadelta, RMSprop, Adam, AdamW, Adamax, NAdam and RAdam run through Fallline's kernels. AdamP, AdEMAMix,
-LAMB, LARS, Lion, Prodigy, ScheduleFreeSGD, ScheduleFreeAdamW, and LookAheadNesterov are ours beside them. Every other
-name is torch's own.
+SGD, Adagrad, Adadelta, RMSprop, Adam, AdamW, Adamax, NAdam, RAdam, Muon and Adafactor run through Fallline's kernels.
+What torch does not have stands beside them: AdamP, AdEMAMix, FullMatrixAdagrad, LAMB, LARS, Lion, LookAheadNesterov,
+Prodigy, ScheduleFreeAdamW, ScheduleFreeSGD, SOAP. Every other name is torch's own.
 """
 
 from typing import Any
@@ -34,7 +34,20 @@ from fallline.optim.schedule_free import ScheduleFreeSGD as ScheduleFreeSGD
 from fallline.optim.sgd import SGD as SGD
 from fallline.optim.soap import SOAP as SOAP
 
-__all__ = [*torch.optim.__all__]
+__all__ = [
+    *torch.optim.__all__,
+    "LAMB",
+    "LARS",
+    "SOAP",
+    "AdEMAMix",
+    "AdamP",
+    "FullMatrixAdagrad",
+    "Lion",
+    "LookAheadNesterov",
+    "Prodigy",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -98,8 +98,8 @@ class Engine(_Base):
         assert gradient is not None
         if _is_distributed(p) or _is_distributed(gradient):
             raise TypeError(
-                f"{type(self).__name__} can't step a DTensor yet: its kernels would see one shard only. "
-                "Use torch.optim's class of the same name for distributed parameters"
+                f"{type(self).__name__} can't step a DTensor yet: it would see one shard only. "
+                "Use one of torch.optim's own classes for distributed parameters"
             )
         if gradient.layout == torch.strided and gradient.numel() and not gradient.untyped_storage().size():
             raise RuntimeError("a gradient's memory was freed; call backward() again before step()")
@@ -119,7 +119,11 @@ class Engine(_Base):
         self._session = None
 
 
-_watched_step = torch.optim.Optimizer.profile_hook_step(Engine._step)
+def _own_step(optimizer: Engine, *arguments: Any, **named: Any) -> Any:
+    return optimizer._step(*arguments, **named)
+
+
+_watched_step = torch.optim.Optimizer.profile_hook_step(_own_step)
 
 
 def _is_distributed(tensor: Tensor) -> bool:

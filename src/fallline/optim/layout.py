@@ -9,6 +9,16 @@ import torch
 from torch import Tensor
 
 
+def is_plain(tensor: Tensor) -> bool:
+    """Whether the tensor is only what it seems: fake and wrapping tensors have no memory that a kernel may write to."""
+    return type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__
+
+
+def addressable(tensor: Tensor) -> bool:
+    """Whether the tensor has memory here that a kernel may walk through."""
+    return is_plain(tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"
+
+
 def is_dense(tensor: Tensor) -> bool:
     """Whether the elements fill one run of memory without gaps or overlaps, in whatever order of dimensions."""
     if tensor.is_contiguous():

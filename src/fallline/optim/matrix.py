@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._compile import _disable_dynamo
 from torch.autograd.graph import increment_version
 
 from fallline.kernels import DTYPES, Kernel, SegmentTable, evaluate, host_scalars, kernel_for
 from fallline.optim.engine import Engine
-from fallline.optim.layout import is_dense, same_strides
-from fallline.optim.session import Group, _addressable
+from fallline.optim.layout import addressable, is_dense, same_strides
+from fallline.optim.session import Group
 from fallline.symbolic import Rule, make_plan
 
 
@@ -25,10 +24,8 @@ class MatrixEngine(Engine):
     def _move(self, group: Group, params: list[Tensor]) -> None:
         raise NotImplementedError
 
-    @_disable_dynamo
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step; `closure`, if given, evaluates the model again, and its loss is returned."""
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -150,7 +147,7 @@ def _kernel_takes(tensors: Iterable[Tensor], p: Tensor) -> bool:
     """Whether all lie as the parameter does, in one run of memory of a type that there are kernels for."""
     if not p.numel() or _name(p.dtype) not in DTYPES or not is_dense(p):
         return False
-    return all(x.dtype == p.dtype and _addressable(x) and same_strides(x, p) and not x.is_neg() for x in tensors)
+    return all(x.dtype == p.dtype and addressable(x) and same_strides(x, p) and not x.is_neg() for x in tensors)
 
 
 def _name(dtype: torch.dtype) -> str:

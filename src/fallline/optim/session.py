@@ -13,7 +13,7 @@ from torch import Tensor
 from fallline.kernels import DTYPES, Kernel, kernel_for, run_jointly
 from fallline.optim.batch import Batch, Span
 from fallline.optim.eager import EagerRow
-from fallline.optim.layout import is_dense, overlapping, rows_are_runs, same_strides
+from fallline.optim.layout import addressable, is_dense, is_plain, overlapping, rows_are_runs, same_strides
 from fallline.optim.recipe import Recipe
 from fallline.optim.states import StateOf, check_states, make_states
 from fallline.symbolic import make_plan
@@ -55,8 +55,8 @@ class Session:
         recipes = [_joining(recipe, state) for recipe in self._recipes]
         rows = [_Row(p, state[p], make_states(p, state[p], recipes[i]), i, self._recipes[i]) for i, p in active]
         self._state_values = list(state.values())
-        shared = overlapping([row.p for row in rows if _addressable(row.p)])
-        clashing = {id(row.p) for i, row in enumerate(r for r in rows if _addressable(r.p)) if i in shared}
+        shared = overlapping([row.p for row in rows if addressable(row.p)])
+        clashing = {id(row.p) for i, row in enumerate(r for r in rows if addressable(r.p)) if i in shared}
         quick: dict[Kernel, list[_Row]] = {}
         self._eager: list[EagerRow] = []
         for row in rows:
@@ -159,22 +159,13 @@ def _has_tensor(options: tuple[Any, ...]) -> bool:
     return any(isinstance(o, Tensor) or (isinstance(o, tuple) and _has_tensor(o)) for o in options)
 
 
-def _is_plain(tensor: Tensor) -> bool:
-    """Whether the tensor is only what it seems: fake and wrapping tensors have no memory that a kernel may write to."""
-    return type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__
-
-
-def _addressable(p: Tensor) -> bool:
-    return _is_plain(p) and p.layout == torch.strided and p.device.type == "cpu"
-
-
 def _kernel_of(row: _Row) -> Kernel | None:
     """The kernel that can move this parameter, if its tensors lie so that one can."""
     p, gradient = row.p, row.p.grad
-    if not _addressable(p) or p.dtype not in _KERNEL_DTYPES or not is_dense(p) or gradient is None:
+    if not addressable(p) or p.dtype not in _KERNEL_DTYPES or not is_dense(p) or gradient is None:
         return None
     states = [row.state[row.recipe.state_keys[spec.name]] for spec in row.recipe.rule.tensor_states]
-    if any(tensor.is_conj() or tensor.is_neg() or not _is_plain(tensor) for tensor in (p, gradient, *states)):
+    if any(tensor.is_conj() or tensor.is_neg() or not is_plain(tensor) for tensor in (p, gradient, *states)):
         return None
     kernel = kernel_for(row.recipe.rule, _KERNEL_DTYPES[p.dtype], row.recipe.static)
     if kernel.plan.uses_channels and not rows_are_runs(p):
