@@ -33,13 +33,13 @@ DEFAULT_ARMS: dict[str, tuple[Rule, tuple[float, float]]] = {
     "adamw": (rules.adamw, _ADAPTIVE),
     "adamax": (rules.adamax, _ADAPTIVE),
     "nadam": (rules.nadam, _ADAPTIVE),
-    "radam": (rules.radam, _ADAPTIVE),
+    "radam": (rules.radam, (1e-5, 1.0)),
     "adamp": (rules.adamp, _ADAPTIVE),
 }
 #: The same for optimizer classes, by their name in lower case.
 _CLASS_SPACES = {
     "sgd": _PLAIN, "adagrad": _PLAIN, "adadelta": (1e-3, 100.0), "rmsprop": _ADAPTIVE, "adam": _ADAPTIVE,
-    "adamw": _ADAPTIVE, "nadam": _ADAPTIVE, "radam": _ADAPTIVE, "adamax": _ADAPTIVE, "muon": (1e-5, 1.0),
+    "adamw": _ADAPTIVE, "nadam": _ADAPTIVE, "radam": (1e-5, 1.0), "adamax": _ADAPTIVE, "muon": (1e-5, 1.0),
 }  # fmt: skip
 _DECADES = 5
 
