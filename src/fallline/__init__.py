@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fallline.optim.newton import Newton
     from fallline.racing import Arm, Effort, race
     from fallline.symbolic import RuleError, combinator, rule, state
-    from fallline.training import Metric, Problem
+    from fallline.training import Metric, Problem, StreamProblem, fit
 
 #: Public names and where they live; each is imported when it is first asked for.
 _HOME = {
@@ -28,11 +28,25 @@ _HOME = {
     "Newton": "fallline.optim.newton",
     "Metric": "fallline.training",
     "Problem": "fallline.training",
+    "StreamProblem": "fallline.training",
+    "fit": "fallline.training",
     "Arm": "fallline.racing",
     "Effort": "fallline.racing",
     "race": "fallline.racing",
 }
-_SUBMODULES = ("averaging", "init", "kernels", "math", "optim", "racing", "rules", "schedules", "symbolic", "training")
+_SUBMODULES = (
+    "arrays",
+    "averaging",
+    "init",
+    "kernels",
+    "math",
+    "optim",
+    "racing",
+    "rules",
+    "schedules",
+    "symbolic",
+    "training",
+)
 
 __all__ = [
     "Arm",
@@ -42,8 +56,10 @@ __all__ = [
     "Optimizer",
     "Problem",
     "RuleError",
+    "StreamProblem",
     "__version__",
     "combinator",
+    "fit",
     "race",
     "rule",
     "state",

@@ -1,16 +1,19 @@
-"""A problem, and populations of lanes that train it."""
+"""A problem, one run that trains it, and populations of lanes that do."""
 
 from fallline.training.batched import BatchedLanes
 from fallline.training.batches import Batches, epoch_order
 from fallline.training.bundled import digits
 from fallline.training.curves import Curves
 from fallline.training.errors import ProblemError
+from fallline.training.fit_result import FitResult, Point
+from fallline.training.fitting import fit
 from fallline.training.lanes import Evaluation, Lanes
 from fallline.training.metrics import Metric
 from fallline.training.population import lanes_for, make_lanes, obstacle_to_batching
 from fallline.training.problem import Problem
 from fallline.training.sequential import SequentialLanes
 from fallline.training.splits import Split
+from fallline.training.streams import StreamProblem
 from fallline.training.train import Progress, Update, train
 
 __all__ = [
@@ -18,16 +21,20 @@ __all__ = [
     "Batches",
     "Curves",
     "Evaluation",
+    "FitResult",
     "Lanes",
     "Metric",
+    "Point",
     "Problem",
     "ProblemError",
     "Progress",
     "SequentialLanes",
     "Split",
+    "StreamProblem",
     "Update",
     "digits",
     "epoch_order",
+    "fit",
     "lanes_for",
     "make_lanes",
     "obstacle_to_batching",
