@@ -1,0 +1,163 @@
+"""`fallline.arrays.Optimizer`: any rule for dictionaries of NumPy arrays."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fallline import rules
+from fallline.arrays.checks import Array, check_apart, check_gradient, check_known, check_mapping, check_parameter
+from fallline.arrays.slot import Slot, owner
+from fallline.arrays.states import read_states, written_states
+from fallline.optim import hyperparameters as of_rule
+from fallline.optim.generic import Optimizer as TorchOptimizer
+from fallline.symbolic import Rule
+
+
+class Optimizer:
+    """Moves NumPy arrays in place by a rule, which may have its hyperparameters as attributes: `optimizer.lr = 0.1`.
+
+    `hyperparameters` by the names in the rule's signature. States are kept by the arrays' names. float32 and float64
+    arrays are moved where they lie; other layouts and float16 by way of a copy. Arrays may be read and written by
+    anybody between two updates; a name may stand for another array of the same shape and type, and its states go on.
+
+    Raises TypeError or ValueError for what is no rule and for hyperparameters that it can't have, as
+    `fallline.Optimizer` does.
+
+    >>> from fallline.rules import momentum
+    >>> x = np.array([1.0, -2.0])
+    >>> optimizer = Optimizer(momentum, lr=0.25)
+    >>> optimizer.update({"x": x}, {"x": 2 * x}); x.tolist()
+    [0.5, -1.0]
+    >>> optimizer.lr = 0.0
+    >>> optimizer.update({"x": x}, {"x": 2 * x}); x.tolist()
+    [0.5, -1.0]
+    """
+
+    def __init__(self, rule: Rule, **hyperparameters: Any) -> None:
+        self._engine = TorchOptimizer([{"params": []}], rule, **hyperparameters)
+        self._slots: dict[str, Slot] = {}
+        self._owners: set[int] = set()
+        self._loaded: dict[str, dict[str, Array]] = {}
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that is followed."""
+        return self._engine.rule
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """The hyperparameters' present values by name."""
+        return of_rule.read(self.rule, self._engine.param_groups[0])
+
+    def update(self, params: Mapping[str, Array], grads: Mapping[str, Array | None]) -> None:
+        """Move the arrays of `params` in place by their gradients in `grads`, which has the same names or fewer.
+
+        A name without a gradient, or with None, rests: its states and its own step count stay as they are. Names may
+        join at any time, and begin then.
+
+        Raises TypeError, ValueError or KeyError, naming the array, and changes nothing: not a flat dictionary of
+        arrays, integers, read-only, shapes or types that differ, a gradient without its parameter, parameters that
+        share memory.
+        """
+        check_mapping("params", params)
+        check_mapping("grads", grads)
+        moving = self._seated(params, {name: gradient for name, gradient in grads.items() if gradient is not None})
+        try:
+            for slot in moving:
+                slot.load(grads[slot.name], self._owners)
+            self._engine.step()
+        finally:
+            for slot in moving:
+                slot.tensor.grad = None
+        for slot in moving:
+            slot.store()
+
+    def _seated(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> list[Slot]:
+        """The slots of the names that have gradients, with the arrays that stand for them now."""
+        slots, changed = self._slots, {}
+        for name, gradient in grads.items():
+            slot = slots.get(name)
+            check_known(name, params)
+            if slot is None or slot.array is not params[name]:
+                changed[name] = check_parameter(name, params[name])
+                check_gradient(name, gradient, changed[name])  # before the name is known to stand for such an array
+        if changed:
+            self._seat(changed, params)
+        return [slots[name] for name in grads]
+
+    def _seat(self, changed: Mapping[str, Array], params: Mapping[str, Array]) -> None:
+        """Let arrays stand for names that they have not stood for; nothing is changed if any can't."""
+        standing = {name: params[name] for name in self._slots if isinstance(params.get(name), np.ndarray)}
+        check_apart({**standing, **changed})
+        fresh = {name: Slot(name, array) for name, array in changed.items() if name not in self._slots}
+        begun = {name: read_states(self.rule, slot, self._loaded.get(name, {})) for name, slot in fresh.items()}
+        for name, array in changed.items():
+            if name not in fresh:
+                self._slots[name].bind(array)
+        for name, slot in fresh.items():
+            self._engine.param_groups[0]["params"].append(slot.tensor)
+            if begun[name]:
+                self._engine.state[slot.tensor] = begun[name]
+            self._loaded.pop(name, None)
+        self._slots |= fresh
+        self._owners = {owner(slot.array) for slot in self._slots.values()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of all that is needed to go on later, as flat arrays: `np.savez(file, **optimizer.state_dict())`.
+
+        The keys are "rule", "hyperparameters/NAME" and "states/ARRAY/STATE".
+        """
+        saved: dict[str, Any] = {"rule": np.array(rules.name_of(self.rule))}
+        saved |= {f"hyperparameters/{name}": np.array(value) for name, value in self.hyperparameters.items()}
+        kept = {name: written_states(self._engine.state.get(slot.tensor, {})) for name, slot in self._slots.items()}
+        for name, states in {**self._loaded, **kept}.items():
+            saved |= {f"states/{name}/{key}": array.copy() for key, array in states.items()}
+        return saved
+
+    def load_state_dict(self, saved: Mapping[str, Array]) -> None:
+        """Go on from what `state_dict` gave, or from `np.load` of it: hyperparameters and states, in place of its own.
+
+        Raises ValueError if it was saved from another rule; at the next update, if a state does not fit its array.
+        """
+        check_mapping("the saved state", saved)
+        name = str(saved["rule"]) if "rule" in saved else "none"
+        if name != rules.name_of(self.rule):
+            raise ValueError(
+                f"the state was saved from the rule '{name}', and this optimizer follows '{rules.name_of(self.rule)}'; "
+                "make the optimizer with the same rule"
+            )
+        mark, kept = "hyperparameters/", "states/"
+        values = {key.removeprefix(mark): saved[key].item() for key in saved if key.startswith(mark)}
+        Optimizer.__init__(self, self.rule, **values)
+        for key in saved:
+            if key.startswith(kept):
+                array, _, state = key.removeprefix(kept).rpartition("/")
+                self._loaded.setdefault(array, {})[state] = np.array(saved[key])
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and name in self.hyperparameters:
+            return self.hyperparameters[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute '{name}'")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            object.__setattr__(self, name, value)
+            return
+        values = self.hyperparameters
+        if name not in values:
+            near = difflib.get_close_matches(name, values, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(values) or 'none'}"
+            raise AttributeError(f"{type(self).__name__} has no hyperparameter '{name}'; {hint}")
+        values[name] = value
+        of_rule.check(self.rule, values)
+        self._engine.param_groups[0].update(of_rule.gather(self.rule, values))
+
+    def __repr__(self) -> str:
+        listed = [f"{name}={value!r}" for name, value in self.hyperparameters.items()]
+        if type(self) is Optimizer:
+            listed.insert(0, rules.name_of(self.rule))
+        return f"{type(self).__name__}({', '.join(listed)})"

@@ -1,0 +1,59 @@
+"""One step of an ordinary training loop, with any torch optimizer."""
+
+from __future__ import annotations
+
+import inspect
+import math
+
+import torch
+from torch import Tensor, nn
+
+from fallline.optim.newton import Newton
+from fallline.training.problem import Loss
+
+
+class NotFiniteError(ArithmeticError):
+    """The loss before a step was NaN or infinite; the step was not taken."""
+
+    def __init__(self, loss: float) -> None:
+        super().__init__(loss)
+        self.loss = loss
+
+
+class Stepper:
+    """Forward, backward, step; what evaluates the batch more than once (LBFGS, Newton, look-ahead) does it here too."""
+
+    def __init__(self, model: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer) -> None:
+        self._model = model
+        self._loss = loss
+        self._optimizer = optimizer
+        self._device = next(model.parameters()).device
+        self._takes_closure = "closure" in inspect.signature(optimizer.step).parameters
+        self._calls_backward = not isinstance(optimizer, Newton)  # which differentiates the loss itself, twice
+
+    def step(self, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+        """Take one step on a batch; returns the loss that was evaluated first, and the model's output there.
+
+        Raises NotFiniteError if that loss is NaN or infinite. A line search may meet such losses further on.
+        """
+        inputs, targets = inputs.to(self._device), targets.to(self._device)
+        met: list[tuple[float, Tensor]] = []
+
+        def closure() -> Tensor:
+            self._model.zero_grad()
+            output = self._model(inputs.clone())  # a model may write into its inputs
+            loss = self._loss(output, targets)
+            if not met:
+                met.append((float(loss.detach()), output.detach()))
+                if not math.isfinite(met[0][0]):
+                    raise NotFiniteError(met[0][0])
+            if self._calls_backward:
+                loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        if self._takes_closure:
+            self._optimizer.step(closure)  # type: ignore[arg-type]  # torch's stubs want a number, its classes take both
+        else:
+            closure()
+            self._optimizer.step()
+        return met[0]
