@@ -228,6 +228,19 @@ def test_a_tensor_that_joins_begins_with_what_all_share() -> None:
     assert optimizer.state[params[1]]["ratio"].item() == grown
 
 
+@pytest.mark.parametrize("lay", [plain, turned, mixed])
+def test_a_tensor_that_rests_keeps_up_with_what_all_share(lay: Callable[[NDArray[np.float64], int], Tensor]) -> None:
+    params = [lay(value, i).requires_grad_() for i, value in enumerate(start())]
+    optimizer = optim.Prodigy(params, d0=1e-2)
+    for step in range(6):
+        for i, (p, g) in enumerate(zip(params, gradients([p.detach().numpy() for p in params]), strict=True)):
+            p.grad = None if i == step % 3 else torch.tensor(g)
+        optimizer.step()
+        shared = {optimizer.state[p]["ratio"].item() for p in params if optimizer.state[p]}
+        assert len(shared) == 1
+    assert shared.pop() > 1
+
+
 def test_numbers_come_back_from_a_checkpoint() -> None:
     def made() -> tuple[list[Tensor], Any]:
         params = [torch.tensor(value).requires_grad_() for value in start()]

@@ -54,9 +54,13 @@ class Batch:
         held: list[Tensor] = []
         for key in keys if small else ():
             held += adopt_small([params[i] for i in small], [states[i] for i in small], key)
-        numbers = [recipe.state_keys[spec.name] for spec in kernel.rule.number_states]
+        numbers = {spec.name: recipe.state_keys[spec.name] for spec in kernel.rule.number_states}
+        everywhere = {recipe.state_keys[spec.name] for spec in kernel.rule.global_states}
         counted = ["step"] if recipe.counts_steps else []
-        vectors = {key: adopt_numbers(states, key) for key in [*numbers, *counted]}
+        vectors = {
+            key: states[0][key] if key in everywhere else adopt_numbers(states, key)
+            for key in [*numbers.values(), *counted]
+        }
         held += vectors.values()
         adopted = set(small)
         kept = [*keys, *vectors]
@@ -68,14 +72,16 @@ class Batch:
                 loose += held  # watched once, for all their views
             self._blocks.append(Watch([params[i] for i in rows], [states[i] for i in rows], kept, loose))
         self._counts = vectors["step"].numpy() if counted else None
-        self._numbers = [vectors[key].numpy() for key in numbers]
+        self._numbers = [vectors[key].numpy() for key in numbers.values()]
         self._absent = {
             spec.absent: np.array([spec.name in made for made in absent], np.float64)
             for spec in kernel.rule.tensor_states
             if spec.absent in kernel.scalars.names
         }
         self._beginning = any(flags.any() for flags in self._absent.values())
-        self._varying = {spec.name: v for spec, v in zip(kernel.rule.number_states, self._numbers, strict=True)}
+        self._varying: dict[str, NDArray[Any]] = {
+            name: np.broadcast_to(vector, len(params)) for name, vector in zip(numbers, self._numbers, strict=True)
+        }
         if self._counts is not None:
             self._varying["t"] = self._counts
         if "dimensions" in kernel.scalars.names:
@@ -124,12 +130,15 @@ class Batch:
         self._stale = False
 
     def finish(self) -> None:
-        """What a step leaves to be done once it is taken: states that are numbers, and those that have begun."""
+        """Evaluate what the states that are numbers become, from what they were and the step's sums."""
         if self._numbers:
             for following in self._next:
                 following.fill()
-            for vector, column in zip(self._numbers, self._becomes.T, strict=True):
-                vector[:] = column
+
+    def settle(self) -> None:
+        """Take up what a step leaves: states that are numbers, and those that have begun."""
+        for vector, column in zip(self._numbers, self._becomes.T, strict=True):
+            vector[...] = column if vector.ndim else column[0]
         if self._beginning:
             self._columns = self._evaluated(self._varying)
             self._beginning, self._stale = False, True

@@ -94,13 +94,18 @@ class EagerRow:
             else:
                 state = self.state[key]
                 state[... if self.touched is None else self.touched] = _like(self.p, value).to(state.dtype)
+        self.new_numbers: tuple[float, ...] = ()
         if self.plan.new_numbers:
             totals = {f"total_{i}": float(self.evaluation.value(total)) for i, total in enumerate(self.plan.totals)}
             host, given = host_numbers(self.plan), {**self.given, **totals}
-            for name, number in zip(self.plan.new_numbers, host.values(*(given[n] for n in host.names)), strict=True):
-                self.state[self.recipe.state_keys[name]].fill_(number)
+            self.new_numbers = host.values(*(given[name] for name in host.names))
         self.made = ()
         del self.evaluation, self.tensors
+
+    def settle(self) -> None:
+        """Take up what the states that are numbers become, which other tensors may have had to see as it was."""
+        for name, number in zip(self.plan.new_numbers, self.new_numbers, strict=True):
+            self.state[self.recipe.state_keys[name]].fill_(number)
 
     def _number(self, total: Tensor) -> Any:
         """A sum as it is added to the kernels': a number in an array, unless autograd is to follow it."""

@@ -15,7 +15,7 @@ from fallline.optim.batch import Batch, Span
 from fallline.optim.eager import EagerRow
 from fallline.optim.layout import addressable, is_dense, is_plain, overlapping, rows_are_runs, same_strides
 from fallline.optim.recipe import Recipe
-from fallline.optim.states import StateOf, check_states, make_states
+from fallline.optim.states import StateOf, check_states, make_states, share_global
 from fallline.symbolic import make_plan
 
 Group = dict[str, Any]
@@ -52,11 +52,14 @@ class Session:
         active = [(i, p) for i, params in enumerate(self._lists) for p in params if p.grad is not None]
         for i, p in active:  # all of them, before any state is made: which are new is known only to this step
             check_states(p, state[p], self._recipes[i])
-        recipes = [_joining(recipe, state) for recipe in self._recipes]
-        rows = [_Row(p, state[p], make_states(p, state[p], recipes[i]), i, self._recipes[i]) for i, p in active]
+        shared = {recipe.state_keys[spec.name] for recipe in self._recipes for spec in recipe.rule.global_states}
+        known = {key: next((other[key] for other in state.values() if key in other), None) for key in shared}
+        rows = [_Row(p, state[p], make_states(p, state[p], self._recipes[i]), i, self._recipes[i]) for i, p in active]
+        for key in shared:
+            share_global(state.values(), key, known[key])
         self._state_values = list(state.values())
-        shared = overlapping([row.p for row in rows if addressable(row.p)])
-        clashing = {id(row.p) for i, row in enumerate(r for r in rows if addressable(r.p)) if i in shared}
+        overlaps = overlapping([row.p for row in rows if addressable(row.p)])
+        clashing = {id(row.p) for i, row in enumerate(r for r in rows if addressable(r.p)) if i in overlaps}
         quick: dict[Kernel, list[_Row]] = {}
         self._eager: list[EagerRow] = []
         for row in rows:
@@ -70,7 +73,7 @@ class Session:
         self._batches = [_batch(kernel, members) for kernel, members in quick.items()]
         self._checked = [*(batch.refresh for batch in self._batches), *(row.ready for row in self._eager)]
         plans = [make_plan(recipe.rule.trace(**recipe.static)) for recipe in self._recipes]
-        self._joint = any(total.operation == "joint_sum" for plan in plans for total in plan.totals)
+        self._joint = bool(shared) or any(total.operation == "joint_sum" for plan in plans for total in plan.totals)
 
     @property
     def has_eager(self) -> bool:
@@ -119,25 +122,20 @@ class Session:
             for row in self._eager:
                 row.prepare(self._recipes[row.group], self.differentiable)
             run_jointly([*(batch.table for batch in self._batches), *self._eager])
+            for batch in self._batches:
+                batch.finish()
+            for row in self._eager:
+                row.settle()
         else:
             for batch in self._batches:
                 batch.table.run()
+                batch.finish()
             for row in self._eager:  # one by one: a parameter may stand twice
                 row.prepare(self._recipes[row.group], self.differentiable)
                 row.write()
+                row.settle()
         for batch in self._batches:
-            batch.finish()
-
-
-def _joining(recipe: Recipe, state: dict[Tensor, StateOf]) -> Recipe:
-    """The recipe by which a tensor that joins others begins: its global states with what the others have."""
-    known: dict[str, float] = {}
-    for spec in recipe.rule.number_states:
-        key = recipe.state_keys[spec.name]
-        there = next((other[key] for other in state.values() if key in other), None)
-        if spec.kind == "global" and there is not None:
-            known[spec.name] = float(there)
-    return replace(recipe, initial={**recipe.initial, **known}) if known else recipe
+            batch.settle()
 
 
 class _Options:

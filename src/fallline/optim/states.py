@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -63,6 +63,14 @@ def adopt_numbers(states: Sequence[StateOf], key: str) -> Tensor:
     for state, view in zip(states, vector.unbind(), strict=True):
         state[key] = view
     return vector
+
+
+def share_global(states: Iterable[StateOf], key: str, known: Tensor | None) -> None:
+    """Let all states keep one tensor under the key: the known one, or the first."""
+    for state in states:
+        if key in state:
+            known = state[key] if known is None else known
+            state[key] = known
 
 
 def adopt_small(params: Sequence[Tensor], states: Sequence[StateOf], key: str) -> list[Tensor]:

@@ -110,6 +110,11 @@ class Rule:
         """The states that are one number a tensor, or one for all."""
         return tuple(spec for spec in self.states if spec.kind != "tensor")
 
+    @cached_property
+    def global_states(self) -> tuple[State, ...]:
+        """The states that are one number for all tensors."""
+        return tuple(spec for spec in self.states if spec.kind == "global")
+
     @property
     def static(self) -> tuple[str, ...]:
         """Hyperparameters that are settled while tracing: truth values and strings."""
