@@ -14,8 +14,9 @@ from torch import Tensor
 
 from fallline.bench.subjects import SHAPES, SUBJECTS, Shapes, Subject, make_parameters, network
 from fallline.bench.timing import interleaved, median_ratio
-from fallline.rules import name_of
 
+#: What can be measured; all but whole training steps are steps on the shapes of that name.
+PARTS = (*SHAPES, "training")
 WIDTHS = (64, 128, 256, 512, 1024, 2048)
 
 
@@ -62,7 +63,7 @@ class Report:
 def measure(
     rounds: int = 15,
     subjects: Iterable[Subject] = SUBJECTS,
-    shapes: Iterable[str] = ("large", "small", "network", "training"),
+    shapes: Iterable[str] = PARTS,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Run the benchmark; `tell` gets a line as each part begins."""
@@ -70,8 +71,8 @@ def measure(
     chosen = list(subjects)
     for name, sizes in SHAPES.items():
         if name in shapes:
-            for subject in chosen:
-                tell(f"{name_of(subject.rule)} on {_described(sizes)}")
+            for subject in (one for one in chosen if name in one.parts):
+                tell(f"{subject.name} on {_described(sizes)}")
                 report.steps.append(_alone(_steps, subject, name, rounds))
     if "training" in shapes:
         for width in WIDTHS:
@@ -83,7 +84,7 @@ def measure(
 def _described(sizes: Shapes) -> str:
     if len(set(sizes)) == 1:
         return f"{len(sizes):,} x {torch.Size(sizes[0]).numel():,}"
-    return f"{len(sizes)}-tensor network"
+    return f"{len(sizes)} matrices" if all(len(size) == 2 for size in sizes) else f"{len(sizes)}-tensor network"
 
 
 def _alone(work: Callable[..., StepRow], *arguments: Any) -> StepRow:
@@ -98,14 +99,13 @@ def _steps(subject: Subject, shapes: str, rounds: int) -> StepRow:
     actions: dict[str, Callable[[], object]] = {"ours": subject.ours(params).step}
     for variant in subject.variants:
         actions[variant] = subject.theirs(params, variant).step
-    memory_bound = shapes == "large"
-    if memory_bound:
+    if shapes == "large":  # where memory decides
         actions |= _in_place_passes(sizes)
     seconds = interleaved(actions, rounds)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     best = min(subject.variants, key=lambda variant: medians[variant])
     share = floor = None
-    if memory_bound:
+    if shapes == "large" and subject.rule is not None:
         # The floor is the best pass of the same round: bytes the rule must move at the speed at which that one moved.
         elements = sum(torch.Size(size).numel() for size in sizes)
         speeds = [max(_PASS_BYTES[n] * elements / seconds[n][i] for n in _PASS_BYTES) for i in range(rounds)]
@@ -113,7 +113,7 @@ def _steps(subject: Subject, shapes: str, rounds: int) -> StepRow:
         share = statistics.median(needed / speed / own for speed, own in zip(speeds, seconds["ours"], strict=True))
         floor = statistics.median(speeds)
     return StepRow(
-        rule=name_of(subject.rule),
+        rule=subject.name,
         shapes=_described(sizes),
         seconds=medians["ours"],
         torch_seconds={variant: medians[variant] for variant in subject.variants},
@@ -161,7 +161,7 @@ def _training(subject: Subject, width: int, rounds: int) -> TrainingRow:
     actions = {"ours": stepper(subject.ours), "fused": stepper(lambda params: subject.theirs(params, "fused"))}
     seconds = interleaved(actions, rounds, target_seconds=0.05)
     return TrainingRow(
-        name_of(subject.rule),
+        subject.name,
         width,
         statistics.median(seconds["ours"]),
         statistics.median(seconds["fused"]),

@@ -15,16 +15,32 @@ from fallline.symbolic import Rule
 
 @dataclass(frozen=True)
 class Subject:
-    """One optimizer: the rule, our class and torch's of the same name, and the options that select the rule."""
+    """One optimizer: the rule, our class and torch's of the same name, and the options that select the rule.
 
-    rule: Rule
+    A matrix method, whose step is no single rule, has None for one.
+    """
+
+    rule: Rule | None
     class_name: str
     options: dict[str, Any] = field(default_factory=dict)
     fused: bool = True
+    foreach: bool = True
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables and on the command line."""
+        return self.class_name.lower() if self.rule is None else rules.name_of(self.rule)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the benchmark that it takes part in."""
+        return ("matrices",) if self.rule is None else ("large", "small", "network", "training")
 
     @property
     def variants(self) -> dict[str, dict[str, Any]]:
         """Torch's implementations by name."""
+        if not self.foreach:
+            return {"for-loop": {}}
         fused = {"fused": {"fused": True}} if self.fused else {}
         return {"for-loop": {"foreach": False}, "foreach": {"foreach": True}, **fused}
 
@@ -51,6 +67,8 @@ SUBJECTS = (
     Subject(rules.adamax, "Adamax", fused=False),
     Subject(rules.nadam, "NAdam", fused=False),
     Subject(rules.radam, "RAdam", fused=False),
+    Subject(None, "Adafactor", fused=False),
+    Subject(None, "Muon", fused=False, foreach=False),
 )
 
 Shapes = Sequence[tuple[int, ...]]
@@ -59,6 +77,7 @@ SHAPES: dict[str, Shapes] = {
     "large": [(1_000_000,)] * 32,
     "small": [(100,)] * 10_000,
     "network": [(64, 64), (64,), (64, 64), (64,), (10, 64), (10,)],
+    "matrices": [(256, 256)] * 8 + [(512, 512)] * 4 + [(768, 3072)],
 }
 
 

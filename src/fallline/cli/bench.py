@@ -18,7 +18,8 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="Write all figures to this file.")] = None,
     rounds: Annotated[int, typer.Option(min=3, help="Rounds in which the contestants take turns.")] = 15,
     part: Annotated[
-        list[str] | None, typer.Option(help="large, small, network or training; may be given again. Default: all.")
+        list[str] | None,
+        typer.Option(help="large, small, network, matrices or training; may be given again. Default: all."),
     ] = None,
     rule: Annotated[
         list[str] | None, typer.Option(help="Only this rule, such as adam or sgd; may be given again. Default: all.")
@@ -26,18 +27,17 @@ def bench(
 ) -> None:
     """Measure each rule's step against torch's best variant and the memory floor, paired in one run."""
     from fallline import rules
-    from fallline.bench import SUBJECTS, measure
+    from fallline.bench import PARTS, SUBJECTS, measure
     from fallline.cli.console import console
     from fallline.cli.fail import fail
     from fallline.cli.rule_name import find
 
-    known = ("large", "small", "network", "training")
-    subjects = {rules.name_of(subject.rule): subject for subject in SUBJECTS}
+    subjects = {subject.name: subject for subject in SUBJECTS}
     for name in part or ():
-        if name not in known:
-            fail(f"--part must be one of {', '.join(known)}; got '{name}'")
+        if name not in PARTS:
+            fail(f"--part must be one of {', '.join(PARTS)}; got '{name}'")
     try:
-        chosen = [rules.name_of(find(name)) for name in rule or subjects]
+        chosen = [name if name in subjects else rules.name_of(find(name)) for name in rule or subjects]
     except LookupError as error:
         fail(str(error))
     for name in chosen:
@@ -48,7 +48,7 @@ def bench(
         report = measure(
             rounds,
             subjects=[subjects[name] for name in chosen],
-            shapes=part or known,
+            shapes=part or PARTS,
             tell=lambda line: status.update(f"measuring {line}"),
         )
     for table in _tables(report):
