@@ -612,6 +612,18 @@ SWITCHES: dict[str, tuple[fl.symbolic.Rule, fl.symbolic.Rule, set[str], bool]] =
     "Adam to AdamW": (fl.rules.adam, fl.rules.adamw, {"m", "v"}, True),
     "Adam to RMSprop": (fl.rules.adam, fl.rules.rmsprop, {"v"}, False),
     "Adam to gradient descent": (fl.rules.adam, fl.rules.gradient_descent, set(), False),
+    "Adam to the same, clipped": (fl.rules.adam, fl.rules.clip_norm(fl.rules.adam), {"m", "v"}, True),
+    "Adam to Adam that climbs": (fl.rules.adam, fl.rules.maximize(fl.rules.adam), set(), False),
+    "a velocity is no second moment": (fl.rules.velocity_momentum, fl.rules.rmsprop, set(), False),
+    "a buffer of steps is no sum of gradients": (fl.rules.rmsprop_tensorflow, fl.rules.momentum, set(), False),
+    "a buffer of directions neither": (fl.rules.heavy_ball(fl.rules.rmsprop), fl.rules.momentum, set(), False),
+    "but it goes on with another rule inside": (
+        fl.rules.heavy_ball(fl.rules.rmsprop),
+        fl.rules.heavy_ball(fl.rules.centered_rmsprop),
+        {"b", "v"},
+        False,
+    ),
+    "a user's rule with a state of a known name": (my_rmsprop, fl.rules.rmsprop, set(), False),
     "momentum to Nesterov": (fl.rules.momentum, fl.rules.nesterov, {"b"}, False),
     "momentum to Adam: its second moment is new, so all is": (fl.rules.momentum, fl.rules.adam, set(), False),
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+
 import pytest
 
 from fallline import rules
@@ -63,3 +66,22 @@ def test_states_and_defaults(name: str) -> None:
 
 def test_what_is_public_is_listed() -> None:
     assert {*rules.ALL} <= {*rules.__all__}
+
+
+COURSE = [
+    "gradient_descent", "momentum", "dampened_momentum", "ema_momentum", "velocity_momentum", "nesterov",
+    "velocity_nesterov", "adagrad", "adagrad_keras", "adadelta", "rmsprop", "centered_rmsprop", "rmsprop_tensorflow",
+    "adam", "adam_uncorrected", "adam_eps_hat", "amsgrad", "amsgrad_corrected", "adamax", "nadam", "radam",
+    "radam_authors", "radam_paper", "adamp",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COURSE)
+def test_a_rule_of_the_course_takes_no_more_than_15_lines(name: str) -> None:
+    """Beside its docstring, its decorator included."""
+    (function,) = ast.parse(inspect.getsource(rules.find(name).function)).body
+    assert isinstance(function, ast.FunctionDef)
+    first, documented = function.decorator_list[0].lineno, function.body[0]
+    assert isinstance(documented, ast.Expr)
+    lines = (function.end_lineno or 0) - first + 1 - ((documented.end_lineno or 0) - documented.lineno + 1)
+    assert lines <= 15

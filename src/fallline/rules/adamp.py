@@ -27,8 +27,7 @@ def adamp(
     """
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g * g
-    root = sqrt(v) / sqrt(1 - beta2**t) + eps
-    direction = (beta1 * m + (1 - beta1) * g if nesterov else m) / root
+    direction = (beta1 * m + (1 - beta1) * g if nesterov else m) / (sqrt(v) / sqrt(1 - beta2**t) + eps)
     by_channel, tangential = _along_the_sphere(p, g, direction, delta, eps, channels=True)
     by_tensor, tangential_whole = _along_the_sphere(p, g, direction, delta, eps, channels=False)
     projects_channels = (dimensions() > 1) & (sum(1 - tangential) == 0)  # no channel violates it

@@ -6,19 +6,9 @@ from fallline.symbolic import rule, state
 
 @rule
 def nadam(
-    p,
-    g,
-    m,
-    v,
-    mu_product=state("scalar", init=1.0),
-    *,
-    lr=2e-3,
-    beta1=0.9,
-    beta2=0.999,
-    eps=1e-8,
-    momentum_decay=4e-3,
-    t,
-):
+    p, g, m, v, mu_product=state("scalar", init=1.0),
+    *, lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, momentum_decay=4e-3, t,
+):  # fmt: skip
     """Adam that steps along where its first moment is about to go (Dozat, 2016).
 
     torch's convention: μ_t = β₁(1 - ½·0.96^{tψ}) with ψ = `momentum_decay`, and the product of all μ for the bias.

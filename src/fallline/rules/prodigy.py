@@ -6,25 +6,10 @@ from fallline.symbolic import rule, state
 
 @rule
 def prodigy(
-    p,
-    g,
-    m,
-    v,
-    s,
-    p0=state(init=lambda p: p),
-    numerator=state("global"),
-    ratio=state("global", init=1.0),
-    highest=state("global", init=1.0),
-    *,
-    lr=1.0,
-    beta1=0.9,
-    beta2=0.999,
-    eps=1e-8,
-    weight_decay=0.0,
-    d0=1e-6,
-    d_coef=1.0,
-    growth_rate=float("inf"),
-):
+    p, g, m, v, s, p0=state(init=lambda p: p),
+    numerator=state("global"), ratio=state("global", init=1.0), highest=state("global", init=1.0),
+    *, lr=1.0, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, d0=1e-6, d_coef=1.0, growth_rate=float("inf"),
+):  # fmt: skip
     """Adam whose rate grows with an estimate d of the distance from the start to a solution (Mishchenko et al., 2024).
 
     As in the authors' code, without bias correction, with decoupled decay. d is the same for all tensors, and is kept

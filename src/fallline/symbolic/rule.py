@@ -95,6 +95,14 @@ class Rule:
         inner = self._made_of[1] if self._made_of else ()
         return frozenset({self.function.__code__}).union(*(part.codes for part in inner if isinstance(part, Rule)))
 
+    @cached_property
+    def parts(self) -> tuple[tuple[object, tuple[State, ...]], ...]:
+        """What the rule is composed of, from the outermost combinator to the rule inside, each with its own states."""
+        if self._made_of is None:
+            return ((self, self.states),)
+        outermost, (inner, *_) = self._made_of
+        return ((outermost, self.states[: self._own_states]), *inner.parts)
+
     @property
     def defaults(self) -> dict[str, Hyperparameter]:
         """The hyperparameters that have defaults."""
