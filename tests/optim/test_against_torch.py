@@ -141,7 +141,6 @@ class Journey:
     gradients_changed: list[str]
 
 
-@cache
 def journey(combination: int, dtype: torch.dtype) -> Journey:
     """Twenty steps of ours and of torch's for-loop."""
     name, options = COMBINATIONS[combination]
@@ -175,20 +174,12 @@ def pristine(dtype: torch.dtype) -> Course:
 @each_combination
 @each_dtype
 def test_is_within_tolerance_of_torch(combination: int, dtype: torch.dtype) -> None:
+    """And writes nothing beside the parameters, nor into the gradients: one test, so that each journey is made once."""
     name, options = COMBINATIONS[combination]
-    assert beyond(journey(combination, dtype).differences, tolerance(name, options, dtype)) == {}
-
-
-@each_combination
-@each_dtype
-def test_writes_nothing_beside_the_parameters(combination: int, dtype: torch.dtype) -> None:
-    assert journey(combination, dtype).written_beside == []
-
-
-@each_combination
-@each_dtype
-def test_leaves_the_gradients_alone(combination: int, dtype: torch.dtype) -> None:
-    assert journey(combination, dtype).gradients_changed == []
+    made = journey(combination, dtype)
+    assert beyond(made.differences, tolerance(name, options, dtype)) == {}
+    assert made.written_beside == []
+    assert made.gradients_changed == []
 
 
 # Two groups: the options of both, then those of the second.

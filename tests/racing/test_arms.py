@@ -13,9 +13,9 @@ from fallline.racing.arms import DEFAULT_ARMS, Arm, as_arms
 from fallline.racing.effort import Effort, as_effort
 
 
-def test_default_arms_are_the_seven() -> None:
+def test_default_arms_are_the_courses_first_order_methods() -> None:
     assert [arm.name for arm in as_arms(None)] == list(DEFAULT_ARMS)
-    assert len(DEFAULT_ARMS) == 7
+    assert len(DEFAULT_ARMS) == 12
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_space_of_an_entrant(entrant: Any, name: str, low: float, high: float) -
         (lambda: as_arms("adam"), "arms must be a list"),
         (lambda: as_arms(["adam", "adam"]), "two arms are called 'adam'"),
         (lambda: as_arms(["sgd", "gradient_descent"]), "two arms are called 'sgd'"),
-        (lambda: as_arms(["lion"]), "no arm 'lion'; there are sgd, momentum"),
+        (lambda: as_arms(["qqq"]), "no arm 'qqq'; there are sgd, momentum"),
         (lambda: as_arms([3]), "got 3 of type int"),
         (
             lambda: as_arms([torch.optim.SGD(torch.nn.Linear(1, 1).parameters())]),
