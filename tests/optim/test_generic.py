@@ -18,6 +18,7 @@ from torch.optim import lr_scheduler
 
 import fallline as fl
 from fallline.math import maximum, sign, sqrt, sum, where
+from fallline.optim import hyperparameters
 from tests.optim.oracle import (
     Layout,
     Options,
@@ -481,6 +482,16 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "a decay factor of 1": (
         lambda: fl.Optimizer([leaf()], fl.rules.adam, beta2=1.0), ValueError, "'beta2'.*less than 1.*got 1",
     ),
+    "an infinite rate": (lambda: fl.Optimizer([leaf()], my_rmsprop, lr=math.inf), ValueError, "'lr'.*finite.*inf"),
+    "a share above 1": (lambda: fl.Optimizer([leaf()], fl.rules.rmsprop, alpha=1.5), ValueError, "'alpha'.*at most 1"),
+    "a norm below 0": (
+        lambda: fl.Optimizer([leaf()], fl.rules.clip_norm(fl.rules.adam), max_norm=-1.0),
+        ValueError,
+        "'max_norm'.*more than 0",
+    ),
+    "no such group to switch": (
+        lambda: fl.Optimizer([leaf()], my_rmsprop).switch(my_rmsprop, group=5), IndexError, "'group'.*0 to 0.*5",
+    ),
     "a string in a group": (
         lambda: fl.Optimizer([{"params": [leaf()], "lr": "fast"}], my_rmsprop), TypeError, "'lr'.*number.*'fast'",
     ),
@@ -570,6 +581,106 @@ def test_a_state_dict_loads_under_weights_only(tmp_path: Path) -> None:
     quadratic_steps(optimizer, parameters, 2)
     quadratic_steps(restored, others, 2)
     assert all(torch.equal(p, q) for p, q in zip(parameters, others, strict=True))
+
+
+def test_every_hyperparameter_of_ours_has_bounds() -> None:
+    combined = [
+        made(fl.rules.gradient_descent) for made in vars(fl.rules).values() if isinstance(made, fl.symbolic.Combinator)
+    ]
+    names = {
+        name for rule in (*fl.rules.ALL.values(), *combined) for name in rule.hyperparameters if name not in rule.static
+    }
+    assert names == hyperparameters._INTERVALS.keys()
+
+
+INCOMPLETE = [("v", "no v"), ("m", "no m"), ("step", "no step")]
+
+
+@pytest.mark.parametrize(("key", "words"), INCOMPLETE)
+def test_a_checkpoint_that_lacks_a_state_is_refused(key: str, words: str) -> None:
+    parameter = leaf()
+    optimizer = fl.Optimizer([parameter], fl.rules.adam, lr=0.1)
+    quadratic_steps(optimizer, [parameter], 2)
+    saved = copy.deepcopy(optimizer.state_dict())
+    del saved["state"][0][key]
+    other = fl.Optimizer([leaf()], fl.rules.adam)
+    with pytest.raises(ValueError, match=words):
+        other.load_state_dict(saved)
+    assert not other.state
+
+
+def test_numbers_are_as_precise_after_loading_as_before() -> None:
+    """In bfloat16 a sum of weights would stand still."""
+    parameter = leaf().bfloat16().detach().requires_grad_()
+    optimizer = fl.optim.ScheduleFreeSGD([parameter], lr=1.0)
+    quadratic_steps(optimizer, [parameter], 3)
+    other = fl.optim.ScheduleFreeSGD([leaf().bfloat16().detach().requires_grad_()])
+    other.load_state_dict(optimizer.state_dict())
+    assert {v.dtype for v in other.state_dict()["state"][0].values() if not v.dim()} == {torch.float32}
+
+
+@pytest.mark.parametrize("rule", [fl.rules.gradient_descent, fl.rules.adagrad], ids=lambda rule: rule.name)
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+def test_sparse_gradients_move_the_rows_they_touch(rule: fl.symbolic.Rule) -> None:
+    moved = []
+    for sparse in (True, False):
+        table = torch.ones(5, 2, requires_grad=True)
+        optimizer = fl.Optimizer([table], rule, lr=0.1)
+        for rows in ([0, 3, 3], [3, 1, 1]):
+            optimizer.zero_grad()
+            torch.autograd.backward(nn.functional.embedding(torch.tensor(rows), table, sparse=sparse).pow(2).sum())
+            optimizer.step()
+        moved.append(table.detach())
+    torch.testing.assert_close(*moved)
+
+
+def test_what_all_tensors_share_must_follow_from_the_same_options() -> None:
+    parameters = [leaf(), leaf()]
+    groups: list[dict[str, Any]] = [{"params": parameters[:1]}, {"params": parameters[1:], "d_coef": 100.0}]
+    optimizer = fl.optim.Prodigy(groups)
+    with pytest.raises(ValueError, match=r"'d_coef'.*same in all param groups.*1 and 100"):
+        quadratic_steps(optimizer, parameters, 1)
+
+
+def test_options_that_can_change_where_they_lie_are_read_anew() -> None:
+    parameters = [leaf(), leaf()]
+    ours, theirs = fl.optim.Adam(parameters[:1], lr=0.1), torch.optim.Adam(parameters[1:], lr=0.1)
+    for optimizer, p in ((ours, parameters[0]), (theirs, parameters[1])):
+        optimizer.param_groups[0]["betas"] = [0.9, 0.99]
+        quadratic_steps(optimizer, [p], 2)
+        optimizer.param_groups[0]["betas"][0] = 0.1
+        quadratic_steps(optimizer, [p], 2)
+    torch.testing.assert_close(*parameters)
+
+
+def test_a_step_count_whose_data_was_replaced_counts() -> None:
+    parameters = [leaf(), leaf()]
+    for module, p in ((fl.optim, parameters[0]), (torch.optim, parameters[1])):
+        optimizer = module.Adam([p], lr=0.1)
+        quadratic_steps(optimizer, [p], 2)
+        optimizer.state[p]["step"].data = torch.tensor(1000.0)
+        quadratic_steps(optimizer, [p], 2)
+    torch.testing.assert_close(*parameters)
+
+
+def test_a_negated_gradient_has_the_same_norm() -> None:
+    """Groups that climb and groups that descend share one norm."""
+    parameters = [torch.zeros(1, requires_grad=True) for _ in range(2)]
+    clipped = fl.rules.clip_norm(fl.rules.gradient_descent)
+    groups: list[dict[str, Any]] = [
+        {"params": parameters[:1]}, {"params": parameters[1:], "rule": fl.rules.maximize(clipped)},
+    ]  # fmt: skip
+    optimizer = fl.Optimizer(groups, clipped, lr=1.0)
+    for p, g in zip(parameters, (3.0, 4.0), strict=True):
+        p.grad = torch.tensor([g])
+    optimizer.step()
+    assert [p.item() for p in parameters] == pytest.approx([-0.6, 0.8], abs=1e-6)
+
+
+def test_dampening_without_momentum_is_no_division_by_zero() -> None:
+    p = leaf()
+    quadratic_steps(fl.Optimizer([p], fl.rules.dampened_momentum, lr=0.25, momentum=0.0), [p], 1)
+    assert p.tolist() == [0.5, 0.5]
 
 
 WRONG_CHECKPOINTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {

@@ -60,7 +60,7 @@ GOLDEN: dict[str, tuple[Rule, list[str]]] = {
     "momentum": (momentum, [r"b_t &= \mu b_{t-1} + g_t", MOMENTUM_STEP]),
     "dampened_momentum": (
         dampened_momentum,
-        [r"b_0 &= \frac{\tau g_1}{\mu}", r"b_t &= \mu b_{t-1} + (1 - \tau) g_t", MOMENTUM_STEP],
+        [r"b_0 &= \frac{\tau g_1}{\max(\mu, 10^{-30})}", r"b_t &= \mu b_{t-1} + (1 - \tau) g_t", MOMENTUM_STEP],
     ),
     "nesterov": (nesterov, [r"b_t &= \mu b_{t-1} + g_t", r"\theta_t &= \theta_{t-1} - \eta (g_t + \mu b_t)"]),
     "adagrad": (
@@ -94,7 +94,7 @@ GOLDEN: dict[str, tuple[Rule, list[str]]] = {
     "l2(dampened_momentum)": (
         l2(dampened_momentum),
         [
-            r"b_0 &= \frac{\tau (g_1 + \lambda \theta_0)}{\mu}",
+            r"b_0 &= \frac{\tau (g_1 + \lambda \theta_0)}{\max(\mu, 10^{-30})}",
             rf"b_t &= \mu b_{{t-1}} + (1 - \tau) {DECAYED}",
             MOMENTUM_STEP,
         ],

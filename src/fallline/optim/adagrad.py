@@ -20,7 +20,8 @@ class Adagrad(Engine, torch.optim.Adagrad):
     [0.5, 0.5, 0.5]
     """
 
-    _takes_sparse = True
+    def _moves_sparse(self, group: Group) -> bool:
+        return True
 
     def _recipe(self, group: Group) -> Recipe:
         values = {name: number(group[name]) for name in ("lr", "lr_decay", "eps")}

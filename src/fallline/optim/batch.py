@@ -73,6 +73,9 @@ class Batch:
             self._blocks.append(Watch([params[i] for i in rows], [states[i] for i in rows], kept, loose))
         self._counts = vectors["step"].numpy() if counted else None
         self._numbers = [vectors[key].numpy() for key in numbers.values()]
+        few = len(params) <= BLOCK  # of many, the numbers are watched by identity and by their vectors' addresses
+        self._views = [state[key] for key in vectors for state in states] if few else []
+        self._view_addresses = list(map(Tensor.data_ptr, self._views))
         self._absent = {
             spec.absent: np.array([spec.name in made for made in absent], np.float64)
             for spec in kernel.rule.tensor_states
@@ -107,6 +110,8 @@ class Batch:
 
     def refresh(self) -> bool:
         """Read the gradients' addresses; False if anything else lies elsewhere or otherwise than it did."""
+        if self._views and list(map(Tensor.data_ptr, self._views)) != self._view_addresses:
+            return False
         addresses: list[int] = []
         for block in self._blocks:
             found = block.gradient_addresses()
@@ -137,6 +142,8 @@ class Batch:
 
     def settle(self) -> None:
         """Take up what a step leaves: states that are numbers, and those that have begun."""
+        for block in self._blocks:
+            block.held = []
         for vector, column in zip(self._numbers, self._becomes.T, strict=True):
             vector[...] = column if vector.ndim else column[0]
         if self._beginning:

@@ -29,8 +29,6 @@ class Engine(_Base):
     """
 
     _session: Session | None = None
-    #: Whether sparse gradients are taken as torch's class takes them, or refused in its words.
-    _takes_sparse = False
 
     @property
     def _step_supports_amp_scaling(self) -> bool:
@@ -82,6 +80,8 @@ class Engine(_Base):
             for p in group["params"]:
                 if p.grad is not None:
                     self._check(p)
+                    if p.grad.layout != torch.strided and not self._moves_sparse(group):
+                        raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
                     if p.grad.is_sparse and group.get("weight_decay", 0) != 0:
                         raise RuntimeError("weight_decay option is not compatible with sparse gradients")
         differentiable = bool(self.defaults.get("differentiable", False))
@@ -103,13 +103,68 @@ class Engine(_Base):
             )
         if gradient.layout == torch.strided and gradient.numel() and not gradient.untyped_storage().size():
             raise RuntimeError("a gradient's memory was freed; call backward() again before step()")
-        if gradient.layout != torch.strided and not self._takes_sparse:
-            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+
+    def _moves_sparse(self, group: Group) -> bool:
+        """Whether sparse gradients are taken, as torch's class of the name does; else they are refused in its words."""
+        return False
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a param group, as torch's optimizers do."""
         super().add_param_group(param_group)
         self._session = None
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state dict, as torch's optimizers do.
+
+        Raises ValueError, and leaves the optimizer as it was, if the state is of another optimizer or incomplete.
+        """
+        before = self.state, self.param_groups
+        given: dict[str, Any] = {}
+        hook = self.register_load_state_dict_pre_hook(lambda _, loading: given.update(loading))  # the last to see it
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            hook.remove()
+        try:
+            self._check_loaded()
+        except Exception:
+            self.state, self.param_groups = before
+            raise
+        keys = [key for group in given["param_groups"] for key in group["params"]]
+        params = [(group, p) for group in self.param_groups for p in group["params"]]
+        for key, (group, p) in zip(keys, params, strict=True):
+            for name, value in given["state"].get(key, {}).items():
+                if self._keeps_type(group, name):
+                    self.state[p][name] = _moved(value, p.device)
+
+    def _keeps_type(self, group: Group, name: str) -> bool:
+        """Whether a state is loaded in the type in which it was saved; torch casts all but step counts."""
+        return False
+
+    def _check_loaded(self) -> None:
+        """Raise ValueError if what was loaded is not what the groups' rules keep."""
+        for group in self.param_groups:
+            try:
+                recipe = self._recipe(group)
+            except KeyError as missing:
+                raise ValueError(
+                    f"the state_dict's param group has no {missing}; it was saved from another optimizer than "
+                    f"{type(self).__name__}"
+                ) from missing
+            wanted = {recipe.state_keys[spec.name] for spec in recipe.rule.states}
+            if recipe.rule.uses_t:
+                wanted.add("step")
+            for p in group["params"]:
+                state = self.state.get(p) or {}
+                # Before the first step there is nothing; after it, all (momentum's buffer may be None in torch's).
+                absent = wanted - state.keys() if wanted & state.keys() else set()
+                if absent:
+                    raise ValueError(
+                        f"the state_dict has no {', '.join(sorted(absent))} for a parameter of shape {tuple(p.shape)}, "
+                        f"but {', '.join(sorted(wanted & state.keys()))}; {type(self).__name__} could not go on from it"
+                    )
+                if float(state.get("step", 0)) < 0:
+                    raise ValueError("the state_dict has a step count below 0")
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in super().__getstate__().items() if key != "_session"}
@@ -117,6 +172,12 @@ class Engine(_Base):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._session = None
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, list):
+        return [_moved(item, device) for item in value]
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def _own_step(optimizer: Engine, *arguments: Any, **named: Any) -> Any:

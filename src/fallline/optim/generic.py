@@ -12,7 +12,7 @@ from fallline.optim.engine import Engine
 from fallline.optim.handover import hand_over
 from fallline.optim.recipe import Recipe
 from fallline.optim.session import Group
-from fallline.symbolic import Rule
+from fallline.symbolic import Rule, rests_without_gradient
 
 
 class Optimizer(Engine, torch.optim.Optimizer):
@@ -73,6 +73,10 @@ class Optimizer(Engine, torch.optim.Optimizer):
         _checked(rule, "switch takes a rule")
         values = {**rule.hyperparameters, **of_rule.spread(rule, hyperparameters)}
         of_rule.check(rule, values)
+        if group is not None and not 0 <= group < len(self.param_groups):
+            raise IndexError(
+                f"'group' must be from 0 to {len(self.param_groups) - 1}, as there are param groups; got {group}"
+            )
         for one in self.param_groups if group is None else [self.param_groups[group]]:
             old, old_values = one["rule"], of_rule.read(one["rule"], one)
             for p in one["params"]:
@@ -105,6 +109,15 @@ class Optimizer(Engine, torch.optim.Optimizer):
                 raise ValueError(f"the state_dict's group has no {', '.join(sorted(missing))}; it is of another rule")
             group["rule"] = own["rule"]
         super().load_state_dict({**state_dict, "param_groups": groups})
+
+    def _moves_sparse(self, group: Group) -> bool:
+        """Where the formula rests without a gradient, so that only the touched rows need moving."""
+        rule = group["rule"]
+        return rests_without_gradient(rule.trace(**{name: group[name] for name in rule.static}))
+
+    def _keeps_type(self, group: Group, name: str) -> bool:
+        """Numbers: in a parameter's bfloat16 a sum would stop growing."""
+        return name in {spec.name for spec in group["rule"].number_states}
 
     def _recipe(self, group: Group) -> Recipe:
         rule = group["rule"]

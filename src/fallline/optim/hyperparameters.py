@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -71,16 +72,53 @@ def check(rule: Rule, values: Mapping[str, Any]) -> None:
             isinstance(value, Real) or (isinstance(value, torch.Tensor) and value.numel() == 1)
         ):
             raise TypeError(f"'{name}' of the rule '{rule.name}' must be a number; got {value!r}")
-        elif wanted := _bounds(name, float(value)):
+        elif wanted := _bounds(rule, name, float(value)):
             raise ValueError(f"'{name}' of the rule '{rule.name}' must be {wanted}; got {float(value):g}")
 
 
-def _bounds(name: str, value: float) -> str | None:
-    """What a value should be that it is not: some names mean the same in every rule."""
+def _bounds(rule: Rule, name: str, value: float) -> str | None:
+    """What a value should be that it is not."""
     if value != value:
         return "a number"
-    if name in ("lr", "eps", "weight_decay") and value < 0:
-        return "at least 0"
-    if name in ("beta", "beta1", "beta2", "beta3") and not 0 <= value < 1:
-        return "at least 0 and less than 1"
-    return None
+    ours = all(getattr(part, "__module__", "").startswith("fallline.rules") for part, _ in rule.parts)
+    known = _INTERVALS.get(name) if ours or name in _ANYWHERE else None
+    if name == "alpha" and "alpha_warmup" in rule.hyperparameters:  # AdEMAMix's weight of a mean, no decay factor
+        known = _FROM_ZERO
+    return None if known is None or known.holds(value) else str(known)
+
+
+class _Interval(NamedTuple):
+    """From low to high; the ends belong to it or not."""
+
+    low: float
+    high: float
+    has_low: bool = True
+    has_high: bool = False
+
+    def holds(self, value: float) -> bool:
+        above = value >= self.low if self.has_low else value > self.low
+        return above and (value <= self.high if self.has_high else value < self.high)
+
+    def __str__(self) -> str:
+        above = f"{'at least' if self.has_low else 'more than'} {self.low:g}"
+        if self.high == math.inf:
+            return above if self.has_high else f"{above} and finite"
+        return f"{above} and {'at most' if self.has_high else 'less than'} {self.high:g}"
+
+
+_FROM_ZERO, _POSITIVE = _Interval(0, math.inf), _Interval(0, math.inf, has_low=False)
+_DECAY, _SHARE = _Interval(0, 1), _Interval(0, 1, has_high=True)
+#: What the hyperparameters of our own rules and combinators may be.
+_INTERVALS = {
+    **dict.fromkeys(("beta", "beta1", "beta2", "beta3"), _DECAY),
+    **dict.fromkeys(("momentum", "alpha", "rho", "average_decay", "dampening", "wd_ratio"), _SHARE),
+    **dict.fromkeys(
+        ("lr", "eps", "weight_decay", "eps_hat", "lr_decay", "delta", "trust_coefficient", "momentum_decay", "warmup",
+         "alpha_warmup", "beta3_warmup", "lambda1"),
+        _FROM_ZERO,
+    ),
+    **dict.fromkeys(("d0", "d_coef", "lr_max", "clip_value", "max_norm"), _POSITIVE),
+    "growth_rate": _Interval(1, math.inf, has_low=False, has_high=True),
+}  # fmt: skip
+#: Names that mean the same in every rule, a user's too.
+_ANYWHERE = ("lr", "eps", "weight_decay", "beta", "beta1", "beta2", "beta3")

@@ -13,7 +13,7 @@ from torch.autograd.graph import increment_version
 
 from fallline.kernels import DTYPES, Kernel, SegmentTable, evaluate, host_scalars, kernel_for
 from fallline.optim.engine import Engine
-from fallline.optim.layout import addressable, is_dense, same_strides
+from fallline.optim.layout import addressable, is_dense, overlapping, same_strides
 from fallline.optim.session import Group
 from fallline.symbolic import Rule, make_plan
 
@@ -35,12 +35,21 @@ class MatrixEngine(Engine):
             for p in params:
                 self._check(p)
         for group, params in moving:
-            self._move(group, params)
+            if overlapping([p for p in params if addressable(p)]):
+                for p in params:  # one by one, as they share memory
+                    self._move(group, [p])
+            else:
+                self._move(group, params)
         return loss
+
+    def _check_loaded(self) -> None:
+        """What is missing is found at the step: these methods follow no single rule."""
 
     def _check(self, p: Tensor) -> None:
         if p.is_complex():
             raise RuntimeError(f"{type(self).__name__} does not support complex parameters")
+        if gradient(p).layout != torch.strided:
+            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
         super()._check(p)
 
 
@@ -67,26 +76,8 @@ class PreconditionedEngine(MatrixEngine):
             self.param_groups.pop()
             raise
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a state dict, as torch's optimizers do, but cast no state to its parameter's type."""
-        given: dict[str, Any] = {}
-        hook = self.register_load_state_dict_pre_hook(lambda _, loading: given.update(loading))  # the last to see it
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            hook.remove()
-        keys = [key for group in given["param_groups"] for key in group["params"]]
-        params = [p for group in self.param_groups for p in group["params"]]
-        for key, p in zip(keys, params, strict=True):
-            for name, value in given["state"].get(key, {}).items():
-                if name != "step":
-                    self.state[p][name] = _moved(value, p.device)
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    if isinstance(value, list):
-        return [_moved(item, device) for item in value]
-    return value.to(device) if isinstance(value, Tensor) else value
+    def _keeps_type(self, group: Group, name: str) -> bool:
+        return name != "step"
 
 
 def gradient(p: Tensor) -> Tensor:

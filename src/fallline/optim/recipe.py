@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fallline.symbolic import Rule
+from fallline.symbolic import Rule, make_plan
+from fallline.symbolic.expression import walk
 
 
 @dataclass(frozen=True)
@@ -31,3 +32,25 @@ class Recipe:
     def fill(self, state: str) -> float:
         """The number that a new tensor of this state holds."""
         return self.initial.get(state, next(spec.fill for spec in self.rule.states if spec.name == state))
+
+
+def check_globals(recipes: Sequence[Recipe]) -> None:
+    """Raise ValueError if a number that is one for all tensors would follow from options that differ between groups."""
+    first: dict[str, tuple[Recipe, float]] = {}
+    for recipe in recipes:
+        if not recipe.rule.global_states:
+            continue
+        numbers = make_plan(recipe.rule.trace(**recipe.static)).new_numbers
+        deciding = {
+            str(node.value)
+            for node in walk(tuple(numbers[spec.name] for spec in recipe.rule.global_states))
+            if node.operation == "scalar" and node.value in recipe.values
+        }
+        for name in deciding:
+            other, value = first.setdefault(name, (recipe, float(recipe.values[name])))
+            if other.rule is recipe.rule and value != float(recipe.values[name]):
+                raise ValueError(
+                    f"'{name}' of the rule '{recipe.rule.name}' must be the same in all param groups, since "
+                    f"{', '.join(spec.name for spec in recipe.rule.global_states)} are kept for all tensors together; "
+                    f"got {value:g} and {float(recipe.values[name]):g}"
+                )

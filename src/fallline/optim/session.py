@@ -14,7 +14,7 @@ from fallline.kernels import DTYPES, Kernel, kernel_for, run_jointly
 from fallline.optim.batch import Batch, Span
 from fallline.optim.eager import EagerRow
 from fallline.optim.layout import addressable, is_dense, is_plain, overlapping, rows_are_runs, same_strides
-from fallline.optim.recipe import Recipe
+from fallline.optim.recipe import Recipe, check_globals
 from fallline.optim.states import StateOf, check_states, make_states, share_global
 from fallline.symbolic import make_plan
 
@@ -52,6 +52,7 @@ class Session:
         active = [(i, p) for i, params in enumerate(self._lists) for p in params if p.grad is not None]
         for i, p in active:  # all of them, before any state is made: which are new is known only to this step
             check_states(p, state[p], self._recipes[i])
+        check_globals(self._recipes)
         shared = {recipe.state_keys[spec.name] for recipe in self._recipes for spec in recipe.rule.global_states}
         known = {key: next((other[key] for other in state.values() if key in other), None) for key in shared}
         rows = [_Row(p, state[p], make_states(p, state[p], self._recipes[i]), i, self._recipes[i]) for i, p in active]
@@ -93,6 +94,7 @@ class Session:
                 if recipe.rule is not self._recipes[i].rule or recipe.static != self._recipes[i].static:
                     return False
                 self._options[i], self._recipes[i] = _Options(group), recipe
+                check_globals(self._recipes)
                 for batch in self._batches:
                     batch.set_recipe(i, recipe)
         if self._idle and any(p.grad is not None for p in self._idle):
@@ -146,15 +148,15 @@ class _Options:
         self._count = len(group)
         self._read = itemgetter(*keys) if keys else lambda group: ()
         self._values = self._read(group)
-        self._may_change = _has_tensor(tuple(group[key] for key in keys))
+        self._may_change = _is_mutable(tuple(group[key] for key in keys))
 
     def same(self, group: Group) -> bool:
-        """Whether the group says the same; never sure of tensors, which change and stay the same object."""
+        """Whether the group says the same; never sure of what can change and stay the same object."""
         return not self._may_change and len(group) == self._count and bool(self._read(group) == self._values)
 
 
-def _has_tensor(options: tuple[Any, ...]) -> bool:
-    return any(isinstance(o, Tensor) or (isinstance(o, tuple) and _has_tensor(o)) for o in options)
+def _is_mutable(options: tuple[Any, ...]) -> bool:
+    return any(isinstance(o, (Tensor, list, dict)) or (isinstance(o, tuple) and _is_mutable(o)) for o in options)
 
 
 def _kernel_of(row: _Row) -> Kernel | None:

@@ -20,7 +20,8 @@ class SGD(Engine, torch.optim.SGD):
     [0.5, 0.5, 0.5]
     """
 
-    _takes_sparse = True
+    def _moves_sparse(self, group: Group) -> bool:
+        return True
 
     def _recipe(self, group: Group) -> Recipe:
         values = {"lr": number(group["lr"])}

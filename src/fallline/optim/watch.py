@@ -29,6 +29,8 @@ class Watch:
         self, params: Sequence[Tensor], states: Sequence[StateOf], keys: Sequence[str], loose: Sequence[Tensor]
     ) -> None:
         self._params = list(params)
+        #: The gradients whose addresses were given out, kept alive until the step is taken.
+        self.held: list[Tensor] = []
         self._states = list(states)
         self._kept: list[tuple[Any, list[Tensor]]] = [(itemgetter(k), [state[k] for state in states]) for k in keys]
         self._written = [*params, *loose]
@@ -38,7 +40,7 @@ class Watch:
 
     def gradient_addresses(self) -> list[int] | None:
         """Where the gradients lie now; None if anything else lies elsewhere, or anything otherwise, than it did."""
-        gradients = list(map(_gradient, self._params))
+        self.held = gradients = list(map(_gradient, self._params))
         if not self._layout(*gradients, *self._written) or list(map(_address, self._written)) != self._addresses:
             return None
         for key, values in self._kept:

@@ -1,5 +1,6 @@
 """Momentum: the heavy ball (Polyak, 1964), in torch's sum form b = μb + g and in the forms of others."""
 
+from fallline.math import maximum
 from fallline.symbolic import combinator, rule, state
 
 
@@ -31,10 +32,13 @@ def velocity_momentum(p, g, v, *, lr=1e-3, momentum=0.9):
     return -v, v
 
 
+def _as_if_before(g, momentum, dampening):
+    """What makes the first b come to g, whatever the dampening."""
+    return dampening * g / maximum(momentum, 1e-30)
+
+
 @rule
-def dampened_momentum(
-    p, g, b=state(init=lambda g, momentum, dampening: dampening * g / momentum), *, lr=1e-3, momentum=0.9, dampening=0.0
-):
+def dampened_momentum(p, g, b=state(init=_as_if_before), *, lr=1e-3, momentum=0.9, dampening=0.0):
     """Momentum whose new gradients count 1 - dampening, but the first in full (torch's convention: b₁ = g₁)."""
     b = momentum * b + (1 - dampening) * g
     return lr * b, b

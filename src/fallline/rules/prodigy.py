@@ -21,7 +21,7 @@ def prodigy(
     m = beta1 * m + d * (1 - beta1) * g
     v = beta2 * v + d * d * (1 - beta2) * g * g
     s = beta3 * s + ratio * eta * g
-    numerator = beta3 * numerator + ratio * eta * dot(g, p0 - p, all_tensors=True)
+    numerator = beta3 * numerator + dot(ratio * eta * g, p0 - p, all_tensors=True)
     denominator = sum(abs(s), all_tensors=True)
     estimate = where(denominator > 0, d_coef * numerator / (d0 * denominator), 0.0)
     highest = maximum(highest, estimate)

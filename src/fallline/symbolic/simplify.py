@@ -48,6 +48,8 @@ def _rewrite(node: Expression, intern: Callable[[Expression], Expression]) -> Ex
             return Expression("multiply", node.args[0], node.args[0])
         case "power" if _is(b, 0.5):
             return Expression("sqrt", node.args[0])
+        case "multiply" if node.args[0].operation == node.args[1].operation == "negative":
+            return Expression("multiply", node.args[0].args[0], node.args[1].args[0])
         case "negative" if node.args[0].operation == "negative":
             return node.args[0].args[0]
         case "divide" if node.args[0].rank > Rank.SEGMENT and node.args[1].rank == Rank.SCALAR:
