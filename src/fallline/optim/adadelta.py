@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from fallline import rules
+from fallline.optim.common_options import with_common_options
 from fallline.optim.engine import Engine, number
 from fallline.optim.recipe import Recipe
 from fallline.optim.session import Group
@@ -22,10 +23,5 @@ class Adadelta(Engine, torch.optim.Adadelta):
 
     def _recipe(self, group: Group) -> Recipe:
         values = {name: number(group[name]) for name in ("lr", "rho", "eps")}
-        rule = rules.adadelta
-        if group["weight_decay"] != 0:
-            rule = rules.l2(rule)
-            values["weight_decay"] = number(group["weight_decay"])
-        if group["maximize"]:
-            rule = rules.maximize(rule)
+        rule = with_common_options(rules.adadelta, values, group)
         return Recipe(rule, values, {"v": "square_avg", "u": "acc_delta"}, counts_steps=True)

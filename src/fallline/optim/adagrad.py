@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from fallline import rules
+from fallline.optim.common_options import with_common_options
 from fallline.optim.engine import Engine, number
 from fallline.optim.recipe import Recipe
 from fallline.optim.session import Group
@@ -25,11 +26,6 @@ class Adagrad(Engine, torch.optim.Adagrad):
 
     def _recipe(self, group: Group) -> Recipe:
         values = {name: number(group[name]) for name in ("lr", "lr_decay", "eps")}
-        rule = rules.adagrad
-        if group["weight_decay"] != 0:
-            rule = rules.l2(rule)
-            values["weight_decay"] = number(group["weight_decay"])
-        if group["maximize"]:
-            rule = rules.maximize(rule)
+        rule = with_common_options(rules.adagrad, values, group)
         initial = {"s": float(self.defaults["initial_accumulator_value"])}
         return Recipe(rule, values, {"s": "sum"}, counts_steps=True, initial=initial)

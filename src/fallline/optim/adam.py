@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fallline import rules
+from fallline.optim.common_options import with_common_options
 from fallline.optim.engine import Engine, number
 from fallline.optim.recipe import Recipe
 from fallline.optim.session import Group
@@ -20,11 +21,7 @@ class _AdamEngine(Engine):
             "lr": number(group["lr"]), "beta1": number(beta1), "beta2": number(beta2), "eps": number(group["eps"]),
         }  # fmt: skip
         rule = rules.amsgrad if group["amsgrad"] else rules.adam
-        if group["weight_decay"] != 0:
-            rule = (rules.decoupled_decay if group["decoupled_weight_decay"] else rules.l2)(rule)
-            values["weight_decay"] = number(group["weight_decay"])
-        if group["maximize"]:
-            rule = rules.maximize(rule)
+        rule = with_common_options(rule, values, group)
         return Recipe(rule, values, _KEYS, counts_steps=True)
 
     def _check(self, p: Tensor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from fallline import rules
+from fallline.optim.common_options import with_common_options
 from fallline.optim.engine import Engine, number
 from fallline.optim.recipe import Recipe
 from fallline.optim.session import Group
@@ -23,10 +24,5 @@ class Adamax(Engine, torch.optim.Adamax):
     def _recipe(self, group: Group) -> Recipe:
         beta1, beta2 = map(number, group["betas"])
         values = {"lr": number(group["lr"]), "beta1": beta1, "beta2": beta2, "eps": number(group["eps"])}
-        rule = rules.adamax
-        if group["weight_decay"] != 0:
-            rule = rules.l2(rule)
-            values["weight_decay"] = number(group["weight_decay"])
-        if group["maximize"]:
-            rule = rules.maximize(rule)
+        rule = with_common_options(rules.adamax, values, group)
         return Recipe(rule, values, {"m": "exp_avg", "u": "exp_inf"}, counts_steps=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from fallline import rules
+from fallline.optim.common_options import with_common_options
 from fallline.optim.engine import Engine, number
 from fallline.optim.recipe import Recipe
 from fallline.optim.session import Group
@@ -26,10 +27,5 @@ class NAdam(Engine, torch.optim.NAdam):
         beta1, beta2 = map(number, group["betas"])
         values = {name: number(group[name]) for name in ("lr", "eps", "momentum_decay")}
         values |= {"beta1": beta1, "beta2": beta2}
-        rule = rules.nadam
-        if group["weight_decay"] != 0:
-            rule = (rules.decoupled_decay if group["decoupled_weight_decay"] else rules.l2)(rule)
-            values["weight_decay"] = number(group["weight_decay"])
-        if group["maximize"]:
-            rule = rules.maximize(rule)
+        rule = with_common_options(rules.nadam, values, group)
         return Recipe(rule, values, _KEYS, counts_steps=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from fallline import rules
+from fallline.optim.common_options import with_common_options
 from fallline.optim.engine import Engine, check_interval, number
 from fallline.optim.recipe import Recipe
 from fallline.optim.session import Group
@@ -34,10 +35,6 @@ class RMSprop(Engine, torch.optim.RMSprop):
         if group["momentum"] > 0:
             rule = rules.heavy_ball(rule)
             values["momentum"] = number(group["momentum"])
-        if group["weight_decay"] != 0:
-            rule = rules.l2(rule)
-            values["weight_decay"] = number(group["weight_decay"])
-        if group["maximize"]:
-            rule = rules.maximize(rule)
+        rule = with_common_options(rule, values, group)
         keys = {"v": "square_avg", "g_bar": "grad_avg", "b": "momentum_buffer"}
         return Recipe(rule, values, keys, counts_steps=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from fallline import rules
+from fallline.optim.common_options import with_common_options
 from fallline.optim.engine import Engine, number
 from fallline.optim.recipe import Recipe
 from fallline.optim.session import Group
@@ -34,10 +35,5 @@ class SGD(Engine, torch.optim.SGD):
                 rule = rules.dampened_momentum
                 values["dampening"] = number(group["dampening"])
             else:
-                rule = rules.momentum
-        if group["weight_decay"] != 0:
-            rule = rules.l2(rule)
-            values["weight_decay"] = number(group["weight_decay"])
-        if group["maximize"]:
-            rule = rules.maximize(rule)
+                rule = with_common_options(rules.momentum, values, group)
         return Recipe(rule, values, {"b": "momentum_buffer"}, counts_steps=False)
