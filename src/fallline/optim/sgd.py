@@ -35,5 +35,6 @@ class SGD(Engine, torch.optim.SGD):
                 rule = rules.dampened_momentum
                 values["dampening"] = number(group["dampening"])
             else:
-                rule = with_common_options(rules.momentum, values, group)
+                rule = rules.momentum
+        rule = with_common_options(rule, values, group)
         return Recipe(rule, values, {"b": "momentum_buffer"}, counts_steps=False)
