@@ -41,6 +41,10 @@ def test_against_the_sum_written_out(shape: tuple[int, ...], beta: float, bias_c
         ([10, 10], 0.9, False, [1.0, 1.9]),
         ([1j, 1j], 0.5, True, [1j, 1j]),
         ([], 0.9, True, []),
+        ((x for x in (3.0, 0.0, 3.0)), 0.5, False, [1.5, 0.75, 1.875]),
+        (iter([np.ones(2), np.zeros(2)]), 0.5, False, [[0.5, 0.5], [0.25, 0.25]]),
+        ([torch.ones(1, requires_grad=True), torch.zeros(1)], 0.5, False, [[0.5], [0.25]]),
+        (torch.ones(2, requires_grad=True), 0.5, False, [0.5, 0.75]),
     ],
 )
 def test_known_averages(values: Any, beta: float, bias_correction: bool, known: Any) -> None:
@@ -73,6 +77,11 @@ def test_a_tensor_leaves_its_graph_behind() -> None:
     assert not ExponentialAverage(0.5).update(weight * 2).requires_grad
 
 
+def grown(average: ExponentialAverage) -> None:
+    average.update(np.ones(2))
+    average.update(1.0)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "sentence"),
     [
@@ -81,6 +90,13 @@ def test_a_tensor_leaves_its_graph_behind() -> None:
         (lambda: ema([1.0], float("nan")), ValueError, "beta must be .*; got nan"),
         (lambda: ema([1.0], "0.9"), TypeError, "beta must be .*; got '0.9'"),  # type: ignore[arg-type]
         (lambda: ema(1.0), ValueError, "values must have time as their first axis; got a single number"),
+        (lambda: ema([[1.0], [1.0, 2.0]]), ValueError, "values must all have one shape"),
+        (lambda: ema(["a", "b"]), TypeError, "values must be numbers.*use ExponentialAverage"),
+        (lambda: ema({"a": 1.0}), TypeError, "values must be numbers.*got dict"),
+        (lambda: ema([None, 1.0]), TypeError, "values must be numbers"),
+        (lambda: ExponentialAverage().update("1"), TypeError, "value must be a number, .*; got '1'"),
+        (lambda: ExponentialAverage().update([1.0]), TypeError, "value must be a number, .*ema takes a whole series"),
+        (lambda: grown(ExponentialAverage()), ValueError, r"the shape of the first one, \(2,\); got the shape \(\)"),
         (lambda: ExponentialAverage().value, ValueError, "the average has no value yet: call update first"),
     ],
 )

@@ -221,6 +221,8 @@ def reshaped() -> WeightAverage:
             ValueError,
             "the loaded state lacks 'bias'",
         ),
+        (lambda: WeightAverage(one_weight()).load_state_dict({"a": 1}), ValueError, "state must be what .*; got 'a'"),
+        (lambda: WeightAverage(one_weight()).load_state_dict([]), ValueError, "state must be what .*; got list"),  # type: ignore[arg-type]
     ],
 )
 def test_misuse_is_refused_in_a_sentence(call: Any, error: type[Exception], sentence: str) -> None:

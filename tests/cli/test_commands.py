@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 
 from fallline import rules
+from fallline.bench import SUBJECTS, measure
+from fallline.bench.report import Report, StepRow
+from fallline.cli.bench import _tables
+from fallline.racing.default_arms import DEFAULT_ARMS
 from fallline.racing.effort import EFFORTS
 from fallline.rules.guide import GUIDES
 
@@ -70,9 +74,22 @@ def test_help_states_each_effort() -> None:
         (told,) = re.findall(rf"{name}: ({effort.trials} trials[^.]*{best}[^.]* on {effort.seeds} [^.]*)\.", text)
         assert ("without a winner" in told) != effort.names_winner
     assert "sets the variable `problem`" in text
+    assert f"Default: {', '.join(DEFAULT_ARMS)}." in text
 
 
-@pytest.mark.parametrize(("asked", "called"), [("sgd", "gradient_descent"), ("AdamW", "adamw")])
+def test_help_counts_the_default_arms() -> None:
+    assert f"it races {len(DEFAULT_ARMS)} optimizers" in " ".join(fallline("--help", COLUMNS="200").stdout.split())
+
+
+def test_a_command_that_needs_no_torch_does_not_wait_for_it() -> None:
+    code = "import sys, fallline.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "called"),
+    [("sgd", "gradient_descent"), ("AdamW", "adamw"), ("schedule_free_adamw", "schedule_free_adam")],
+)
 def test_show_knows_other_names(asked: str, called: str) -> None:
     assert f"{asked} is called {called} here." in fallline("show", asked).stdout
 
@@ -105,6 +122,36 @@ def test_show_prints_the_equation() -> None:
     assert done.returncode == 0
     assert r"\hat{m}_t &= \frac{m_t}{1 - \beta_1^t}" in done.stdout
     assert "28 bytes moved" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("muon", ("Muon: ", "no single rule")),
+        ("newton", ("Newton: Newton's method", "no single rule")),
+        ("l2", ("l2, a combinator: ", "l2(gradient_descent):", r"\lambda", "weight_decay = 0")),
+        ("clip-norm", ("Pascanu et al., 2013", r"\begin{aligned}", "max_norm = 1")),
+        ("fully_decoupled_decay", ("lr_max, weight_decay",)),
+    ],
+)
+def test_show_knows_classes_and_combinators(name: str, words: tuple[str, ...]) -> None:
+    done = fallline("show", name)
+    assert done.returncode == 0, done.stderr
+    assert [word for word in words if word not in done.stdout] == []
+
+
+@pytest.mark.parametrize("rule", ["amsgrad", "centered_rmsprop", "lion", "ademamix"])
+def test_bench_measures_what_torch_has_as_an_option_or_not_at_all(rule: str) -> None:
+    (row,) = measure(3, [subject for subject in SUBJECTS if subject.name == rule], ["network"]).steps
+    assert row.rule == rule
+    assert (row.ratio is None) == (row.best_variant is None) == (rule in ("lion", "ademamix"))
+
+
+@pytest.mark.parametrize(("spread", "shown"), [(0.4, "lion"), (0.6, "lion ?")])
+def test_bench_marks_what_a_busy_machine_spoilt(spread: float, shown: str) -> None:
+    row = StepRow("lion", "small", 1e-3, {}, None, None, None, None, None, spread)
+    (table,) = _tables(Report(1, "2", [row]))
+    assert list(table.columns[0].cells) == [shown]
 
 
 def test_bench_measures_one_rule(tmp_path: Path) -> None:
@@ -155,7 +202,13 @@ def test_a_bad_problem_file_is_a_sentence(tmp_path: Path, text: str | None, sent
         (("show", "adamm"), "did you mean 'adam"),
         (("bench", "--part", "tiny"), "--part must be one of"),
         (("bench", "--rule", "adamm"), "did you mean 'adam"),
-        (("bench", "--rule", "amsgrad"), "--rule must be one of"),
+        (("bench", "--rule", "adam_eps_hat"), "--rule must be one of"),
+        (("bench", "--rule", "muon", "--part", "network"), "muon takes part in matrices only"),
+        (("bench", "--rule", "rmsprop", "--part", "training"), "rmsprop takes part in large, small and network only"),
+        (("race", "."), ". is a folder; give a Python file"),
+        (("race", "--arms", "sgd,schedule_free_sgd"), "arm 'schedule_free_sgd' is Schedule-Free"),
+        (("show", "clip_nrm"), "did you mean 'clip_norm'"),
+        (("show", "newtn"), "did you mean 'newton'"),
     ],
 )
 def test_bad_arguments_are_a_sentence(arguments: tuple[str, ...], sentence: str) -> None:

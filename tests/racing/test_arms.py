@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from fallline import rules
-from fallline.racing.arms import DEFAULT_ARMS, Arm, as_arms
+import fallline as fl
+from fallline import optim, rules
+from fallline.racing.arms import Arm, as_arms
+from fallline.racing.default_arms import DEFAULT_ARMS
 from fallline.racing.effort import Effort, as_effort
 
 
@@ -32,6 +34,11 @@ def test_default_arms_are_the_courses_first_order_methods() -> None:
         (torch.optim.Adamax, "Adamax", 1e-6, 0.1),
         (torch.optim.Rprop, "Rprop", 1e-2 * 10**-2.5, 1e-2 * 10**2.5),
         (Arm("mine", rules.adam, {"lr": (1e-3, 1e-2)}), "mine", 1e-3, 1e-2),
+        (optim.Lion, "Lion", 1e-4 * 10**-2.5, 1e-4 * 10**2.5),
+        (optim.AdamP, "AdamP", 1e-6, 0.1),
+        ("muon", "muon", 1e-5, 1.0),
+        ("Adafactor", "adafactor", 1e-4, 1.0),
+        (optim.SOAP, "SOAP", 1e-6, 0.1),
     ],
 )
 def test_space_of_an_entrant(entrant: Any, name: str, low: float, high: float) -> None:
@@ -63,6 +70,13 @@ def test_space_of_an_entrant(entrant: Any, name: str, low: float, high: float) -
             "must be a rule or a torch.optim.Optimizer class",
         ),
         (lambda: Arm("", rules.adam), "needs a name"),
+        (lambda: as_arms(["sgd", "muonn"]), "no arm 'muonn'; did you mean 'muon'"),
+        (lambda: as_arms(["schedule_free_sgd"]), "arm 'schedule_free_sgd' is Schedule-Free.*fallline.fit"),
+        (lambda: Arm("x", rules.l2(rules.schedule_free_adam)), "arm 'x' is Schedule-Free"),
+        (lambda: as_arms([optim.ScheduleFreeAdamW]), "arm 'ScheduleFreeAdamW' is Schedule-Free"),
+        (lambda: as_arms([torch.optim.LBFGS]), "arm 'LBFGS': LBFGS needs a closure"),
+        (lambda: as_arms([fl.Newton]), "arm 'Newton': Newton needs a closure"),
+        (lambda: as_arms(["look-ahead-nesterov"]), "LookAheadNesterov needs a closure"),
         (lambda: as_effort("hard"), "effort must be one of"),
         (lambda: as_effort(Effort(4, 8, 5)), "can't have 8 finalists"),
         (lambda: as_effort(Effort(0, 0, 5)), "whole number from 1"),
@@ -83,6 +97,11 @@ def test_points_are_log_uniform_and_an_arms_own() -> None:
     assert points != [point["lr"] for point in adam.points(16, seed=2)]
     assert points != [point["lr"] for point in twin.points(16, seed=1)]
     assert len(adam.points(12, seed=1)) == 12
+
+
+def test_a_class_that_is_one_rule_enters_as_that_rule() -> None:
+    (arm,) = as_arms([optim.Lion])
+    assert arm.optimizer is rules.lion
 
 
 def test_an_arm_makes_an_optimizer() -> None:

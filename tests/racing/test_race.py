@@ -80,6 +80,8 @@ def test_json_has_everything(tmp_path: Path) -> None:
     assert set(read["verdict"]) >= {"winner", "ties", "sentence", "warnings"}
     for arm in read["arms"]:
         assert set(arm) >= {"name", "best", "trials", "finals", "statistics"}
+        assert set(arm["best"]["configuration"]) == {"lr"}
+        assert set(arm["best"]["fixed"]) == set(rules.find(arm["name"]).hyperparameters) - {"lr"}
         assert len(arm["trials"]) == SMALL.trials
         assert [len(final["scores"]) for final in arm["finals"]] == [SMALL.seeds] * SMALL.finalists
     assert read["protocol"]["steps"] == 12
@@ -259,6 +261,7 @@ def test_a_model_that_cannot_be_batched_races_one_at_a_time() -> None:
         ({"seed": -1}, "seed must be a whole number"),
         ({"effort": "extreme"}, "effort must be one of"),
         ({"arms": ["adm"]}, "did you mean 'adam'"),
+        ({"arms": ["muon"]}, "arm 'muon' can't take a step on this problem: .*2D"),
         ({"storage": "/dev/null/races.db"}, "can't be written"),
     ],
 )

@@ -18,6 +18,7 @@ from torch.optim import lr_scheduler
 import fallline as fl
 from fallline import optim, rules
 from fallline.averaging import WeightAverage
+from fallline.optim.schedule_free import ScheduleFree
 from fallline.schedules import exponential
 from fallline.training.fit_evaluation import evaluate
 from tests.training.models import batch_norm, make_problem, mlp, plain_training
@@ -94,6 +95,16 @@ def test_all_ways_to_say_which_optimizer() -> None:
     assert results[-1].model is model
     for result in results[1:]:
         torch.testing.assert_close(weights(result), weights(results[0]), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("muon", optim.Muon), ("Adafactor", optim.Adafactor), ("SOAP", optim.SOAP), ("newton", fl.Newton),
+     ("look-ahead-nesterov", optim.LookAheadNesterov), ("FullMatrixAdagrad", optim.FullMatrixAdagrad)],
+)  # fmt: skip
+def test_classes_by_name(name: str, kind: type[torch.optim.Optimizer]) -> None:
+    problem = make_problem(lambda: nn.Linear(16, 3, bias=False))
+    assert type(fl.fit(problem, name, epochs=1).optimizer) is kind
 
 
 @pytest.mark.parametrize(
@@ -197,12 +208,23 @@ def test_averages_are_what_is_evaluated(as_number: bool) -> None:
     assert result.curves[0] == plain.curves[0]
 
 
-def test_an_optimizer_that_keeps_the_average_is_evaluated_there() -> None:
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optim.ScheduleFreeSGD,
+        "schedule_free_sgd",
+        rules.schedule_free_sgd,
+        rules.l2(rules.schedule_free(rules.momentum)),
+    ],
+)
+def test_an_optimizer_that_keeps_the_average_is_evaluated_there(optimizer: Any) -> None:
     problem = make_problem(mlp)
-    result = fl.fit(problem, optim.ScheduleFreeSGD, lr=0.3)
+    result = fl.fit(problem, optimizer, lr=0.3)
     at_average = evaluate(result.model, problem, problem.valid)[0]
     assert at_average == pytest.approx(result.curves[-1].validation_loss)
-    assert isinstance(result.optimizer, optim.ScheduleFreeSGD)
+    assert isinstance(result.optimizer, ScheduleFree)
+    with pytest.raises(RuntimeError, match=r"the average would be lost; call eval\(\).* and make a new optimizer"):
+        result.optimizer.switch(rules.adam)
     result.optimizer.train()
     assert evaluate(result.model, problem, problem.valid)[0] != pytest.approx(at_average)
 
@@ -246,6 +268,8 @@ def test_the_table_in_a_file_and_on_the_screen(tmp_path: Path) -> None:
     assert [float(row[3]) for row in rows] == [row.validation_loss for row in result.curves]
     lines = repr(result).splitlines()
     assert lines[0].split() == header
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*missing; make it first"):
+        result.to_csv(tmp_path / "missing" / "curves.csv")
     assert [line.split()[0] for line in lines[1:-1]] == ["0", "1", "2", "...", *map(str, range(12, 21))]
     assert lines[-1] == "All 20 epochs were trained."
 

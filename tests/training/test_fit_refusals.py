@@ -9,7 +9,9 @@ import torch
 from torch.optim import lr_scheduler
 
 import fallline as fl
+from fallline import rules
 from fallline.averaging import WeightAverage
+from fallline.optim.schedule_free import ScheduleFree
 from tests.training.models import make_problem, mlp
 
 MODEL = mlp()
@@ -38,6 +40,18 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         {"optimizer": torch.optim.SGD(MODEL.parameters()), "model": mlp()},
         ValueError,
         "optimizer: 4 of its parameters are not the model's",
+    ),
+    "unknown class": ({"optimizer": "muonn"}, LookupError, "did you mean 'muon'"),
+    "an average out of reach": (
+        {"optimizer": lambda params: fl.Optimizer(params, rules.schedule_free_sgd)},
+        ValueError,
+        r"optimizer: it follows 'schedule_free\(gradient_descent\)', whose average .*; give fit the rule itself",
+    ),
+    "beta 0": ({"optimizer": "schedule_free_sgd", "beta": 0.0}, ValueError, "must be above 0 and below 1; got 0"),
+    "not Schedule-Free": (
+        {"optimizer": ScheduleFree, "rule": rules.adam},
+        ValueError,
+        "ScheduleFree takes a rule that .*; 'adam' is none",
     ),
     "no model": ({"model": mlp}, TypeError, "model: got function; give a torch.nn.Module"),
     "batch 0": ({"batch": 0}, ValueError, "batch: must be at least 1"),

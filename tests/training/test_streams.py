@@ -45,6 +45,14 @@ def test_a_stream_is_met_before_it_is_learnt_from() -> None:
     assert result.reason == "The stream ended after 5 batches."
 
 
+def test_a_stream_that_was_read_to_its_end_is_no_success() -> None:
+    problem = on_stream(stream(2))
+    fl.fit(problem, "sgd")
+    result = fl.fit(problem, "sgd")
+    assert (result.finished, result.curves) == (False, [])
+    assert result.reason.startswith("The stream had no batch to train on")
+
+
 @pytest.mark.parametrize(
     "schedule", [exponential(0.5), lambda optimizer: lr_scheduler.ExponentialLR(optimizer, 0.5)], ids=["ours", "torch"]
 )
@@ -61,8 +69,15 @@ def test_on_a_stream_rates_go_by_batches(schedule: Any) -> None:
         (lambda: on_stream(stream(1), loss=nn.MSELoss), "loss: got the class MSELoss"),
         (lambda: fl.fit(on_stream(stream(1)), "sgd", batch=3), "batch: a stream comes in its own batches"),
         (lambda: fl.fit(on_stream(stream(1)), "sgd", epochs=3), "epochs: a stream comes in its own batches"),
-        (lambda: fl.fit(on_stream([np.ones(2)]), "sgd"), "train: got ndarray; give a pair"),
-        (lambda: fl.fit(on_stream([(np.ones((2, 2)), np.ones(3))]), "sgd"), "train: X has 2 examples and y has 3"),
+        (lambda: fl.fit(on_stream([np.ones(2)]), "sgd"), "train, batch 1: got ndarray; give a pair"),
+        (
+            lambda: fl.fit(on_stream([*stream(2), (np.ones((2, 2)), np.ones(3))]), "sgd"),
+            "train, batch 3: X has 2 examples and y has 3",
+        ),
+        (
+            lambda: fl.fit(on_stream([*stream(1), (np.ones((2, 3)), np.ones((2, 1)))]), "sgd"),
+            "train, batch 2: the step failed .*; every batch must fit the model",
+        ),
     ],
 )
 def test_streams_that_are_refused(made: Callable[[], object], sentence: str) -> None:

@@ -6,12 +6,15 @@ Without the division the average starts near 0 and takes some 1/(1-β) values to
 
 from __future__ import annotations
 
-from numbers import Real
+from collections.abc import Iterable, Mapping
+from numbers import Complex, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+
+_NUMERIC = tuple("biufc")  # NumPy's kinds of number
 
 
 class ExponentialAverage:
@@ -33,6 +36,7 @@ class ExponentialAverage:
         self.beta = as_share("beta", beta)
         self.bias_correction = bias_correction
         self._sum: Any = 0.0
+        self._shape: tuple[int, ...] | None = None
         self._weight = 0.0  # 1 - βᵗ, summed like the values: for β near 1 the power would lose digits
 
     @property
@@ -48,25 +52,40 @@ class ExponentialAverage:
         return self._sum / self._weight if self.bias_correction else self._sum
 
     def update(self, value: Any) -> Any:
-        """Take one more value in and return the average; a tensor is taken without its graph."""
+        """Take one more value in and return the average; a tensor is taken without its graph.
+
+        Raises TypeError for what is no number, array or tensor, ValueError for another shape than the first one's.
+        """
         if isinstance(value, Tensor):
             value = value.detach()
+        elif not isinstance(value, Complex) and getattr(getattr(value, "dtype", None), "kind", "O") not in _NUMERIC:
+            raise TypeError(
+                f"value must be a number, or an array or a tensor of numbers; got {value!r}. Give one value a call; "
+                "fallline.averaging.ema takes a whole series"
+            )
+        shape = tuple(getattr(value, "shape", ()))
+        if self._shape not in (None, shape):
+            raise ValueError(f"value must have the shape of the first one, {self._shape}; got the shape {shape}")
+        self._shape = shape
         self._sum = self.beta * self._sum + (1 - self.beta) * value
         self._weight = self.beta * self._weight + (1 - self.beta)
         return self.value
 
 
-def ema(values: ArrayLike, beta: float = 0.9, bias_correction: bool = True) -> NDArray[Any]:
+def ema(values: ArrayLike | Iterable[Any], beta: float = 0.9, bias_correction: bool = True) -> NDArray[Any]:
     """Return the exponential moving average [T, ...] of `values` [T, ...] up to each time, in double precision.
 
-    `beta` and `bias_correction` as in `ExponentialAverage`. A NaN stays in every average after it.
+    `values` is an array, or any iterable of numbers, or of arrays or tensors of one shape, which is read to its end;
+    for averages while values still come, use `ExponentialAverage`, whose `beta` and `bias_correction` these are. A NaN
+    stays in every average after it.
 
-    Raises TypeError or ValueError for a `beta` out of 0 to 1 (1 excluded) and for values without a time axis.
+    Raises TypeError or ValueError for a `beta` out of 0 to 1 (1 excluded), for values without a time axis and for what
+    is not numbers of one shape.
 
     >>> ema([3.0, 0.0, 3.0], beta=0.5, bias_correction=False).tolist()
     [1.5, 0.75, 1.875]
     """
-    series = np.asarray(values)
+    series = _as_array(values)
     if series.ndim == 0:
         raise ValueError("values must have time as their first axis; got a single number")
     average = ExponentialAverage(beta, bias_correction)
@@ -74,6 +93,24 @@ def ema(values: ArrayLike, beta: float = 0.9, bias_correction: bool = True) -> N
     for place, value in enumerate(series.astype(averages.dtype)):
         averages[place] = average.update(value)
     return averages
+
+
+def _as_array(values: Any) -> NDArray[Any]:
+    """Values [T, ...] as one array of numbers."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+    elif isinstance(values, Iterable) and not isinstance(values, (np.ndarray, str, bytes, Mapping)):
+        values = [value.detach().cpu().numpy() if isinstance(value, Tensor) else value for value in values]
+    try:
+        series = np.asarray(values)
+    except ValueError as error:
+        raise ValueError("values must all have one shape, that of the first one") from error
+    if series.dtype.kind not in _NUMERIC:
+        raise TypeError(
+            f"values must be numbers, or arrays or tensors of one shape; got {type(values).__name__} with "
+            f"{series.dtype} in it. For values that come one by one, use ExponentialAverage"
+        )
+    return series
 
 
 def as_share(name: str, value: Any) -> float:

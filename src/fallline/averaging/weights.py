@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Literal
@@ -123,7 +123,12 @@ class WeightAverage:
         return {"count": self.count, "averages": {name: room.clone() for name, room in self._averages.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`; raises ValueError unless it has this model's names and shapes."""
+        """Go on from a `state_dict`; raises ValueError unless it is one, and has this model's names and shapes."""
+        if not isinstance(state, Mapping) or not isinstance(state.get("averages"), Mapping) or "count" not in state:
+            found = ", ".join(map(repr, state)) or "nothing" if isinstance(state, Mapping) else type(state).__name__
+            raise ValueError(
+                f"state must be what WeightAverage.state_dict() returned, with 'count' and 'averages'; got {found}"
+            )
         shapes = {name: tuple(average.shape) for name, average in state["averages"].items()}
         _check_shapes("the loaded state", shapes, self._averages)
         self.count = state["count"]

@@ -1,6 +1,6 @@
 """Measurements of the kernels on this machine: each rule against torch's variants and against memory itself."""
 
-from fallline.bench.report import PARTS, Report, measure
+from fallline.bench.report import BUSY, PARTS, Report, measure
 from fallline.bench.subjects import SUBJECTS, Subject
 
-__all__ = ["PARTS", "SUBJECTS", "Report", "Subject", "measure"]
+__all__ = ["BUSY", "PARTS", "SUBJECTS", "Report", "Subject", "measure"]

@@ -13,26 +13,33 @@ import torch
 from torch import Tensor
 
 from fallline.bench.subjects import SHAPES, SUBJECTS, Shapes, Subject, make_parameters, network
-from fallline.bench.timing import interleaved, median_ratio
+from fallline.bench.timing import interleaved, ratios, relative_spread
 
 #: What can be measured; all but whole training steps are steps on the shapes of that name.
 PARTS = (*SHAPES, "training")
 WIDTHS = (64, 128, 256, 512, 1024, 2048)
+#: A spread of paired ratios from which on a figure says more of what else the machine did.
+BUSY = 0.5
 
 
 @dataclass(frozen=True)
 class StepRow:
-    """One rule on one set of shapes. Seconds are medians; the ratio is the median of paired ratios."""
+    """One rule on one set of shapes. Seconds are medians; the ratio is the median of paired ratios.
+
+    `spread` is their interquartile range as a share of the median; where torch has no such rule, and so there is no
+    ratio, that of the times.
+    """
 
     rule: str
     shapes: str
     seconds: float
     torch_seconds: dict[str, float]
-    best_variant: str
-    ratio: float
+    best_variant: str | None
+    ratio: float | None
     ratio_to_fused: float | None
     share_of_floor: float | None
     floor_bytes_per_second: float | None
+    spread: float
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class TrainingRow:
     seconds: float
     torch_seconds: float
     ratio: float
+    spread: float
 
 
 @dataclass
@@ -77,7 +85,9 @@ def measure(
     if "training" in shapes:
         for width in WIDTHS:
             tell(f"whole training steps at width {width}")
-            report.training.extend(_training(subject, width, rounds) for subject in chosen if subject.fused)
+            report.training.extend(
+                _training(subject, width, rounds) for subject in chosen if "training" in subject.parts
+            )
     return report
 
 
@@ -103,7 +113,8 @@ def _steps(subject: Subject, shapes: str, rounds: int) -> StepRow:
         actions |= _in_place_passes(sizes)
     seconds = interleaved(actions, rounds)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
-    best = min(subject.variants, key=lambda variant: medians[variant])
+    best = min(subject.variants, key=lambda variant: medians[variant], default=None)
+    paired = None if best is None else ratios(seconds["ours"], seconds[best])
     share = floor = None
     if shapes == "large" and subject.rule is not None:
         # The floor is the best pass of the same round: bytes the rule must move at the speed at which that one moved.
@@ -118,10 +129,11 @@ def _steps(subject: Subject, shapes: str, rounds: int) -> StepRow:
         seconds=medians["ours"],
         torch_seconds={variant: medians[variant] for variant in subject.variants},
         best_variant=best,
-        ratio=median_ratio(seconds["ours"], seconds[best]),
-        ratio_to_fused=median_ratio(seconds["ours"], seconds["fused"]) if subject.fused else None,
+        ratio=None if paired is None else statistics.median(paired),
+        ratio_to_fused=statistics.median(ratios(seconds["ours"], seconds["fused"])) if "fused" in seconds else None,
         share_of_floor=share,
         floor_bytes_per_second=floor,
+        spread=relative_spread(seconds["ours"] if paired is None else paired),
     )
 
 
@@ -160,10 +172,12 @@ def _training(subject: Subject, width: int, rounds: int) -> TrainingRow:
 
     actions = {"ours": stepper(subject.ours), "fused": stepper(lambda params: subject.theirs(params, "fused"))}
     seconds = interleaved(actions, rounds, target_seconds=0.05)
+    paired = ratios(seconds["ours"], seconds["fused"])
     return TrainingRow(
         subject.name,
         width,
         statistics.median(seconds["ours"]),
         statistics.median(seconds["fused"]),
-        median_ratio(seconds["ours"], seconds["fused"]),
+        statistics.median(paired),
+        relative_spread(paired),
     )

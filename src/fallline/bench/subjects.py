@@ -17,12 +17,14 @@ from fallline.symbolic import Rule
 class Subject:
     """One optimizer: the rule, our class and torch's of the same name, and the options that select the rule.
 
-    A matrix method, whose step is no single rule, has None for one.
+    A matrix method, whose step is no single rule, has None for one. `in_torch`, `fused` and `foreach` say what torch
+    has of it.
     """
 
     rule: Rule | None
     class_name: str
     options: dict[str, Any] = field(default_factory=dict)
+    in_torch: bool = True
     fused: bool = True
     foreach: bool = True
 
@@ -34,11 +36,16 @@ class Subject:
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts of the benchmark that it takes part in."""
-        return ("matrices",) if self.rule is None else ("large", "small", "network", "training")
+        if self.rule is None:
+            return ("matrices",)
+        steps = ("large", "small", "network")
+        return (*steps, "training") if "fused" in self.variants else steps  # training is measured beside torch's fused
 
     @property
     def variants(self) -> dict[str, dict[str, Any]]:
-        """Torch's implementations by name."""
+        """Torch's implementations by name; none where it has no such class."""
+        if not self.in_torch:
+            return {}
         if not self.foreach:
             return {"for-loop": {}}
         fused = {"fused": {"fused": True}} if self.fused else {}
@@ -62,11 +69,15 @@ SUBJECTS = (
     Subject(rules.adagrad, "Adagrad"),
     Subject(rules.adadelta, "Adadelta", fused=False),
     Subject(rules.rmsprop, "RMSprop", fused=False),
+    Subject(rules.centered_rmsprop, "RMSprop", {"centered": True}, fused=False),
     Subject(rules.adam, "Adam"),
+    Subject(rules.amsgrad, "Adam", {"amsgrad": True}),
     Subject(rules.adamw, "AdamW"),
     Subject(rules.adamax, "Adamax", fused=False),
     Subject(rules.nadam, "NAdam", fused=False),
     Subject(rules.radam, "RAdam", fused=False),
+    Subject(rules.ademamix, "AdEMAMix", in_torch=False),
+    Subject(rules.lion, "Lion", in_torch=False),
     Subject(None, "Adafactor", fused=False),
     Subject(None, "Muon", fused=False, foreach=False),
 )

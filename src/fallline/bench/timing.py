@@ -42,6 +42,16 @@ def _once(action: Action) -> float:
     return time.perf_counter() - start
 
 
-def median_ratio(numerator: list[float], denominator: list[float]) -> float:
-    """The median over rounds of one action's time over another's in the same round."""
-    return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
+def ratios(numerator: list[float], denominator: list[float]) -> list[float]:
+    """One action's time over another's in the same round, for each round."""
+    return [a / b for a, b in zip(numerator, denominator, strict=True)]
+
+
+def relative_spread(values: list[float]) -> float:
+    """The interquartile range as a share of the median.
+
+    >>> relative_spread([1.0, 2.0, 3.0, 4.0, 5.0])
+    0.6666666666666666
+    """
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / median

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fallline.bench import Report
+    from fallline.bench.report import StepRow, TrainingRow
 
 
 def bench(
@@ -27,22 +28,26 @@ def bench(
 ) -> None:
     """Measure each rule's step against torch's best variant and the memory floor, paired in one run."""
     from fallline import rules
-    from fallline.bench import PARTS, SUBJECTS, measure
+    from fallline.bench import BUSY, PARTS, SUBJECTS, measure
     from fallline.cli.console import console
     from fallline.cli.fail import fail
     from fallline.cli.rule_name import find
+    from fallline.racing.wording import listed
 
     subjects = {subject.name: subject for subject in SUBJECTS}
     for name in part or ():
         if name not in PARTS:
             fail(f"--part must be one of {', '.join(PARTS)}; got '{name}'")
     try:
-        chosen = [name if name in subjects else rules.name_of(find(name)) for name in rule or subjects]
+        chosen = [name.lower() if name.lower() in subjects else rules.name_of(find(name)) for name in rule or subjects]
     except LookupError as error:
         fail(str(error))
     for name in chosen:
         if name not in subjects:
             fail(f"--rule must be one of {', '.join(subjects)}; got '{name}'")
+        parts = subjects[name].parts
+        if rule and part and not set(parts) & set(part):
+            fail(f"{name} takes part in {listed(parts)} only, not in {listed(part)}; give another --part or --rule")
     out = console()
     with out.status("measuring") as status:
         report = measure(
@@ -53,6 +58,11 @@ def bench(
         )
     for table in _tables(report):
         out.print(table)
+    if max((line.spread for lines in (report.steps, report.training) for line in lines), default=0.0) > BUSY:
+        out.print(
+            "? marks rows whose rounds differ widely: the machine was busy with other work. Measure again when it is "
+            "idle."
+        )
     if json is not None:
         json.write_text(json_format.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
         out.print(f"All figures are written to {json}.", highlight=False)
@@ -70,10 +80,10 @@ def _tables(report: Report) -> list[Table]:
             table.add_column(heading, justify="left" if heading in ("rule", "tensors") else "right")
         for row in report.steps:
             table.add_row(
-                row.rule, row.shapes, duration(row.seconds),
-                f"{duration(row.torch_seconds[row.best_variant])} {row.best_variant}",
-                f"{row.ratio:.2f}", "" if row.ratio_to_fused is None else f"{row.ratio_to_fused:.2f}",
-                "" if row.share_of_floor is None else f"{row.share_of_floor:.2f}",
+                _marked(row), row.shapes, duration(row.seconds),
+                "" if row.best_variant is None
+                else f"{duration(row.torch_seconds[row.best_variant])} {row.best_variant}",
+                _hundredths(row.ratio), _hundredths(row.ratio_to_fused), _hundredths(row.share_of_floor),
             )  # fmt: skip
         tables.append(table)
     if report.training:
@@ -84,7 +94,21 @@ def _tables(report: Report) -> list[Table]:
             table.add_column(heading, justify="left" if heading == "rule" else "right")
         for line in report.training:
             table.add_row(
-                line.rule, str(line.width), duration(line.seconds), duration(line.torch_seconds), f"{line.ratio:.2f}"
+                _marked(line),
+                str(line.width),
+                duration(line.seconds),
+                duration(line.torch_seconds),
+                f"{line.ratio:.2f}",
             )
         tables.append(table)
     return tables
+
+
+def _marked(row: StepRow | TrainingRow) -> str:
+    from fallline.bench import BUSY
+
+    return f"{row.rule} ?" if row.spread > BUSY else row.rule
+
+
+def _hundredths(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

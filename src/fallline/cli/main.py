@@ -9,12 +9,13 @@ import typer
 from fallline.cli.bench import bench
 from fallline.cli.race import race
 from fallline.cli.show import show
+from fallline.racing.default_arms import DEFAULT_ARMS
 
 app = typer.Typer(
     name="fallline",
     help="Gradient descent from the formula to the verdict.\n\n"
-    "Start with `fallline race`: it races seven optimizers on a bundled real data set and says which is best, or that "
-    "it is a tie. `fallline race problem.py` does the same on your own model.",
+    f"Start with `fallline race`: it races {len(DEFAULT_ARMS)} optimizers on a bundled real data set and says which is "
+    "best, or that it is a tie. `fallline race problem.py` does the same on your own model.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

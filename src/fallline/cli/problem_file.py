@@ -22,6 +22,8 @@ def read_problem(path: Path) -> Problem:
     """
     from fallline.training import Problem
 
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give a Python file that sets a variable `problem`")
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     source = path.resolve()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fallline.cli.fail import fail
+from fallline.racing.default_arms import DEFAULT_ARMS
 
 if TYPE_CHECKING:
     from fallline.racing import RaceResult
@@ -33,7 +34,7 @@ def race(
         str | None,
         typer.Option(
             help="Who races, separated by commas, such as sgd,momentum,adam: any rule that `fallline show` knows. "
-            "Default: sgd, momentum, nesterov, adagrad, rmsprop, adam and adamw.",
+            f"Default: {', '.join(DEFAULT_ARMS)}.",
             show_default=False,
         ),
     ] = None,

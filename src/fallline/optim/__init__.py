@@ -2,7 +2,7 @@
 
 SGD, Adagrad, Adadelta, RMSprop, Adam, AdamW, Adamax, NAdam, RAdam, Muon and Adafactor run through Fallline's kernels.
 What torch does not have stands beside them: AdamP, AdEMAMix, FullMatrixAdagrad, LAMB, LARS, Lion, LookAheadNesterov,
-Prodigy, ScheduleFreeAdamW, ScheduleFreeSGD, SOAP. Every other name is torch's own.
+Prodigy, ScheduleFree (of any rule), ScheduleFreeAdamW, ScheduleFreeSGD, SOAP. Every other name is torch's own.
 """
 
 from typing import Any
@@ -29,6 +29,7 @@ from fallline.optim.named import Lion as Lion
 from fallline.optim.named import Prodigy as Prodigy
 from fallline.optim.radam import RAdam as RAdam
 from fallline.optim.rmsprop import RMSprop as RMSprop
+from fallline.optim.schedule_free import ScheduleFree as ScheduleFree
 from fallline.optim.schedule_free import ScheduleFreeAdamW as ScheduleFreeAdamW
 from fallline.optim.schedule_free import ScheduleFreeSGD as ScheduleFreeSGD
 from fallline.optim.sgd import SGD as SGD
@@ -45,6 +46,7 @@ __all__ = [
     "Lion",
     "LookAheadNesterov",
     "Prodigy",
+    "ScheduleFree",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch.optim.optimizer import ParamsT
@@ -15,21 +15,57 @@ from fallline.optim.session import Group
 from fallline.symbolic import Rule
 
 
-class _ScheduleFree(Optimizer):
-    """Parameters hold y, where gradients are taken; `eval` turns them into the average x, `train` back into y."""
+def keeps_average(rule: Rule) -> bool:
+    """Whether the weights that a rule moves are not those to evaluate, but have an average x beside them.
+
+    >>> keeps_average(rules.l2(rules.schedule_free_sgd)), keeps_average(rules.adam)
+    (True, False)
+    """
+    return any(part is rules.schedule_free for part, _ in rule.parts)
+
+
+class ScheduleFree(Optimizer):
+    """Any rule that `rules.schedule_free` is part of (Defazio et al., 2024), with the weights to evaluate.
+
+    Parameters hold y, where gradients are taken; `eval` turns them into the average x, `train` back into y.
+
+    Raises what `fallline.Optimizer` does, and ValueError for a rule without such a part and for a beta that is not
+    above 0 and below 1.
+
+    >>> p = torch.nn.Parameter(torch.ones(1))
+    >>> optimizer = ScheduleFree([p], rules.schedule_free(rules.momentum), lr=0.1)
+    >>> for _ in range(400):
+    ...     optimizer.zero_grad(); (p**2).sum().backward(); optimizer.step()
+    >>> optimizer.eval(); abs(p.item()) < 0.1
+    True
+    """
 
     def __init__(self, params: ParamsT, rule: Rule, **hyperparameters: Any) -> None:
-        if not 0 < hyperparameters["beta"] < 1:
+        if isinstance(rule, Rule) and not keeps_average(rule):
             raise ValueError(
-                f"the first decay factor (momentum, betas[0]) must be above 0 and below 1; got "
-                f"{hyperparameters['beta']:g}: without it the average could not be had from the weights"
+                f"ScheduleFree takes a rule that rules.schedule_free is part of; '{rule.name}' is none: give "
+                "rules.schedule_free(rule), or make a fallline.Optimizer of it"
             )
         super().__init__(params, rule, **hyperparameters)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a param group, as torch's optimizers do."""
         super().add_param_group(param_group)
-        self.param_groups[-1].setdefault("training", True)
+        group = self.param_groups[-1]
+        group.setdefault("training", True)
+        if keeps_average(group["rule"]) and not 0 < group["beta"] < 1:
+            self.param_groups.pop()
+            raise ValueError(
+                f"the first decay factor (beta, momentum, betas[0]) must be above 0 and below 1; got "
+                f"{float(group['beta']):g}: without it the average could not be had from the weights"
+            )
+
+    def switch(self, rule: Rule, group: int | None = None, **hyperparameters: Any) -> NoReturn:
+        """Refuse to go on with another rule, with RuntimeError: the average would be lost."""
+        raise RuntimeError(
+            f"{type(self).__name__} can't switch to another rule, since the average would be lost; call eval(), which "
+            "puts the average into the weights, and make a new optimizer"
+        )
 
     def train(self) -> None:
         """Put the weights back where gradients are taken; call it before a step."""
@@ -66,15 +102,17 @@ class _ScheduleFree(Optimizer):
         for group in self.param_groups:
             if group["training"] == to_training:
                 continue
+            group["training"] = to_training
+            if not keeps_average(group["rule"]):
+                continue
             # y = (1-β)z + βx, and from it x = y + (1 - 1/β)(z - y).
             share = 1 - group["beta"] if to_training else 1 - 1 / group["beta"]
             for p in group["params"]:
                 if "z" in self.state[p]:
                     p.lerp_(self.state[p]["z"], share)
-            group["training"] = to_training
 
 
-class ScheduleFreeSGD(_ScheduleFree):
+class ScheduleFreeSGD(ScheduleFree):
     """SGD without a schedule: call `eval()` before evaluating or saving the model, `train()` before going on.
 
     `lr` may be larger than for SGD with a schedule; `momentum` is the paper's β; `warmup_steps` raise the rate from 0;
@@ -107,7 +145,7 @@ class ScheduleFreeSGD(_ScheduleFree):
         )
 
 
-class ScheduleFreeAdamW(_ScheduleFree):
+class ScheduleFreeAdamW(ScheduleFree):
     """AdamW without a schedule: call `eval()` before evaluating or saving the model, `train()` before going on.
 
     `betas` are the paper's β and the decay of the second moment; `warmup_steps` raise the rate from 0; `weight_decay`

@@ -14,34 +14,25 @@ import numpy as np
 import torch
 
 from fallline import rules
+from fallline.optim import LookAheadNesterov
 from fallline.optim.generic import Optimizer
+from fallline.optim.newton import Newton
+from fallline.optim.schedule_free import keeps_average
+from fallline.racing.default_arms import ADAPTIVE, DEFAULT_ARMS, PLAIN
 from fallline.symbolic import Rule
+from fallline.training.method_name import CLASSES, find_method
 from fallline.training.updates import LaneRule
 
 Space = Mapping[str, tuple[float, float]]
 
-_PLAIN, _ADAPTIVE = (1e-4, 10.0), (1e-6, 0.1)
-#: The arms of a default race with their learning rates' spaces.
-DEFAULT_ARMS: dict[str, tuple[Rule, tuple[float, float]]] = {
-    "sgd": (rules.gradient_descent, _PLAIN),
-    "momentum": (rules.momentum, _PLAIN),
-    "nesterov": (rules.nesterov, _PLAIN),
-    "adagrad": (rules.adagrad, _PLAIN),
-    "adadelta": (rules.adadelta, (1e-3, 100.0)),
-    "rmsprop": (rules.rmsprop, _ADAPTIVE),
-    "adam": (rules.adam, _ADAPTIVE),
-    "adamw": (rules.adamw, _ADAPTIVE),
-    "adamax": (rules.adamax, _ADAPTIVE),
-    "nadam": (rules.nadam, _ADAPTIVE),
-    "radam": (rules.radam, (1e-5, 1.0)),
-    "adamp": (rules.adamp, _ADAPTIVE),
-}
-#: The same for optimizer classes, by their name in lower case.
+#: The spaces of optimizer classes' learning rates, by their name in lower case.
 _CLASS_SPACES = {
-    "sgd": _PLAIN, "adagrad": _PLAIN, "adadelta": (1e-3, 100.0), "rmsprop": _ADAPTIVE, "adam": _ADAPTIVE,
-    "adamw": _ADAPTIVE, "nadam": _ADAPTIVE, "radam": (1e-5, 1.0), "adamax": _ADAPTIVE, "muon": (1e-5, 1.0),
+    "sgd": PLAIN, "adagrad": PLAIN, "adadelta": (1e-3, 100.0), "rmsprop": ADAPTIVE, "adam": ADAPTIVE,
+    "adamw": ADAPTIVE, "nadam": ADAPTIVE, "radam": (1e-5, 1.0), "adamax": ADAPTIVE, "muon": (1e-5, 1.0),
+    "adafactor": (1e-4, 1.0), "soap": ADAPTIVE,
 }  # fmt: skip
 _DECADES = 5
+_NEED_CLOSURE = (torch.optim.LBFGS, LookAheadNesterov, Newton)
 
 
 @dataclass(frozen=True)
@@ -63,6 +54,10 @@ class Arm:
     def __post_init__(self) -> None:
         if not self.name or not isinstance(self.name, str):
             raise ValueError(f"an arm needs a name; got {self.name!r}")
+        if isinstance(self.optimizer, type):
+            # A class that is one rule and nothing else enters as that rule, which lanes can share a kernel of.
+            object.__setattr__(self, "optimizer", vars(self.optimizer).get("follows", self.optimizer))
+        self._check_steps()
         if not self.space:
             if "lr" in self.fixed:
                 raise ValueError(
@@ -84,6 +79,22 @@ class Arm:
         ]
         if missing:
             raise ValueError(f"arm '{self.name}' has no value for '{missing[0]}': put it into its space or into fixed")
+
+    def _check_steps(self) -> None:
+        """Refuse what a race can't step with or can't evaluate."""
+        is_class = isinstance(self.optimizer, type) and issubclass(self.optimizer, torch.optim.Optimizer)
+        if (isinstance(self.optimizer, Rule) and keeps_average(self.optimizer)) or (
+            is_class and hasattr(self.optimizer, "train") and hasattr(self.optimizer, "eval")
+        ):
+            raise ValueError(
+                f"arm '{self.name}' is Schedule-Free, which is to be evaluated at the average of its weights; a race "
+                "can't evaluate averages yet, so leave it out, and train with it by fallline.fit"
+            )
+        if isinstance(self.optimizer, type) and issubclass(self.optimizer, _NEED_CLOSURE):
+            raise ValueError(
+                f"arm '{self.name}': {self.optimizer.__name__} needs a closure that evaluates the batch again, and a "
+                "race takes plain steps; leave it out, and train with it by fallline.fit"
+            )
 
     def _given(self) -> set[str]:
         return {*self.space, *self.fixed}
@@ -131,6 +142,11 @@ class Arm:
         return dict(self.fixed)
 
     @property
+    def fixed_values(self) -> dict[str, Any]:
+        """The hyperparameters that are not searched."""
+        return {name: value for name, value in self.defaults.items() if name not in self.space}
+
+    @property
     def bytes_per_parameter(self) -> float:
         """Bytes that a step moves for each float32 parameter; NaN where they are not known."""
         if not isinstance(self.optimizer, Rule):
@@ -171,7 +187,8 @@ def _is_range(ends: Any) -> bool:
 def as_arms(entrants: Sequence[Any] | None) -> tuple[Arm, ...]:
     """Arms from names, rules, torch optimizer classes and arms; the default ones for None.
 
-    Capital letters and hyphens in names do not matter, and `gd` is `sgd`. Raises ValueError for a name that is not
+    Capital letters and hyphens in names do not matter, `gd` is `sgd`, and `muon` and the like, which are no rules, are
+    the classes of `fallline.optim`. Raises ValueError for a name that is not
     there (with the nearest), one that comes twice, or no arm at all; TypeError for what is none of these.
     """
     if isinstance(entrants, (str, Rule, Arm, type)):
@@ -207,9 +224,10 @@ def _as_arm(entrant: Any) -> Arm:
         rule, ends = DEFAULT_ARMS[name]
         return Arm(name, rule, {"lr": ends})
     try:
-        return _as_arm(rules.find(name))
+        found = find_method(name)
+        return _as_arm(found) if isinstance(found, Rule) else Arm(name, found)
     except LookupError as error:
-        names = list(dict.fromkeys([*DEFAULT_ARMS, *rules.ALL]))
+        names = list(dict.fromkeys([*DEFAULT_ARMS, *rules.ALL, *CLASSES]))
         near = difflib.get_close_matches(name, names, 1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
         raise ValueError(f"there is no arm '{entrant}'; {hint}") from error

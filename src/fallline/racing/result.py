@@ -90,7 +90,7 @@ class ArmResult:
                 "name": self.name,
                 "best": None
                 if entry.diverged
-                else {"configuration": self.configuration, "trial": best.trial, "fixed": dict(self.arm.defaults)},
+                else {"configuration": self.configuration, "trial": best.trial, "fixed": self.arm.fixed_values},
                 "trials": [
                     {
                         "configuration": dict(trial.configuration), "score": trial.score, "diverged": not trial.usable,

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from os import PathLike
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -56,7 +57,13 @@ class FitResult:
         return "epoch", "step", "training_loss", "validation_loss", self.metric_name, "learning_rate"
 
     def to_csv(self, path: str | PathLike[str]) -> None:
-        """Write the curves as a CSV file with a header; what is None is left empty."""
+        """Write the curves as a CSV file with a header; what is None is left empty.
+
+        Raises FileNotFoundError if the file's folder is not there.
+        """
+        folder = Path(path).resolve().parent
+        if not folder.is_dir():
+            raise FileNotFoundError(f"path: there is no folder {folder}; make it first, or give a path in another one.")
         with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(self.columns)

@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from fallline.averaging import WeightAverage
 from fallline.training.batches import Batches
+from fallline.training.errors import ProblemError, first_line
 from fallline.training.fit_evaluation import evaluate
 from fallline.training.fit_result import Point
 from fallline.training.fit_schedule import Scheduler
 from fallline.training.fit_step import Stepper
 from fallline.training.metrics import value_of
 from fallline.training.problem import Problem
+from fallline.training.splits import Split
 from fallline.training.streams import StreamProblem
 
 Tell = Callable[[str], None]
@@ -58,13 +60,22 @@ class Run:
         """Take each batch of the stream as it comes, and record how it was met before the model learnt from it."""
         self.epoch = 1
         for batch in problem.batches():
-            loss, output = self._step(batch.inputs, batch.targets)
-            if problem.metric.function is problem.loss:
-                metric = loss
-            else:
-                metric = float(value_of(problem.metric, output, batch.targets.to(output.device)))
+            try:
+                loss, metric = self._meet(problem, batch)
+            except (IndexError, RuntimeError, TypeError, ValueError) as error:
+                raise ProblemError(
+                    f"train, batch {self.steps + 1}: the step failed ({first_line(error)}); every batch must fit the "
+                    "model, the loss and the metric."
+                ) from error
             self._add(None, metric)
             tell(f"loss {loss:.3g}")
+
+    def _meet(self, problem: StreamProblem, batch: Split) -> tuple[float, float]:
+        """Take a step on a batch; its loss and metric from before."""
+        loss, output = self._step(batch.inputs, batch.targets)
+        if problem.metric.function is problem.loss:
+            return loss, loss
+        return loss, float(value_of(problem.metric, output, batch.targets.to(output.device)))
 
     def close(self) -> None:
         """Record the steps since the last row, if there were any."""

@@ -37,7 +37,7 @@ def fit(
 ) -> FitResult:
     """Train one model on the problem and return it with its curves.
 
-    `optimizer` is a rule or its name, or a torch optimizer class, with `hyperparameters`; a function that takes the
+    `optimizer` is a rule, a torch optimizer class or either's name, with `hyperparameters`; a function that takes the
     parameters and returns an optimizer; or an optimizer that is made, together with its `model`. `batch` counts the
     examples a step: 1 is stochastic gradient descent, "all" batch gradient descent; it and `epochs` are the problem's
     unless given. The last batch of an epoch may be smaller; its gradient is the mean over its own examples. A `model`
@@ -90,6 +90,10 @@ def _outcome(
     try:
         if isinstance(problem, StreamProblem):
             run.follow(problem, tell)
+            if not run.steps:
+                return False, (
+                    "The stream had no batch to train on: it is empty, or was read to its end before; give a new one."
+                )
             return True, f"The stream ended after {run.steps} batches."
         assert passes is not None
         run.train(problem, *passes, tell)

@@ -56,6 +56,6 @@ class StreamProblem:
         return Problem.build(self, seed)  # type: ignore[arg-type]  # it asks for the model alone
 
     def batches(self) -> Iterator[Split]:
-        """The batches to come, in the model's type of number, checked as splits are."""
-        for batch in self.train:
-            yield as_split("train", batch, self._dtype)
+        """The batches to come, in the model's type of number, checked as splits are; errors count them from 1."""
+        for number, batch in enumerate(self.train, 1):
+            yield as_split(f"train, batch {number}", batch, self._dtype)
