@@ -240,6 +240,47 @@ def test_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Files that another may have put there
+# ---------------------------------------------------------------------------------------------------------------------
+
+posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Only POSIX systems say who may write.")
+
+
+@posix
+def test_the_folder_is_for_its_owner_alone(folder: Path) -> None:
+    assert works()
+    assert cache_folder().stat().st_mode & 0o777 == 0o700
+    assert machine_code(folder).stat().st_mode & 0o777 == 0o600
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o020, 0o002])
+@pytest.mark.parametrize("place", [machine_code, lambda folder: cache_folder()], ids=["file", "folder"])
+def test_what_others_may_write_is_not_run(folder: Path, place: Callable[[Path], Path], mode: int) -> None:
+    assert works()
+    path = place(folder)
+    path.chmod(path.stat().st_mode | mode)
+    assert compiled(works)
+
+
+@posix
+def test_a_folder_that_others_may_write_is_given_nothing(folder: Path) -> None:
+    cache_folder().mkdir(parents=True)
+    cache_folder().chmod(0o777)
+    assert works()
+    assert files(folder) == []
+
+
+@posix
+def test_what_another_user_owns_is_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert works()
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    assert compiled(works)
+    assert compiled(works)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Which folder
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -264,14 +305,15 @@ def test_the_folder(monkeypatch: pytest.MonkeyPatch, platform: str, variables: d
     assert cache_folder().parent == Path(expected) / "kernels"
 
 
-@pytest.mark.parametrize("what", ["fallline", "numba"])
+@pytest.mark.parametrize("what", ["fallline", "numba", "llvmlite"])
 def test_another_version_has_another_folder(folder: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     assert works()
     first = cache_folder()
     if what == "fallline":
         monkeypatch.setattr(cache_module, "__version__", "99.9")
     else:
-        monkeypatch.setattr(importlib.metadata, "version", lambda name: "99.9")
+        version = importlib.metadata.version
+        monkeypatch.setattr(importlib.metadata, "version", lambda name: "99.9" if name == what else version(name))
     assert cache_folder() != first
     assert "99.9" in cache_folder().name
     assert compiled(works)
@@ -299,9 +341,9 @@ if len(sys.argv) > 1:
     while len(list(pathlib.Path(sys.argv[1]).parent.glob("ready*"))) < 2:
         time.sleep(0.001)
 for rule in (adam, rmsprop):
-    tensors = [drawn(rule, (100,), "float32")]
-    kernel_step(rule, "float32", tensors, [numbers(rule, lr=0.1)])
-    print(tensors[0]["p"].sum())
+    tensors = [drawn(rule, (size,), "float32") for size in (100, 7)]
+    kernel_step(rule, "float32", tensors, [numbers(rule, lr=0.1)] * 2)
+    print(*(arrays["p"].sum() for arrays in tensors))
 print("compiled" if "numba" in sys.modules else "loaded")
 """
 
@@ -341,6 +383,31 @@ def test_processes_share_what_one_of_them_compiled(
     assert first[-1] == "compiled"
     assert len(files(folder)) == 4
     assert answer(start()) == [*first[:-1], "loaded"]
+
+
+@pytest.fixture(scope="module")
+def sums() -> list[str]:
+    """What the two kernels come to in a process whose environment says nothing about Numba."""
+    with tempfile.TemporaryDirectory() as path, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FALLLINE_CACHE_DIR", path)
+        command = [sys.executable, "-c", USER]
+        return subprocess.check_output(command, cwd=Path(__file__).parents[2], text=True).split()[:-1]
+
+
+@pytest.mark.parametrize("variable", ["BOUNDSCHECK=1", "DISABLE_JIT=1", "OPT=0", "DEBUGINFO=1"])
+def test_what_the_environment_tells_numba_changes_nothing(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    start: Callable[..., subprocess.Popen[str]],
+    sums: list[str],
+    variable: str,
+) -> None:
+    """The process compiles the right kernels, and leaves them to one that has no such variable."""
+    name, value = variable.split("=")
+    monkeypatch.setenv(f"NUMBA_{name}", value)
+    assert answer(start()) == [*sums, "compiled"]
+    monkeypatch.delenv(f"NUMBA_{name}")
+    assert answer(start()) == [*sums, "loaded"]
 
 
 def test_a_process_killed_while_it_writes_leaves_nothing_half_done(folder: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
 import threading
+import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,10 @@ import pytest
 
 import fallline as fl
 from fallline.kernels import Kernel
-from fallline.kernels.threads import WORTH_SHARING
+from fallline.kernels import threads as threads_module
+from fallline.kernels.machine_code import Function, Pass, assemble, load_function, pass_of
+from fallline.kernels.openmp import team
+from fallline.kernels.threads import WORTH_SHARING, run_shared
 from fallline.math import exp, sqrt, sum
 from fallline.rules import adam
 from fallline.symbolic import Rule
@@ -137,3 +143,102 @@ def test_a_kernel_survives_the_others() -> None:
     kernel_step(adam, "float32", tensors, [numbers(adam)])
     assert max(relative(tensors[0][name], expected[name]) for name in expected) <= 3e-6
     assert np.isfinite(tensors[0]["p"]).all()
+
+
+def test_machine_code_goes_with_its_kernel() -> None:
+    kernel = Kernel(adam, {}, "float32")
+    owner = weakref.ref(kernel.passes[0].function.owner)
+    call = kernel.passes[0].call
+    del kernel
+    gc.collect()
+    assert owner() is not None
+    del call
+    gc.collect()
+    assert owner() is None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Kernels that fail
+# ---------------------------------------------------------------------------------------------------------------------
+
+#: Fails at the piece that begins with the sixth chunk.
+FAILING = """
+define i32 @failing(ptr %unused, ptr %unused.too, i64 %header, i64 %first, i64 %last) {
+  %fails = icmp eq i64 %first, 5
+  %status = select i1 %fails, i32 7, i32 0
+  ret i32 %status
+}
+"""
+
+
+@pytest.fixture
+def own_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool that nobody has used, as where torch has no OpenMP team."""
+    monkeypatch.setattr(threads_module, "team", lambda: None)
+    monkeypatch.setattr(threads_module, "_pool", None)
+    monkeypatch.setattr(threads_module, "_pool_size", 0)
+
+
+def test_a_failure_is_told_by_a_call() -> None:
+    failing = pass_of(load_function(FAILING, "failing"))
+    failing.call(0, 0, 5)
+    with pytest.raises(RuntimeError, match="status 7"):
+        failing.call(0, 5, 6)
+
+
+@pytest.mark.parametrize("name", ["PyErr_Clear", "NRT_incref", "numba_gil_ensure", "__svml_exp4", "getpid"])
+def test_what_only_this_process_may_have_is_not_called(name: str) -> None:
+    text = f"declare void @{name}()\ndefine void @calling() {{\n call void @{name}()\n ret void\n}}"
+    with pytest.raises(RuntimeError, match=f"calls {name}, "):
+        assemble([(text, "calling")])
+
+
+@pytest.mark.parametrize("place", ["team", "pool"])
+def test_a_failure_is_told_by_threads(place: str, request: pytest.FixtureRequest) -> None:
+    if place == "pool":
+        request.getfixturevalue("own_pool")
+    elif team() is None:
+        pytest.skip("Torch has no OpenMP team here.")
+    failing = pass_of(load_function(FAILING, "failing"))
+    run_shared(failing, 0, 5, 2)
+    with pytest.raises(RuntimeError, match="status 7"):
+        run_shared(failing, 0, 8, 2)
+
+
+@pytest.mark.usefixtures("own_pool")
+def test_nobody_writes_after_an_interrupt() -> None:
+    """The caller's first piece is interrupted while the helpers work on theirs."""
+    caller = threading.current_thread()
+    running: set[int] = set()
+    begun = threading.Event()
+    pieces: list[int] = []
+
+    def interrupted(header: int, first: int, last: int) -> None:
+        if threading.current_thread() is caller:
+            assert begun.wait(timeout=60)
+            raise KeyboardInterrupt
+        running.add(first)
+        begun.set()
+        time.sleep(0.05)
+        pieces.append(first)
+        running.remove(first)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_shared(Pass(interrupted, Function(0, None)), 0, 100, 3)
+    assert not running
+    assert len(pieces) < 11  # of the twelve pieces the others are left alone
+
+
+@pytest.mark.usefixtures("own_pool")
+def test_a_larger_pool_takes_the_place_of_a_smaller_one() -> None:
+    """And the threads of the smaller one end."""
+    done: list[int] = []
+    idle = Pass(lambda header, first, last: done.append(last - first), Function(0, None))
+    run_shared(idle, 0, 100, 2)
+    smaller = threads_module._pool
+    run_shared(idle, 0, 100, 5)
+    run_shared(idle, 0, 100, 3)
+    assert np.sum(done) == 300
+    assert smaller is not None
+    with pytest.raises(RuntimeError, match="shutdown"):
+        smaller.submit(int)

@@ -10,29 +10,37 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 _CALLED = re.compile(r'@"?([\w.$]+)"?\(')
-_NUMBAS_OWN = ("NRT_", "numba_")
+#: What the C library has for the formulas, in both precisions, and for loops that only fill or copy.
+_MATHEMATICS = ("exp", "exp2", "fabs", "log", "pow", "sqrt")
+_LIBRARY = {*_MATHEMATICS, *(f"{name}f" for name in _MATHEMATICS), "memcpy", "memmove", "memset"}
 _WORDS = (ctypes.c_int64,) * 3
-_SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, *_WORDS)
+_SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *_WORDS)
 #: Where Numba's calling convention has a function put its result and its exception: here never more than a null.
 _SCRATCH = ctypes.create_string_buffer(64)
 UNUSED = ctypes.addressof(_SCRATCH)
-#: Owners of the memory that the functions lie in.
-_engines: list[Any] = []
+
+
+class Function(NamedTuple):
+    """A function in machine code; what lies at its address is gone once its owner is."""
+
+    address: int
+    owner: object
 
 
 class Pass(NamedTuple):
     """A kernel's function: called with (header, first chunk, last chunk), or by its address."""
 
     call: Callable[[int, int, int], None]
-    address: int
+    function: Function
 
 
 @functools.cache
 def processor() -> str:
-    """Name and features of the processor that code is made for."""
+    """System, name and features of the processor that code is made for."""
     import llvmlite.binding as llvm
 
-    return f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
+    features = llvm.get_host_cpu_features().flatten()
+    return f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {features}"
 
 
 def assemble(functions: Sequence[tuple[str, str]]) -> bytes:
@@ -53,8 +61,6 @@ def assemble(functions: Sequence[tuple[str, str]]) -> bytes:
 
 def _keep_only(module: Any, name: str) -> None:
     """Leave out of the object what the function does not call, such as Numba's reference counting."""
-    import llvmlite.binding as llvm
-
     defined = {function.name: function for function in module.functions if not function.is_declaration}
     reached, waiting = set(), [name]
     while waiting:
@@ -63,8 +69,11 @@ def _keep_only(module: Any, name: str) -> None:
         called = set(_CALLED.findall(str(defined[caller]))) - reached
         waiting += called & defined.keys()
         for other in called - defined.keys():
-            if not other.startswith("llvm.") and (other.startswith(_NUMBAS_OWN) or not llvm.address_of_symbol(other)):
-                raise RuntimeError(f"the kernel calls {other}, which only a process with Numba has")
+            if not other.startswith("llvm.") and other not in _LIBRARY:
+                raise RuntimeError(
+                    f"the kernel calls {other}, which a process without Numba may not have; if it is a function of "
+                    "Intel's SVML, set the environment variable NUMBA_DISABLE_INTEL_SVML=1, else report the rule"
+                )
     for function in defined.values():
         if function.name not in reached:
             function.linkage = "available_externally"
@@ -78,24 +87,42 @@ def load(machine_code: bytes, count: int) -> tuple[Pass, ...]:
     engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
     engine.finalize_object()
     addresses = [engine.get_function_address(f"pass_{i}") for i in range(count)]
-    return tuple(Pass(functools.partial(_SIGNATURE(a), UNUSED, UNUSED), a) for a in addresses)
+    return tuple(pass_of(Function(address, engine)) for address in addresses)
 
 
-def load_function(text: str, name: str) -> int:
-    """The address of a function given in LLVM's language."""
+def pass_of(function: Function) -> Pass:
+    """What a kernel's function is called by; a call raises RuntimeError if the kernel says that it has failed."""
+    run = _SIGNATURE(function.address)
+    run.owner = function.owner  # type: ignore[attr-defined]  # whoever holds the call alone holds the memory too
+
+    def call(header: int, first: int, last: int) -> None:
+        check(run(UNUSED, UNUSED, header, first, last))
+
+    return Pass(call, function)
+
+
+def check(status: int) -> None:
+    """Raise RuntimeError if a kernel says by its status that it has failed."""
+    if status:
+        raise RuntimeError(
+            f"a kernel failed with status {status} and may have written a part of what it should; "
+            "take parameters and states from before this step, and report the rule"
+        )
+
+
+def load_function(text: str, name: str) -> Function:
+    """A function given in LLVM's language."""
     import llvmlite.binding as llvm
 
     engine = _engine(llvm.parse_assembly(text))
     engine.finalize_object()
-    return int(engine.get_function_address(name))
+    return Function(engine.get_function_address(name), engine)
 
 
 def _engine(module: Any) -> Any:
     import llvmlite.binding as llvm
 
-    engine = llvm.create_mcjit_compiler(module, _target_machine())
-    _engines.append(engine)
-    return engine
+    return llvm.create_mcjit_compiler(module, _target_machine())
 
 
 def _target_machine() -> Any:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fallline.kernels.machine_code import UNUSED, load_function
+from fallline.kernels.machine_code import UNUSED, check, load_function
 
-#: Each thread of the team takes pieces of the chunks until none is left. A job is six words:
-#: the kernel, its unused pointers, the table's header, chunks, pieces, and the counter of pieces taken.
+#: Each thread of the team takes pieces of the chunks until none is left. A job is seven words:
+#: the kernel, its unused pointers, the table's header, chunks, pieces, the counter of pieces taken, and the bits of
+#: all statuses.
 _TAKE_PIECES = """
 define void @take_pieces(ptr %job) {
 entry:
@@ -26,6 +27,7 @@ entry:
   %at.pieces = getelementptr i64, ptr %job, i64 4
   %pieces = load i64, ptr %at.pieces
   %counter = getelementptr i64, ptr %job, i64 5
+  %statuses = getelementptr i64, ptr %job, i64 6
   br label %take
 take:
   %piece = atomicrmw add ptr %counter, i64 1 monotonic
@@ -37,6 +39,8 @@ work:
   %after = add i64 %before, %chunks
   %last = sdiv i64 %after, %pieces
   %status = call i32 %kernel(ptr %unused, ptr %unused, i64 %header, i64 %first, i64 %last)
+  %bits = zext i32 %status to i64
+  %others = atomicrmw or ptr %statuses, i64 %bits monotonic
   br label %take
 done:
   ret void
@@ -70,8 +74,9 @@ def _team() -> Callable[[int, int, int, int, int], None] | None:
     parallel = signature(("GOMP_parallel", library))
 
     def run(kernel: int, header: int, chunks: int, pieces: int, threads: int) -> None:
-        job = np.array([kernel, UNUSED, header, chunks, pieces, 0], np.int64)
-        parallel(take_pieces, job.ctypes.data, threads, 0)
+        job = np.array([kernel, UNUSED, header, chunks, pieces, 0, 0], np.int64)
+        parallel(take_pieces.address, job.ctypes.data, threads, 0)
+        check(int(job[6]))
 
     return run
 

@@ -63,6 +63,7 @@ wide = np.float64
 options = dict(
     no_cpython_wrapper=True,  # called by address
     no_cfunc_wrapper=True,
+    boundscheck=False,  # the arrays' rows are not counted
     error_model="numpy",  # no check for division by zero, which would keep the loops from vectorising
 )
 '''

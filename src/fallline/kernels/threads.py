@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
-from concurrent.futures import ThreadPoolExecutor, wait
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from fallline.kernels.machine_code import Pass
 from fallline.kernels.openmp import team
@@ -16,11 +18,12 @@ _PIECES = 4
 
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
+_pool_lock = threading.Lock()
 
 
 def _forget_pool() -> None:
-    global _pool, _pool_size
-    _pool, _pool_size = None, 0
+    global _pool, _pool_size, _pool_lock
+    _pool, _pool_size, _pool_lock = None, 0, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -32,7 +35,7 @@ def run_shared(kernel: Pass, header: int, chunks: int, threads: int) -> None:
     pieces = min(chunks, threads * _PIECES)
     shared = team()
     if shared is not None:
-        shared(kernel.address, header, chunks, pieces, threads)
+        shared(kernel.function.address, header, chunks, pieces, threads)
     else:
         _run_on_pool(kernel, header, chunks, pieces, threads)
 
@@ -40,22 +43,30 @@ def run_shared(kernel: Pass, header: int, chunks: int, threads: int) -> None:
 def _run_on_pool(kernel: Pass, header: int, chunks: int, pieces: int, threads: int) -> None:
     bounds = [chunks * i // pieces for i in range(pieces + 1)]
     taken = itertools.count()
+    stopped = False
 
     def work() -> None:
-        while (piece := next(taken)) < pieces:
+        while not stopped and (piece := next(taken)) < pieces:
             kernel.call(header, bounds[piece], bounds[piece + 1])
 
-    pool = _helpers(threads - 1)
-    others = [pool.submit(work) for _ in range(threads - 1)]
-    work()
-    wait(others)
+    others = _start_helpers(work, threads - 1)
+    try:
+        work()
+        wait(others)
+    except BaseException:  # an interrupt too: nobody may write once this has returned
+        stopped = True
+        wait(others)
+        raise
     for other in others:
         other.result()
 
 
-def _helpers(count: int) -> ThreadPoolExecutor:
+def _start_helpers(work: Callable[[], None], count: int) -> list[Future[None]]:
     global _pool, _pool_size
-    if _pool is None or _pool_size < count:
-        _pool = ThreadPoolExecutor(count, thread_name_prefix="fallline")
-        _pool_size = count
-    return _pool
+    with _pool_lock:  # so that no other thread shuts the pool down before all have their work
+        if _pool is None or _pool_size < count:
+            if _pool is not None:
+                _pool.shutdown(wait=False)  # once they have done what they were given
+            _pool = ThreadPoolExecutor(count, thread_name_prefix="fallline")
+            _pool_size = count
+        return [_pool.submit(work) for _ in range(count)]
