@@ -74,8 +74,8 @@ def race(
         metric="accuracy", batch=32, epochs=20,
     )
     """
-    # Read when torch is loaded, which nothing has done yet. By default torch's threads wait for each other in a loop for
-    # milliseconds, which on a machine that does other work too makes a race take two to four times as long.
+    # Read when torch is loaded, which nothing has done yet. By default torch's threads wait for each other in a loop
+    # for milliseconds, which on a machine that does other work too makes a race take two to four times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     from fallline.cli.console import Bars
     from fallline.cli.problem_file import read_problem
