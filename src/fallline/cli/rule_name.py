@@ -12,4 +12,4 @@ def find(name: str) -> Rule:
     >>> find("RMSProp")
     <rule rmsprop>
     """
-    return rules.find(name.strip().lower().replace("-", "_"))
+    return rules.find(rules.plain_name(name))

@@ -30,7 +30,7 @@ def show(
     from fallline.cli.rule_name import find
     from fallline.symbolic.combinator import Combinator
 
-    key = rule.strip().lower().replace("-", "_")
+    key = rules.plain_name(rule)
     combinator = getattr(rules, key, None)
     if isinstance(combinator, Combinator):
         _show_combinator(combinator)

@@ -219,7 +219,7 @@ def _as_arm(entrant: Any) -> Arm:
     if not isinstance(entrant, str):
         kind = type(entrant).__name__
         raise TypeError(f"an arm is a name, a rule, a torch optimizer class or an Arm; got {entrant!r} of type {kind}")
-    name = entrant.strip().lower().replace("-", "_")
+    name = rules.plain_name(entrant)
     if name in DEFAULT_ARMS:
         rule, ends = DEFAULT_ARMS[name]
         return Arm(name, rule, {"lr": ends})

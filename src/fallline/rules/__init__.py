@@ -61,6 +61,7 @@ __all__ = [
     "name_of",
     "nesterov",
     "normalized_gradient",
+    "plain_name",
     "prodigy",
     "proximal_l1",
     "radam",
@@ -92,6 +93,15 @@ def find(name: str) -> Rule:
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(sorted(ALL))}"
         raise LookupError(f"there is no rule '{name}'; {hint}")
     return ALL[name]
+
+
+def plain_name(typed: str) -> str:
+    """A name as a person types it, by the letters that matter: no capitals, no hyphens.
+
+    >>> plain_name("Schedule-Free-SGD")
+    'schedule_free_sgd'
+    """
+    return typed.strip().lower().replace("-", "_")
 
 
 def name_of(rule: Rule) -> str:

@@ -19,7 +19,7 @@ from fallline.training.fit_step import NotFiniteError
 from fallline.training.problem import Problem
 from fallline.training.randomness import seeded
 from fallline.training.streams import StreamProblem
-from fallline.training.train import _mask_seed
+from fallline.training.train import mask_seed
 
 
 def fit(
@@ -78,7 +78,7 @@ def fit(
     run = Run(problem, module, made, scheduler, average)
     passes = None if isinstance(problem, StreamProblem) else _passes(problem, batch, epochs, seed)
     steps = None if passes is None else passes[0].steps_per_epoch * passes[1]
-    with seeded(_mask_seed((seed,), 0)), progress_bar(progress, steps) as tell, run.training():
+    with seeded(mask_seed((seed,), 0)), progress_bar(progress, steps) as tell, run.training():
         finished, reason = _outcome(run, problem, passes, tell)
     return FitResult(module, made, average, run.points, problem.metric.name, finished, reason)
 

@@ -29,7 +29,7 @@ def find_method(name: str) -> Rule | type[torch.optim.Optimizer]:
     >>> find_method("RMSProp"), find_method("LookAheadNesterov").__name__
     (<rule rmsprop>, 'LookAheadNesterov')
     """
-    key = name.strip().lower().replace("-", "_")
+    key = rules.plain_name(name)
     try:
         return rules.find(key)
     except LookupError as error:

@@ -70,7 +70,7 @@ def train(
     every = problem.steps_per_epoch if evaluate_every is None else as_count("evaluate_every", evaluate_every)
     if not 0 <= start <= steps:
         raise ProblemError(f"start: must be from 0 to steps, which is {steps}, got {start}.")
-    with seeded(_mask_seed(lanes.seeds, start)):
+    with seeded(mask_seed(lanes.seeds, start)):
         run = _Run(lanes, update, _points(start, steps, every))
         for step in range(start + 1, steps + 1):
             if not len(lanes):
@@ -153,6 +153,6 @@ def _points(start: int, steps: int, every: int) -> list[int]:
     return sorted(due - {start} if start else due)
 
 
-def _mask_seed(seeds: tuple[int, ...], start: int) -> int:
+def mask_seed(seeds: tuple[int, ...], start: int) -> int:
     """Derive the state of torch's generator, which draws the masks of dropout."""
     return int(np.random.SeedSequence((start, *seeds)).generate_state(1, np.uint64)[0])
