@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
+from fallline.problems import digits
 from fallline.rules import adam
-from fallline.training import BatchedLanes, Batches, Problem, digits, epoch_order, lanes_for, train
+from fallline.training import BatchedLanes, Batches, Problem, epoch_order, lanes_for, train
 from fallline.training.updates import LaneRule, LaneUpdate
 
 POPULATIONS = {

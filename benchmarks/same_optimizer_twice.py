@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+from fallline.problems import digits
 from fallline.racing import Arm, race
-from fallline.racing.arms import as_arms
-from fallline.racing.records import Entry
-from fallline.racing.verdict import decide
-from fallline.training import digits
+from fallline.racing.arms.names import as_arms
+from fallline.racing.judging.records import Entry
+from fallline.racing.judging.verdict import decide
 
 
 def entry(name: str, optimizer: str, seed: int) -> tuple[Entry, float]:

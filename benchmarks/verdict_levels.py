@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from fallline.racing.records import Entry, Final, Trial, Verdict
-from fallline.racing.verdict import decide
+from fallline.racing.judging.records import Entry, Final, Trial, Verdict
+from fallline.racing.judging.verdict import decide
 
 TRIALS, TOP, SEEDS, EXAMPLES = 16, 5, 10, 360
 UNTRAINED = 2.3

@@ -41,6 +41,7 @@ _SUBMODULES = (
     "kernels",
     "math",
     "optim",
+    "problems",
     "racing",
     "rules",
     "schedules",

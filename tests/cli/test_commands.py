@@ -17,7 +17,7 @@ from fallline import rules
 from fallline.bench import SUBJECTS, measure
 from fallline.bench.report import Report, StepRow
 from fallline.cli.bench import _tables
-from fallline.racing.default_arms import DEFAULT_ARMS
+from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.effort import EFFORTS
 from fallline.rules.guide import GUIDES
 

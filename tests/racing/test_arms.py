@@ -10,8 +10,9 @@ import torch
 
 import fallline as fl
 from fallline import optim, rules
-from fallline.racing.arms import Arm, as_arms
-from fallline.racing.default_arms import DEFAULT_ARMS
+from fallline.racing.arms.arm import Arm
+from fallline.racing.arms.default_arms import DEFAULT_ARMS
+from fallline.racing.arms.names import as_arms
 from fallline.racing.effort import Effort, as_effort
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from fallline.racing.cautions import (
+from fallline.racing.judging.cautions import (
     all_cautions,
     best_at_edge,
     crossing_budgets,
@@ -14,7 +14,7 @@ from fallline.racing.cautions import (
     missed_target,
     unsplit_metric,
 )
-from fallline.racing.records import Entry, Final, Trial
+from fallline.racing.judging.records import Entry, Final, Trial
 from fallline.racing.wording import listed
 
 DIVERGED = math.nan

@@ -11,7 +11,7 @@ import torch
 import fallline as fl
 from fallline import arrays
 from fallline.math import dot, sqrt
-from fallline.training import digits
+from fallline.problems import digits
 
 
 @fl.rule

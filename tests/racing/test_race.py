@@ -16,10 +16,11 @@ from torch import nn
 import fallline as fl
 from fallline import rules
 from fallline.math import sqrt
+from fallline.problems import digits
 from fallline.racing import Arm, Effort, RaceResult
 from fallline.racing.runs import Outcomes, _joined_examples
 from fallline.racing.watch import Silence
-from fallline.training import Curves, digits
+from fallline.training import Curves
 
 SMALL = Effort(trials=4, finalists=2, seeds=3)
 _generator = torch.Generator().manual_seed(0)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fallline.racing import statistics
-from fallline.racing.statistics import (
+from fallline.racing.judging import statistics
+from fallline.racing.judging.statistics import (
     budget_curve,
     drawn_finals,
     finite,

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from fallline.racing.records import Comparison, Entry, Final, Trial, Verdict
-from fallline.racing.verdict import decide
+from fallline.racing.judging.records import Comparison, Entry, Final, Trial, Verdict
+from fallline.racing.judging.verdict import decide
 
 SPACE = {"lr": (1e-4, 10.0)}
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from fallline.training import Metric, Problem, ProblemError, digits
+from fallline.problems import digits
+from fallline.training import Metric, Problem, ProblemError
 from fallline.training.metrics import METRICS
 
 functional = nn.functional

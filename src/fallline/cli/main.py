@@ -9,7 +9,7 @@ import typer
 from fallline.cli.bench import bench
 from fallline.cli.race import race
 from fallline.cli.show import show
-from fallline.racing.default_arms import DEFAULT_ARMS
+from fallline.racing.arms.default_arms import DEFAULT_ARMS
 
 app = typer.Typer(
     name="fallline",

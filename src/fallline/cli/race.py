@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fallline.cli.fail import fail
-from fallline.racing.default_arms import DEFAULT_ARMS
+from fallline.racing.arms.default_arms import DEFAULT_ARMS
 
 if TYPE_CHECKING:
     from fallline.racing import RaceResult
@@ -79,8 +79,8 @@ def race(
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     from fallline.cli.console import Bars
     from fallline.cli.problem_file import read_problem
+    from fallline.problems import digits
     from fallline.racing.protocol import race as run_race
-    from fallline.training import digits
 
     _check_output(json)
     names = None if arms is None else [name.strip() for name in arms.split(",") if name.strip()]

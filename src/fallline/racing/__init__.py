@@ -6,13 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fallline.racing.arms import Arm
+    from fallline.racing.arms.arm import Arm
     from fallline.racing.effort import Effort
     from fallline.racing.protocol import race
     from fallline.racing.result import RaceResult
 
 #: Imported when first asked for: `fallline --help` reads `default_arms` and should not wait for torch.
-_HOME = {"Arm": "arms", "Effort": "effort", "RaceResult": "result", "race": "protocol"}
+_HOME = {"Arm": "arms.arm", "Effort": "effort", "RaceResult": "result", "race": "protocol"}
 
 __all__ = ["Arm", "Effort", "RaceResult", "race"]
 

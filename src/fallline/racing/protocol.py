@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from fallline.racing.arms import Arm, as_arms
+from fallline.racing.arms.arm import Arm
+from fallline.racing.arms.names import as_arms
 from fallline.racing.audit import one_at_a_time, started_apart, step_zero_difference
-from fallline.racing.cautions import missed_target
 from fallline.racing.cost import Cost
 from fallline.racing.effort import Effort, as_effort
+from fallline.racing.judging.cautions import missed_target
+from fallline.racing.judging.records import Entry, Final, Trial, Verdict
+from fallline.racing.judging.verdict import decide
 from fallline.racing.progress_to_target import reached
-from fallline.racing.records import Entry, Final, Trial, Verdict
 from fallline.racing.result import ArmResult, RaceResult
 from fallline.racing.runs import Outcomes, Run, seconds_per_lane_step, train_runs
 from fallline.racing.solo import solo_seconds, try_arms
 from fallline.racing.storage import Storage, StoredRun
-from fallline.racing.verdict import decide
 from fallline.racing.watch import Silence, Watcher
 from fallline.training import Problem, ProblemError, make_lanes, obstacle_to_batching
 
@@ -49,7 +50,7 @@ def race(
 
     Raises ProblemError or ValueError, in a sentence that says what to change, for what can't be raced.
 
-    >>> from fallline.training import digits
+    >>> from fallline.problems import digits
     >>> result = race(digits(epochs=2), ["sgd", "adam"], "quick", storage=None)
     >>> result.verdict.winner is None  # a quick race is a ranking
     True

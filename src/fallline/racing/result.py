@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from fallline.racing.arms import Arm
+from fallline.racing.arms.arm import Arm
+from fallline.racing.judging.records import Entry, Estimate, Verdict
+from fallline.racing.judging.statistics import budget_curve, mean_interval
 from fallline.racing.progress_to_target import Reached
-from fallline.racing.records import Entry, Estimate, Verdict
-from fallline.racing.statistics import budget_curve, mean_interval
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from fallline.racing.arms import Arm
+from fallline.racing.arms.arm import Arm
 from fallline.training import Problem
 
 _ROUNDS, _STEPS = 7, 12

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fallline.racing.arms import Arm
+from fallline.racing.arms.arm import Arm
 
 
 @dataclass(frozen=True)

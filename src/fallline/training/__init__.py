@@ -2,7 +2,6 @@
 
 from fallline.training.batched import BatchedLanes
 from fallline.training.batches import Batches, epoch_order
-from fallline.training.bundled import digits
 from fallline.training.curves import Curves
 from fallline.training.errors import ProblemError
 from fallline.training.fit_result import FitResult, Point
@@ -32,7 +31,6 @@ __all__ = [
     "Split",
     "StreamProblem",
     "Update",
-    "digits",
     "epoch_order",
     "fit",
     "lanes_for",

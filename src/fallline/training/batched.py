@@ -23,7 +23,7 @@ class BatchedLanes(Lanes):
     is mapped and ordinary autograd goes back. Raises what torch raises where an operation can't be mapped, such as a
     branch on a tensor's value.
 
-    >>> from fallline.training.bundled import digits
+    >>> from fallline.problems import digits
     >>> lanes = BatchedLanes(digits(), seeds=[0, 0, 1])
     >>> losses, gradients = lanes.gradients(torch.tensor([[5, 6], [7, 8]]))
     >>> losses.shape, gradients[0].shape, lanes.names[0]

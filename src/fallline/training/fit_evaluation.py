@@ -15,7 +15,7 @@ from fallline.training.splits import Split
 def evaluate(model: nn.Module, problem: Problem, split: Split) -> tuple[float, float]:
     """The problem's loss and metric of the whole split, in evaluation mode, in parts that bound the memory.
 
-    >>> from fallline.training import digits
+    >>> from fallline.problems import digits
     >>> problem = digits()
     >>> loss, accuracy = evaluate(problem.build(0), problem, problem.valid)
     >>> 2.2 < loss < 2.5, 0 <= accuracy <= 1

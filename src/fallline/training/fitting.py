@@ -59,7 +59,7 @@ def fit(
     argument.
 
     >>> import fallline as fl
-    >>> result = fl.fit(fl.training.digits(), "adam", lr=0.01, batch=128, epochs=2)
+    >>> result = fl.fit(fl.problems.digits(), "adam", lr=0.01, batch=128, epochs=2)
     >>> [(point.epoch, point.step) for point in result.curves], result.curves[-1].metric > 0.8
     ([(0, 0), (1, 9), (2, 18)], True)
     >>> result.reason

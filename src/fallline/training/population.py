@@ -23,7 +23,7 @@ _TOLERANCE = 1e4  # in units of the dtype's rounding error
 def lanes_for(problem: Problem, seeds: Sequence[int]) -> Lanes:
     """Make lanes for these seeds: batched where the model allows it, else one at a time, with a warning that says why.
 
-    >>> from fallline.training.bundled import digits
+    >>> from fallline.problems import digits
     >>> type(lanes_for(digits(), seeds=range(8))).__name__
     'BatchedLanes'
     """
@@ -44,7 +44,7 @@ def obstacle_to_batching(problem: Problem, seed: int) -> str | None:
     Both kinds are tried on one batch, with two lanes; batched lanes will do when their gradients, buffers and losses
     agree with those of ordinary modules to rounding.
 
-    >>> from fallline.training.bundled import digits
+    >>> from fallline.problems import digits
     >>> obstacle_to_batching(digits(), seed=0) is None
     True
     """

@@ -17,7 +17,7 @@ class SequentialLanes(Lanes):
 
     The numbers agree with `BatchedLanes` to rounding, dropout's masks aside.
 
-    >>> from fallline.training.bundled import digits
+    >>> from fallline.problems import digits
     >>> lanes = SequentialLanes(digits(), seeds=[0, 1])
     >>> losses, gradients = lanes.gradients(torch.tensor([[5, 6], [7, 8]]))
     >>> losses.shape, gradients[0].shape

@@ -54,7 +54,8 @@ def train(
 
     Raises ProblemError where a count is not a whole number in its range.
 
-    >>> from fallline.training import BatchedLanes, digits
+    >>> from fallline.problems import digits
+    >>> from fallline.training import BatchedLanes
     >>> class Descent:
     ...     def __call__(self, parameters, gradients, step):
     ...         for parameter, gradient in zip(parameters, gradients):

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.racing.records import Entry
-from fallline.racing.statistics import LEVEL, budget_curve
+from fallline.racing.judging.records import Entry
+from fallline.racing.judging.statistics import LEVEL, budget_curve
 from fallline.racing.wording import counted, listed
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from fallline.racing import statistics
-from fallline.racing.contenders import Contender, Judgement
-from fallline.racing.records import Comparison, Entry, shape
+from fallline.racing.judging import statistics
+from fallline.racing.judging.contenders import Contender, Judgement
+from fallline.racing.judging.records import Comparison, Entry, shape
 from fallline.racing.wording import counted, duration, listed
 
 SAME_TIME = 1.05  # step times within this ratio are equal: measured again they could swap

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fallline.racing.records import Comparison, Entry
-from fallline.racing.statistics import Floats
+from fallline.racing.judging.records import Comparison, Entry
+from fallline.racing.judging.statistics import Floats
 
 
 @dataclass(frozen=True, eq=False)

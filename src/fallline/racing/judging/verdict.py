@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fallline.racing import statistics
-from fallline.racing.cautions import all_cautions
-from fallline.racing.contenders import Contender, Judgement
-from fallline.racing.records import LARGEST_SCORE, Comparison, Entry, Verdict, check_comparable
-from fallline.racing.sentence import sentence
-from fallline.racing.statistics import LEVEL, Floats, Integers
+from fallline.racing.judging import statistics
+from fallline.racing.judging.cautions import all_cautions
+from fallline.racing.judging.contenders import Contender, Judgement
+from fallline.racing.judging.records import LARGEST_SCORE, Comparison, Entry, Verdict, check_comparable
+from fallline.racing.judging.sentence import sentence
+from fallline.racing.judging.statistics import LEVEL, Floats, Integers
 
 
 def decide(
@@ -35,7 +35,7 @@ def decide(
     is a ranking. `seed` draws the resamples. Raises ValueError when the entries do not fit each other, or a number is
     not finite.
 
-    >>> from fallline.racing.records import Final, Trial
+    >>> from fallline.racing.judging.records import Final, Trial
     >>> def entry(name, losses):
     ...     final = Final(0, np.array(losses), np.zeros(10, dtype=bool), None)
     ...     return Entry(name, (Trial({"lr": 0.1}, losses[0], False),), (final,), {"lr": (1e-4, 1.0)}, 12.0, 1e-5)

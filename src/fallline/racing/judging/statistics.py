@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fallline.racing.records import LARGEST_SCORE, Estimate
+from fallline.racing.judging.records import LARGEST_SCORE, Estimate
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
