@@ -1,7 +1,9 @@
-"""Trials per second of a population on the digits' network, against plain torch training one lane at a time.
+"""Trials a second on every bundled problem: a race's populations against one-at-a-time torch, and against Optuna.
 
-Both sides train with Adam for the same epochs and validate after each. Pairs are interleaved; medians are printed.
-Usage: python benchmarks/populations.py [--pairs 7] [--epochs 20] [--threads 2]
+All sides train the same trials, Adam with learning rates of the race's own Sobol points, for the same epochs, and
+evaluate the validation split after each epoch. Ours is what a race does: the way of training is measured, as it is
+there, and that measurement is counted in. Rounds are interleaved; medians of the ratios are printed.
+Usage: python benchmarks/populations.py [--rounds 5] [--epochs 5] [--trials 192] [--problems digits,digits-conv]
 """
 
 from __future__ import annotations
@@ -15,111 +17,117 @@ from typing import Any
 
 import torch
 
-from fallline.problems import digits
-from fallline.rules import adam
-from fallline.training import BatchedLanes, Batches, Problem, epoch_order, lanes_for, train
-from fallline.training.updates import LaneRule, LaneUpdate
+from fallline.problems import REAL, find
+from fallline.racing.arms.names import as_arms
+from fallline.racing.plan import Plan, make_plan
+from fallline.racing.runs import Run, gather_jobs, train_job
+from fallline.racing.search.sobol import sobol_points
+from fallline.racing.tuning import run_of
+from fallline.training import Problem, epoch_order
 
-POPULATIONS = {
-    "128 lanes, one seed": [0] * 128,
-    "128 lanes, 128 seeds": list(range(128)),
-    "350 lanes, 10 seeds": [seed for seed in range(10) for _ in range(35)],
-}
-
-
-def train_population(problem: Problem, seeds: Sequence[int]) -> None:
-    lanes = BatchedLanes(problem, seeds)
-    rates = torch.logspace(-4, -2, len(seeds)).tolist()
-    train(lanes, LaneUpdate(lanes.parameters, [LaneRule(adam, {**adam.defaults, "lr": rate}) for rate in rates]))
-    assert len(lanes) == len(seeds)
+PLAIN_TRIALS = 2  # of each round; their time does not hang on how many there are
 
 
-def train_plain(problem: Problem, **options: Any) -> None:
+def train_plain(problem: Problem, lr: float, **options: Any) -> float:
+    """The loop that anyone writes; the validation metric at the end."""
     module = problem.build(0)
-    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, **options)
+    optimizer = torch.optim.Adam(module.parameters(), lr=lr, **options)
+    score = float("nan")
     for epoch in range(problem.epochs):
         for rows in torch.split(epoch_order(len(problem.train), 0, epoch), problem.batch):
             optimizer.zero_grad()
-            loss = problem.loss(module(problem.train.inputs[rows]), problem.train.targets[rows])
+            loss = problem.training_loss(module, problem.train.inputs[rows], problem.train.targets[rows])
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         module.eval()
         with torch.no_grad():
             output = module(problem.valid.inputs)
-            float(problem.loss(output, problem.valid.targets))
-            float((output.argmax(1) == problem.valid.targets).float().mean())
+            float(problem.evaluation_loss(module, problem.valid.inputs, problem.valid.targets))
+            score = float(problem.metric.function(output, problem.valid.targets))
         module.train()
+    return score
 
 
-def seconds(action: Callable[[], None]) -> float:
+def train_by_optuna(problem: Problem, trials: int) -> None:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize" if problem.metric.higher_is_better else "minimize")
+    study.optimize(lambda trial: train_plain(problem, trial.suggest_float("lr", 1e-5, 1e-3, log=True)), n_trials=trials)
+
+
+def train_ours(problem: Problem, runs: Sequence[Run]) -> Plan:
+    plan = make_plan(problem, runs, "auto", 1)
+    for _, job in gather_jobs(dict(enumerate(runs)), width=plan.width, batched=plan.batched, score=False):
+        train_job(problem, job, lambda done: None)
+    return plan
+
+
+def seconds(action: Callable[[], object]) -> float:
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Seconds for one trial on both sides, and for one pass forward and backward of one lane."""
+class Round:
+    """Seconds for one trial on each side."""
 
-    population: float
-    gradient: float
-    default: float
+    ours: float
+    plain: float
     fused: float
+    optuna: float
 
 
-def measure(problem: Problem, seeds: Sequence[int]) -> Pair:
-    lanes = BatchedLanes(problem, seeds)
-    batches = Batches(len(problem.train), problem.batch, lanes.streams)
-
-    def epoch() -> None:
-        for step in range(problem.steps_per_epoch):
-            lanes.gradients(batches.at(step))
-
-    return Pair(
-        default=seconds(lambda: train_plain(problem)),
-        population=seconds(lambda: train_population(problem, seeds)) / len(seeds),
-        fused=seconds(lambda: train_plain(problem, fused=True)),
-        gradient=seconds(epoch) / problem.steps_per_epoch / len(seeds),
+def measure(problem: Problem, runs: Sequence[Run]) -> Round:
+    return Round(
+        plain=seconds(lambda: [train_plain(problem, 1e-4) for _ in range(PLAIN_TRIALS)]) / PLAIN_TRIALS,
+        ours=seconds(lambda: train_ours(problem, runs)) / len(runs),
+        fused=seconds(lambda: [train_plain(problem, 1e-4, fused=True) for _ in range(PLAIN_TRIALS)]) / PLAIN_TRIALS,
+        optuna=seconds(lambda: train_by_optuna(problem, PLAIN_TRIALS)) / PLAIN_TRIALS,
     )
 
 
-def row(problem: Problem, pairs: Sequence[Pair]) -> str:
-    def median(figure: Callable[[Pair], float]) -> float:
-        return statistics.median(map(figure, pairs))
+def row(problem: Problem, plan: Plan, rounds: Sequence[Round]) -> str:
+    def median(figure: Callable[[Round], float]) -> float:
+        return statistics.median(map(figure, rounds))
 
-    trial = median(lambda pair: pair.population)
     cells = [
-        f"{1e6 * median(lambda pair: pair.gradient):8.1f} us",
-        f"{1e6 * trial / problem.steps:8.1f} us",
-        f"{problem.steps / trial:12,.0f}",
-        f"{1 / trial:9.1f}",
-        f"{median(lambda pair: pair.default / pair.population):7.1f} x",
-        f"{median(lambda pair: pair.fused / pair.population):7.1f} x",
+        f"{plan.training:10} {plan.width:6}",
+        f"{1e6 * median(lambda one: one.ours) / problem.steps:10.1f}",
+        f"{1e6 * median(lambda one: one.plain) / problem.steps:10.1f}",
+        f"{1 / median(lambda one: one.ours):9.2f}",
+        f"{median(lambda one: one.plain / one.ours):8.1f} x",
+        f"{median(lambda one: one.fused / one.ours):8.1f} x",
+        f"{median(lambda one: one.optuna / one.ours):8.1f} x",
     ]
     return " ".join(cells)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=7, help="interleaved pairs (7)")
-    parser.add_argument("--epochs", type=int, default=20, help="epochs of a trial (20)")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    parser.add_argument("--epochs", type=int, default=5, help="epochs of a trial (5)")
+    parser.add_argument("--trials", type=int, default=192, help="our trials in a round, as many as a race tunes (192)")
     parser.add_argument("--threads", type=int, default=2, help="torch's threads (2)")
+    parser.add_argument("--problems", help="names, separated by commas; by default all that are real")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    problem = digits(epochs=given.epochs)
-    assert isinstance(lanes_for(problem, range(8)), BatchedLanes)
-    print(f"{problem}, {given.threads} threads, median of {given.pairs} pairs")
+    names = given.problems.split(",") if given.problems else list(REAL)
+    (adam,) = as_arms(["adam"])
+    print(f"{given.trials} trials of {given.epochs} epochs, {given.threads} threads, medians of {given.rounds} rounds")
     print(
-        f"{'':22} {'gradient':>11} {'lane-step':>11} {'lane-steps/s':>12} {'trials/s':>9} {'default':>9} {'fused':>9}"
+        f"{'':16} {'training':10} {'lanes':>6} {'us/step':>10} {'plain':>10} {'trials/s':>9} {'plain':>10} "
+        f"{'fused':>10} {'Optuna':>10}"
     )
-    for name, seeds in POPULATIONS.items():
-        measure(digits(epochs=1), seeds)  # warm up
-        pairs = [measure(problem, seeds) for _ in range(given.pairs)]
-        print(f"{name:22} {row(problem, pairs)}")
-    default, fused = (
-        1e6 * statistics.median(getattr(pair, side) for pair in pairs) / problem.steps for side in ("default", "fused")
-    )
-    print(f"One at a time in plain torch: default {default:.1f} us a step, fused {fused:.1f} us.")
+    for name in names:
+        problem = find(name).make(epochs=given.epochs)
+        points = sobol_points(adam, given.trials, 0)
+        runs = [run_of(adam, {"lr": 1e-2 * float(point["lr"])}, problem, 0) for point in points]  # none that diverges
+        plan = train_ours(problem, runs[:8])  # warm up
+        rounds = [measure(problem, runs) for _ in range(given.rounds)]
+        plan = make_plan(problem, runs, "auto", 1)
+        print(f"{name:16} {row(problem, plan, rounds)}", flush=True)
 
 
 if __name__ == "__main__":

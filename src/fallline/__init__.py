@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from fallline._version import __version__
 
 if TYPE_CHECKING:
+    from fallline.landscape import surfaces
     from fallline.optim.generic import Optimizer
     from fallline.optim.newton import Newton
-    from fallline.racing import Arm, Effort, race
+    from fallline.racing import Arm, Choice, Effort, Range, race
     from fallline.symbolic import RuleError, combinator, rule, state
     from fallline.training import Metric, Problem, StreamProblem, fit
 
@@ -31,14 +32,18 @@ _HOME = {
     "StreamProblem": "fallline.training",
     "fit": "fallline.training",
     "Arm": "fallline.racing",
+    "Choice": "fallline.racing",
+    "Range": "fallline.racing",
     "Effort": "fallline.racing",
     "race": "fallline.racing",
+    "surfaces": "fallline.landscape",
 }
 _SUBMODULES = (
     "arrays",
     "averaging",
     "init",
     "kernels",
+    "landscape",
     "math",
     "optim",
     "problems",
@@ -51,11 +56,13 @@ _SUBMODULES = (
 
 __all__ = [
     "Arm",
+    "Choice",
     "Effort",
     "Metric",
     "Newton",
     "Optimizer",
     "Problem",
+    "Range",
     "RuleError",
     "StreamProblem",
     "__version__",
@@ -64,6 +71,7 @@ __all__ = [
     "race",
     "rule",
     "state",
+    "surfaces",
 ]
 
 

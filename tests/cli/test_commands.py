@@ -50,11 +50,11 @@ def test_race_on_a_users_file(problem_file: Path) -> None:
         "race", "problem.py", "--arms", "sgd,adam", "--effort", "quick", "--json", "race.json", cwd=problem_file.parent
     )
     assert done.returncode == 0, done.stderr
-    assert "tuning" in done.stdout
+    assert "Tuning took" in done.stdout
     assert f"Every run is kept in {problem_file.parent / 'fallline-races.db'}" in done.stdout
     written = json.loads((problem_file.parent / "race.json").read_text())
     assert {arm["name"] for arm in written["arms"]} == {"sgd", "adam"}
-    assert written["verdict"]["sentence"].split()[0] in done.stdout
+    assert " ".join(written["occasion"]["sentence"].split()) in " ".join(done.stdout.split())
     assert (problem_file.parent / "fallline-races.db").exists()
 
 
@@ -206,7 +206,15 @@ def test_a_bad_problem_file_is_a_sentence(tmp_path: Path, text: str | None, sent
         (("bench", "--rule", "muon", "--part", "network"), "muon takes part in matrices only"),
         (("bench", "--rule", "rmsprop", "--part", "training"), "rmsprop takes part in large, small and network only"),
         (("race", "."), ". is a folder; give a Python file"),
-        (("race", "--arms", "sgd,schedule_free_sgd"), "arm 'schedule_free_sgd' is Schedule-Free"),
+        (("race", "--arms", "sgd,newton"), "arm 'newton': Newton needs a closure"),
+        (("race", "digit"), "there is no bundled problem 'digit'; did you mean 'digits'?"),
+        (("race", "--problems", "digits,diabets"), "did you mean 'diabetes'?"),
+        (("race", "digits", "--problems", "all"), "--problems names the problems; give no problem beside it"),
+        (("race", "digits", "--resume"), "--resume takes the problem and the arms from the storage"),
+        (("race", "--resume", "--storage", "nothing-here.db"), "no race in nothing-here.db was stopped"),
+        (("race", "--search", "lr,momentm", "--arms", "momentum"), "did you mean 'momentum'?"),
+        (("race", "--workers", "2", "--ray", "auto"), "leave one of them out"),
+        (("race", "--storage", "oracl://x"), "oracl"),
         (("show", "clip_nrm"), "did you mean 'clip_norm'"),
         (("show", "newtn"), "did you mean 'newton'"),
     ],
@@ -229,5 +237,5 @@ def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"stopped; tuning had not finished, so no run of this race is kept in {tmp_path}" in errors
+    assert f"stopped; the runs that had ended are kept in {tmp_path / 'fallline-races.db'}, and the same" in errors
     assert "Traceback" not in errors

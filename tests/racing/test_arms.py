@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -10,10 +9,22 @@ import torch
 
 import fallline as fl
 from fallline import optim, rules
+from fallline.problems import digits
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
-from fallline.racing.arms.names import as_arms
+from fallline.racing.arms.dimensions import Choice, Range
+from fallline.racing.arms.names import all_names, as_arms
 from fallline.racing.effort import Effort, as_effort
+
+
+class OwnOptimizer(torch.optim.SGD):
+    def __init__(self, params: Any, lr: float = 0.3, weight_decay: float = 0.0) -> None:
+        super().__init__(params, lr=lr, weight_decay=weight_decay)
+
+
+@fl.rule
+def nameless(p: Any, g: Any, *, rate: float = 0.1) -> Any:
+    return rate * g
 
 
 def test_default_arms_are_the_courses_first_order_methods() -> None:
@@ -29,23 +40,33 @@ def test_default_arms_are_the_courses_first_order_methods() -> None:
         ("AdamW", "adamw", 1e-6, 0.1),
         (" gd", "sgd", 1e-4, 10.0),
         ("gradient-descent", "sgd", 1e-4, 10.0),
-        ("amsgrad", "amsgrad", 1e-3 * 10**-2.5, 1e-3 * 10**2.5),
+        ("amsgrad", "amsgrad", 1e-6, 0.1),
+        (rules.l2(rules.momentum), "l2(momentum)", 1e-4, 10.0),
+        (rules.l2(rules.schedule_free_sgd), "l2(schedule_free(gradient_descent))", 1e-3, 100.0),
         (rules.adam, "adam", 1e-6, 0.1),
         (rules.gradient_descent, "sgd", 1e-4, 10.0),
         (torch.optim.Adamax, "Adamax", 1e-6, 0.1),
-        (torch.optim.Rprop, "Rprop", 1e-2 * 10**-2.5, 1e-2 * 10**2.5),
+        (torch.optim.Rprop, "Rprop", 1e-6, 0.1),
+        (OwnOptimizer, "OwnOptimizer", 0.3 * 10**-2.5, 0.3 * 10**2.5),
+        (optim.ScheduleFreeAdamW, "ScheduleFreeAdamW", 1e-5, 1.0),
         (Arm("mine", rules.adam, {"lr": (1e-3, 1e-2)}), "mine", 1e-3, 1e-2),
-        (optim.Lion, "Lion", 1e-4 * 10**-2.5, 1e-4 * 10**2.5),
+        (Arm("mine", rules.adam, {"beta1": (0.1, 0.9)}), "mine", 1e-6, 0.1),
+        (optim.Lion, "Lion", 1e-7, 0.01),
         (optim.AdamP, "AdamP", 1e-6, 0.1),
         ("muon", "muon", 1e-5, 1.0),
-        ("Adafactor", "adafactor", 1e-4, 1.0),
+        ("Adafactor", "adafactor", 1e-5, 1.0),
+        ("schedule-free-sgd", "schedule_free_sgd", 1e-3, 100.0),
+        ("prodigy", "prodigy", 0.1, 10.0),
         (optim.SOAP, "SOAP", 1e-6, 0.1),
     ],
 )
 def test_space_of_an_entrant(entrant: Any, name: str, low: float, high: float) -> None:
     (arm,) = as_arms([entrant])
     assert arm.name == name
-    assert arm.space["lr"] == pytest.approx((low, high))
+    rate = arm.space["lr"]
+    assert isinstance(rate, Range)
+    assert (rate.low, rate.high) == pytest.approx((low, high))
+    assert rate.scale == "log"
 
 
 @pytest.mark.parametrize(
@@ -72,9 +93,20 @@ def test_space_of_an_entrant(entrant: Any, name: str, low: float, high: float) -
         ),
         (lambda: Arm("", rules.adam), "needs a name"),
         (lambda: as_arms(["sgd", "muonn"]), "no arm 'muonn'; did you mean 'muon'"),
-        (lambda: as_arms(["schedule_free_sgd"]), "arm 'schedule_free_sgd' is Schedule-Free.*fallline.fit"),
-        (lambda: Arm("x", rules.l2(rules.schedule_free_adam)), "arm 'x' is Schedule-Free"),
-        (lambda: as_arms([optim.ScheduleFreeAdamW]), "arm 'ScheduleFreeAdamW' is Schedule-Free"),
+        (lambda: Arm("x", rules.adam, {"lr": Choice(())}), "a choice has options"),
+        (lambda: Arm("x", rules.adam, {"lr": (1e-3, 1.0)}, {"lr": 0.1}), "'lr' both in its space and in fixed"),
+        (lambda: Arm("x", rules.adam, fixed={"lr": 0.1}), "fixes 'lr', which is what a race searches"),
+        (lambda: Arm("x", rules.adam, fixed={"schedule": "cosinus"}), "arm 'x': 'schedule' must be a Choice of const"),
+        (lambda: Arm("x", rules.adam, {"batch": (8, 64)}), "'batch' must be a Choice of whole numbers from 1"),
+        (lambda: Arm("x", rules.adam, {"batch": Choice((8, 2.5))}), "'batch' must be a Choice of whole numbers"),
+        (lambda: Arm("x", rules.adam, {"warm_up": Range(0.1, 1.5, "linear")}), "'warm_up' must be a share"),
+        (lambda: Arm("x", nameless, {"schedule": Choice(("cosine",))}), "no hyperparameter 'schedule'"),
+        (lambda: Arm("x", nameless), "has no learning rate 'lr'"),
+        (lambda: as_arms(["adam"], search="beta1"), "search must be a list of names, such as search=.'beta1'"),
+        (lambda: as_arms(["adam", "sgd"], search=["momentun"]), "no arm has 'momentun'; there are lr, beta1"),
+        (lambda: as_arms(["adam", "momentum"], search=["momentun"]), "no arm has 'momentun'; did you mean 'momentum'"),
+        (lambda: as_arms(["adam"], search=["batch"]), "give the problem too"),
+        (lambda: as_arms(["adagrad"], search=["lr_decay"]), "arm 'adagrad': no range is known for 'lr_decay'"),
         (lambda: as_arms([torch.optim.LBFGS]), "arm 'LBFGS': LBFGS needs a closure"),
         (lambda: as_arms([fl.Newton]), "arm 'Newton': Newton needs a closure"),
         (lambda: as_arms(["look-ahead-nesterov"]), "LookAheadNesterov needs a closure"),
@@ -88,21 +120,21 @@ def test_bad_entrants_are_refused_in_a_sentence(make: Any, sentence: str) -> Non
         make()
 
 
-def test_points_are_log_uniform_and_an_arms_own() -> None:
-    adam, twin = Arm("adam", rules.adam), Arm("twin", rules.adam)
-    points = [point["lr"] for point in adam.points(16, seed=1)]
-    low, high = adam.space["lr"]
-    places = sorted((math.log(x) - math.log(low)) / (math.log(high) - math.log(low)) for x in points)
-    assert all(i / 16 <= place <= (i + 1) / 16 for i, place in enumerate(places))  # Sobol: one point in each sixteenth
-    assert points == [point["lr"] for point in adam.points(16, seed=1)]
-    assert points != [point["lr"] for point in adam.points(16, seed=2)]
-    assert points != [point["lr"] for point in twin.points(16, seed=1)]
-    assert len(adam.points(12, seed=1)) == 12
+def test_all_is_every_rule_and_the_classes_that_need_no_closure() -> None:
+    names = [arm.name for arm in as_arms("all")]
+    assert names == all_names() == [arm.name for arm in as_arms(["all"])]
+    assert set(rules.ALL) - {"gradient_descent"} | {"sgd", "muon", "soap", "adafactor"} <= set(names)
+    assert {"newton", "look_ahead_nesterov"}.isdisjoint(names)
+
+
+def test_all_leaves_out_what_can_not_take_the_problems_parameters() -> None:
+    left = set(all_names()) - {arm.name for arm in as_arms("all", problem=digits())}
+    assert left == {"muon", "full_matrix_adagrad"}  # biases are no matrices; a matrix of 2048 elements squared
 
 
 def test_a_class_that_is_one_rule_enters_as_that_rule() -> None:
     (arm,) = as_arms([optim.Lion])
-    assert arm.optimizer is rules.lion
+    assert arm.method is rules.lion
 
 
 def test_an_arm_makes_an_optimizer() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
+from fallline.racing.arms.dimensions import Choice, Dimension, Range
 from fallline.racing.judging.cautions import (
     all_cautions,
     best_at_edge,
@@ -28,7 +29,7 @@ def entry(
     finals: int = 1,
     seeds: int = 10,
     fallen_runs: int = 0,
-    space: Mapping[str, tuple[float, float]] | None = None,
+    space: Mapping[str, Dimension] | None = None,
     examples: int | None = 4,
 ) -> Entry:
     """An arm with these trials; the best ones have finals, of whose runs the last ones diverged."""
@@ -40,7 +41,7 @@ def entry(
     diverged = np.arange(finals * seeds).reshape(finals, seeds) >= finals * seeds - fallen_runs
     shares = None if examples is None else np.full((seeds, examples), 0.3)
     runs = tuple(Final(order[i], np.full(seeds, 0.3), diverged[i], shares) for i in range(finals))
-    return Entry(name, trials, runs, space or {"lr": (1e-4, 0.5)}, 28.0, 1e-5)
+    return Entry(name, trials, runs, space or {"lr": Range(1e-4, 0.5)}, 28.0, 1e-5)
 
 
 LOWEST = (
@@ -68,8 +69,25 @@ def test_best_at_edge(validation: Sequence[float], told: tuple[str, ...]) -> Non
 
 
 def test_best_at_edge_looks_at_every_dimension() -> None:
-    both = {"lr": (1e-4, 0.5), "momentum": (0.0, 1.0)}
+    both = {"lr": Range(1e-4, 0.5), "momentum": Range(0.0, 1.0, "linear")}
     assert len(best_at_edge([entry(validation=(0.3, 0.2, 0.1), space=both)])) == 2
+
+
+@pytest.mark.parametrize(
+    ("space", "validation", "told"),
+    [
+        ({"lr": Range(9e-3, 1.0)}, (0.3, 0.2, 0.4), "0.01, lies at the lower end of its space"),
+        ({"lr": Range(1e-5, 1.1e-2)}, (0.3, 0.2, 0.4), "raise its upper end above 0.011"),
+        ({"lr": Range(1e-5, 1.1e-2)}, (0.3, 0.2, DIVERGED), None),  # what diverged further out brackets the best
+        ({"momentum": Range(0.0, 1.0, "linear")}, (0.1, 0.2, 0.4), None),  # nothing lies below 0
+        ({"lr": Choice((1e-3, 1e-2, 1e-1))}, (0.1, 0.2, 0.4), None),  # options have no order
+    ],
+)
+def test_best_at_an_end_of_its_space(
+    space: Mapping[str, Dimension], validation: Sequence[float], told: str | None
+) -> None:
+    found = best_at_edge([entry(validation=validation, space=space)])
+    assert found == () if told is None else told in found[0]
 
 
 def test_two_trials_have_no_inside() -> None:
@@ -190,7 +208,7 @@ def test_a_diverged_arm_crosses_nothing() -> None:
 
 
 def test_many_dimensions() -> None:
-    wide = entry("sgd", space={"lr": (1e-4, 0.5), "momentum": (0.0, 1.0)})
+    wide = entry("sgd", space={"lr": Range(1e-4, 0.5), "momentum": Range(0.0, 1.0, "linear")})
     assert many_dimensions([entry()]) == ()
     assert many_dimensions([entry(), wide])[0].startswith("Two or more dimensions are searched for sgd with 3 trials")
 
@@ -203,10 +221,9 @@ def test_unsplit_metric() -> None:
 
 
 def test_all_cautions_are_sentences() -> None:
+    both = {"lr": Range(1e-5, 1.0), "momentum": Range(-1.0, 1.0, "linear")}
     entries = [
-        entry(
-            "a", (0.1, 0.2, DIVERGED, 1.0), lrs=FOUR, seeds=5, examples=None, space={"lr": (0, 1), "momentum": (0, 1)}
-        ),
+        entry("a", (0.1, 0.2, DIVERGED, 1.0), lrs=FOUR, seeds=5, examples=None, space=both),
         entry("b", FLAT, lrs=FOUR, seeds=5, examples=None),
     ]
     found = all_cautions(entries, higher_is_better=False, untrained=2.3, smallest_difference=0.0)

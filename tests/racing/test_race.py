@@ -18,9 +18,9 @@ from fallline import rules
 from fallline.math import sqrt
 from fallline.problems import digits
 from fallline.racing import Arm, Effort, RaceResult
-from fallline.racing.runs import Outcomes, _joined_examples
+from fallline.racing.finals import as_final, sharing
+from fallline.racing.runs import Outcome
 from fallline.racing.watch import Silence
-from fallline.training import Curves
 
 SMALL = Effort(trials=4, finalists=2, seeds=3)
 _generator = torch.Generator().manual_seed(0)
@@ -77,8 +77,8 @@ def test_json_has_everything(tmp_path: Path) -> None:
     result = fl.race(regression(), ["sgd", "adam"], SMALL, storage=tmp_path / "races.db")
     result.write_json(tmp_path / "race.json")
     read = json.loads((tmp_path / "race.json").read_text())
-    assert set(read) == {"protocol", "arms", "verdict"}
-    assert set(read["verdict"]) >= {"winner", "ties", "sentence", "warnings"}
+    assert set(read) == {"protocol", "arms", "verdict", "occasion"}
+    assert set(read["verdict"]) >= {"winner", "ties", "conclusion", "warnings"}
     for arm in read["arms"]:
         assert set(arm) >= {"name", "best", "trials", "finals", "statistics"}
         assert set(arm["best"]["configuration"]) == {"lr"}
@@ -95,11 +95,10 @@ def test_every_run_is_stored(tmp_path: Path) -> None:
 
     path = tmp_path / "races.db"
     result = fl.race(regression(), ["sgd", "adam"], SMALL, storage=path)
-    study = optuna.load_study(study_name=result.protocol["storage"]["study"], storage=f"sqlite:///{path}")
-    kinds = [trial.user_attrs["run"]["kind"] for trial in study.trials]
-    assert kinds.count("trial") == 2 * SMALL.trials
-    assert kinds.count("final") == 2 * SMALL.finalists * SMALL.seeds
-    assert study.user_attrs["verdict"]["sentence"] == result.verdict.sentence
+    study = optuna.load_study(study_name=result.occasion["storage"]["study"], storage=f"sqlite:///{path}")
+    stages = [trial.user_attrs["stage"] for trial in study.trials]
+    assert stages.count("tuning") == 2 * SMALL.trials
+    assert stages.count("finals") == 2 * SMALL.finalists * SMALL.seeds
     fl.race(regression(), ["sgd"], SMALL, storage=path)
     assert len(optuna.get_all_study_names(f"sqlite:///{path}")) == 2
 
@@ -137,19 +136,20 @@ def test_all_arms_diverge_without_a_crash() -> None:
         result.best.optimizer([nn.Parameter(torch.ones(2))])
 
 
-def test_a_population_that_diverged_hides_no_shares_of_others() -> None:
-    lanes = [[0.1, 0.3], [math.nan, math.nan]]
-    parts = [outcomes(0, lanes[0]), outcomes(3, None)]
-    np.testing.assert_array_equal(_joined_examples(parts), lanes)
-    assert _joined_examples([outcomes(0, None), outcomes(0, lanes[0])]) is None
+def test_a_run_that_diverged_hides_no_shares_of_others() -> None:
+    runs = [outcome(0.2, [0.1, 0.3]), outcome(math.nan, None)]
+    assert sharing(runs) == 2
+    np.testing.assert_array_equal(as_final(3, runs, 2).examples, [[0.1, 0.3], [math.nan, math.nan]])  # type: ignore[arg-type]
+    assert sharing([*runs, outcome(0.2, None)]) is None
+    assert sharing([outcome(math.nan, None)]) is None
+    assert as_final(3, runs, None).examples is None
 
 
-def outcomes(diverged_at: int, shares: list[float] | None) -> Outcomes:
-    """One run with the shares of two examples; diverged unless at 0."""
-    curve = np.zeros((1, 1))
-    steps = np.zeros(1, dtype=np.int64)
-    curves = Curves(steps, steps, curve, curve, curve, np.array([diverged_at or -1]))
-    return Outcomes(curves, np.zeros(1), None if shares is None else np.array([shares]))
+def outcome(score: float, shares: list[float] | None) -> Outcome:
+    """A run with a score on the test split and the shares of its examples; diverged where the score is NaN."""
+    steps, curve = np.zeros(1, dtype=np.int64), np.zeros(1)
+    examples = None if shares is None else np.array(shares)
+    return Outcome(steps, steps, curve, curve, curve, 7 if math.isnan(score) else -1, score, examples)
 
 
 def test_the_interval_of_an_accuracy_ends_at_one() -> None:
@@ -172,7 +172,7 @@ def test_the_cost_is_told_before_and_again_after_tuning(tmp_path: Path) -> None:
     watcher = Notes()
     result = fl.race(regression(), ["sgd"], SMALL, storage=tmp_path / "races.db", watcher=watcher)
     cost, kept, rest = watcher.lines
-    assert cost.startswith("1 arm: 10 runs of 12 steps (4 to tune, 6 finals), 120 steps and 1,920 samples in all, ")
+    assert cost.startswith("1 arm: 10 runs (4 to tune, 6 finals), 120 steps and 1,920 samples in all, ")
     assert str(tmp_path / "races.db") in kept
     assert rest.startswith("Tuning took ")
     assert "the finals should take" in rest
@@ -202,7 +202,9 @@ def test_finals_run_on_fresh_seeds_and_the_same_for_all() -> None:
 def test_a_race_repeats_itself() -> None:
     first, second = (fl.race(regression(), ["sgd", "adam"], SMALL, seed=3, storage=None) for _ in range(2))
     assert scores(first, "adam") == scores(second, "adam")
-    assert first.verdict.sentence.split("; ")[0] == second.verdict.sentence.split("; ")[0]
+    assert first.verdict.conclusion == second.verdict.conclusion
+    plain = [{key: part for key, part in race.to_json().items() if key != "occasion"} for race in (first, second)]
+    assert plain[0] == plain[1]
 
 
 def test_a_final_is_reproduced_from_its_seed_alone() -> None:
@@ -284,3 +286,72 @@ def test_quick_race_on_the_digits_is_a_ranking() -> None:
     result = fl.race(digits(epochs=3), ["sgd", "adam"], "quick", storage=None)
     assert result.verdict.winner is None
     assert len(result.verdict.ranking) == 2
+
+
+@pytest.mark.parametrize("training", ["batched", "in turn", "processes"])
+@pytest.mark.parametrize("halving", [1, 2])
+def test_the_verdict_hangs_on_no_way_of_training(training: str, halving: int) -> None:
+    effort = Effort(trials=8, finalists=2, seeds=3, halving=halving)
+    usual = fl.race(regression(), ["sgd", "adam"], effort, storage=None)
+    other = fl.race(regression(), ["sgd", "adam"], effort, storage=None, training=training)
+    assert other.protocol["training"] == training
+    assert other.verdict.conclusion == usual.verdict.conclusion
+    for name in ("sgd", "adam"):
+        np.testing.assert_allclose(scores(other, name), scores(usual, name), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("effort", "search", "runs_an_arm", "samples_an_arm"),
+    [
+        (Effort(8, 2, 3), ("lr",), 8 + 6, 14 * 4 * 48),
+        (Effort(8, 2, 3, rounds=2), ("lr",), 8 + 6, 14 * 4 * 48),
+        (Effort(8, 2, 3), ("batch", "schedule", "warm_up", "weight_decay"), 8 + 6, 14 * 4 * 48),
+        (Effort(8, 2, 3, halving=2), ("lr",), 8 + 4 + 2 + 6, (8 + 4 * 2 + 2 * 4 + 6 * 4) * 48),
+    ],
+)
+def test_every_arm_is_granted_the_same(
+    effort: Effort, search: tuple[str, ...], runs_an_arm: int, samples_an_arm: int
+) -> None:
+    result = fl.race(regression(), ["sgd", "adam", "lion"], effort, search=search, storage=None)
+    budgets = result.protocol["budget"]
+    assert {name: (budget["runs"], budget["samples"]) for name, budget in budgets.items()} == dict.fromkeys(
+        ("sgd", "adam", "lion"), (runs_an_arm, samples_an_arm)
+    )
+    for arm in result.arms:
+        assert {"lr", *search} <= set(arm.configuration)
+        assert len(arm.trials) == effort.trials
+        assert [len(runs) for runs in arm.finals] == [effort.seeds] * effort.finalists
+    assert any("proposed from earlier" in warning for warning in result.verdict.warnings) == (effort.rounds > 1)
+
+
+def test_halving_keeps_the_best_and_runs_finalists_in_full() -> None:
+    result = fl.race(regression(epochs=8), ["sgd"], Effort(8, 2, 2, halving=2), storage=None)
+    steps = [int(outcome.steps[-1]) for outcome in result["sgd"].trials]
+    full = result.protocol["steps"]
+    assert sorted(steps) == [full // 4] * 4 + [full // 2] * 2 + [full] * 2
+    assert [steps[final.trial] for final in result["sgd"].entry.finals] == [full] * 2
+
+
+def test_a_race_as_a_frame_in_html_and_for_tensorboard(tmp_path: Path) -> None:
+    wild = Arm("<b>wild</b>", rules.gradient_descent, {"lr": (1e-3, 1e-1)})
+    result = fl.race(regression(), [wild, "adam"], SMALL, storage=None)
+    frame = result.to_frame()
+    assert len(frame) == 2 * (SMALL.trials + SMALL.finalists * SMALL.seeds)
+    assert frame[frame.stage == "final"].test_score.notna().all()
+    html = result._repr_html_()
+    assert "&lt;b&gt;wild" in html
+    assert "<b>wild" not in html
+    result.to_tensorboard(tmp_path)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+
+    (folder,) = tmp_path.glob("adam/trial 00")
+    read = EventAccumulator(str(folder)).Reload()
+    assert [event.step for event in read.Scalars("valid_loss")] == result["adam"].trials[0].steps.tolist()
+
+
+def test_the_code_of_the_best_runs() -> None:
+    result = fl.race(regression(), ["sgd", "adam"], SMALL, storage=None, search=["schedule"])
+    data = torch.utils.data.TensorDataset(X[:48], Y[:48])
+    names: dict[str, Any] = {"model": regression().build(0), "train": data, "loss": nn.functional.mse_loss}
+    exec(result.best.code(), names)
+    assert isinstance(names["optimizer"], torch.optim.Optimizer)

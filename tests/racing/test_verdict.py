@@ -10,10 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
+from fallline.racing.arms.dimensions import Range
 from fallline.racing.judging.records import Comparison, Entry, Final, Trial, Verdict
 from fallline.racing.judging.verdict import decide
 
-SPACE = {"lr": (1e-4, 10.0)}
+SPACE = {"lr": Range(1e-4, 10.0)}
 
 
 def entry(
@@ -365,7 +366,7 @@ FIVE_SEEDS = Final(1, np.ones(5), np.zeros(5, dtype=bool), None)
         (lambda: dataclasses.replace(GOOD, finals=()), "must name different trials"),
         (lambda: dataclasses.replace(GOOD, finals=GOOD.finals[:1] * 2), "must name different trials"),
         (lambda: dataclasses.replace(GOOD, trials=GOOD.trials[:2]), "must name different trials"),
-        (lambda: dataclasses.replace(GOOD, space={"beta": (0.0, 1.0)}), "a value for each of"),
+        (lambda: dataclasses.replace(GOOD, space={"beta": Range(0.0, 1.0, "linear")}), "a value for each of"),
         (lambda: dataclasses.replace(GOOD, finals=(GOOD.finals[0], FIVE_SEEDS)), "same seeds and test examples"),
         (lambda: Final(0, np.ones(3), np.zeros(2, dtype=bool), None), "one entry a seed"),
         (lambda: Final(0, np.ones(2), np.zeros(2, dtype=bool), np.ones((3, 4))), "a row for each seed"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -108,6 +110,25 @@ def wide() -> nn.Module:
     return nn.Linear(16, 3, dtype=torch.float64)
 
 
+def pretrained() -> nn.Module:
+    """A body that stays as it is, copied, and a new head."""
+    body = copy.deepcopy(BODY).requires_grad_(False)
+    return nn.Sequential(body, nn.Linear(8, 3))
+
+
+BODY = nn.Sequential(nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU())
+
+
+def token_model() -> nn.Module:
+    """Scores [n, tokens, 7] for the next of 16 tokens."""
+    return nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7))
+
+
+def token_loss(output: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of outputs [n, tokens, vocabulary]."""
+    return functional.cross_entropy(output.flatten(0, 1), target.flatten())
+
+
 BATCHABLE: dict[str, Callable[[], nn.Module]] = {
     "mlp": mlp,
     "convolutional": convolutional,
@@ -152,13 +173,15 @@ class Descent:
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter -= self.rates.to(parameter.dtype).view(-1, *[1] * (parameter.ndim - 1)) * gradient
 
+    def evaluated(self, parameters: list[Tensor]) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def keep(self, mask: Any) -> None:
         self.rates = self.rates[torch.from_numpy(mask)]
 
 
 def first_batch(lanes: Lanes) -> Tensor:
-    problem = lanes.problem
-    return Batches(len(problem.train), problem.batch, lanes.streams).at(0)
+    return lanes.batches().at(0)
 
 
 def plain_training(problem: Problem, seed: int, rate: float) -> tuple[nn.Module, NDArray[np.float64]]:
@@ -172,14 +195,14 @@ def plain_training(problem: Problem, seed: int, rate: float) -> tuple[nn.Module,
         for step in range(problem.steps_per_epoch):
             rows = batches.at(epoch * problem.steps_per_epoch + step)[0]
             optimizer.zero_grad()
-            loss = problem.loss(module(problem.train.inputs[rows]), problem.train.targets[rows])
+            loss = problem.training_loss(module, problem.train.inputs[rows], problem.train.targets[rows])
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += float(loss.detach()) * len(rows)
         module.eval()
         with torch.no_grad():
             output = module(problem.valid.inputs)
-            valid_loss = float(problem.loss(output, problem.valid.targets))
+            valid_loss = float(problem.evaluation_loss(module, problem.valid.inputs, problem.valid.targets))
             accuracy = float((output.argmax(1) == problem.valid.targets).double().mean())
         curves[:, epoch] = total / len(problem.train), valid_loss, accuracy
         module.train()

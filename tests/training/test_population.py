@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fallline.training import BatchedLanes, Curves, Lanes, Metric, Problem, SequentialLanes, lanes_for, train
+from fallline.training.lane_operations import LaneOperations
 from fallline.training.modules import trainable
-from fallline.training.short_rows import ShortRows
 from tests.training.models import (
     BATCHABLE,
     UNBATCHABLE,
@@ -51,7 +51,7 @@ def plain_gradients(problem: Problem, lanes: Lanes, indices: Tensor) -> list[lis
     for seed in lanes.seeds:
         rows = indices[lanes.streams.index(seed)]
         module = problem.build(seed)
-        problem.loss(module(problem.train.inputs[rows]), problem.train.targets[rows]).backward()  # type: ignore[no-untyped-call]
+        problem.training_loss(module, problem.train.inputs[rows], problem.train.targets[rows]).backward()  # type: ignore[no-untyped-call]
         lists.append([torch.zeros_like(p) if p.grad is None else p.grad for p in trainable(module)])
     return lists
 
@@ -193,8 +193,7 @@ def test_little_memory_changes_nothing(kind: type[Lanes], monkeypatch: pytest.Mo
 
     whole = numbers()
     for budget in (0, 5000):
-        monkeypatch.setattr("fallline.training.lanes.BUDGET", budget)
-        monkeypatch.setattr("fallline.training.batched.BUDGET", budget)
+        monkeypatch.setattr("fallline.training.memory.BUDGET", budget)
         for part, expected in zip(numbers(), whole, strict=True):
             close(part, expected)
 
@@ -245,6 +244,7 @@ def test_what_is_no_mean_over_examples(
     problem = make_problem(mlp, **changes)
     quality = kind(problem, SEEDS).evaluate(problem.valid, examples=True)
     output = problem.build(4)(problem.valid.inputs).detach()
+    assert problem.loss is not None
     close(quality.loss[3], problem.loss(output, problem.valid.targets).double())
     close(quality.metric[3], torch.as_tensor(problem.metric.function(output, problem.valid.targets)).double())
     assert (quality.example_loss is not None) is loss_splits
@@ -294,7 +294,7 @@ def test_short_rows_give_what_torch_gives(function: Callable[[Tensor, Tensor], T
     rows = torch.randn(20, classes, generator=generator, requires_grad=True)
     labels = torch.randint(0, 3, (20,), generator=generator)
     expected = function(rows, labels)
-    with ShortRows():
+    with LaneOperations():
         actual = function(rows, labels)
     assert actual.dtype == expected.dtype
     close(actual.detach(), expected.detach(), 1e-6)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,10 @@ import pytest
 import sklearn.metrics
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from fallline.problems import digits
 from fallline.training import Metric, Problem, ProblemError
-from fallline.training.metrics import METRICS
 
 functional = nn.functional
 GENERATOR = np.random.default_rng(0)
@@ -35,9 +33,24 @@ class Pairs(Dataset[tuple[Any, Any]]):
         return self.examples[index]
 
 
-class Stream(IterableDataset[Any]):
-    def __iter__(self) -> Iterator[Any]:
-        return iter([])
+class Endless(Dataset[Any]):
+    def __getitem__(self, index: int) -> Any:
+        return X[0], 0
+
+
+class Counting:
+    """As torchmetrics' objects are: it collects what it is called with, until it is reset."""
+
+    def __init__(self, higher_is_better: bool | None) -> None:
+        self.higher_is_better = higher_is_better
+        self.seen = 0
+
+    def __call__(self, output: Tensor, target: Tensor) -> float:
+        self.seen += len(target)
+        return float(self.seen)
+
+    def reset(self) -> None:
+        self.seen = 0
 
 
 class NumpyWeights(nn.Linear):
@@ -126,14 +139,47 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "train not a pair": ({"train": X}, "train: got ndarray; give a pair"),
     "train of lists": ({"train": (X.tolist(), Y)}, "train: X is of type list; give a pair"),
-    "train a stream": ({"train": Stream()}, "train: Stream has no length"),
-    "train an empty Dataset": ({"train": Pairs([])}, "train: the Dataset is empty"),
+    "train a Dataset without length": ({"train": Endless()}, "train: Endless has no length; give it __len__"),
+    "train an empty Dataset": ({"train": Pairs([])}, "train: it has no examples; give it at least one"),
+    "train an empty loader": ({"train": DataLoader(Pairs([]))}, "train: it has no examples; give it at least one"),
+    "train a loader that collates nothing": (
+        {"train": DataLoader(Pairs([]), collate_fn=tuple)},
+        "train: it has no batches; give it at least one",
+    ),
     "train a Dataset of triples": ({"train": Pairs([(1, 2, 3)])}, "examples must be pairs"),
+    "train a Dataset of dicts": (
+        {"train": Pairs([{"image": X[0], "size": 3, "label": 1}])},
+        r"train: its examples are dicts with the keys 'image', 'size', 'label', not pairs \(x, y\); give two tensors, "
+        r"for instance train=\(torch.stack\(\[torch.as_tensor\(one\['image'\]\) for one in data\]\), .*\['label'\]",
+    ),
+    "valid a loader of dicts": (
+        {"valid": DataLoader(Pairs([{"x": X[0], "y": 1}]), collate_fn=lambda items: items[0])},
+        r"valid: its batches are dicts with the keys 'x', 'y', .* valid=\(torch.cat\(",
+    ),
     "train a ragged Dataset": (
         {"train": Pairs([(torch.zeros(3), 0), (torch.zeros(2), 0)])},
-        "train: the Dataset's x can't be stacked",
+        "train: the x of its examples can't become one tensor",
     ),
-    "train a Dataset of words": ({"train": Pairs([(X[0], "a")])}, "train: the Dataset's y can't be stacked"),
+    "train a Dataset of words": (
+        {"train": Pairs([(X[0], "a")])},
+        "train: the y of its examples can't become one tensor",
+    ),
+    "no loss": ({"loss": None}, "loss: there is none; give a function of .*, or a step that computes it"),
+    "step not callable": ({"step": 3}, "step: got int, which can't be called; give a function of"),
+    "step of two": (
+        {"step": lambda model, batch: None},
+        r"step: it is called as step\(model, inputs, targets\), but too many positional arguments; give it these three",
+    ),
+    "precision": ({"precision": "float16"}, "precision: must be 'bfloat16', or None .*, got 'float16'"),
+    "precision of a wide model": (
+        {"precision": "bfloat16", "model": lambda: nn.Linear(3, 4, dtype=torch.float64)},
+        "precision: the model's parameters are float64, but 'bfloat16' is for",
+    ),
+    "device": ({"device": "tpu"}, "device: must be 'cpu', 'cuda', or None .*, got 'tpu'"),
+    "model on another device": (
+        {"model": lambda: nn.Linear(3, 4, device="meta")},
+        "model: it has parameters on meta; build it on the CPU, and say device=",
+    ),
     "valid of words": ({"valid": (X, np.array(["a"] * 12))}, "valid: y holds <U1, not numbers"),
     "valid a number": ({"valid": (X, np.array(3))}, "valid: y is a single number"),
     "lengths": ({"train": (X, Y[:-1])}, "train: X has 12 examples and y has 11"),
@@ -145,8 +191,17 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "infinity": ({"test": (with_value(np.inf), Y)}, "test: X has 1 value that is NaN or infinite"),
     "nan in y": ({"valid": (X, np.full(12, np.nan))}, "valid: y has 12 values that are NaN or infinite"),
     "metric misspelt": ({"metric": "acuracy"}, "metric: 'acuracy' is unknown; did you mean 'accuracy'?"),
-    "metric by a short name": ({"metric": "MSE"}, "metric: 'MSE' is unknown; did you mean 'mean_squared_error'?"),
-    "metric with a hyphen": ({"metric": "r2-score"}, "did you mean 'r2_score'?"),
+    "metric of torchmetrics misspelt": ({"metric": "MulticlassAcuracy"}, "did you mean 'accuracy'?"),
+    "metric turned round": (
+        {"metric": "neg_mean_squared_error"},
+        "write 'mean_squared_error', for which lower is better here",
+    ),
+    "metric without its k": ({"metric": "top_k_accuracy"}, "write its number for k, such as 'top_5_accuracy'"),
+    "metric a class": ({"metric": Counting}, r"got the class Counting; give an instance of it, Counting\(...\)"),
+    "metric object of no direction": (
+        {"metric": Counting(None)},
+        "the attribute higher_is_better of 'Counting' is None and does not tell whether higher is better; write",
+    ),
     "metric a lambda": (
         {"metric": lambda output, target: 0.5},
         r"a lambda has no name that tells .* write metric=fallline.Metric\('my_metric', function",
@@ -156,8 +211,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         r"accuracy_score takes \(y_true, y_pred\).* give metric='accuracy'\.",
     ),
     "metric of scikit-learn": (
-        {"metric": sklearn.metrics.f1_score},
-        r"wrap it, .*Metric\('f1_score', .* higher_is_better=True\)\.",
+        {"metric": sklearn.metrics.fowlkes_mallows_score},
+        r"wrap it, .*Metric\('fowlkes_mallows_score', .* higher_is_better=True\)\.",
     ),
     "metric unknown": ({"metric": "zzz"}, "metric: 'zzz' is unknown; choose one of loss, accuracy"),
     "metric a number": ({"metric": 3}, "metric: got int; give a name"),
@@ -168,7 +223,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "target: 'accuracy' is at most 1, got 97; give a value that it can take, such as 0.97 for 97 %.",
     ),
     "target below": ({"metric": "mean_squared_error", "target": -1}, "'mean_squared_error' is at least 0, got -1"),
-    "target above": ({"metric": "r2_score", "target": 2}, "'r2_score' is at most 1, got 2; give a value that"),
+    "target above": ({"metric": "r2_score", "target": 2}, "'r2' is at most 1, got 2; give a value that"),
     "batch zero": ({"batch": 0}, "batch: must be at least 1, got 0"),
     "batch too large": ({"batch": 13}, "batch: must be at most 12, the number of examples in train, got 13"),
     "batch a fraction": ({"batch": 2.5}, "batch: must be a whole number, got 2.5"),
@@ -243,7 +298,7 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
     "loss cut off": ({"loss": lambda output, target: output.detach().sum()}, "loss: it does not depend on the model"),
     "gradient infinite": ({"loss": rootless}, "loss: its gradient is not finite at the start"),
     "metric fails": ({"metric": broken_score}, "metric: 'broken_score' failed on outputs of shape"),
-    "metric of each example": ({"metric": vector_score}, "metric: 'vector_score' returned 5 numbers"),
+    "metric of each example": ({"metric": vector_score}, "metric: 'vector_score' returned 4 numbers"),
     "accuracy of a regression": (
         {
             "loss": functional.mse_loss,
@@ -252,9 +307,100 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
             "test": None,
             "metric": "accuracy",
         },
-        "metric: 'accuracy' needs integer labels and one output a class",
+        "metric: 'accuracy' needs integer labels .*; one-hot rows are no labels; give y.argmax",
     ),
     "squared error of labels": ({"metric": "mean_squared_error"}, "metric: the output has shape"),
+}
+
+
+def mean_step(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(model(inputs), targets)
+
+
+def backward_step(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    loss = mean_step(model, inputs, targets)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss
+
+
+def undefined_score(output: Tensor, target: Tensor) -> Tensor:
+    return output.sum() * torch.nan
+
+
+ON_THE_SIDE = nn.Linear(3, 4)
+UNFIT |= {
+    "shared body": (
+        {"model": lambda: nn.Sequential(SHARED, nn.Linear(4, 4))},
+        "two calls returned the same parameters or buffers; .* copy what is pretrained with copy.deepcopy",
+    ),
+    "step fails": (
+        {"step": lambda model, inputs, targets: model(inputs) @ targets},
+        r"step: it failed on inputs of train of shape \(5, 3\) .* and targets of shape \(5,\) and type int64",
+    ),
+    "step of each example": (
+        {"step": lambda model, inputs, targets: model(inputs).sum(1)},
+        r"step: it returned a tensor of shape \(5,\); make it return one number as a tensor",
+    ),
+    "step without return": (
+        {"step": lambda model, inputs, targets: None},
+        "step: it returned a value of type NoneType",
+    ),
+    "step cut off": (
+        {"step": lambda model, inputs, targets: model(inputs).detach().mean()},
+        "step: it does not depend on the model's parameters",
+    ),
+    "step of another model": (
+        {"step": lambda model, inputs, targets: mean_step(ON_THE_SIDE, inputs, targets)},
+        "step: it does not depend on the model's parameters",
+    ),
+    "step with backward": ({"step": backward_step}, "step: it calls backward itself; let it return the loss"),
+    "step that sums": (
+        {"step": lambda model, inputs, targets: mean_step(model, inputs, targets) * len(inputs), "loss": None},
+        "step: it doubles when the batch is given twice",
+    ),
+    "step that is infinite": (
+        {"step": lambda model, inputs, targets: model(inputs).sum() / 0},
+        "step: it is -?inf at the start, with the weights of seed 0",
+    ),
+    "step with an output that accuracy can't read": (
+        {"model": lambda: Doubled(3, 4), "step": lambda model, x, y: model(x)[0].mean(), "metric": "accuracy"},
+        "model: its output is of type tuple; make it return one tensor, or compute the loss in a step",
+    ),
+    "valid of another width": (
+        {"valid": (X[:, :2], Y)},
+        r"model: it failed on inputs of valid of shape \(4, 2\) and type float32",
+    ),
+    "loss infinite on valid": (
+        {"loss": lambda output, target: functional.cross_entropy(output, target) / (len(target) != 4)},
+        "loss: it is inf on valid at the start, with the weights of seed 0",
+    ),
+    "metric not a number": ({"metric": undefined_score}, "metric: 'undefined_score' is NaN on valid at the start"),
+    "area of one class": (
+        {"metric": "roc_auc", "valid": (X, Y % 3)},
+        "'roc_auc' needs examples with and without each label, and label 3 lacks one; give it a larger split",
+    ),
+    "one class of two": (
+        {"model": lambda: nn.Linear(3, 2), "metric": "roc_auc", "train": (X, Y % 2), "valid": (X, 0 * Y), "test": None},
+        "'roc_auc' needs examples of both classes; give it a larger split",
+    ),
+    "few classes": ({"metric": "top_5_accuracy"}, "'top_5_accuracy' needs more than 5 classes, and there are 4"),
+    "tokens out of range": (
+        {
+            "model": lambda: nn.Sequential(nn.Embedding(4, 5), nn.Linear(5, 4)),
+            "loss": lambda output, y: functional.cross_entropy(output.flatten(0, 1), y.flatten()),
+            **dict.fromkeys(("train", "valid", "test"), (Y.reshape(4, 3), Y.reshape(4, 3) + 2)),
+            "batch": None,
+        },
+        "train: its labels run from 2 to 5, but the model has 4 outputs",
+    ),
+    "tokens for a loss that wants classes first": (
+        {
+            "model": lambda: nn.Sequential(nn.Embedding(4, 5), nn.Linear(5, 4)),
+            **dict.fromkeys(("train", "valid", "test"), (Y.reshape(4, 3), Y.reshape(4, 3))),
+            "batch": None,
+        },
+        r"let the loss flatten the tokens, lambda output, y: cross_entropy\(output.flatten\(0, 1\)",
+    ),
 }
 
 
@@ -283,11 +429,6 @@ def test_the_cause_is_chained() -> None:
         problem(model=lambda: nn.Linear(2, 4)).check()
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert isinstance(caught.value, ValueError)
-
-
-def test_a_training_step_of_ones_own_is_not_taken_silently() -> None:
-    with pytest.raises(TypeError, match="step"):
-        problem(step=lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -326,6 +467,13 @@ def test_data_take_the_type_of_the_model() -> None:
     assert double.train.inputs.dtype == torch.float64
     assert problem(train=(X, X[:, :1]), loss=functional.mse_loss).train.targets.dtype == torch.float32
     double.check()
+
+
+def test_cuda_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ProblemError, match="device: torch finds no CUDA device here; leave device out, or give 'cpu'"):
+        problem(device="cuda")
+    assert problem().training_device == torch.device("cpu")
 
 
 def test_read_only_arrays_are_read() -> None:
@@ -383,19 +531,6 @@ def test_counts() -> None:
 )
 def test_the_direction_of_a_metric(metric: Any, higher: bool) -> None:
     assert problem(metric=metric).metric.higher_is_better is higher
-
-
-def test_metrics_against_scikit_learn() -> None:
-    from sklearn import metrics
-
-    output, target = torch.tensor(X), torch.tensor(GENERATOR.normal(size=X.shape))
-    for name in ("mean_squared_error", "mean_absolute_error"):
-        assert float(METRICS[name].function(output, target)) == pytest.approx(getattr(metrics, name)(target, output))
-    value = METRICS["r2_score"].function(output[:, 0], target[:, 0])
-    assert float(value) == pytest.approx(metrics.r2_score(target[:, 0], output[:, 0]))
-    labels = torch.tensor(Y) % 3
-    value = METRICS["accuracy"].function(output, labels)
-    assert float(value) == pytest.approx(metrics.accuracy_score(labels, output.argmax(1)))
 
 
 def test_digits() -> None:

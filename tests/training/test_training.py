@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -158,6 +159,9 @@ class Follow:
 
     def __call__(self, parameters: list[torch.Tensor], gradients: list[torch.Tensor], step: int) -> None:
         parameters[0].fill_(self.weights[step])
+
+    def evaluated(self, parameters: list[torch.Tensor]) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def keep(self, mask: Any) -> None: ...
 

@@ -4,109 +4,110 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 import fallline as fl
-from fallline import rules
-from fallline.math import dot, maximum, sqrt
+from fallline import optim, rules
+from fallline.schedules import cosine, warmup
 from fallline.training.updates import LaneRule, LaneUpdate
+from tests.training.lane_runs import alone, assert_alike, counting, lane, start, together, trust_ratio
 
-SHAPES = [(5, 7), (5,), (3, 2, 2), ()]
-
-
-@fl.rule
-def trust_ratio(p, g, m=fl.state(init=lambda g: g), *, lr=0.1, beta=0.9):  # type: ignore[no-untyped-def]  # noqa: B008
-    """A rule with reductions and a state that begins as the gradient."""
-    m = beta * m + (1 - beta) * g
-    return lr * sqrt(dot(p, p, channels=True)) / (sqrt(dot(m, m)) + 1e-3) * m, m
-
-
-@fl.rule
-def counting(p, g, n=fl.state("scalar", init=1.0), d=fl.state("global", init=0.5), *, lr=0.1):  # type: ignore[no-untyped-def]  # noqa: B008
-    """A number a tensor that follows from its own gradients, and one that follows from all."""
-    longest = sqrt(dot(g, g, all_tensors=True))
-    return lr * d / n * g / (longest + 1e-3), n + sqrt(dot(g, g)), maximum(d, 0.1 * longest)
-
-
-FAMILIES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
-    "one rule, several rates": [(rules.adam, {"lr": lr}) for lr in (1e-3, 1e-2, 0.1)],
+FAMILIES: dict[str, list[LaneRule]] = {
+    "one rule, several rates": [lane(rules.adam, lr=lr) for lr in (1e-3, 1e-2, 0.1)],
     "several rules": [
-        (rules.gradient_descent, {"lr": 0.1}),
-        (rules.adamw, {"lr": 0.01}),
-        (rules.gradient_descent, {"lr": 0.3}),
-        (rules.adagrad, {"lr": 0.1}),
+        lane(rules.gradient_descent, lr=0.1),
+        lane(rules.adamw, lr=0.01),
+        lane(rules.gradient_descent, lr=0.3),
+        lane(rules.adagrad, lr=0.1),
     ],
-    "reductions": [(trust_ratio, {"lr": 0.1}), (rules.momentum, {"lr": 0.1}), (trust_ratio, {"lr": 0.02})],
-    "sums over all tensors": [(counting, {"lr": 0.1}), (rules.momentum, {"lr": 0.1}), (counting, {"lr": 0.02})],
-    "numbers and dimensions": [(rules.nadam, {"lr": 0.1}), (rules.adamp, {"lr": 0.1}), (rules.nadam, {"lr": 0.02})],
-    "torch classes": [
-        (torch.optim.Adamax, {"lr": 0.01}),
-        (rules.nesterov, {"lr": 0.1}),
-        (torch.optim.Adamax, {"lr": 0.1}),
-    ],
+    "static hyperparameters": [lane(rules.adamp, lr=lr, nesterov=lr > 0.1) for lr in (0.1, 0.2, 0.3)],
+    "reductions": [lane(trust_ratio, lr=0.1), lane(rules.momentum, lr=0.1), lane(trust_ratio, lr=0.02)],
+    "sums over all tensors": [lane(counting, lr=0.1), lane(rules.momentum, lr=0.1), lane(counting, lr=0.02)],
+    "numbers and dimensions": [lane(rules.nadam, lr=0.1), lane(rules.adamp, lr=0.1), lane(rules.nadam, lr=0.02)],
 }
-
-
-def lane(rule: Any, given: dict[str, Any]) -> LaneRule:
-    defaults = rule.defaults if isinstance(rule, type(rules.adam)) else {}
-    return LaneRule(rule, {**defaults, **given})
-
-
-def start(lanes: int, dtype: torch.dtype, steps: int) -> tuple[list[Tensor], list[list[Tensor]]]:
-    generator = torch.Generator().manual_seed(0)
-    draw = [torch.randn((steps + 1, lanes, *shape), generator=generator, dtype=torch.float64) for shape in SHAPES]
-    return [x[0].to(dtype) for x in draw], [[x[s].to(dtype) for x in draw] for s in range(1, steps + 1)]
-
-
-def alone(spec: LaneRule, index: int, parameters: list[Tensor], gradients: list[list[Tensor]]) -> list[Tensor]:
-    """The same lane as an ordinary optimizer on ordinary parameters."""
-    own = [torch.nn.Parameter(p[index].clone()) for p in parameters]
-    rule: Any = spec.rule
-    made = rule(own, **spec.values) if isinstance(rule, type) else fl.Optimizer(own, rule, **spec.values)
-    for step in gradients:
-        for p, g in zip(own, step, strict=True):
-            p.grad = g[index].clone()
-        made.step()
-    return [p.detach() for p in own]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_lane_in_a_population_and_alone_agree(family: str, dtype: torch.dtype) -> None:
-    specs = [lane(rule, given) for rule, given in FAMILIES[family]]
-    parameters, gradients = start(len(specs), dtype, steps=6)
-    expected = [alone(spec, i, parameters, gradients) for i, spec in enumerate(specs)]
-    update = LaneUpdate(parameters, specs)
-    for number, step in enumerate(gradients, 1):
-        update(parameters, step, number)
-    tolerance = 1e-6 if dtype == torch.float32 else 1e-14
-    for i, own in enumerate(expected):
-        for stacked, single in zip(parameters, own, strict=True):
-            torch.testing.assert_close(stacked[i], single, rtol=tolerance, atol=tolerance)
+    specs = FAMILIES[family]
+    parameters, gradients = start(len(specs), 6, dtype)
+    found = together(specs, parameters, gradients)
+    for i, spec in enumerate(specs):
+        assert_alike(found[i], alone(spec, i, parameters, gradients), 1e-6 if dtype == torch.float32 else 1e-14)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_dropped_lanes_do_not_move_the_others(family: str) -> None:
-    specs = [lane(rule, given) for rule, given in FAMILIES[family]]
-    parameters, gradients = start(len(specs), torch.float64, steps=6)
-    expected = [alone(spec, i, parameters, gradients) for i, spec in enumerate(specs)]
-    keep = np.array([i != 1 for i in range(len(specs))])
-    update = LaneUpdate(parameters, specs)
-    for number, step in enumerate(gradients, 1):
-        if number == 4:
-            update.keep(keep)
-            parameters = [p[torch.from_numpy(keep)] for p in parameters]
-        update(parameters, step if number < 4 else [g[torch.from_numpy(keep)] for g in step], number)
-    for place, i in enumerate(np.flatnonzero(keep)):
-        for stacked, single in zip(parameters, expected[i], strict=True):
-            torch.testing.assert_close(stacked[place], single, rtol=1e-14, atol=1e-14)
+    specs = FAMILIES[family]
+    parameters, gradients = start(len(specs), 6)
+    found = together(specs, parameters, gradients, drop={4: [1]})
+    assert len(found) == len(specs) - 1
+    for i, own in found.items():
+        assert_alike(own, alone(specs[i], i, parameters, gradients), 1e-14)
+
+
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "constant rate": {},
+    "cosine schedule": {"schedule": warmup(2).then(cosine(4))},
+    "a lane dropped": {"schedule": 0.5 * cosine(7), "drop": {4: [0]}},
+}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("name", rules.ALL)
+def test_every_rule(name: str, scenario: str) -> None:
+    rule, drop = rules.ALL[name], SCENARIOS[scenario].get("drop")
+    rate = float(rule.defaults["lr"])
+    schedule = SCENARIOS[scenario].get("schedule")
+    specs = [lane(rule, lr=factor * rate, schedule=schedule) for factor in (1.0, 10.0, 3.0)]
+    parameters, gradients = start(len(specs), 6)
+    for i, own in together(specs, parameters, gradients, drop).items():
+        assert_alike(own, alone(specs[i], i, parameters, gradients))
+
+
+CLASSES: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+    "torch's Adamax": (torch.optim.Adamax, {"lr": 0.1}),
+    "torch's SGD, its own default rate": (torch.optim.SGD, {"momentum": 0.9}),
+    "torch's ASGD": (torch.optim.ASGD, {"lr": 0.1}),
+    "torch's Rprop": (torch.optim.Rprop, {"lr": 0.1}),
+    "SOAP": (optim.SOAP, {"lr": 0.1}),
+    "Adafactor": (optim.Adafactor, {"lr": 0.1}),
+    "Muon": (optim.Muon, {"lr": 0.1}),
+    "full-matrix Adagrad": (optim.FullMatrixAdagrad, {"lr": 0.1}),
+    "one rule by its class": (optim.LAMB, {"lr": 0.1}),
+}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("kind", CLASSES)
+def test_optimizer_classes(kind: str, scenario: str) -> None:
+    made, given = CLASSES[kind]
+    drop, schedule = SCENARIOS[scenario].get("drop"), SCENARIOS[scenario].get("schedule")
+    specs = [lane(rules.nesterov, lr=0.1), lane(made, schedule=schedule, **given), lane(made, **given)]
+    parameters, gradients = start(len(specs), 6, shapes=[(5, 7), (3, 4)])  # matrices, which all of them take
+    for i, own in together(specs, parameters, gradients, drop).items():
+        assert_alike(own, alone(specs[i], i, parameters, gradients))
+
+
+def test_a_single_tensor_knows_its_dimensions() -> None:
+    specs = [lane(rules.adamp, lr=0.1), lane(rules.adamp, lr=0.2)]
+    parameters, _ = start(2, 1, shapes=[(4, 3)])
+    across = [[p.flip(2) * torch.tensor([1, 0, -1])] for p in parameters]  # so that AdamP projects
+    found = together(specs, parameters, across)
+    for i, spec in enumerate(specs):
+        assert_alike(found[i], alone(spec, i, parameters, across))
+
+
+def test_tensors_without_elements_are_left_alone() -> None:
+    parameters = [torch.ones(2, 3), torch.ones(2, 0, 3)]
+    LaneUpdate(parameters, [lane(rules.adam, lr=0.5)] * 2)(parameters, [torch.ones(2, 3), torch.ones(2, 0, 3)], 1)
+    torch.testing.assert_close(parameters[0], torch.full((2, 3), 0.5))
 
 
 def test_gradients_may_lie_anyhow() -> None:
-    specs = [lane(rules.momentum, {"lr": 0.1}), lane(rules.adam, {"lr": 0.1})]
+    specs = [lane(rules.momentum, lr=0.1), lane(rules.adam, lr=0.1)]
     plain, strided = torch.ones(2, 4, 3), torch.ones(2, 4, 3)
     gradient = torch.randn(2, 3, 4).transpose(1, 2)
     LaneUpdate([plain], specs)([plain], [gradient.contiguous()], 1)
@@ -114,6 +115,30 @@ def test_gradients_may_lie_anyhow() -> None:
     assert torch.equal(plain, strided)
 
 
-def test_half_precision_is_refused() -> None:
-    with pytest.raises(ValueError, match="float32 or float64"):
-        LaneUpdate([torch.ones(2, 3, dtype=torch.bfloat16)], [lane(rules.adam, {})] * 2)
+@fl.rule
+def without_rate(p, g, *, speed=0.1):  # type: ignore[no-untyped-def]
+    return speed * g
+
+
+class WithoutRate(torch.optim.Optimizer):
+    def __init__(self, params: Any, speed: float = 0.1) -> None:
+        super().__init__(params, {"speed": speed})
+
+
+REFUSED: dict[str, tuple[type[Exception], str, Any]] = {
+    "a schedule without a rate": (ValueError, "no learning rate 'lr'", lambda: lane(without_rate, schedule=cosine(3))),
+    "so for a class": (ValueError, "'WithoutRate' has no learning rate", lambda: lane(WithoutRate, schedule=cosine(3))),
+    "a plain function": (TypeError, r"Schedule\(function\)", lambda: lane(rules.adam, schedule=lambda step: 1.0)),
+    "a value left out": (ValueError, "needs one for beta2, eps", lambda: LaneRule(rules.adam, {"lr": 1, "beta1": 0})),
+    "no updates": (ValueError, "from 1; got 0", lambda: lane(rules.adam, then=(0, lane(rules.adam)))),
+    "half an update": (TypeError, "got 1.5", lambda: lane(rules.adam, then=(1.5, lane(rules.adam)))),
+    "a rule that is no lane": (TypeError, "LaneRule", lambda: lane(rules.adam, then=(3, rules.adam))),
+    "an average out of reach": (ValueError, "'beta'.* above 0", lambda: lane(rules.schedule_free_sgd, beta=0.0)),
+    "whole numbers": (ValueError, "floating-point", lambda: LaneUpdate([torch.ones(1, 2).long()], [lane(rules.adam)])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "message", "made"), REFUSED.values(), ids=REFUSED)
+def test_refusals(error: type[Exception], message: str, made: Any) -> None:
+    with pytest.raises(error, match=message):
+        made()

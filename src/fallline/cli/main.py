@@ -7,7 +7,11 @@ import sys
 import typer
 
 from fallline.cli.bench import bench
+from fallline.cli.lab import lab
+from fallline.cli.problems import problems
 from fallline.cli.race import race
+from fallline.cli.races import races
+from fallline.cli.report import report
 from fallline.cli.show import show
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 
@@ -21,8 +25,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(race)
+app.command()(races)
+app.command()(report)
 app.command()(show)
 app.command()(bench)
+app.command()(problems)
+app.command()(lab)
 
 
 @app.callback(invoke_without_command=True)

@@ -52,6 +52,7 @@ def read_problem(path: Path) -> Problem:
         )
     if problem.name == _UNNAMED:
         problem.name = path.stem
+    problem.origin = str(source)
     return problem
 
 

@@ -1,10 +1,10 @@
-"""`fallline race`: on a bundled data set, or on the user's own problem."""
+"""`fallline race`: on a bundled problem, on several, or on the user's own."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,30 +12,33 @@ from fallline.cli.fail import fail
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 
 if TYPE_CHECKING:
-    from fallline.racing import RaceResult
+    from fallline.training import Problem
 
-#: What the storage holds after so many stages began: each is stored as it ends, before the next begins.
-_KEPT = (
-    "no run had begun, and none is kept",
-    "tuning had not finished, so no run of this race is kept",
-    "the tuning runs are kept, the finals had not finished and are not,",
-    "the tuning runs and the finals are kept",
-)
+_DEFAULT_PROBLEM = "digits"
 
 
 def race(
     problem: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            help="A Python file that sets a variable `problem`, as shown above. Without one: handwritten digits.",
+            help="A Python file that sets a variable `problem`, as shown above, or the name of a bundled problem, as "
+            "`fallline problems` lists them. Without one: handwritten digits.",
+            show_default=False,
+        ),
+    ] = None,
+    problems: Annotated[
+        str | None,
+        typer.Option(
+            help="Race on several bundled problems, separated by commas, or on `all` that are real, and compare the "
+            "arms over them by performance profiles.",
             show_default=False,
         ),
     ] = None,
     arms: Annotated[
         str | None,
         typer.Option(
-            help="Who races, separated by commas, such as sgd,momentum,adam: any rule that `fallline show` knows. "
-            f"Default: {', '.join(DEFAULT_ARMS)}.",
+            help="Who races, separated by commas, such as sgd,momentum,adam: any rule that `fallline show` knows, or "
+            f"`all`. Default: {', '.join(DEFAULT_ARMS)}.",
             show_default=False,
         ),
     ] = None,
@@ -46,22 +49,60 @@ def race(
             "standard: 16 trials, the 5 best on 10 seeds. thorough: 48 trials, the 8 best on 12 seeds."
         ),
     ] = "standard",
+    search: Annotated[
+        str | None,
+        typer.Option(
+            help="What is searched beside the learning rate, separated by commas: batch, schedule, warm_up, "
+            "weight_decay, or hyperparameters such as momentum. Each costs power: take more trials.",
+            show_default=False,
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rounds of trials; a model proposes those after the first.", show_default=False),
+    ] = None,
+    halving: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Start all trials on a share of the steps; one in so many of each arm's goes on to so many times as "
+            "many steps, up to the full length.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Settles everything that is drawn.")] = 0,
     json: Annotated[
         Path | None, typer.Option(help="Write the protocol, all arms and the verdict to this file.")
     ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Write the curves of every run for TensorBoard into this folder.")
+    ] = None,
     storage: Annotated[
-        Path,
+        str,
         typer.Option(
-            help="SQLite file that keeps every run of every race; made in the current folder if it is not there. "
-            "Optuna's dashboard opens it."
+            help="SQLite file, made if it is not there, or URL of an Optuna storage, that keeps every run of every "
+            "race as it ends. Optuna's dashboard opens it."
         ),
-    ] = Path("fallline-races.db"),
-    quiet: Annotated[bool, typer.Option("--quiet", help="The result only: no estimate, no progress bars.")] = False,
+    ] = "fallline-races.db",
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Take up the last race of the storage that was stopped, with its own options."),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Train in so many processes of this machine.", show_default=False)
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="Train on the Ray cluster at this address, such as auto or ray://host:10001.", show_default=False
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="The result only: no estimate, no progress.")] = False,
 ) -> None:
     """Race optimizers under an equal budget and give a verdict that says "tie" when it is a tie.
 
-    A problem file is Python and sets the variable `problem`:
+    A race that was stopped, at whatever moment, is taken up by the same command. A problem file is Python and sets the
+    variable `problem`:
 
     \b
     import fallline
@@ -77,52 +118,105 @@ def race(
     # Read when torch is loaded, which nothing has done yet. By default torch's threads wait for each other in a loop
     # for milliseconds, which on a machine that does other work too makes a race take two to four times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    from fallline.cli.console import Bars
-    from fallline.cli.problem_file import read_problem
-    from fallline.problems import digits
-    from fallline.racing.protocol import race as run_race
-
-    _check_output(json)
-    names = None if arms is None else [name.strip() for name in arms.split(",") if name.strip()]
-    bars = Bars(quiet=quiet)
+    _check_outputs(json, tensorboard)
+    names: list[str] | str | None = "all" if arms == "all" else None if arms is None else _listed(arms)
+    asked = {
+        "arms": names, "effort": effort, "search": ["lr", *_listed(search or "")], "rounds": rounds, "halving": halving,
+        "seed": seed, "storage": storage, "workers": workers, "ray": ray,
+    }  # fmt: skip
     try:
-        chosen = digits() if problem is None else read_problem(problem)
-        with bars:
-            result = run_race(chosen, names, effort, seed=seed, storage=storage, watcher=bars)
-    except (ValueError, OSError) as error:
-        fail(str(error))
+        if problems is not None:
+            if problem is not None or resume:
+                fail("--problems names the problems; give no problem beside it, and no --resume")
+            _race_several(problems, asked, json, quiet)
+            return
+        if resume:
+            if problem is not None or arms is not None:
+                fail("--resume takes the problem and the arms from the storage; give neither")
+            problem, options = _stopped(storage)
+            asked = {**asked, **options}
+        _race_one(_problem(problem or _DEFAULT_PROBLEM), asked, json, tensorboard, quiet)
+    except (ValueError, OSError, ImportError, LookupError) as error:
+        fail(str(error.args[0] if isinstance(error, LookupError) else error))
     except SystemExit as error:
         fail(f"the problem's model, loss or metric called sys.exit({error.code!r}); take the call out")
     except KeyboardInterrupt:
-        kept = _KEPT[min(bars.stages, 3)]
-        fail(f"stopped; {kept} in {storage.resolve()}. There is no verdict; the same command races anew.", 130)
-    _show(result)
+        kept = storage if "://" in storage else Path(storage).resolve()
+        fail(f"stopped; the runs that had ended are kept in {kept}, and the same command goes on from there.", 130)
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _problem(name: str) -> Problem:
+    """A bundled problem, or that of a file."""
+    from fallline.cli.problem_file import read_problem
+    from fallline.problems import find
+
+    if name.endswith(".py") or os.sep in name or Path(name).exists():
+        return read_problem(Path(name))
+    problem = find(name).make()
+    problem.origin = name
+    return problem
+
+
+def _race_one(
+    problem: Problem, asked: dict[str, Any], json: Path | None, tensorboard: Path | None, quiet: bool
+) -> None:
+    from fallline.cli.console import LiveRace
+    from fallline.cli.race_result import show_result
+    from fallline.racing.protocol import race as run_race
+
+    metric = problem.metric
+    with LiveRace(quiet=quiet, higher_is_better=metric.higher_is_better, metric=metric.name) as live:
+        result = run_race(problem, watcher=live, **asked)
+    show_result(result)
     if json is not None:
         result.write_json(json)
         print(f"All of it is written to {json.resolve()}.")
+    if tensorboard is not None:
+        result.to_tensorboard(tensorboard)
+        print(f"The curves are written to {tensorboard.resolve()}: tensorboard --logdir {tensorboard}")
 
 
-def _check_output(json: Path | None) -> None:
-    """Refuse a file that can't be written before anything is spent."""
+def _race_several(problems: str, asked: dict[str, Any], json: Path | None, quiet: bool) -> None:
+    from fallline.cli.several import race_several
+    from fallline.problems import REAL, find
+
+    chosen = list(REAL) if problems == "all" else _listed(problems)
+    race_several([find(name) for name in chosen], asked, json, quiet=quiet)
+
+
+def _stopped(storage: str) -> tuple[str, dict[str, Any]]:
+    """The problem and the options of the last race in a storage that has not finished."""
+    from fallline.racing.effort import Effort
+    from fallline.racing.storage.past import past_races
+
+    stopped = next((race for race in past_races(storage) if not race.finished), None)
+    if stopped is None:
+        raise ValueError(f"no race in {storage} was stopped; `fallline races` lists those that there are")
+    command = stopped.command
+    if command["problem"] is None or command["arms"] is None:
+        raise ValueError(
+            f"the race '{stopped.name}' was started by a program with objects of its own; run that program again, and "
+            "its call of fallline.race takes the race up"
+        )
+    options = {name: command[name] for name in ("arms", "search", "seed", "smallest_difference")}
+    effort = Effort(**command["effort"])
+    return command["problem"], {**options, "effort": effort, "rounds": None, "halving": None, "resume": stopped.name}
+
+
+def _check_outputs(json: Path | None, tensorboard: Path | None) -> None:
+    """Refuse what can't be written before anything is spent."""
     if json is not None and not json.resolve().parent.is_dir():
         fail(f"--json {json}: there is no folder {json.resolve().parent}")
     if json is not None and json.is_dir():
         fail(f"--json {json}: that is a folder; give a file")
-
-
-def _show(result: RaceResult) -> None:
-    from fallline.cli.console import console
-    from fallline.racing.table import as_table, bullet, legend
-
-    out = console()
-    out.print()
-    out.print(as_table(result))
-    out.print()
-    out.print(legend(result), style="dim", highlight=False)
-    out.print()
-    out.print(result.verdict.sentence, style="bold", highlight=False)
-    for warning in result.verdict.warnings:
-        out.print(bullet(warning, out.width), highlight=False)
-    protocol = result.protocol
-    kept = f"Every run is kept in {protocol['storage']['file']} ({protocol['seconds']:.1f} s in all)."
-    out.print(f"\n{kept}", highlight=False, soft_wrap=True)
+    if tensorboard is not None:
+        if tensorboard.is_file():
+            fail(f"--tensorboard {tensorboard}: that is a file; give a folder")
+        try:
+            import tensorboard as installed  # noqa: F401
+        except ImportError:
+            fail("--tensorboard needs TensorBoard: pip install 'fallline[tensorboard]'")

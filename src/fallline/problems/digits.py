@@ -1,9 +1,10 @@
-"""A real problem that comes with the package."""
+"""Handwritten digits, for a small network."""
 
 from __future__ import annotations
 
 from torch import nn
 
+from fallline.problems.splits import three_ways
 from fallline.training.problem import Problem
 
 
@@ -17,21 +18,15 @@ def digits(*, epochs: int = 20, split_seed: int = 0) -> Problem:
     Problem('digits', train 1078, valid 359, test 360, batch 64, 20 epochs, metric 'accuracy')
     """
     from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
 
     pixels, labels = load_digits(return_X_y=True)
-    pixels, rest, labels, other = train_test_split(
-        pixels / 16, labels, train_size=0.6, stratify=labels, random_state=split_seed
-    )
-    valid, test, valid_labels, test_labels = train_test_split(
-        rest, other, train_size=0.5, stratify=other, random_state=split_seed
-    )
+    train, valid, test = three_ways(pixels / 16, labels, split_seed, by_label=True)
     return Problem(
         model=_network,
         loss=nn.functional.cross_entropy,
-        train=(pixels, labels),
-        valid=(valid, valid_labels),
-        test=(test, test_labels),
+        train=train,
+        valid=valid,
+        test=test,
         metric="accuracy",
         epochs=epochs,
         name="digits",

@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fallline.racing.arms.arm import Arm
+    from fallline.racing.arms.dimensions import Choice, Range
     from fallline.racing.effort import Effort
     from fallline.racing.protocol import race
     from fallline.racing.result import RaceResult
 
 #: Imported when first asked for: `fallline --help` reads `default_arms` and should not wait for torch.
-_HOME = {"Arm": "arms.arm", "Effort": "effort", "RaceResult": "result", "race": "protocol"}
+_HOME = {
+    "Arm": "arms.arm",
+    "Choice": "arms.dimensions",
+    "Effort": "effort",
+    "RaceResult": "result",
+    "Range": "arms.dimensions",
+    "race": "protocol",
+}
 
-__all__ = ["Arm", "Effort", "RaceResult", "race"]
+__all__ = ["Arm", "Choice", "Effort", "RaceResult", "Range", "race"]
 
 
 def __getattr__(name: str) -> Any:

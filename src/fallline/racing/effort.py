@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Effort:
-    """Trials of each arm, how many of its best configurations run finals, on how many fresh seeds."""
+    """Trials of each arm, how many of its best configurations run finals, on how many fresh seeds.
+
+    With `rounds` above 1 the trials of an arm come in so many rounds: the first draws Sobol points, the later ones are
+    proposed by a model of the arm's trials so far. With `halving` above 1 all trials start on a small share of the
+    steps and one in `halving` of each arm's trials goes on to `halving` times as many, until the finalists' runs are of
+    full length.
+    """
 
     trials: int
     finalists: int
     seeds: int
     names_winner: bool = True
+    rounds: int = 1
+    halving: int = 1
 
 
 EFFORTS = {
@@ -22,20 +30,30 @@ EFFORTS = {
 }
 
 
-def as_effort(effort: str | Effort) -> Effort:
-    """An effort by name, or as it is.
+def as_effort(effort: str | Effort, *, rounds: int | None = None, halving: int | None = None) -> Effort:
+    """An effort by name, or as it is, with other rounds or another halving where these are given.
 
-    >>> as_effort("standard")
-    Effort(trials=16, finalists=5, seeds=10, names_winner=True)
+    Raises ValueError, in a sentence, for what can't be spent.
+
+    >>> as_effort("standard", halving=2)
+    Effort(trials=16, finalists=5, seeds=10, names_winner=True, rounds=1, halving=2)
     """
     if isinstance(effort, str):
         if effort not in EFFORTS:
             raise ValueError(f"effort must be one of {', '.join(EFFORTS)}; got '{effort}'")
-        return EFFORTS[effort]
-    for name in ("trials", "finalists", "seeds"):
+        effort = EFFORTS[effort]
+    effort = replace(
+        effort,
+        rounds=effort.rounds if rounds is None else rounds,
+        halving=effort.halving if halving is None else halving,
+    )
+    for name in ("trials", "finalists", "seeds", "rounds", "halving"):
         value = getattr(effort, name)
-        if not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} of an effort must be a whole number from 1; got {value!r}")
-    if effort.finalists > effort.trials:
-        raise ValueError(f"an effort of {effort.trials} trials can't have {effort.finalists} finalists; give fewer")
+    for name in ("finalists", "rounds"):
+        if getattr(effort, name) > effort.trials:
+            raise ValueError(
+                f"an effort of {effort.trials} trials can't have {getattr(effort, name)} {name}; give fewer"
+            )
     return effort

@@ -1,15 +1,17 @@
-"""How fast an arm got where: steps, samples and seconds to a target, or to each rung of a ladder of losses."""
+"""How fast an arm got where: steps and samples to a target, or to each rung of a ladder of losses."""
 
 from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.training import Curves, Problem
+from fallline.racing.runs import Outcome
+from fallline.training import Problem
 
 _RUNGS = 6
 
@@ -26,7 +28,6 @@ class Reached:
     runs: int
     steps: int | None
     samples: int | None
-    seconds: float | None
 
 
 def ladder(untrained_loss: float) -> tuple[float, ...]:
@@ -38,19 +39,23 @@ def ladder(untrained_loss: float) -> tuple[float, ...]:
     return tuple(untrained_loss / 2**rung for rung in range(1, _RUNGS + 1)) if untrained_loss > 0 else ()
 
 
-def reached(problem: Problem, curves: Curves, rows: list[int], untrained_loss: float, seconds: float) -> list[Reached]:
-    """For some runs (rows of the curves): the target by the metric, or, without one, the ladder by validation loss."""
+def reached(problem: Problem, finals: Sequence[Outcome], untrained_loss: float) -> list[Reached]:
+    """For some runs of one configuration: the target by the metric, or, without one, the ladder by validation loss."""
     if problem.target is not None:
-        sign = 1.0 if problem.metric.higher_is_better else -1.0
-        return [_goal(problem.target, sign * curves.valid_metric[rows] >= sign * problem.target, curves, seconds)]
-    return [_goal(rung, curves.valid_loss[rows] <= rung, curves, seconds) for rung in ladder(untrained_loss)]
+        target, sign = problem.target, 1.0 if problem.metric.higher_is_better else -1.0
+        return [goal_reached(target, finals, lambda run: sign * run.valid_metric >= sign * target)]
+    return [
+        goal_reached(rung, finals, lambda run, rung=rung: run.valid_loss <= rung)  # type: ignore[misc]
+        for rung in ladder(untrained_loss)
+    ]
 
 
-def _goal(goal: float, there: NDArray[np.bool_], curves: Curves, seconds: float) -> Reached:
-    points = [int(row.argmax()) if row.any() else math.inf for row in there]
+def goal_reached(goal: float, runs: Sequence[Outcome], there: Callable[[Outcome], NDArray[np.bool_]]) -> Reached:
+    """The median effort to the first point of each run where it is `there`."""
+    points = [int(row.argmax()) if row.any() else math.inf for row in map(there, runs)]
     middle = statistics.median_high(points)
     hits = sum(point < math.inf for point in points)
     if middle == math.inf:
-        return Reached(goal, hits, len(points), None, None, None)
-    steps, samples = int(curves.steps[int(middle)]), int(curves.samples[int(middle)])
-    return Reached(goal, hits, len(points), steps, samples, steps * seconds)
+        return Reached(goal, hits, len(points), None, None)
+    longest = max(runs, key=lambda run: len(run.steps))
+    return Reached(goal, hits, len(points), int(longest.steps[int(middle)]), int(longest.samples[int(middle)]))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +14,109 @@ import numpy as np
 import torch
 
 from fallline.racing.arms.arm import Arm
+from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.arms.names import as_arms
 from fallline.racing.audit import one_at_a_time, started_apart, step_zero_difference
-from fallline.racing.cost import Cost
+from fallline.racing.budget import Cost, budget_of
+from fallline.racing.describe import describe
 from fallline.racing.effort import Effort, as_effort
-from fallline.racing.judging.cautions import missed_target
-from fallline.racing.judging.records import Entry, Final, Trial, Verdict
+from fallline.racing.engines.choice import choose_engine
+from fallline.racing.engines.engine import Engine
+from fallline.racing.finals import Finals, as_final, final_runs, run_finals, sharing
+from fallline.racing.judging.cautions import missed_target, proposed_trials
+from fallline.racing.judging.records import Entry, Verdict
 from fallline.racing.judging.verdict import decide
+from fallline.racing.plan import Plan, cores, make_plan
 from fallline.racing.progress_to_target import reached
 from fallline.racing.result import ArmResult, RaceResult
-from fallline.racing.runs import Outcomes, Run, seconds_per_lane_step, train_runs
+from fallline.racing.runs import Outcome, Run
 from fallline.racing.solo import solo_seconds, try_arms
-from fallline.racing.storage import Storage, StoredRun
+from fallline.racing.stages import Stages
+from fallline.racing.storage.card import RaceCard
+from fallline.racing.storage.fingerprint import fingerprint
+from fallline.racing.storage.opening import open_store
+from fallline.racing.storage.store import Store
+from fallline.racing.tuning import Tuned, tune, tuning_runs
 from fallline.racing.watch import Silence, Watcher
-from fallline.training import Problem, ProblemError, make_lanes, obstacle_to_batching
+from fallline.training import Problem, ProblemError, make_lanes
 
 DEFAULT_STORAGE = Path("fallline-races.db")
 
 
 def race(
     problem: Problem,
-    arms: Sequence[Any] | None = None,
+    arms: Sequence[Any] | str | None = None,
     effort: str | Effort = "standard",
     *,
+    search: Sequence[str] = ("lr",),
+    rounds: int | None = None,
+    halving: int | None = None,
     seed: int = 0,
     storage: str | Path | None = DEFAULT_STORAGE,
     smallest_difference: float | None = None,
+    training: str = "auto",
+    workers: int | None = None,
+    ray: str | None = None,
+    resume: str | None = None,
     watcher: Watcher | None = None,
 ) -> RaceResult:
     """Race optimizers on a problem under an equal budget and judge them.
 
-    `arms` are names, rules, torch optimizer classes or `Arm`s; None takes the default ones. Every arm gets the same
-    number of trials, then its best configurations run on fresh seeds that all arms share; the test split is read only
-    there. `storage` is the SQLite file that keeps every run (None keeps none). `seed` settles everything that is drawn.
+    `arms` are names, rules, torch optimizer classes or `Arm`s; "all" takes all that can be raced, None the default
+    ones. Every arm gets the same number of trials, then its best configurations run on fresh seeds that all arms share;
+    the test split is read only there. `search` names what is searched beside the learning rate: hyperparameters of the
+    arms, "batch", "schedule", "warm_up", "weight_decay". `rounds` and `halving` are those of the effort.
 
-    Raises ProblemError or ValueError, in a sentence that says what to change, for what can't be raced.
+    `storage` is an SQLite file or the URL of any Optuna storage, which keeps every run as it ends (None keeps none):
+    the same call takes up a race that was stopped, at whatever moment (`resume` names the one that it must be). `seed`
+    settles everything that is drawn. `training` is "auto" (the fastest, by a short measurement), "batched", "in turn"
+    or "processes"; `workers` trains in so many processes of this machine, `ray` on the cluster at that address. None of
+    these changes the verdict.
+
+    Raises ProblemError or ValueError, in a sentence that says what to change, for what can't be raced; OSError for a
+    storage that can't be used.
 
     >>> from fallline.problems import digits
     >>> result = race(digits(epochs=2), ["sgd", "adam"], "quick", storage=None)
     >>> result.verdict.winner is None  # a quick race is a ranking
     True
     """
-    return _Race(
-        problem, as_arms(arms), as_effort(effort), seed, storage, smallest_difference, watcher or Silence()
-    ).run()
+    _check(problem, seed)
+    entrants = as_arms(arms, search=search, problem=problem)
+    spent = as_effort(effort, rounds=rounds, halving=halving)
+    problem.check(_seeds(seed, 1)[0])
+    try_arms(problem, entrants)
+    settings = {"smallest_difference": smallest_difference, "search": list(search)}
+    card = RaceCard(
+        problem=problem.name,
+        fingerprint=fingerprint(problem, entrants, spent, seed, settings),
+        higher_is_better=problem.metric.higher_is_better,
+        spaces={arm.name: arm.space for arm in entrants},
+        command=_command(problem, arms, spent, seed, settings),
+        planned_runs=len(entrants)
+        * (len(tuning_runs(entrants[0], problem, spent, seed)) + spent.finalists * spent.seeds),
+    )
+    with closing(choose_engine(workers, ray)) as engine, closing(open_store(storage, card, name=resume)) as store:
+        return _Race(problem, entrants, spent, seed, store, engine, smallest_difference, training, watcher).run()
+
+
+def _check(problem: Problem, seed: int) -> None:
+    if not isinstance(problem, Problem):
+        raise ProblemError(f"problem: must be a fallline.Problem, got {type(problem).__name__}.")
+    if problem.test is None:
+        raise ProblemError("test: a race is judged on a test split; give the problem test=(X, y).")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number from 0; got {seed!r}")
+
+
+def _command(
+    problem: Problem, arms: Sequence[Any] | str | None, effort: Effort, seed: int, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a command line needs to take the race up; arms are None where only a program has them."""
+    names: Any = list(DEFAULT_ARMS) if arms is None else arms
+    typed = isinstance(names, str) or all(isinstance(name, str) for name in names)
+    given = (names if isinstance(names, str) else list(names)) if typed else None
+    return {"problem": problem.origin, "arms": given, "effort": asdict(effort), "seed": seed, **settings}
 
 
 class _Race:
@@ -67,158 +126,140 @@ class _Race:
         arms: tuple[Arm, ...],
         effort: Effort,
         seed: int,
-        storage: str | Path | None,
+        store: Store,
+        engine: Engine,
         smallest_difference: float | None,
-        watcher: Watcher,
+        training: str,
+        watcher: Watcher | None,
     ) -> None:
-        if not isinstance(problem, Problem):
-            raise ProblemError(f"problem: must be a fallline.Problem, got {type(problem).__name__}.")
-        if problem.test is None:
-            raise ProblemError("test: a race is judged on a test split; give the problem test=(X, y).")
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise ValueError(f"seed must be a whole number from 0; got {seed!r}")
         self.problem, self.arms, self.effort, self.seed = problem, arms, effort, seed
-        self.test = problem.test
-        self.smallest_difference = smallest_difference
-        self.watcher = watcher
+        self.store, self.engine, self.watcher = store, engine, watcher or Silence()
+        self.smallest_difference, self.training = smallest_difference, training
         self.sign = -1.0 if problem.metric.higher_is_better else 1.0
         # The first seed tunes; the others, which no trial has seen, run the finals.
-        self.tuning_seed, *self.final_seeds = _distinct_seeds(seed, 1 + effort.seeds)
-        self._storage_path = None if storage is None else Path(storage)
-        self.storage: Storage | None = None
-        self.points = {arm.name: arm.points(effort.trials, seed) for arm in arms}
+        self.tuning_seed, *self.final_seeds = _seeds(seed, 1 + effort.seeds)
 
     def run(self) -> RaceResult:
         """All stages in turn."""
         started = time.perf_counter()
-        self.problem.check(self.tuning_seed)
-        try_arms(self.problem, self.arms)
-        if self._storage_path is not None:
-            self.storage = self._open(self._storage_path)
-        self.obstacle = obstacle_to_batching(self.problem, self.tuning_seed)
-        self.batched = self.obstacle is None
-        runs = self._tuning_runs()
-        cost = self._cost(runs)
-        self.watcher.note(cost.before())
-        for line in one_at_a_time(self.obstacle):
-            self.watcher.note(line)
-        if self.storage is not None:
-            self.watcher.note(f"Every run is kept in {self.storage.path.resolve()}, which Optuna's dashboard opens.")
-        tuning_started = time.perf_counter()
-        tuned = train_runs(self.problem, runs, self.watcher, "tuning", batched=self.batched)
-        self.watcher.note(cost.after_tuning(time.perf_counter() - tuning_started))
-        trials = self._trials(tuned)
-        self._store("trial", runs, tuned.curves.valid_metric[:, -1], tuned)
-        chosen = {name: self._finalists(found, tuned, i) for i, (name, found) in enumerate(trials.items())}
-        final_runs = [
-            Run(arm.lane(trials[arm.name][index].configuration), seed)
-            for arm in self.arms
-            for index in chosen[arm.name]
-            for seed in self.final_seeds
-        ]
-        ran = train_runs(self.problem, final_runs, self.watcher, "finals", batched=self.batched, score_on=self.test)
-        assert ran.scores is not None
-        self._store("final", final_runs, ran.scores, ran)
-        bests = [(arm, dict(trials[arm.name][chosen[arm.name][0]].configuration)) for arm in self.arms]
-        self.watcher.stage("timing alone", 1)
-        seconds = solo_seconds(self.problem, bests)
-        self.watcher.advance(1)
-        entries = self._entries(trials, chosen, ran, seconds)
+        planned = {arm.name: tuning_runs(arm, self.problem, self.effort, self.seed) for arm in self.arms}
+        plan = self._plan([run for runs in planned.values() for run in runs])
+        cost = self._cost(planned, plan)
+        self._announce(cost, plan)
+        with self._engine_for(plan) as engine:
+            stages = Stages(self.problem, self.store, engine, plan, self.watcher)
+            tuning_started = time.perf_counter()
+            tuned = tune(stages, self.arms, self.effort, self.seed, self.tuning_seed)
+            self.watcher.note(cost.after_tuning(time.perf_counter() - tuning_started))
+            chosen = {name: found.ranked(self.sign)[: self.effort.finalists] for name, found in tuned.items()}
+            finals = run_finals(stages, self.arms, tuned, chosen, self.final_seeds)
+        bests = [(arm, tuned[arm.name].points[chosen[arm.name][0]]) for arm in self.arms]
+        seconds = self._remembered("step_seconds", lambda: solo_seconds(self.problem, bests))
         untrained_loss, untrained_score = self._untrained()
-        results = self._results(entries, tuned, ran, untrained_loss)
-        difference = step_zero_difference(
-            np.concatenate([tuned.first_loss, ran.first_loss]), [run.seed for run in (*runs, *final_runs)]
-        )
-        verdict = self._judge(entries, results, untrained_score, difference)
-        protocol = self._protocol(untrained_loss, untrained_score, difference, cost)
+        examples = sharing(run for arm in finals.values() for runs in arm for run in runs)
+        results = [
+            self._arm_result(arm, tuned[arm.name], chosen[arm.name], finals[arm.name], examples, step, untrained_loss)
+            for arm, step in zip(self.arms, seconds, strict=True)
+        ]
+        difference = self._audit(tuned, finals)
+        verdict = self._judge(results, untrained_score, difference, plan)
         by_name = {result.name: result for result in results}
         result = RaceResult(
             arms=tuple(by_name[name] for name in verdict.ranking),
             verdict=verdict,
-            protocol={**protocol, "seconds": time.perf_counter() - started},
+            protocol={
+                **describe(self.problem, self.effort, self.seed, plan),
+                "tuning_seed": self.tuning_seed,
+                "final_seeds": list(self.final_seeds),
+                "untrained_loss": untrained_loss,
+                "untrained_score": untrained_score,
+                "step_zero_largest_relative_difference": difference,
+                "budget": {name: asdict(budget) for name, budget in stages.granted.items()},
+            },
+            occasion={
+                "seconds": time.perf_counter() - started,
+                "estimated_seconds": cost.seconds,
+                "storage": None if self.store.where is None else {"where": self.store.where, "study": self.store.name},
+                "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+            },
         )
-        if self.storage is not None:
-            written = result.to_json()
-            self.storage.describe({"protocol": written["protocol"], "verdict": written["verdict"]})
+        self.store.remember("result", result.to_json())
         return result
 
-    def _open(self, path: Path) -> Storage:
-        name = f"{self.problem.name} {datetime.now().isoformat(sep=' ', timespec='microseconds')}"
-        return Storage(path, name, self.problem.metric.higher_is_better)
-
-    def _tuning_runs(self) -> list[Run]:
-        return [Run(arm.lane(point), self.tuning_seed) for arm in self.arms for point in self.points[arm.name]]
-
-    def _cost(self, runs: list[Run]) -> Cost:
-        """Estimate from a few measured steps of each kind of population."""
-        finals = [
-            Run(arm.lane(point), seed)
-            for arm in self.arms
-            for point in self.points[arm.name][: self.effort.finalists]
-            for seed in self.final_seeds
-        ]
-        tuning_seconds, final_seconds = (
-            len(some) * self.problem.steps * seconds_per_lane_step(self.problem, some, self.batched)
-            for some in (runs, finals)
+    def _plan(self, runs: list[Run]) -> Plan:
+        """How to train, as it was settled when the race began."""
+        kept = self._remembered(
+            "plan", lambda: make_plan(self.problem, runs, self.training, self.engine.slots).as_fact()
         )
-        samples = self.problem.epochs * len(self.problem.train)
-        return Cost(len(self.arms), len(runs), len(finals), self.problem.steps, samples, tuning_seconds, final_seconds)
+        return Plan.from_fact(kept)
 
-    def _trials(self, tuned: Outcomes) -> dict[str, tuple[Trial, ...]]:
-        scores = tuned.curves.valid_metric[:, -1]
-        trials, row = {}, 0
-        for arm in self.arms:
-            found = []
-            for point in self.points[arm.name]:
-                found.append(Trial(point, float(scores[row]), bool(tuned.curves.diverged[row])))
-                row += 1
-            trials[arm.name] = tuple(found)
-        return trials
+    @contextmanager
+    def _engine_for(self, plan: Plan) -> Iterator[Engine]:
+        """The engine that was asked for; one of processes where the plan found that to be the fastest."""
+        if plan.training != "processes":
+            yield self.engine
+            return
+        with closing(choose_engine(cores())) as engine:
+            yield engine
 
-    def _finalists(self, trials: tuple[Trial, ...], tuned: Outcomes, arm: int) -> list[int]:
-        """The best trials by validation; equal scores are ordered by validation loss."""
-        losses = tuned.curves.valid_loss[:, -1]
-        count = self.effort.trials
+    def _remembered(self, fact: str, find: Callable[[], Any]) -> Any:
+        """What was found when the race was here before, or is found now."""
+        kept = self.store.recall(fact)
+        if kept is None:
+            kept = find()
+            self.store.remember(fact, kept)
+        return kept
 
-        def rank(index: int) -> tuple[bool, float, float]:
-            trial = trials[index]
-            return (not trial.usable, self.sign * trial.score if trial.usable else 0.0, losses[arm * count + index])
+    def _cost(self, planned: Mapping[str, list[Run]], plan: Plan) -> Cost:
+        first = {name: [run.configuration for run in runs[: self.effort.finalists]] for name, runs in planned.items()}
+        finals = final_runs(self.problem, self.arms, first, self.final_seeds)
+        tuning = budget_of(self.problem, [run for runs in planned.values() for run in runs])
+        return Cost(len(self.arms), tuning, budget_of(self.problem, finals), plan.seconds, self.engine.slots)
 
-        return sorted(range(count), key=rank)[: self.effort.finalists]
+    def _announce(self, cost: Cost, plan: Plan) -> None:
+        self.watcher.note(cost.before())
+        for line in one_at_a_time(plan.obstacle):
+            self.watcher.note(line)
+        if self.store.where is not None:
+            self.watcher.note(f"Every run is kept in {self.store.where}, which Optuna's dashboard opens.")
+        if self.store.kept:
+            self.watcher.note(f"Taken up again: {self.store.kept:,} runs of this race are there already.")
 
-    def _entries(
-        self, trials: dict[str, tuple[Trial, ...]], chosen: dict[str, list[int]], ran: Outcomes, seconds: list[float]
-    ) -> list[Entry]:
-        assert ran.scores is not None
-        seeds, entries, row = self.effort.seeds, [], 0
-        for arm, step_seconds in zip(self.arms, seconds, strict=True):
-            finals = []
-            for index in chosen[arm.name]:
-                rows = slice(row, row + seeds)
-                examples = None if ran.examples is None else ran.examples[rows]
-                finals.append(Final(index, ran.scores[rows], ran.curves.diverged[rows], examples))
-                row += seeds
-            entries.append(
-                Entry(arm.name, trials[arm.name], tuple(finals), arm.space, arm.bytes_per_parameter, step_seconds)
-            )
-        return entries
+    def _arm_result(
+        self,
+        arm: Arm,
+        tuned: Tuned,
+        chosen: list[int],
+        finals: tuple[tuple[Outcome, ...], ...],
+        examples: int | None,
+        step_seconds: float,
+        untrained_loss: float,
+    ) -> ArmResult:
+        entry = Entry(
+            arm.name,
+            tuned.trials,
+            tuple(as_final(index, runs, examples) for index, runs in zip(chosen, finals, strict=True)),
+            arm.space,
+            arm.bytes_per_parameter,
+            step_seconds,
+        )
+        goals = tuple(reached(self.problem, finals[0], untrained_loss))
+        return ArmResult(arm, self.problem, entry, goals, tuple(tuned.outcomes), finals)
 
-    def _results(self, entries: list[Entry], tuned: Outcomes, ran: Outcomes, untrained_loss: float) -> list[ArmResult]:
-        per_arm, results = self.effort.finalists * self.effort.seeds, []
-        for i, (arm, entry) in enumerate(zip(self.arms, entries, strict=True)):
-            best = list(range(i * per_arm, i * per_arm + self.effort.seeds))
-            goals = reached(self.problem, ran.curves, best, untrained_loss, entry.step_seconds)
-            rows = slice(i * self.effort.trials, (i + 1) * self.effort.trials)
-            curves = {
-                "loss": tuned.curves.valid_loss[rows].tolist(),
-                "metric": tuned.curves.valid_metric[rows].tolist(),
-            }
-            results.append(ArmResult(arm, entry, tuple(goals), curves, self.problem.metric.bounds))
-        return results
+    def _audit(self, tuned: Mapping[str, Tuned], finals: Finals) -> float:
+        """The largest relative difference between the validation losses before any step of runs from one seed."""
+        losses, seeds = [], []
+        for name, found in tuned.items():
+            losses += [float(outcome.valid_loss[0]) for outcome in found.outcomes]
+            seeds += [self.tuning_seed] * len(found.outcomes)
+            for runs in finals[name]:
+                losses += [float(outcome.valid_loss[0]) for outcome in runs]
+                seeds += self.final_seeds
+        return step_zero_difference(np.array(losses), seeds)
 
-    def _judge(self, entries: list[Entry], results: list[ArmResult], untrained: float, difference: float) -> Verdict:
+    def _judge(self, results: list[ArmResult], untrained: float, difference: float, plan: Plan) -> Verdict:
         verdict = decide(
-            entries,
+            [result.entry for result in results],
             higher_is_better=self.problem.metric.higher_is_better,
             untrained=untrained,
             smallest_difference=self.smallest_difference,
@@ -226,71 +267,24 @@ class _Race:
             seed=self.seed,
             metric=self.problem.metric.name,
         )
-        warnings = list(verdict.warnings)
+        warnings = [*verdict.warnings, *proposed_trials(self.effort.rounds)]
         if self.problem.target is not None:
             counts = {result.name: result.reached[0].reached for result in results}
             warnings += missed_target(counts, runs=self.effort.seeds)
-        warnings += [*started_apart(difference), *one_at_a_time(self.obstacle)]
+        warnings += [*started_apart(difference), *one_at_a_time(plan.obstacle)]
         return replace(verdict, warnings=tuple(warnings))
 
     def _untrained(self) -> tuple[float, float]:
         """Validation loss and test score before training, averaged over the final seeds."""
-        lanes = make_lanes(self.problem, self.final_seeds, batched=self.batched)
-        return float(lanes.evaluate(self.problem.valid).loss.mean()), float(lanes.evaluate(self.test).metric.mean())
-
-    def _store(self, kind: str, runs: list[Run], scores: Any, outcomes: Outcomes) -> None:
-        if self.storage is None:
-            return
-        arms = [arm for arm in self.arms for _ in range(len(runs) // len(self.arms))]
-        curves = outcomes.curves
-        self.storage.add(
-            [
-                StoredRun(
-                    arm,
-                    kind,
-                    {name: run.rule.values[name] for name in arm.space},
-                    run.seed,
-                    float(scores[i]) if not curves.diverged[i] else float("nan"),
-                    {"steps": curves.steps.tolist(), "valid_loss": [float(f"{x:.6g}") for x in curves.valid_loss[i]]},
-                )
-                for i, (arm, run) in enumerate(zip(arms, runs, strict=True))
-            ]
+        assert self.problem.test is not None
+        lanes = make_lanes(self.problem, self.final_seeds, batched=False)
+        return (
+            float(lanes.evaluate(self.problem.valid).loss.mean()),
+            float(lanes.evaluate(self.problem.test).metric.mean()),
         )
 
-    def _protocol(self, untrained_loss: float, untrained_score: float, difference: float, cost: Cost) -> dict[str, Any]:
-        problem = self.problem
-        return {
-            "problem": problem.name,
-            "parameters": sum(p.numel() for p in problem.build(0).parameters() if p.requires_grad),
-            "splits": {name: len(split) for name, split in problem.splits().items()},
-            "metric": problem.metric.name,
-            "higher_is_better": problem.metric.higher_is_better,
-            "target": problem.target,
-            "batch": problem.batch,
-            "epochs": problem.epochs,
-            "steps": problem.steps,
-            "samples": problem.epochs * len(problem.train),
-            "trials_per_arm": self.effort.trials,
-            "finalists": self.effort.finalists,
-            "seeds": self.effort.seeds,
-            "points": "scrambled Sobol, log-uniform, drawn for each arm by itself",
-            "seed": self.seed,
-            "tuning_seed": self.tuning_seed,
-            "final_seeds": list(self.final_seeds),
-            "untrained_loss": untrained_loss,
-            "untrained_score": untrained_score,
-            "step_zero_largest_relative_difference": difference,
-            "estimated_seconds": cost.seconds,
-            "one_at_a_time": self.obstacle,
-            "storage": None
-            if self.storage is None
-            else {"file": str(self.storage.path.resolve()), "study": self.storage.study_name},
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-            "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
-        }
 
-
-def _distinct_seeds(seed: int, count: int) -> list[int]:
+def _seeds(seed: int, count: int) -> list[int]:
     """Different seeds that follow from one; a longer list begins with the shorter."""
     drawn = np.random.SeedSequence(seed).generate_state(4 * count) >> 1
     return list(dict.fromkeys(drawn.tolist()))[:count]

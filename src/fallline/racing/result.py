@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from fallline.racing.arms.arm import Arm
 from fallline.racing.judging.records import Entry, Estimate, Verdict
-from fallline.racing.judging.statistics import budget_curve, mean_interval
+from fallline.racing.judging.statistics import mean_interval
 from fallline.racing.progress_to_target import Reached
+from fallline.racing.runs import Outcome
+from fallline.training import Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fallline.pages import Figure
+    from fallline.schedules import Schedule
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ArmResult:
     """One arm after the race: its trials and finals, and its best configuration by validation.
 
-    `bounds` are the lowest and highest value that the score can take.
+    `trials` hold the outcome of each trial's longest run, `finals` those of the finalists' runs, the best by validation
+    first, each on every fresh seed.
     """
 
     arm: Arm
+    problem: Problem
     entry: Entry
     reached: tuple[Reached, ...]
-    valid_curves: Mapping[str, list[list[float]]]
-    bounds: tuple[float, float]
+    trials: tuple[Outcome, ...]
+    finals: tuple[tuple[Outcome, ...], ...]
 
     @property
     def name(self) -> str:
@@ -37,7 +45,7 @@ class ArmResult:
         return self.arm.name
 
     @property
-    def configuration(self) -> dict[str, float]:
+    def configuration(self) -> dict[str, Any]:
         """The best configuration by validation: what was searched."""
         return dict(self.entry.trials[self.entry.finals[0].trial].configuration)
 
@@ -45,12 +53,15 @@ class ArmResult:
     def score(self) -> Estimate | None:
         """Mean test score of the best configuration over the seeds that did not diverge, with its 95 % interval.
 
-        The interval is Student's, cut off where the score itself must end.
+        The interval is Student's, cut off where the score itself must end. With a single seed it is the score alone.
         """
         final = self.entry.finals[0]
         if not final.usable.any():
             return None
-        found, (lowest, highest) = mean_interval(final.scores[final.usable]), self.bounds
+        scores, (lowest, highest) = final.scores[final.usable], self.problem.metric.bounds
+        if len(scores) == 1:
+            return Estimate(float(scores[0]), float(scores[0]), float(scores[0]))
+        found = mean_interval(scores)
         return Estimate(found.value, max(found.low, lowest), min(found.high, highest))
 
     @property
@@ -65,74 +76,48 @@ class ArmResult:
 
     def optimizer(self, params: Iterable[Any]) -> torch.optim.Optimizer:
         """A torch optimizer with the best configuration. Raises ValueError for an arm that diverged as a whole."""
+        return self.arm.optimizer(params, self._sound(), self.problem)
+
+    def schedule(self) -> Schedule | None:
+        """The schedule of the best configuration over the race's steps, to `drive` the optimizer; None for none."""
+        return self.arm.schedule(self._sound(), self.problem)
+
+    def code(self) -> str:
+        """A program fragment that makes the best optimizer, in plain torch where torch has it."""
+        from fallline.racing.arms.code import torch_code
+
+        return torch_code(self.arm, self._sound(), self.problem)
+
+    def _sound(self) -> dict[str, Any]:
         if self.entry.diverged:
             raise ValueError(
                 f"arm '{self.name}' diverged as a whole, so none of its configurations is fit for use; "
                 "lower its learning rates and race again"
             )
-        return self.arm.make(params, self.configuration)
+        return self.configuration
 
     def __repr__(self) -> str:
         if self.entry.diverged or self.score is None:
             return f"ArmResult('{self.name}', diverged)"
-        settings = ", ".join(f"{name}={value:.3g}" for name, value in self.configuration.items())
+        settings = ", ".join(
+            f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in self.configuration.items()
+        )
         return f"ArmResult('{self.name}', {settings}, test score {self.score.value:.4g})"
-
-    def to_json(self, untrained: float, sign: float) -> dict[str, Any]:
-        """Plain data; numbers that are not finite are null."""
-        entry, score = self.entry, self.score
-        losses = [sign * trial.score if trial.usable else None for trial in entry.trials]
-        worst = max([loss for loss in losses if loss is not None] + [sign * untrained])
-        curve = sign * budget_curve([worst if loss is None else loss for loss in losses])
-        best = entry.finals[0]
-        record: dict[str, Any] = _plain(
-            {
-                "name": self.name,
-                "best": None
-                if entry.diverged
-                else {"configuration": self.configuration, "trial": best.trial, "fixed": self.arm.fixed_values},
-                "trials": [
-                    {
-                        "configuration": dict(trial.configuration), "score": trial.score, "diverged": not trial.usable,
-                        "valid_loss": loss, "valid_metric": metric,
-                    }
-                    for trial, loss, metric in zip(
-                        entry.trials, self.valid_curves["loss"], self.valid_curves["metric"], strict=True
-                    )
-                ],
-                "finals": [
-                    {
-                        "trial": final.trial, "configuration": dict(entry.trials[final.trial].configuration),
-                        "scores": final.scores.tolist(), "diverged": final.diverged.tolist(),
-                    }
-                    for final in entry.finals
-                ],
-                "statistics": {
-                    "score": None if score is None else asdict(score),
-                    "seeds": len(best.scores),
-                    "space": dict(entry.space),
-                    "diverged_trials": self.diverged_trials,
-                    "diverged_finals": self.diverged_finals,
-                    "step_seconds": entry.step_seconds,
-                    "bytes_per_parameter": entry.bytes_per_parameter,
-                    "reached": [asdict(goal) for goal in self.reached],
-                    "expected_best_of_k_trials": curve.tolist(),
-                },
-            }
-        )  # fmt: skip
-        return record
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RaceResult:
     """A finished race. Print it for the table and the verdict.
 
-    `arms` are in the verdict's ranking; `protocol` says how it was measured.
+    `arms` are in the verdict's ranking; `protocol` says how it was measured, `occasion` what holds for this time only:
+    seconds, machine, storage.
     """
 
     arms: tuple[ArmResult, ...]
     verdict: Verdict
     protocol: Mapping[str, Any]
+    occasion: Mapping[str, Any]
 
     @property
     def best(self) -> ArmResult:
@@ -153,31 +138,48 @@ class RaceResult:
         )
 
     def __str__(self) -> str:
-        from fallline.racing.table import as_text
+        from fallline.racing.output.table import as_text
 
         return as_text(self)
 
+    def _repr_html_(self) -> str:
+        from fallline.racing.output.html import as_html
+
+        return as_html(self)
+
     def to_json(self) -> dict[str, Any]:
-        """Everything, as plain data."""
-        sign = -1.0 if self.protocol["higher_is_better"] else 1.0
-        return {
-            "protocol": _plain(dict(self.protocol)),
-            "arms": [arm.to_json(self.protocol["untrained_score"], sign) for arm in self.arms],
-            "verdict": _plain(asdict(self.verdict)),
-        }
+        """Everything, as plain data; all that depends on a clock or a place is under "occasion"."""
+        from fallline.racing.output.plain import as_plain
+
+        return as_plain(self)
 
     def write_json(self, path: str | Path) -> None:
         """Write `to_json` to a file."""
         Path(path).write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
+    def report(self, path: str | Path) -> None:
+        """Write the report: one page that needs no network. Raises OSError if the file can't be written."""
+        from fallline import pages
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, (np.integer, np.bool_)):
-        return value.item()
-    return value
+        pages.write_report(self.to_json(), Path(path))
+
+    def figure(self, kind: str) -> Figure:
+        """A chart of the race for a paper, to be written as PNG or SVG; `kind` as `fallline.pages.FIGURES` lists them.
+
+        Raises ValueError for another kind.
+        """
+        from fallline import pages
+
+        return pages.figure(self.to_json(), kind)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Every run as a row of a pandas DataFrame: trials and finals of all arms."""
+        from fallline.racing.output.frame import as_frame
+
+        return as_frame(self)
+
+    def to_tensorboard(self, folder: str | Path) -> None:
+        """Write every run's curves and hyperparameters for TensorBoard, a run of its own each."""
+        from fallline.racing.output.tensorboard import write_tensorboard
+
+        write_tensorboard(self, Path(folder))

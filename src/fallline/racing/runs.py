@@ -1,153 +1,131 @@
-"""Training many lanes of a race and scoring them."""
+"""One run of a race, what it came to, and how several are trained together."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from fallline.racing.watch import Watcher
-from fallline.training import Curves, Lanes, Problem, Split, make_lanes, train
+from fallline.training import Curves, Lanes, Problem, make_lanes, train, train_in_parts
 from fallline.training.updates import LaneRule, LaneUpdate
-
-#: Bytes that the parameters, gradients and states of lanes trained together may take.
-_LANES_BUDGET = 2**30
-#: Tensors like the parameters that a lane may need at once: itself, gradients twice, three states.
-_COPIES = 6
-#: To estimate the cost: steps to warm up, fewest steps to time, seconds to go on for, lanes that take turns.
-_WARM_UP, _FEWEST_TIMED, _SECONDS_TIMED, _LANES_TIMED = 2, 3, 0.3, 8
 
 
 @dataclass(frozen=True)
 class Run:
-    """One lane to train."""
+    """One lane to train: for which arm, with what, from which seed, on what batches, and how long."""
 
-    rule: LaneRule
+    arm: str
+    configuration: Mapping[str, Any]
     seed: int
+    lane: LaneRule
+    batch: int
+    steps: int
 
 
-@dataclass(frozen=True)
-class Outcomes:
-    """What K runs came to, in their order.
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one run came to, at P points of its training.
 
-    `curves` as training leaves them; `scores` [K] and `examples` [K, n] are the metric on the split that was asked for,
-    NaN where a run diverged, and None where there is no such thing.
+    `steps`, `samples`, `train_loss`, `valid_loss` and `valid_metric` [P] are as in `fallline.training.Curves`;
+    `diverged_at` is the step whose loss was out of bounds, or -1. `score` and `examples` [n] are the metric on the test
+    split, NaN and None where the run diverged or was not scored there; `examples` is None as well where the metric is
+    no mean over examples.
     """
 
-    curves: Curves
-    scores: NDArray[np.float64] | None = None
+    steps: NDArray[np.int64]
+    samples: NDArray[np.int64]
+    train_loss: NDArray[np.float64]
+    valid_loss: NDArray[np.float64]
+    valid_metric: NDArray[np.float64]
+    diverged_at: int
+    score: float = float("nan")
     examples: NDArray[np.float64] | None = None
 
     @property
-    def first_loss(self) -> NDArray[np.float64]:
-        """The validation loss of each run before any step [K], in evaluation mode, so that dropout has no say."""
-        return self.curves.valid_loss[:, 0]
+    def diverged(self) -> bool:
+        """Whether the run diverged."""
+        return self.diverged_at >= 0
 
 
-def train_runs(
-    problem: Problem,
-    runs: Sequence[Run],
-    watcher: Watcher,
-    title: str,
-    *,
-    batched: bool,
-    score_on: Split | None = None,
-) -> Outcomes:
-    """Train every run for the problem's steps, as many lanes at once as memory allows, and score them on a split."""
-    size = lanes_at_once(problem)
-    watcher.stage(title, len(runs) * problem.steps)
-    done = 0
-    parts = []
-    for start in range(0, len(runs), size):
-        part = runs[start : start + size]
-        begun, count = done, len(part)
+@dataclass(frozen=True)
+class Job:
+    """Runs that are trained together: of one batch size and one number of steps, side by side or in turn."""
 
-        def tell(step: int, steps: int, begun: int = begun, count: int = count) -> None:
-            watcher.advance(begun + step * count)
+    runs: tuple[Run, ...]
+    batched: bool
+    score: bool
 
-        parts.append(_trained(make_population(problem, part, batched), tell, score_on))
-        done += count * problem.steps
-        watcher.advance(done)
-    return _joined(parts)
+    @property
+    def lane_steps(self) -> int:
+        """Steps of all runs."""
+        return sum(run.steps for run in self.runs)
 
 
-def lanes_at_once(problem: Problem) -> int:
-    """How many lanes fit the memory that a population may take."""
-    parameters = sum(p.numel() * p.element_size() for p in problem.build(0).parameters())
-    return max(1, _LANES_BUDGET // max(1, parameters * _COPIES))
+Tell = Callable[[int], None]
 
 
-def make_population(problem: Problem, runs: Sequence[Run], batched: bool) -> tuple[Lanes, LaneUpdate]:
-    """The lanes of these runs, and what moves them."""
-    lanes = make_lanes(problem, [run.seed for run in runs], batched=batched)
-    return lanes, LaneUpdate(lanes.parameters, [run.rule for run in runs])
+def gather_jobs(runs: Mapping[int, Run], *, width: int, batched: bool, score: bool) -> list[tuple[list[int], Job]]:
+    """Jobs of at most `width` runs each, with the numbers of their runs.
 
-
-def seconds_per_lane_step(problem: Problem, runs: Sequence[Run], batched: bool) -> float:
-    """Time some steps of a population of these runs, after a few that warm up.
-
-    On a busy machine single steps are held up for many times their length, so the mean is taken over a while.
+    Which runs go together follows from all runs of the stage alone, not from which of them are done: so a race that is
+    taken up again computes the same numbers.
     """
-    # Lanes that take turns cost the same however many there are; some from all over the race will do.
-    measured = runs[: lanes_at_once(problem)] if batched else runs[:: math.ceil(len(runs) / _LANES_TIMED)]
-    lanes, update = make_population(problem, measured, batched)
-    batch = torch.arange(problem.batch).expand(len(lanes.streams), -1)
-    most, start = _WARM_UP + max(_FEWEST_TIMED, problem.steps // 10), 0.0
-    for step in range(1, most + 1):
-        _, gradients = lanes.gradients(batch)
-        update(lanes.parameters, gradients, step)
-        if step == _WARM_UP:
-            start = time.perf_counter()
-        seconds = time.perf_counter() - start
-        if seconds > _SECONDS_TIMED and step >= _WARM_UP + _FEWEST_TIMED:
-            break
-    return seconds / (step - _WARM_UP) / len(lanes)
+    alike: dict[tuple[int, int], list[int]] = {}
+    for number, run in runs.items():
+        alike.setdefault((run.batch, run.steps), []).append(number)
+    return [
+        (part, Job(tuple(runs[number] for number in part), batched, score))
+        for numbers in alike.values()
+        for part in (numbers[start : start + width] for start in range(0, len(numbers), width))
+    ]
 
 
-def _trained(
-    population: tuple[Lanes, LaneUpdate], tell: Callable[[int, int], None], score_on: Split | None
-) -> Outcomes:
-    lanes, update = population
-    curves = train(lanes, update, progress=tell)
-    if score_on is None:
-        return Outcomes(curves)
-    scores = np.full(lanes.count, np.nan)
-    examples = None
-    if len(lanes):
-        quality = lanes.evaluate(score_on, examples=True)
-        left = lanes.index.numpy()
-        scores[left] = quality.metric.numpy()
-        if quality.example_metric is not None:
-            examples = np.full((lanes.count, len(score_on)), np.nan)
-            examples[left] = quality.example_metric.numpy()
-    return Outcomes(curves, scores, examples)
+def train_job(problem: Problem, job: Job, tell: Tell) -> list[Outcome]:
+    """Train the runs of a job and return their outcomes in order; `tell` is called with the run-steps done so far."""
+
+    def train_part(runs: Sequence[Run], done: int) -> list[Outcome]:
+        lanes, update = population(problem, runs, job.batched)
+        steps = runs[0].steps
+        curves = train(lanes, update, steps=steps, progress=lambda step, _: tell(done * steps + step * len(runs)))
+        scores, examples = _scores(lanes, update) if job.score else ({}, {})
+        return [_outcome(curves, lane, scores, examples) for lane in range(len(runs))]
+
+    return train_in_parts(job.runs, train_part)
 
 
-def _joined(parts: list[Outcomes]) -> Outcomes:
-    """The outcomes of several populations as those of one."""
-    first = parts[0].curves
-    rows = ("train_loss", "valid_loss", "valid_metric", "diverged_at")
-    curves = Curves(
-        steps=first.steps,
-        samples=first.samples,
-        **{n: np.concatenate([getattr(p.curves, n) for p in parts]) for n in rows},
-    )
-    scores = None if parts[0].scores is None else np.concatenate([p.scores for p in parts if p.scores is not None])
-    return Outcomes(curves, scores, _joined_examples(parts))
+def population(problem: Problem, runs: Sequence[Run], batched: bool) -> tuple[Lanes, LaneUpdate]:
+    """The lanes of these runs, which share their batch size, and what moves them."""
+    lanes = make_lanes(problem.with_batch(runs[0].batch), [run.seed for run in runs], batched=batched)
+    return lanes, LaneUpdate(lanes.parameters, [run.lane for run in runs])
 
 
-def _joined_examples(parts: list[Outcomes]) -> NDArray[np.float64] | None:
-    """Each example's share in all parts; a part whose runs all diverged tells nothing of whether there are shares."""
-    told = [p for p in parts if not p.curves.diverged.all()]
-    shares = [p.examples for p in told if p.examples is not None]
-    if not shares or len(shares) < len(told):
-        return None
-    width = shares[0].shape[1]
-    return np.concatenate(
-        [np.full((len(p.curves.diverged), width), np.nan) if p.examples is None else p.examples for p in parts]
+def _scores(lanes: Lanes, update: LaneUpdate) -> tuple[dict[int, float], dict[int, NDArray[np.float64]]]:
+    """The metric on the test split, and each example's share in it, of the lanes that are left."""
+    test = lanes.problem.test
+    if test is None or not len(lanes):
+        return {}, {}
+    with update.evaluated(lanes.parameters):
+        quality = lanes.evaluate(test, examples=True)
+    left = lanes.index.tolist()
+    scores = dict(zip(left, quality.metric.tolist(), strict=True))
+    if quality.example_metric is None:
+        return scores, {}
+    return scores, dict(zip(left, quality.example_metric.numpy(), strict=True))
+
+
+def _outcome(
+    curves: Curves, lane: int, scores: Mapping[int, float], examples: Mapping[int, NDArray[np.float64]]
+) -> Outcome:
+    return Outcome(
+        curves.steps,
+        curves.samples,
+        curves.train_loss[lane],
+        curves.valid_loss[lane],
+        curves.valid_metric[lane],
+        int(curves.diverged_at[lane]),
+        scores.get(lane, float("nan")),
+        examples.get(lane),
     )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-
-import torch
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from fallline.racing.arms.arm import Arm
+from fallline.racing.search.sobol import sobol_points
 from fallline.training import Problem
 
 _ROUNDS, _STEPS = 7, 12
+_SECONDS = 0.5  # after which the rounds that an arm has had are enough
 
 
-def solo_seconds(problem: Problem, finalists: Sequence[tuple[Arm, dict[str, float]]]) -> list[float]:
+def solo_seconds(problem: Problem, finalists: Sequence[tuple[Arm, Mapping[str, Any]]]) -> list[float]:
     """Seconds of a step (forward, backward, update) for each, the fastest of several rounds in which they take turns.
 
     What else a machine does only ever adds time.
@@ -22,6 +23,7 @@ def solo_seconds(problem: Problem, finalists: Sequence[tuple[Arm, dict[str, floa
     for step in steppers:
         step()
     seconds: list[list[float]] = [[] for _ in steppers]
+    begun = time.perf_counter()
     for turn in range(_ROUNDS):
         order = list(enumerate(steppers))
         for i, step in order if turn % 2 == 0 else reversed(order):
@@ -29,6 +31,8 @@ def solo_seconds(problem: Problem, finalists: Sequence[tuple[Arm, dict[str, floa
             for _ in range(_STEPS):
                 step()
             seconds[i].append((time.perf_counter() - start) / _STEPS)
+        if time.perf_counter() - begun > _SECONDS * len(steppers):
+            break
     return [min(times) for times in seconds]
 
 
@@ -36,20 +40,20 @@ def try_arms(problem: Problem, arms: Sequence[Arm]) -> None:
     """Take one step with each arm. Raises ValueError, naming the arm, if one can't."""
     for arm in arms:
         try:
-            _stepper(problem, arm, {name: ends[0] for name, ends in arm.space.items()})()
+            _stepper(problem, arm, sobol_points(arm, 1, 0)[0])()
         except Exception as error:
             raise ValueError(f"arm '{arm.name}' can't take a step on this problem: {error}") from error
 
 
-def _stepper(problem: Problem, arm: Arm, configuration: dict[str, float]) -> Callable[[], None]:
+def _stepper(problem: Problem, arm: Arm, configuration: Mapping[str, Any]) -> Callable[[], None]:
     model = problem.build(0)
-    optimizer = arm.make(model.parameters(), configuration)
-    inputs, targets = problem.train.inputs[: problem.batch], problem.train.targets[: problem.batch]
+    batch = arm.recipe(configuration, problem).batch
+    optimizer = arm.optimizer(model.parameters(), configuration, problem)
+    inputs, targets = problem.train.inputs[:batch], problem.train.targets[:batch]
 
     def step() -> None:
         optimizer.zero_grad()
-        loss: torch.Tensor = problem.loss(model(inputs), targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        problem.training_loss(model, inputs, targets).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     return step

@@ -4,9 +4,13 @@ from fallline.training.batched import BatchedLanes
 from fallline.training.batches import Batches, epoch_order
 from fallline.training.curves import Curves
 from fallline.training.errors import ProblemError
+from fallline.training.evaluation import Evaluation
+from fallline.training.fastest import Speed, fastest
 from fallline.training.fit_result import FitResult, Point
 from fallline.training.fitting import fit
-from fallline.training.lanes import Evaluation, Lanes
+from fallline.training.in_parts import train_in_parts
+from fallline.training.lane_count import lanes_that_fit
+from fallline.training.lanes import Lanes
 from fallline.training.metrics import Metric
 from fallline.training.population import lanes_for, make_lanes, obstacle_to_batching
 from fallline.training.problem import Problem
@@ -28,13 +32,17 @@ __all__ = [
     "ProblemError",
     "Progress",
     "SequentialLanes",
+    "Speed",
     "Split",
     "StreamProblem",
     "Update",
     "epoch_order",
+    "fastest",
     "fit",
     "lanes_for",
+    "lanes_that_fit",
     "make_lanes",
     "obstacle_to_batching",
     "train",
+    "train_in_parts",
 ]

@@ -6,10 +6,15 @@ import inspect
 import math
 from numbers import Integral, Real
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from fallline.training.errors import ProblemError
 from fallline.training.metrics import Metric
+from fallline.training.modules import trainable
+
+DEFAULT_BATCH = 64
 
 
 def check_model(model: object) -> None:
@@ -25,7 +30,7 @@ def check_model(model: object) -> None:
             f"model: got {kind}, which can't be called; "
             "give a function that returns a fresh module, such as model=lambda: nn.Linear(2, 1)."
         )
-    needed = _required(model)
+    needed = required_arguments(model)
     if needed:
         name = getattr(model, "__name__", kind)
         given = f"{'model' if name == '<lambda>' else name}({', '.join(f'{one}=...' for one in needed)})"
@@ -33,8 +38,30 @@ def check_model(model: object) -> None:
         raise ProblemError(f"model: it needs {' and '.join(needed)}, but is called without arguments; {remedy}.")
 
 
-def _required(function: object) -> list[str]:
-    """The arguments that a call can't leave out; none where Python can't tell."""
+def check_module(module: object) -> None:
+    """Refuse what a model's callable must not return: what is no module, or none that can be trained from the CPU."""
+    if isinstance(module, type):
+        name = module.__name__
+        raise ProblemError(f"model: it returned the class {name}; make it return an instance of it, {name}(...).")
+    if not isinstance(module, nn.Module):
+        raise ProblemError(f"model: it returned {type(module).__name__}; make it return a torch.nn.Module.")
+    if any(is_lazy(parameter) for parameter in module.parameters()):
+        raise ProblemError("model: it has lazy layers; give each layer its input size, such as nn.Linear(64, 32).")
+    if not trainable(module):
+        raise ProblemError("model: it has no trainable parameters; give it at least one with requires_grad=True.")
+    away = [parameter.device for parameter in module.parameters() if parameter.device.type != "cpu"]
+    if away:
+        raise ProblemError(
+            f"model: it has parameters on {away[0]}; build it on the CPU, and say device= to train it there."
+        )
+
+
+def required_arguments(function: object) -> list[str]:
+    """The arguments that a call can't leave out; none where Python can't tell.
+
+    >>> required_arguments(lambda a, b=1: a)
+    ['a']
+    """
     try:
         parameters = inspect.signature(function).parameters.values()  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -43,8 +70,15 @@ def _required(function: object) -> list[str]:
     return [one.name for one in parameters if one.default is one.empty and one.kind not in optional]
 
 
-def check_loss(loss: object) -> None:
-    """Refuse what is no function of (output, target): a class, what can't be called, what does not take the mean."""
+def check_loss(loss: object, step: object = None) -> None:
+    """Refuse what is no function of (output, target): a class, what can't be called, what does not take the mean.
+
+    There need be none where there is a step.
+    """
+    if loss is None:
+        if step is None:
+            raise ProblemError("loss: there is none; give a function of (output, target), or a step that computes it.")
+        return
     if isinstance(loss, type):
         raise ProblemError(
             f"loss: got the class {loss.__name__}; give an instance of it, loss={loss.__name__}(), "
@@ -62,6 +96,56 @@ def check_loss(loss: object) -> None:
             f"loss: its reduction is '{reduction}', but it must return the mean over the batch; "
             f"give {kind}(reduction='mean')."
         )
+
+
+def check_step(step: object) -> None:
+    """Refuse what is no function of (model, inputs, targets); there need be none."""
+    if step is None:
+        return
+    if not callable(step):
+        raise ProblemError(
+            f"step: got {type(step).__name__}, which can't be called; "
+            "give a function of (model, inputs, targets) that returns the loss of a batch."
+        )
+    try:
+        inspect.signature(step).bind(None, None, None)
+    except ValueError:  # Python can't tell
+        return
+    except TypeError as error:
+        raise ProblemError(
+            f"step: it is called as step(model, inputs, targets), but {error}; give it these three arguments."
+        ) from error
+
+
+def as_precision(value: object, dtype: torch.dtype) -> str | None:
+    """Return "bfloat16" or None, for a model whose parameters are of type `dtype`.
+
+    >>> as_precision("bfloat16", torch.float32)
+    'bfloat16'
+    """
+    if value is None:
+        return None
+    if value != "bfloat16":
+        raise ProblemError(f"precision: must be 'bfloat16', or None for the model's own, got {value!r}.")
+    if dtype != torch.float32:
+        raise ProblemError(
+            f"precision: the model's parameters are {str(dtype).removeprefix('torch.')}, but 'bfloat16' is for passes "
+            "of a float32 model; leave precision out, or build the model in float32."
+        )
+    return "bfloat16"
+
+
+def as_device(value: object) -> str | None:
+    """Return "cpu", "cuda", or None for CUDA where it is present.
+
+    >>> as_device("cpu")
+    'cpu'
+    """
+    if value not in (None, "cpu", "cuda"):
+        raise ProblemError(f"device: must be 'cpu', 'cuda', or None for CUDA where it is present, got {value!r}.")
+    if value == "cuda" and not torch.cuda.is_available():
+        raise ProblemError("device: torch finds no CUDA device here; leave device out, or give 'cpu'.")
+    return None if value is None else str(value)
 
 
 def as_count(name: str, value: object, most: int | None = None, meaning: str = "") -> int:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
-from fallline.training.lanes import Lanes, Score
-from fallline.training.memory import BUDGET, keep_freed_memory, parts
+from fallline.training.evaluation import Score
+from fallline.training.lane_operations import LaneOperations
+from fallline.training.lanes import Lanes
+from fallline.training.memory import keep_freed_memory, parts
 from fallline.training.modules import slots
 from fallline.training.problem import Problem
-from fallline.training.short_rows import ShortRows
+from fallline.training.splits import Split
 
 
 class BatchedLanes(Lanes):
@@ -33,15 +37,22 @@ class BatchedLanes(Lanes):
     def __init__(self, problem: Problem, seeds: Sequence[int]) -> None:
         super().__init__(problem, seeds)
         keep_freed_memory()
-        self._module = problem.build(self.streams[0])
-        self._trained, self._rest = slots(self._module)
-        self._shared_loss = self._mapped(self._lane_loss, None, None)
-        self._own_loss = self._mapped(self._lane_loss, 0, 0)
+        # What torch has no rule for it takes lane by lane, which is slow but right.
+        warnings.filterwarnings(
+            "ignore", "There is a performance drop because we have not yet implemented the batching"
+        )
+        self._module = self._build(self.streams[0])
+        self._trained, rest = slots(self._module)
+        # What all lanes share stays in the module, and so carries no lane dimension.
+        self._rest, self._constant = self._stack.split(rest)
+        self._loss_of_same = self._mapped(self._lane_loss, None, None)
+        self._loss_of_own = self._mapped(self._lane_loss, 0, 0)
         self._forward = self._mapped(self._lane_output, None)
+        self._evaluated_loss = self._mapped(self._lane_step_loss, None, None)
         self._rebind()
 
     def gradients(self, indices: Tensor) -> tuple[Tensor, list[Tensor]]:  # noqa: D102
-        size = BUDGET // (indices.shape[1] * self._footprint.kept)
+        size = self._budget // (indices.shape[1] * self._footprint.kept)
         passes = [self._gradients(indices, lanes) for lanes in parts(len(self), size)]
         if len(passes) == 1:
             return passes[0]
@@ -49,24 +60,31 @@ class BatchedLanes(Lanes):
         return torch.cat(losses), [torch.cat(pieces) for pieces in zip(*gradients, strict=True)]
 
     def _gradients(self, indices: Tensor, lanes: slice) -> tuple[Tensor, list[Tensor]]:
-        inputs, targets = self._batch(indices, lanes)
+        batch = self._batch(indices, lanes)
+        loss = self._loss_of_same if self._same_batches else self._loss_of_own
         leaves = [leaf[lanes] for leaf in self._leaves]
         buffers = [buffer[lanes] for buffer in self.buffers]
-        with ShortRows():
-            losses, *after = (self._shared_loss if self._shared else self._own_loss)(inputs, targets, *leaves, *buffers)
+        with LaneOperations():
+            losses, *after = loss(batch.inputs, batch.targets, *leaves, *buffers)
         _store(buffers, after)
         gradients = torch.autograd.grad(losses, leaves, torch.ones_like(losses), materialize_grads=True)
         return losses.detach(), [gradient.contiguous() for gradient in gradients]
 
     def _outputs(self, lanes: slice, inputs: Tensor) -> Tensor:
+        return self._in_evaluation_mode(lanes, self._forward, inputs)
+
+    def _step_losses(self, lanes: slice, split: Split) -> Tensor:
+        return self._in_evaluation_mode(lanes, self._evaluated_loss, split.inputs.clone(), split.targets)
+
+    def _in_evaluation_mode(self, lanes: slice, function: Callable[..., Tensor], *data: Tensor) -> Tensor:
         self._module.eval()
-        with ShortRows():
-            outputs: Tensor = self._forward(inputs, *(tensor[lanes] for tensor in (*self.parameters, *self.buffers)))
+        with LaneOperations():
+            result = function(*data, *(tensor[lanes] for tensor in (*self.parameters, *self.buffers)))
         self._module.train()
-        return outputs
+        return result
 
     def _each(self, score: Score, outputs: Tensor, targets: Tensor) -> Tensor:
-        with ShortRows():
+        with LaneOperations():
             scores: Tensor = vmap(score, in_dims=(0, None), randomness="different")(outputs, targets)
         return scores
 
@@ -80,26 +98,40 @@ class BatchedLanes(Lanes):
 
     def _lane_loss(self, inputs: Tensor, targets: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         """One lane's loss, and its buffers afterwards."""
-        try:
-            return self.problem.loss(self._call(inputs, tensors), targets), *(slot.get() for slot in self._rest)
-        finally:
-            self._restore()
+        with self._holding(tensors):
+            loss = self.problem.training_loss(self._module, inputs, targets)
+            self._check_constants()
+            return loss, *(slot.get() for slot in self._rest)
 
     def _lane_output(self, inputs: Tensor, *tensors: Tensor) -> Tensor:
+        with self._holding(tensors):
+            output: Tensor = self._module(inputs)
+            return output
+
+    def _lane_step_loss(self, inputs: Tensor, targets: Tensor, *tensors: Tensor) -> Tensor:
+        with self._holding(tensors):
+            return self.problem.evaluation_loss(self._module, inputs, targets)
+
+    @contextmanager
+    def _holding(self, tensors: Sequence[Tensor]) -> Iterator[None]:
+        """Let the module compute with one lane's tensors inside."""
+        places = (*self._trained, *self._rest)
         try:
-            return self._call(inputs, tensors)
+            for slot, tensor in zip(places, tensors, strict=True):
+                slot.put(tensor)
+            yield
         finally:
-            self._restore()
+            for slot in places:
+                slot.put(slot.tensor)
 
-    def _call(self, inputs: Tensor, tensors: Sequence[Tensor]) -> Tensor:
-        for slot, tensor in zip((*self._trained, *self._rest), tensors, strict=True):
-            slot.put(tensor)
-        output: Tensor = self._module(inputs)
-        return output
-
-    def _restore(self) -> None:
-        for slot in (*self._trained, *self._rest):
-            slot.put(slot.tensor)
+    def _check_constants(self) -> None:
+        """Refuse a buffer that changes now but stayed as it was in the first pass: all lanes share it."""
+        for slot in self._constant:
+            if slot.get() is not slot.tensor:
+                raise RuntimeError(
+                    f"model: it replaced {slot.name}, which its first pass in training mode left as it was; "
+                    "let every pass replace it, or give it other values for every seed"
+                )
 
 
 def _store(buffers: list[Tensor], after: Sequence[Tensor]) -> None:

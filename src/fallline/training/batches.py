@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_CPU = torch.device("cpu")
+
 
 def epoch_order(examples: int, seed: int, epoch: int) -> Tensor:
     """Shuffle the numbers 0 to `examples` - 1, as every run with this seed does in this epoch.
@@ -20,20 +22,27 @@ def epoch_order(examples: int, seed: int, epoch: int) -> Tensor:
 
 
 class Batches:
-    """The batches of several seeds, side by side.
+    """The batches of several seeds, side by side, as numbers of examples on a device.
 
-    Every epoch goes once through all examples, and its last batch may be smaller.
+    Every epoch goes once through all examples, and its last batch may be smaller. Without `shuffle` every seed takes
+    them in the order in which they are given.
 
     >>> batches = Batches(examples=10, batch=4, seeds=[0, 1])
     >>> [tuple(batches.at(step).shape) for step in range(3)]
     [(2, 4), (2, 4), (2, 2)]
+    >>> Batches(examples=10, batch=4, seeds=[0], shuffle=False).at(1)
+    tensor([[4, 5, 6, 7]])
     """
 
-    def __init__(self, examples: int, batch: int, seeds: Sequence[int]) -> None:
+    def __init__(
+        self, examples: int, batch: int, seeds: Sequence[int], *, shuffle: bool = True, device: torch.device = _CPU
+    ) -> None:
         self.examples = examples
         self.batch = batch
         self.seeds = tuple(seeds)
+        self.shuffle = shuffle
         self.steps_per_epoch = math.ceil(examples / batch)
+        self._device = device
         self._epoch = -1
         self._orders = torch.empty(0)
 
@@ -41,7 +50,7 @@ class Batches:
         """Return the examples [seeds, batch] that the step sees, steps counted from 0."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
-            self._orders = torch.stack([epoch_order(self.examples, seed, epoch) for seed in self.seeds])
+            self._orders = self._orders_of(epoch).to(self._device)
             self._epoch = epoch
         return self._orders[:, place * self.batch : (place + 1) * self.batch]
 
@@ -49,3 +58,8 @@ class Batches:
         """Count the examples seen in the first `steps` steps."""
         epochs, rest = divmod(steps, self.steps_per_epoch)
         return epochs * self.examples + min(rest * self.batch, self.examples)
+
+    def _orders_of(self, epoch: int) -> Tensor:
+        if not self.shuffle:
+            return torch.arange(self.examples).expand(len(self.seeds), -1)
+        return torch.stack([epoch_order(self.examples, seed, epoch) for seed in self.seeds])

@@ -1,14 +1,16 @@
-"""One pass forward and backward before anything is trained, its failures turned into sentences."""
+"""One pass and one evaluation before anything is trained, their failures turned into sentences."""
 
 from __future__ import annotations
 
-import warnings
+import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from fallline.training.errors import ProblemError, dtype_name, first_line
+from fallline.training.attempt import attempt, shape
+from fallline.training.errors import ProblemError, first_line
+from fallline.training.fit_evaluation import loss_of, needs_outputs, outputs_of
 from fallline.training.metrics import value_of
 from fallline.training.modules import trainable
 from fallline.training.randomness import seeded
@@ -20,26 +22,43 @@ if TYPE_CHECKING:
 
 def dry_run(problem: Problem, seed: int) -> None:
     """Raise ProblemError where model, loss, data and metric do not fit together with the weights of this seed."""
-    module = problem.build(seed)
-    _check_fresh(module, problem.build(seed))
-    inputs, targets = problem.train.inputs[: problem.batch].clone(), problem.train.targets[: problem.batch]
+    module, again = problem.build(seed), problem.build(seed)
+    _check_fresh(module, again)
     with seeded(seed):
-        output = _forward(module, inputs, "train")
-        loss = _loss(problem, output, targets, "train")
-        _check_loss(loss, seed)
-        _check_mean(problem, output.detach(), targets, loss.detach())
-        _check_gradients(module, loss, seed)
-        _check_metric(problem, output.detach(), targets)
+        # On the CPU, since a label out of range would leave CUDA unusable.
+        batch = _part(problem.train, slice(problem.batch))
+        loss = attempt(problem, module, batch, "train", training=True)
+        _check_loss(problem, module, loss, seed)
+        _check_gradients(problem, module, loss, seed)
+        _check_mean(problem, module, batch)
         _check_last_batch(problem, module)
-        for name, split in problem.splits().items():
-            _check_extremes(problem, module, name, split)
+        module.eval()
+        with torch.no_grad():
+            for name, split in problem.splits().items():
+                _check_sample(problem, module, name, split)
+            module.to(problem.training_device)
+            for name, split in problem.splits().items():
+                if name != "train":
+                    _check_evaluation(problem, module, name, split, seed)
+
+
+def _part(split: Split, rows: slice | Tensor) -> Split:
+    return Split(split.inputs[rows], split.targets[rows])
+
+
+def _source(problem: Problem) -> str:
+    """The argument that the training loss comes from."""
+    return "loss" if problem.step is None else "step"
 
 
 def _check_fresh(module: nn.Module, again: nn.Module) -> None:
     """Refuse a callable that hands out one module twice, or weights that do not follow from the seed."""
-    mine, other = list(module.parameters()), list(again.parameters())
-    if {id(parameter) for parameter in mine} & {id(parameter) for parameter in other}:
-        raise ProblemError("model: two calls returned the same parameters; make each call build a fresh module.")
+    mine, other = ([*one.parameters(), *one.buffers()] for one in (module, again))
+    if {id(tensor) for tensor in mine} & {id(tensor) for tensor in other}:
+        raise ProblemError(
+            "model: two calls returned the same parameters or buffers; make each call build a fresh module, and copy "
+            "what is pretrained with copy.deepcopy."
+        )
     if any(not torch.equal(first, second) for first, second in zip(mine, other, strict=True)):
         raise ProblemError(
             "model: it drew different weights for the same seed; draw them from torch's generator (torch.nn.init), "
@@ -47,120 +66,58 @@ def _check_fresh(module: nn.Module, again: nn.Module) -> None:
         )
 
 
-def _forward(module: nn.Module, inputs: Tensor, split: str) -> Tensor:
-    try:
-        output = module(inputs)
-    except Exception as error:
-        whole = "" if inputs.is_floating_point() else ", or give X as floating-point numbers, X.astype('float32')"
+def _check_loss(problem: Problem, module: nn.Module, loss: Tensor, seed: int) -> None:
+    source = _source(problem)
+    if any(parameter.grad is not None for parameter in module.parameters()):
         raise ProblemError(
-            f"model: it failed on inputs of {split} of shape {_shape(inputs)} and type {dtype_name(inputs)} "
-            f"({first_line(error)}); make the model fit the inputs{whole}."
-        ) from error
-    if not isinstance(output, Tensor):
-        raise ProblemError(f"model: its output is of type {type(output).__name__}; make it return one tensor.")
-    return output
-
-
-def _loss(problem: Problem, output: Tensor, targets: Tensor, split: str) -> Tensor:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            loss = problem.loss(output, targets)
-        except Exception as error:
-            raise ProblemError(_misfit(output, targets, split, error)) from error
-    if any("target size" in str(warning.message) for warning in caught):
-        raise ProblemError(
-            f"loss: the output has shape {_shape(output)} and the targets of {split} {_shape(targets)}, which would be "
-            "broadcast; reshape one of them, for instance y.reshape(-1, 1)."
+            f"{source}: it calls backward itself; let it return the loss, and leave the rest to the run."
         )
-    if not isinstance(loss, Tensor) or loss.ndim:
-        what = (
-            f"a tensor of shape {_shape(loss)}"
-            if isinstance(loss, Tensor)
-            else f"a value of type {type(loss).__name__}"
-        )
-        raise ProblemError(f"loss: it returned {what}; make it return one number as a tensor, the mean over the batch.")
-    return loss
-
-
-def _misfit(output: Tensor, targets: Tensor, split: str, error: Exception) -> str:
-    """Why a loss failed, as far as shapes and labels tell."""
-    labels = not targets.is_floating_point() and targets.ndim == output.ndim - 1 >= 1 and output.shape[1] > 1
-    classes = output.shape[1] if labels else 0
-    if labels and (targets.max() >= classes or targets.min() < 0):
-        return (
-            f"{split}: its labels run from {int(targets.min())} to {int(targets.max())}, but the model has {classes} "
-            f"outputs, for the labels 0 to {classes - 1}; give the model more outputs or renumber the labels."
-        )
-    return (
-        f"loss: it failed on outputs of shape {_shape(output)} and type {dtype_name(output)} and targets of {split} of "
-        f"shape {_shape(targets)} and type {dtype_name(targets)} ({first_line(error)}); {_remedy(output, targets)}."
-    )
-
-
-def _remedy(output: Tensor, targets: Tensor) -> str:
-    """What most likely makes targets fit a loss that failed on them."""
-    if output.ndim == 2 and output.shape[1] == 1 and targets.ndim == 1:
-        return (
-            "give the model one output a class, or, if the loss compares numbers, give y the output's shape and type, "
-            "y.astype('float32').reshape(-1, 1)"
-        )
-    if targets.is_floating_point() and targets.ndim == output.ndim - 1 and torch.equal(targets, targets.round()):
-        return "if y holds class labels, give them as integers, y.astype('int64')"
-    if not targets.is_floating_point() and targets.shape == output.shape:
-        return "if the loss compares numbers, give y as floating-point numbers, y.astype('float32')"
-    if not targets.is_floating_point() and targets.ndim == output.ndim == 2 and targets.shape[1] == 1:
-        return "if y holds class labels, give them in one dimension, y.reshape(-1)"
-    return "make the model's output and y fit the loss, which is called as loss(output, y)"
-
-
-def _check_loss(loss: Tensor, seed: int) -> None:
     if not loss.isfinite():
         raise ProblemError(
-            f"loss: it is {float(loss.detach())} at the start, with the weights of seed {seed}; "
+            f"{source}: it is {float(loss.detach())} at the start, with the weights of seed {seed}; "
             "scale the inputs or start from smaller weights."
         )
     if not loss.requires_grad:
-        raise ProblemError("loss: it does not depend on the model's parameters; compute it without detach or no_grad.")
+        raise ProblemError(_independent(source))
 
 
-def _check_mean(problem: Problem, output: Tensor, targets: Tensor, loss: Tensor) -> None:
-    """Refuse a sum over the batch: the same batch twice doubles it, and leaves a mean as it is."""
-    try:
-        twice = problem.loss(torch.cat([output, output]), torch.cat([targets, targets]))
-    except Exception:  # a loss that is made for one size of batch is tried on the last batch
-        return
-    if loss and torch.allclose(twice, 2 * loss, rtol=1e-4, atol=0.0):
-        raise ProblemError(
-            "loss: it doubles when the batch is given twice, so it is a sum over the examples; "
-            "make it return their mean, such as reduction='mean'."
-        )
+def _independent(source: str) -> str:
+    return f"{source}: it does not depend on the model's parameters; compute it without detach or no_grad."
 
 
-def _check_gradients(module: nn.Module, loss: Tensor, seed: int) -> None:
+def _check_gradients(problem: Problem, module: nn.Module, loss: Tensor, seed: int) -> None:
+    source = _source(problem)
     try:
         gradients = torch.autograd.grad(loss, trainable(module), allow_unused=True)
     except Exception as error:
         raise ProblemError(
-            f"loss: its backward pass failed ({first_line(error)}); make every operation differentiable."
+            f"{source}: its backward pass failed ({first_line(error)}); make every operation differentiable."
         ) from error
+    if all(gradient is None for gradient in gradients):
+        raise ProblemError(_independent(source))
     if any(gradient is not None and not gradient.isfinite().all() for gradient in gradients):
         raise ProblemError(
-            f"loss: its gradient is not finite at the start, with the weights of seed {seed}; "
+            f"{source}: its gradient is not finite at the start, with the weights of seed {seed}; "
             "scale the inputs or start from smaller weights."
         )
 
 
-def _check_metric(problem: Problem, output: Tensor, targets: Tensor) -> None:
+def _check_mean(problem: Problem, module: nn.Module, batch: Split) -> None:
+    """Refuse a sum over the batch: the same batch twice doubles it, and leaves a mean as it is."""
+    inputs, targets = batch.inputs.clone(), batch.targets
+    module.eval()
     try:
-        value_of(problem.metric, output, targets)
-    except ProblemError:
-        raise
-    except Exception as error:
+        once = problem.training_loss(module, inputs.clone(), targets).detach()
+        twice = problem.training_loss(module, torch.cat([inputs, inputs]), torch.cat([targets, targets])).detach()
+    except Exception:  # a loss that is made for one size of batch is tried on the last batch
+        return
+    finally:
+        module.train()
+    if once and torch.allclose(twice, 2 * once, rtol=1e-4, atol=0.0):
         raise ProblemError(
-            f"metric: {problem.metric.name!r} failed on outputs of shape {_shape(output)} and targets of shape "
-            f"{_shape(targets)} ({first_line(error)}); it is called with two tensors."
-        ) from error
+            f"{_source(problem)}: it doubles when the batch is given twice, so it is a sum over the examples; "
+            "make it return their mean, such as reduction='mean'."
+        )
 
 
 def _check_last_batch(problem: Problem, module: nn.Module) -> None:
@@ -168,8 +125,9 @@ def _check_last_batch(problem: Problem, module: nn.Module) -> None:
     last = len(problem.train) % problem.batch
     if not last:
         return
+    part = _part(problem.train, slice(last))
     try:
-        problem.loss(module(problem.train.inputs[:last].clone()), problem.train.targets[:last])
+        problem.training_loss(module, part.inputs.clone(), part.targets)
     except Exception as error:
         raise ProblemError(
             f"batch: the last batch of an epoch has {last} of {len(problem.train)} examples, on which the model fails "
@@ -177,22 +135,40 @@ def _check_last_batch(problem: Problem, module: nn.Module) -> None:
         ) from error
 
 
-def _check_extremes(problem: Problem, module: nn.Module, name: str, split: Split) -> None:
-    """Try the examples with the smallest and largest labels and tokens: one out of range fails nowhere else."""
-    whole = [values for values in (split.inputs, split.targets) if not values.is_floating_point()]
-    if not whole:
-        return
-    rows = torch.tensor([row for values in whole for row in _extremes(values.reshape(len(split), -1))])
-    module.eval()
-    with torch.no_grad():
-        output = _forward(module, split.inputs[rows], name)
-        _loss(problem, output, split.targets[rows], name)
+def _check_sample(problem: Problem, module: nn.Module, name: str, split: Split) -> None:
+    """Try some examples, those with the smallest and largest labels and tokens too, which alone may be out of range."""
+    rows = [*range(min(2, len(split)))]
+    for values in (split.inputs, split.targets):
+        if not values.is_floating_point():
+            values = values.reshape(len(split), -1)
+            rows += [int(values.amin(1).argmin()), int(values.amax(1).argmax())]
+    attempt(problem, module, _part(split, torch.tensor(rows)), name, training=False)
 
 
-def _extremes(values: Tensor) -> tuple[int, int]:
-    """Rows [n, ...] that hold the smallest and the largest value."""
-    return int(values.amin(1).argmin()), int(values.amax(1).argmax())
+def _check_evaluation(problem: Problem, module: nn.Module, name: str, split: Split, seed: int) -> None:
+    """Evaluate a split once, as will be done on the way; its quality is told to nobody."""
+    output = outputs_of(module, split) if needs_outputs(problem) else None
+    loss = loss_of(problem, module, split, output)
+    if not loss.isfinite():
+        raise ProblemError(
+            f"{'step' if problem.loss is None else 'loss'}: it is {float(loss)} on {name} at the start, with the "
+            f"weights of seed {seed}; scale the inputs or start from smaller weights."
+        )
+    if output is not None and not problem.metric_is_loss:
+        _check_metric(problem, output, split.targets.to(output.device), name)
 
 
-def _shape(tensor: Tensor) -> str:
-    return str(tuple(tensor.shape))
+def _check_metric(problem: Problem, output: Tensor, targets: Tensor, name: str) -> None:
+    try:
+        value = float(value_of(problem.metric, output, targets))
+    except ProblemError:
+        raise
+    except Exception as error:
+        raise ProblemError(
+            f"metric: {problem.metric.name!r} failed on outputs of shape {shape(output)} and targets of {name} of "
+            f"shape {shape(targets)} ({first_line(error)}); it is called with two tensors."
+        ) from error
+    if math.isnan(value):
+        raise ProblemError(
+            f"metric: {problem.metric.name!r} is NaN on {name} at the start; choose one that is defined."
+        )

@@ -40,7 +40,7 @@ class Run:
         self.epoch = 0
         self._model = model
         self._optimizer: Any = optimizer
-        self._stepper = Stepper(model, problem.loss, optimizer)
+        self._stepper = Stepper(model, problem.training_loss, optimizer)
         self._scheduler = scheduler
         self._averages = averages
         self._keeps_average = hasattr(optimizer, "train") and hasattr(optimizer, "eval")  # Schedule-Free
@@ -51,10 +51,17 @@ class Run:
         self._record(problem)
         for self.epoch in range(1, epochs + 1):
             for _ in range(batches.steps_per_epoch):
-                rows = batches.at(self.steps)[0]
-                loss, _ = self._step(problem.train.inputs[rows], problem.train.targets[rows])
+                rows = self._rows(problem, batches)
+                loss = self._step(problem.train.inputs[rows], problem.train.targets[rows])
                 tell(f"epoch {self.epoch}, loss {loss:.3g}")
             self._scheduler.after_epoch(self._record(problem))
+
+    def _rows(self, problem: Problem, batches: Batches) -> Tensor | slice:
+        """The examples that the next step sees."""
+        if problem.shuffle:
+            return batches.at(self.steps)[0]
+        place = self.steps % batches.steps_per_epoch
+        return slice(place * batches.batch, (place + 1) * batches.batch)
 
     def follow(self, problem: StreamProblem, tell: Tell) -> None:
         """Take each batch of the stream as it comes, and record how it was met before the model learnt from it."""
@@ -72,10 +79,13 @@ class Run:
 
     def _meet(self, problem: StreamProblem, batch: Split) -> tuple[float, float]:
         """Take a step on a batch; its loss and metric from before."""
-        loss, output = self._step(batch.inputs, batch.targets)
+        outputs: list[Tensor] = []
+        with self._model.register_forward_hook(lambda model, inputs, output: outputs.append(output.detach())):
+            loss = self._step(batch.inputs, batch.targets)
         if problem.metric.function is problem.loss:
             return loss, loss
-        return loss, float(value_of(problem.metric, output, batch.targets.to(output.device)))
+        # An optimizer may have called the model more than once, first as it was before the step.
+        return loss, float(value_of(problem.metric, outputs[0], batch.targets.to(outputs[0].device)))
 
     def close(self) -> None:
         """Record the steps since the last row, if there were any."""
@@ -95,16 +105,16 @@ class Run:
             if self._keeps_average:
                 self._optimizer.eval()
 
-    def _step(self, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+    def _step(self, inputs: Tensor, targets: Tensor) -> float:
         self._rate = self._learning_rate()
-        loss, output = self._stepper.step(inputs, targets)
+        loss = self._stepper.step(inputs, targets)
         self.steps += 1
         self._total += loss * len(inputs)
         self._examples += len(inputs)
         if self._averages is not None:
             self._averages.update()
         self._scheduler.after_step(loss)
-        return loss, output
+        return loss
 
     def _record(self, problem: Problem) -> float:
         """Evaluate and add a row; the validation loss."""

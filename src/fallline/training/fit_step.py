@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fallline.optim.newton import Newton
-from fallline.training.problem import Loss
+from fallline.training.problem import Step
 
 
 class NotFiniteError(ArithmeticError):
@@ -23,7 +23,7 @@ class NotFiniteError(ArithmeticError):
 class Stepper:
     """Forward, backward, step; what evaluates the batch more than once (LBFGS, Newton, look-ahead) does it here too."""
 
-    def __init__(self, model: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, model: nn.Module, loss: Step, optimizer: torch.optim.Optimizer) -> None:
         self._model = model
         self._loss = loss
         self._optimizer = optimizer
@@ -31,22 +31,21 @@ class Stepper:
         self._takes_closure = "closure" in inspect.signature(optimizer.step).parameters
         self._calls_backward = not isinstance(optimizer, Newton)  # which differentiates the loss itself, twice
 
-    def step(self, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
-        """Take one step on a batch; returns the loss that was evaluated first, and the model's output there.
+    def step(self, inputs: Tensor, targets: Tensor) -> float:
+        """Take one step on a batch; returns the loss that was evaluated first.
 
         Raises NotFiniteError if that loss is NaN or infinite. A line search may meet such losses further on.
         """
         inputs, targets = inputs.to(self._device), targets.to(self._device)
-        met: list[tuple[float, Tensor]] = []
+        met: list[float] = []
 
         def closure() -> Tensor:
             self._model.zero_grad()
-            output = self._model(inputs.clone())  # a model may write into its inputs
-            loss = self._loss(output, targets)
+            loss = self._loss(self._model, inputs.clone(), targets)  # a model may write into its inputs
             if not met:
-                met.append((float(loss.detach()), output.detach()))
-                if not math.isfinite(met[0][0]):
-                    raise NotFiniteError(met[0][0])
+                met.append(float(loss.detach()))
+                if not math.isfinite(met[0]):
+                    raise NotFiniteError(met[0])
             if self._calls_backward:
                 loss.backward()  # type: ignore[no-untyped-call]
             return loss

@@ -71,7 +71,7 @@ def fit(
             f"{'batch' if epochs is None else 'epochs'}: a stream comes in its own batches and is read once; leave it "
             "out, or give a fallline.Problem."
         )
-    module = problem.build(seed) if model is None else model
+    module = _built(problem, seed) if model is None else model
     made = as_optimizer(optimizer, module, hyperparameters, model is not None)
     average = _as_average(averages, module)
     scheduler = Scheduler(schedule, made, stream=isinstance(problem, StreamProblem))
@@ -81,6 +81,11 @@ def fit(
     with seeded(mask_seed((seed,), 0)), progress_bar(progress, steps) as tell, run.training():
         finished, reason = _outcome(run, problem, passes, tell)
     return FitResult(module, made, average, run.points, problem.metric.name, finished, reason)
+
+
+def _built(problem: Problem | StreamProblem, seed: int) -> nn.Module:
+    module = problem.build(seed)
+    return module.to(problem.training_device) if isinstance(problem, Problem) else module
 
 
 def _outcome(

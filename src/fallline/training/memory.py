@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 BUDGET = 2**25  # bytes that one pass may leave behind: what `keep_freed_memory` lets glibc keep, and some room
+_OTHER_DEVICES = 2**32  # there wide passes are what keeps the device busy
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes that one example leaves in one lane: kept for the backward pass, and in the output."""
+    """Bytes that one example needs in one lane: at once in a pass forward and backward, and in the output."""
 
     kept: int
     output: int
 
 
-def footprint(module: nn.Module, inputs: Tensor) -> Footprint:
-    """Measure a forward pass on a few examples.
+class _Largest(TorchFunctionMode):
+    """Notes the size of the largest tensor that is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.bytes = max(self.bytes, result.numel() * result.element_size())
+        return result
+
+
+def footprint(module: nn.Module, inputs: Tensor, compute: Callable[[Tensor], Tensor] | None = None) -> Footprint:
+    """Measure a pass on a few examples: of the module, or of `compute`, which calls it.
+
+    A frozen body keeps nothing for the backward pass, but its largest tensor is there while the next is computed.
 
     >>> footprint(nn.Linear(3, 4), torch.randn(2, 3))
-    Footprint(kept=28, output=16)
+    Footprint(kept=32, output=16)
     """
     known = {parameter.data_ptr() for parameter in module.parameters()}
     kept = 0
@@ -36,11 +57,16 @@ def footprint(module: nn.Module, inputs: Tensor) -> Footprint:
         return tensor
 
     module.eval()
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        output = module(inputs)
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor), _Largest() as top:
+        output = module(inputs) if compute is None else compute(inputs)
     module.train()
     examples = len(inputs)
-    return Footprint((kept + output.nbytes) // examples, output.nbytes // examples)
+    return Footprint(max(kept + output.nbytes, 2 * top.bytes) // examples, output.nbytes // examples)
+
+
+def pass_budget(device: torch.device) -> int:
+    """Bytes that one pass over some lanes or examples may need; never less for a machine that is busy."""
+    return BUDGET if device.type == "cpu" else _OTHER_DEVICES
 
 
 def parts(total: int, size: int) -> Iterator[slice]:

@@ -1,10 +1,11 @@
-"""The tensors of a module: which are trained, and where they are kept."""
+"""The tensors of a module: which are trained, which change in training, and where they are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 Place = tuple[dict[str, Tensor | None], str]
@@ -50,6 +51,19 @@ def slots(module: nn.Module) -> tuple[list[Slot], list[Slot]]:
         found[id(tensor)] = Slot(earlier.name if earlier else name, tensor, places)
     trained = [slot for slot in found.values() if slot.tensor.requires_grad]
     return trained, [slot for slot in found.values() if not slot.tensor.requires_grad]
+
+
+def unchanged_by(action: Callable[[], object], rest: list[Slot]) -> list[bool]:
+    """Which of a module's untrained tensors are the same after `action`, a pass of that module in training mode.
+
+    >>> module = nn.Sequential(nn.Linear(2, 3).requires_grad_(False), nn.BatchNorm1d(3))
+    >>> rest = slots(module)[1]
+    >>> [slot.name for slot, same in zip(rest, unchanged_by(lambda: module(torch.randn(4, 2)), rest)) if same]
+    ['0.weight', '0.bias']
+    """
+    before = [slot.tensor.clone() for slot in rest]
+    action()
+    return [slot.get() is slot.tensor and torch.equal(slot.tensor, was) for slot, was in zip(rest, before, strict=True)]
 
 
 def _places(module: nn.Module) -> Iterator[tuple[str, Tensor, Place]]:

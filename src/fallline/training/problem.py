@@ -1,33 +1,64 @@
-"""What is trained: a model, a loss, and data in three parts."""
+"""What is trained: a model, a loss or a step, and data in three parts."""
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
+from typing import Self
 
+import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from fallline.training.arguments import as_count, as_target, check_loss, check_model
+from fallline.training.arguments import (
+    as_count,
+    as_device,
+    as_precision,
+    as_target,
+    check_loss,
+    check_model,
+    check_module,
+    check_step,
+)
 from fallline.training.dry_run import dry_run
 from fallline.training.errors import ProblemError, first_line
-from fallline.training.metrics import Metric, as_metric
+from fallline.training.metrics import MetricLike, as_metric
+from fallline.training.metrics.of_step import loss_of_step
 from fallline.training.modules import trainable
 from fallline.training.randomness import seeded
 from fallline.training.splits import Split, as_split
+from fallline.training.training_data import as_training_data
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Step = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 class Problem:
     """A model to train, its loss, and the data.
 
-    `model()` returns a fresh `torch.nn.Module`, its weights drawn from torch's generator; `loss(output, target)` the
-    mean over a batch. `train`, `valid` and `test` are pairs (X, y) of tensors or NumPy arrays, or torch Datasets, which
-    are read once; floating-point data take the model's dtype, integer targets int64. `metric` is "loss", "accuracy",
-    "mean_squared_error", "mean_absolute_error", "r2_score", a callable(output, target) whose name ends as scikit-learn
-    names its functions (`_score`, `_error`, ...), or a `Metric`. `target` is the value of the metric to reach. `batch`
-    counts examples a step, `epochs` passes over `train`.
+    `model()` returns a fresh `torch.nn.Module`, its weights drawn from torch's generator; a pretrained one is copied
+    in it, and what has `requires_grad=False` stays as it is. `loss(output, target)` is the mean over a batch. A `step`
+    of one's own, called as step(model, inputs, targets), returns the loss of a batch and takes the place of
+    loss(model(inputs), targets) in training; without `loss`, in evaluation too.
+
+    `train`, `valid` and `test` are pairs (X, y) of tensors or NumPy arrays [n, ...], torch Datasets, or DataLoaders.
+    All are read once, into memory: random augmentation in a Dataset is frozen by that. Of a DataLoader, the examples
+    that its sampler names are read in the order of its Dataset; one that collates in its own way or reads a stream is
+    iterated to its end. Floating-point data take the model's dtype, integer targets int64.
+
+    With `steps`, `train` is a stream of that many batches: an IterableDataset of examples, a generator function or an
+    iterable of batches (X, y). Every run sees these batches once, in this order. Other data are shuffled anew in each
+    of `epochs` (20) passes. `batch` counts the examples of a step: 64 unless given, what a DataLoader says, or all
+    where there are fewer.
+
+    `metric` is "loss", a name from scikit-learn or torchmetrics such as "accuracy", "f1_macro", "roc_auc" or "r2", a
+    callable(output, target) whose name ends as scikit-learn names its functions (`_score`, `_error`, ...), a
+    torchmetrics object, or a `Metric`. Metrics of classes take one output a class, as logits or probabilities, in
+    dimension 1 or the last; or one logit for two classes, a probability where the loss is binary_cross_entropy.
+    `target` is the value of the metric to reach.
+
+    `precision="bfloat16"` takes training passes under `torch.autocast`. `device` is "cpu" or "cuda", or None for CUDA
+    where it is present; data and fresh models are on the CPU, and lanes move them.
 
     Raises ProblemError, a ValueError, in one sentence that names the argument, what it should be and what to do.
 
@@ -48,29 +79,38 @@ class Problem:
         self,
         *,
         model: Callable[[], nn.Module],
-        loss: Loss,
+        loss: Loss | None = None,
+        step: Step | None = None,
         train: object,
         valid: object,
         test: object = None,
-        metric: str | Metric | Callable[[Tensor, Tensor], Tensor | float] | None = "loss",
+        metric: MetricLike = "loss",
         target: float | None = None,
-        batch: int = 64,
-        epochs: int = 20,
+        batch: int | None = None,
+        epochs: int | None = None,
+        steps: int | None = None,
+        precision: str | None = None,
+        device: str | None = None,
         name: str = "problem",
     ) -> None:
         check_model(model)
-        check_loss(loss)
+        check_loss(loss, step)
+        check_step(step)
         self.name = name
+        #: The file or the bundled problem that this one comes from, for a command line to find it again.
+        self.origin: str | None = None
         self.model = model
         self.loss = loss
+        self.step = step
+        self.metric = as_metric(metric, loss_of_step if loss is None else loss)
+        self.target = as_target(target, self.metric)
+        self.device = as_device(device)
         dtype = trainable(self.build(0))[0].dtype
-        self.train = as_split("train", train, dtype)
+        self.precision = as_precision(precision, dtype)
+        data = as_training_data(train, batch=batch, epochs=epochs, steps=steps, dtype=dtype)
+        self.train, self.batch, self.epochs, self.shuffle = data.split, data.batch, data.epochs, data.shuffle
         self.valid = as_split("valid", valid, dtype)
         self.test = None if test is None else as_split("test", test, dtype)
-        self.metric = as_metric(metric, loss)
-        self.target = as_target(target, self.metric)
-        self.batch = as_count("batch", batch, len(self.train), "the number of examples in train")
-        self.epochs = as_count("epochs", epochs)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -82,13 +122,55 @@ class Problem:
         """Updates in all epochs."""
         return self.epochs * self.steps_per_epoch
 
+    @property
+    def metric_is_loss(self) -> bool:
+        """Whether the metric is the loss itself, so that it need not be computed twice."""
+        return self.metric.function is (loss_of_step if self.loss is None else self.loss)
+
+    @property
+    def training_device(self) -> torch.device:
+        """Where runs are to be trained: as `device` says, or CUDA where it is present."""
+        return torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
     def splits(self) -> dict[str, Split]:
         """The splits that there are, by name."""
         parts = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: split for name, split in parts.items() if split is not None}
 
+    def with_batch(self, batch: int) -> Self:
+        """The same problem with another batch size; the data are shared.
+
+        Raises ProblemError where there are fewer examples.
+        """
+        changed = copy.copy(self)
+        changed.batch = as_count("batch", batch, len(self.train), "the number of examples in train")
+        return changed
+
+    def training_loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of a batch that is trained on: the step's, or that of the model's output; in `precision`."""
+        if self.precision is None:
+            return self._training_loss(model, inputs, targets)
+        with torch.autocast(inputs.device.type, getattr(torch, self.precision)):
+            return self._training_loss(model, inputs, targets)
+
+    def _training_loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        if self.step is not None:
+            return self.step(model, inputs, targets)
+        return self.evaluation_loss(model, inputs, targets)
+
+    def evaluation_loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of examples that are not trained on: that of the model's output, or the step's where there is none.
+
+        The model is to be in evaluation mode.
+        """
+        if self.loss is not None:
+            return self.loss(model(inputs), targets)
+        assert self.step is not None
+        with torch.enable_grad():  # a step may differentiate by its inputs
+            return self.step(model, inputs, targets).detach()
+
     def build(self, seed: int) -> nn.Module:
-        """Build the model with the weights of this seed; torch's generator is left as it was.
+        """Build the model with the weights of this seed, on the CPU; torch's generator is left as it was.
 
         Raises ProblemError: the callable failed, or returned no module or nothing to train.
         """
@@ -97,19 +179,11 @@ class Problem:
                 module = self.model()
             except Exception as error:
                 raise ProblemError(f"model: it failed ({first_line(error)}); make it return a module.") from error
-        if isinstance(module, type):
-            name = module.__name__
-            raise ProblemError(f"model: it returned the class {name}; make it return an instance of it, {name}(...).")
-        if not isinstance(module, nn.Module):
-            raise ProblemError(f"model: it returned {type(module).__name__}; make it return a torch.nn.Module.")
-        if any(is_lazy(parameter) for parameter in module.parameters()):
-            raise ProblemError("model: it has lazy layers; give each layer its input size, such as nn.Linear(64, 32).")
-        if not trainable(module):
-            raise ProblemError("model: it has no trainable parameters; give it at least one with requires_grad=True.")
+        check_module(module)
         return module
 
     def check(self, seed: int = 0) -> None:
-        """Try one forward and backward pass with the weights of this seed; no weight is changed.
+        """Try a pass forward and backward with the weights of this seed, and evaluate once; no weight is changed.
 
         Raises ProblemError, with the cause chained, where the model, the loss, the data and the metric do not fit.
         """
@@ -117,4 +191,5 @@ class Problem:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(split)}" for name, split in self.splits().items())
-        return f"Problem({self.name!r}, {sizes}, batch {self.batch}, {self.epochs} epochs, metric {self.metric.name!r})"
+        length = f"{self.epochs} epochs" if self.shuffle else f"{self.steps} steps"
+        return f"Problem({self.name!r}, {sizes}, batch {self.batch}, {length}, metric {self.metric.name!r})"

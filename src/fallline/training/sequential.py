@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from fallline.training.lanes import Lanes, Score
+from fallline.training.evaluation import Score
+from fallline.training.lanes import Lanes
 from fallline.training.modules import Slot, slots
 from fallline.training.problem import Problem
+from fallline.training.splits import Split
 
 
 class SequentialLanes(Lanes):
@@ -26,8 +28,13 @@ class SequentialLanes(Lanes):
 
     def __init__(self, problem: Problem, seeds: Sequence[int]) -> None:
         super().__init__(problem, seeds)
-        self._modules = [problem.build(seed) for seed in self.seeds]
-        self._slots = [slots(module) for module in self._modules]
+        self._modules: list[nn.Module] = []
+        self._slots: list[tuple[list[Slot], list[Slot]]] = []
+        for seed in self.seeds:
+            module = self._build(seed)
+            trained, rest = slots(module)
+            self._modules.append(module)
+            self._slots.append((trained, self._stack.split(rest)[0]))
         self._original = self.index.tolist()
         self._rebind()
 
@@ -37,10 +44,10 @@ class SequentialLanes(Lanes):
         return torch.stack(losses), [torch.stack(row) for row in zip(*gradients, strict=True)]
 
     def _gradients(self, indices: Tensor, lane: int) -> tuple[Tensor, tuple[Tensor, ...]]:
-        inputs, targets = self._batch(indices, slice(lane, lane + 1))
-        if not self._shared:
-            inputs, targets = inputs[0], targets[0]
-        loss = self.problem.loss(self._modules[lane](inputs), targets)
+        batch = self._batch(indices, slice(lane, lane + 1))
+        if not self._same_batches:
+            batch = Split(batch.inputs[0], batch.targets[0])
+        loss = self.problem.training_loss(self._modules[lane], batch.inputs, batch.targets)
         trained, rest = self._slots[lane]
         gradients = torch.autograd.grad(loss, [slot.tensor for slot in trained], materialize_grads=True)
         for slot, buffer in zip(rest, self.buffers, strict=True):
@@ -48,7 +55,14 @@ class SequentialLanes(Lanes):
         return loss.detach(), gradients
 
     def _outputs(self, lanes: slice, inputs: Tensor) -> Tensor:
-        return torch.stack([_evaluated(module, inputs.clone()) for module in self._modules[lanes]])
+        return self._evaluated(lanes, lambda module: module(inputs.clone()))
+
+    def _step_losses(self, lanes: slice, split: Split) -> Tensor:
+        loss = self.problem.evaluation_loss
+        return self._evaluated(lanes, lambda module: loss(module, split.inputs.clone(), split.targets))
+
+    def _evaluated(self, lanes: slice, function: Callable[[nn.Module], Tensor]) -> Tensor:
+        return torch.stack([_in_evaluation_mode(module, function) for module in self._modules[lanes]])
 
     def _each(self, score: Score, outputs: Tensor, targets: Tensor) -> Tensor:
         return torch.stack([score(output, targets) for output in outputs])
@@ -63,11 +77,11 @@ class SequentialLanes(Lanes):
                 slot.tensor.data = stacked[lane]
 
 
-def _evaluated(module: nn.Module, inputs: Tensor) -> Tensor:
+def _in_evaluation_mode(module: nn.Module, function: Callable[[nn.Module], Tensor]) -> Tensor:
     module.eval()
-    output: Tensor = module(inputs)
+    result = function(module)
     module.train()
-    return output
+    return result
 
 
 def _store(slot: Slot, row: Tensor) -> None:

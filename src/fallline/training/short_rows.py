@@ -6,41 +6,19 @@ to eight times slower than the same rows taken along another dimension.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 _VECTOR_BYTES = 64 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 32
 
 
-class ShortRows(TorchFunctionMode):
-    """While active, softmax, log_softmax and cross_entropy over short rows run along the other dimension.
-
-    The results agree to rounding.
-
-    >>> rows = torch.randn(64, 10)
-    >>> with ShortRows():
-    ...     fast = torch.softmax(rows, 1)
-    >>> torch.allclose(fast, torch.softmax(rows, 1))
-    True
-    """
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Replace the functions of the table, where they apply; torch calls this for every operation."""
-        replacement = _REPLACEMENTS.get(func)
-        result = replacement(*args, **(kwargs or {})) if replacement else None
-        return func(*args, **(kwargs or {})) if result is None else result
-
-
 def _short(rows: Tensor) -> bool:
-    few = rows.ndim >= 2 and rows.shape[-1] * rows.element_size() < _VECTOR_BYTES
-    return few and rows.shape[-2] > 1 and rows.is_floating_point()
+    few = rows.ndim >= 2 and rows.shape[-1] * rows.element_size() < _VECTOR_BYTES and rows.shape[-2] > 1
+    return few and rows.is_floating_point() and rows.device.type == "cpu"
 
 
 def _across(function: Callable[..., Tensor]) -> Callable[..., Tensor | None]:
@@ -77,7 +55,7 @@ def _cross_entropy(
 
 _SOFTMAX = _across(torch.softmax)
 _LOG_SOFTMAX = _across(torch.log_softmax)
-_REPLACEMENTS: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
+REPLACEMENTS: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
     torch.softmax: _SOFTMAX,
     Tensor.softmax: _SOFTMAX,
     functional.softmax: _SOFTMAX,

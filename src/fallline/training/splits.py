@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+import zlib
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset
 
+from fallline.training.datasets import read_dataset, read_loader
 from fallline.training.errors import ProblemError
+from fallline.training.randomness import seeded
 
-_REMEDY = "give a pair (X, y) of tensors or NumPy arrays, or a torch Dataset with a length"
+_REMEDY = "give a pair (X, y) of tensors or NumPy arrays, a torch Dataset or a DataLoader"
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,13 @@ class Split:
 
 
 def as_split(name: str, data: object, dtype: torch.dtype) -> Split:
-    """Make a split of (X, y) or of a Dataset, which is read once.
+    """Make a split of (X, y), or of a Dataset or a DataLoader, which is read once.
 
-    Floating-point numbers become `dtype`, integer targets int64. What needs no conversion is not copied.
+    Floating-point numbers become `dtype`, integer targets int64, on the CPU. What needs no conversion is not copied.
+    What reading draws from torch's generator follows from the name of the split.
 
-    Raises ProblemError, naming the split: not a pair or a Dataset, not numbers, different lengths, no examples,
-    NaN or infinity.
+    Raises ProblemError, naming the split: not a pair, a Dataset or a DataLoader, not numbers, different lengths, no
+    examples, NaN or infinity.
 
     >>> split = as_split("train", (np.zeros((3, 2)), np.array([0, 1, 1])), torch.float32)
     >>> len(split), split.inputs.dtype, split.targets.dtype
@@ -48,41 +51,21 @@ def as_split(name: str, data: object, dtype: torch.dtype) -> Split:
 
 
 def _pair(name: str, data: object) -> tuple[object, object]:
-    """X and y as they were given."""
-    if isinstance(data, Dataset):
-        return _read(name, data)
+    """X and y as they were given, or read."""
+    if isinstance(data, Dataset | DataLoader):
+        # Each split has a seed of its own: from the same one, random examples would be the same in all.
+        with seeded(zlib.crc32(name.encode())):
+            return read_loader(name, data) if isinstance(data, DataLoader) else read_dataset(name, data)
     if isinstance(data, tuple | list) and len(data) == 2:
         return data[0], data[1]
-    raise ProblemError(f"{name}: got {type(data).__name__}; {_REMEDY}.")
-
-
-def _read(name: str, dataset: Dataset[object]) -> tuple[Tensor, Tensor]:
-    """Every example of a Dataset, stacked."""
-    if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
-        raise ProblemError(f"{name}: {type(dataset).__name__} has no length; {_REMEDY}.")
-    if len(dataset) == 0:
-        raise ProblemError(f"{name}: the Dataset is empty; give it at least one example.")
-    examples = [dataset[index] for index in range(len(dataset))]
-    if not all(isinstance(example, tuple | list) and len(example) == 2 for example in examples):
-        raise ProblemError(f"{name}: the Dataset's examples must be pairs (x, y); wrap it so that it returns them.")
-    inputs, targets = zip(*cast(list[tuple[object, object]], examples), strict=True)
-    return _stack(name, "x", inputs), _stack(name, "y", targets)
-
-
-def _stack(name: str, what: str, values: tuple[object, ...]) -> Tensor:
-    try:
-        return torch.stack([torch.as_tensor(value) for value in values])
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ProblemError(
-            f"{name}: the Dataset's {what} can't be stacked into one tensor; "
-            "transform every example to a tensor of the same shape and type."
-        ) from error
+    hint = " (for a model without targets, (X, X))" if isinstance(data, Tensor | np.ndarray) else ""
+    raise ProblemError(f"{name}: got {type(data).__name__}; {_REMEDY}{hint}.")
 
 
 def _convert(name: str, what: str, values: object, dtype: torch.dtype) -> Tensor:
-    if not isinstance(values, Tensor | np.ndarray):
+    if not hasattr(values, "__array__"):  # as tensors, arrays and what pandas makes have
         raise ProblemError(f"{name}: {what} is of type {type(values).__name__}; {_REMEDY}.")
-    tensor = values.detach() if isinstance(values, Tensor) else _from_numpy(name, what, values)
+    tensor = values.detach().cpu() if isinstance(values, Tensor) else _from_numpy(name, what, np.asarray(values))
     if tensor.ndim == 0:
         raise ProblemError(f"{name}: {what} is a single number; its first dimension must count the examples.")
     if tensor.is_floating_point():

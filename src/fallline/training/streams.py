@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fallline.training.arguments import check_loss, check_model
 from fallline.training.errors import ProblemError
-from fallline.training.metrics import Metric, as_metric
+from fallline.training.metrics import MetricLike, as_metric
 from fallline.training.modules import trainable
 from fallline.training.problem import Loss, Problem
 from fallline.training.splits import Split, as_split
@@ -34,7 +34,7 @@ class StreamProblem:
         model: Callable[[], nn.Module],
         loss: Loss,
         train: Iterable[object],
-        metric: str | Metric | Callable[[Tensor, Tensor], Tensor | float] | None = "loss",
+        metric: MetricLike = "loss",
         name: str = "stream",
     ) -> None:
         check_model(model)
@@ -54,6 +54,10 @@ class StreamProblem:
     def build(self, seed: int) -> nn.Module:
         """Build the model with the weights of this seed, as `Problem.build` does."""
         return Problem.build(self, seed)  # type: ignore[arg-type]  # it asks for the model alone
+
+    def training_loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of a batch, as `Problem.training_loss` computes it."""
+        return self.loss(model(inputs), targets)
 
     def batches(self) -> Iterator[Split]:
         """The batches to come, in the model's type of number, checked as splits are; errors count them from 1."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
@@ -10,9 +11,9 @@ import torch
 from torch import Tensor
 
 from fallline.training.arguments import as_count
-from fallline.training.batches import Batches
 from fallline.training.curves import Curves, Recorder
 from fallline.training.errors import ProblemError
+from fallline.training.evaluation_points import evaluation_points
 from fallline.training.lanes import Lanes, Mask
 from fallline.training.randomness import seeded
 
@@ -27,6 +28,9 @@ class Update(Protocol):
 
     def __call__(self, parameters: list[Tensor], gradients: list[Tensor], step: int) -> None:
         """Change `parameters` [K, ...] in place by their `gradients` [K, ...]; steps are counted from 1."""
+
+    def evaluated(self, parameters: list[Tensor]) -> AbstractContextManager[None]:
+        """Let `parameters` hold what each lane is to be evaluated at inside a `with`, such as averaged weights."""
 
     def keep(self, mask: Mask) -> None:
         """Forget the lanes where `mask` [K] is false; the next call gets the others only, in new tensors."""
@@ -43,9 +47,9 @@ def train(
 ) -> Curves:
     """Train lanes up to `steps` updates, `start` of which were made by earlier calls, and evaluate on the way.
 
-    `steps` is the problem's number of epochs by default. The validation split is evaluated before the first step, then
-    every `evaluate_every` steps (an epoch by default), and at the end. After each step `progress(step, steps)` is
-    called.
+    `steps` is the problem's number of epochs by default. The validation split is evaluated before the first step, every
+    epoch (or `evaluate_every` steps; 20 times, where the problem has one epoch) and at the end. After each step
+    `progress(step, steps)` is called.
 
     A lane has diverged once a loss is not finite, or exceeds its first loss by 1e4 times that loss's size. From there
     on its curve is NaN; at the next evaluation it is dropped from `lanes` and from `update`. Its neighbours' numbers do
@@ -54,12 +58,15 @@ def train(
 
     Raises ProblemError where a count is not a whole number in its range.
 
+    >>> from contextlib import nullcontext
     >>> from fallline.problems import digits
     >>> from fallline.training import BatchedLanes
     >>> class Descent:
     ...     def __call__(self, parameters, gradients, step):
     ...         for parameter, gradient in zip(parameters, gradients):
     ...             parameter -= 0.1 * gradient
+    ...     def evaluated(self, parameters):
+    ...         return nullcontext()
     ...     def keep(self, mask):
     ...         pass
     >>> curves = train(BatchedLanes(digits(), seeds=[0, 1]), Descent(), steps=34)
@@ -68,11 +75,11 @@ def train(
     """
     problem = lanes.problem
     steps = problem.steps if steps is None else as_count("steps", steps)
-    every = problem.steps_per_epoch if evaluate_every is None else as_count("evaluate_every", evaluate_every)
+    every = None if evaluate_every is None else as_count("evaluate_every", evaluate_every)
     if not 0 <= start <= steps:
         raise ProblemError(f"start: must be from 0 to steps, which is {steps}, got {start}.")
-    with seeded(mask_seed(lanes.seeds, start)):
-        run = _Run(lanes, update, _points(start, steps, every))
+    with seeded(mask_seed(lanes.seeds, start), lanes.device):
+        run = _Run(lanes, update, evaluation_points(problem, steps, start, every))
         for step in range(start + 1, steps + 1):
             if not len(lanes):
                 break
@@ -85,11 +92,14 @@ def train(
 class _Run:
     """The lanes that are left, and what is known of them since the last point."""
 
+    _samples: int
+    _total: Tensor
+    _diverged_at: Tensor
+
     def __init__(self, lanes: Lanes, update: Update, points: list[int]) -> None:
-        problem = lanes.problem
         self.lanes = lanes
         self.update = update
-        self.batches = Batches(len(problem.train), problem.batch, lanes.streams)
+        self.batches = lanes.batches()
         self.recorder = Recorder(lanes.count, points, [self.batches.samples(point) for point in points])
         self._begin_interval()
         if self.recorder.wants(0) and len(lanes):
@@ -115,15 +125,17 @@ class _Run:
             if self.recorder.wants(0):
                 self.recorder.write(0, index, train_loss=losses)
         sound = losses.isfinite() & (losses <= _limit(self.lanes.first_loss))
-        if not sound.all():
-            self.recorder.diverge(step, index[~sound])
+        # Told to the recorder later: to ask a device for it in every step would hold it up.
+        self._diverged_at = torch.where(sound | (self._diverged_at >= 0), self._diverged_at, step)
         self._total += losses * batch
         self._samples += batch
 
     def _evaluate(self, step: int) -> None:
         index = self.lanes.index
-        quality = self.lanes.evaluate(self.lanes.problem.valid)
-        self.recorder.diverge(step, index[~quality.loss.isfinite()])
+        self.recorder.diverge(index, self._diverged_at.cpu())
+        with self.update.evaluated(self.lanes.parameters):
+            quality = self.lanes.evaluate(self.lanes.problem.valid)
+        self.recorder.diverge(index, torch.where(quality.loss.isfinite(), -1, step))
         self.recorder.write(step, index, valid_loss=quality.loss, valid_metric=quality.metric)
         if step:
             self.recorder.write(step, index, train_loss=self._total / self._samples)
@@ -136,22 +148,17 @@ class _Run:
         self.lanes.keep(sound.numpy())
         self.update.keep(sound.numpy())
         if self.lanes.streams != self.batches.seeds:
-            problem = self.lanes.problem
-            self.batches = Batches(len(problem.train), problem.batch, self.lanes.streams)
+            self.batches = self.lanes.batches()
 
     def _begin_interval(self) -> None:
-        self._total = torch.zeros(len(self.lanes), dtype=torch.float64)
+        lanes = self.lanes
         self._samples = 0
+        self._total = torch.zeros(len(lanes), dtype=torch.float64, device=lanes.device)
+        self._diverged_at = torch.full((len(lanes),), -1, device=lanes.device)
 
 
 def _limit(first: Tensor) -> Tensor:
     return first + BOUND * first.abs().clamp_min(_SMALLEST_SCALE)
-
-
-def _points(start: int, steps: int, every: int) -> list[int]:
-    """The steps after which to evaluate; before the first one too, but where earlier calls made some."""
-    due = {step for step in range(start, steps + 1) if step % every == 0} | {steps}
-    return sorted(due - {start} if start else due)
 
 
 def mask_seed(seeds: tuple[int, ...], start: int) -> int:

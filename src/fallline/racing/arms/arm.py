@@ -2,182 +2,200 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import math
-import zlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from fallline.optim import LookAheadNesterov
 from fallline.optim.generic import Optimizer
-from fallline.optim.newton import Newton
-from fallline.optim.schedule_free import keeps_average
-from fallline.racing.arms.default_arms import ADAPTIVE, DEFAULT_ARMS, PLAIN
+from fallline.optim.schedule_free import ScheduleFree, keeps_average
+from fallline.racing.arms.checks import check_method, check_missing, checked_space
+from fallline.racing.arms.dimensions import Dimension
+from fallline.racing.arms.hyperparameters import Method, arguments, can_decay, hyperparameters, label, with_decay
+from fallline.racing.arms.raced_schedules import make_schedule
+from fallline.racing.arms.recipe import Recipe, batch_of, rate_scale, run_steps
+from fallline.racing.arms.shared_dimensions import offered, shared_dimension
+from fallline.racing.arms.spaces import space_of
+from fallline.schedules import Schedule
 from fallline.symbolic import Rule
+from fallline.training import Problem
 from fallline.training.updates import LaneRule
 
-Space = Mapping[str, tuple[float, float]]
+if TYPE_CHECKING:
+    from fallline.racing.arms.phases import Phases
 
-#: The spaces of optimizer classes' learning rates, by their name in lower case.
-_CLASS_SPACES = {
-    "sgd": PLAIN, "adagrad": PLAIN, "adadelta": (1e-3, 100.0), "rmsprop": ADAPTIVE, "adam": ADAPTIVE,
-    "adamw": ADAPTIVE, "nadam": ADAPTIVE, "radam": (1e-5, 1.0), "adamax": ADAPTIVE, "muon": (1e-5, 1.0),
-    "adafactor": (1e-4, 1.0), "soap": ADAPTIVE,
-}  # fmt: skip
-_DECADES = 5
-_NEED_CLOSURE = (torch.optim.LBFGS, LookAheadNesterov, Newton)
+#: What a space may be given as: dimensions, and the ends of log-uniform ranges.
+Space = Mapping[str, Dimension | tuple[float, float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Arm:
-    """An entrant: `optimizer` is a rule or a torch optimizer class.
+    """An entrant: `optimizer` is a rule or a torch optimizer class, your own too; the arm keeps it as `method`.
 
-    `space` gives each searched hyperparameter the ends of a log-uniform range; `fixed` holds what else should differ
-    from the published defaults. Raises ValueError or TypeError, naming the argument, for what can't be searched.
+    `space` says where hyperparameters are searched: a `Range`, a `Choice`, or (low, high) for a log-uniform range.
+    `fixed` holds what else should differ from the published defaults. The learning rate is searched in the method's
+    default space unless it stands in either. The parts of a class's `betas` are called `beta1` and `beta2`. Beside its
+    own hyperparameters, any arm has these:
+
+    - `weight_decay`, decoupled (Loshchilov and Hutter, 2019), where a rule has none of its own;
+    - `batch`, a Choice of batch sizes: learning rates are those at the problem's own batch size, and a run multiplies
+      them with batch over that (Goyal et al., 2017);
+    - `schedule`, a Choice of "constant", "linear", "cosine" and "one_cycle", over all steps of a run;
+    - `warm_up`, the share of the steps in which the rate first rises evenly to where the schedule begins.
+
+    Raises ValueError or TypeError, naming the argument, for what can't be searched.
 
     >>> from fallline import rules
-    >>> Arm("calm", rules.momentum, fixed={"momentum": 0.5}).space
-    {'lr': (0.0001, 10.0)}
+    >>> calm = Arm("calm", rules.momentum, fixed={"momentum": 0.5, "schedule": "cosine"})
+    >>> calm.space
+    {'lr': Range(low=0.0001, high=10.0, scale='log')}
+
+    A class of your own takes part as it is:
+
+    >>> class Halved(torch.optim.SGD):
+    ...     def __init__(self, params, lr=0.1, weight_decay=0.0):
+    ...         super().__init__(params, lr=lr / 2, weight_decay=weight_decay)
+    >>> halved = Arm("halved", Halved, space={"lr": (1e-3, 1.0), "weight_decay": (1e-6, 1e-2)})
+    >>> halved.make([torch.nn.Parameter(torch.ones(1))], {"lr": 0.5}).param_groups[0]["lr"]
+    0.25
     """
 
     name: str
-    optimizer: Rule | type[torch.optim.Optimizer]
-    space: Space = field(default_factory=dict)
-    fixed: Mapping[str, Any] = field(default_factory=dict)
+    method: Method
+    space: Mapping[str, Dimension]
+    fixed: Mapping[str, Any]
 
-    def __post_init__(self) -> None:
-        if not self.name or not isinstance(self.name, str):
-            raise ValueError(f"an arm needs a name; got {self.name!r}")
-        if isinstance(self.optimizer, type):
-            # A class that is one rule and nothing else enters as that rule, which lanes can share a kernel of.
-            object.__setattr__(self, "optimizer", vars(self.optimizer).get("follows", self.optimizer))
-        self._check_steps()
-        if not self.space:
-            if "lr" in self.fixed:
-                raise ValueError(
-                    f"arm '{self.name}' fixes 'lr', which is what a race searches; give space={{'lr': (low, high)}}"
-                )
-            object.__setattr__(self, "space", {"lr": self._default_space()})
-        for name, ends in self.space.items():
-            if name in self.fixed:
-                raise ValueError(f"arm '{self.name}' has '{name}' both in its space and in fixed; take it out of one")
-            if not _is_range(ends):
-                raise ValueError(
-                    f"the space of '{name}' in arm '{self.name}' is {ends!r}; "
-                    "it must be (low, high) with 0 < low < high"
-                )
-        for name in (*self.space, *self.fixed):
-            self._check_known(name)
-        missing = [
-            name for name, default in self._hyperparameters().items() if default is None and name not in self._given()
-        ]
-        if missing:
-            raise ValueError(f"arm '{self.name}' has no value for '{missing[0]}': put it into its space or into fixed")
+    def __init__(
+        self, name: str, optimizer: Method, space: Space | None = None, fixed: Mapping[str, Any] | None = None
+    ) -> None:
+        fixed = dict(fixed or {})
+        method = check_method(name, optimizer)
+        dimensions = checked_space(name, method, space or {}, fixed)
+        if "weight_decay" in {*dimensions, *fixed}:
+            method = with_decay(method)
+        check_missing(name, method, {*dimensions, *fixed})
+        self._set(name=name, method=method, space=dimensions, fixed=fixed)
 
-    def _check_steps(self) -> None:
-        """Refuse what a race can't step with or can't evaluate."""
-        is_class = isinstance(self.optimizer, type) and issubclass(self.optimizer, torch.optim.Optimizer)
-        if (isinstance(self.optimizer, Rule) and keeps_average(self.optimizer)) or (
-            is_class and hasattr(self.optimizer, "train") and hasattr(self.optimizer, "eval")
-        ):
+    def _set(self, **fields: Any) -> None:
+        for field, value in fields.items():
+            object.__setattr__(self, field, value)
+
+    @staticmethod
+    def phases(
+        name: str, phases: Sequence[Any], space: Space | None = None, fixed: Mapping[str, Any] | None = None
+    ) -> Phases:
+        """An arm of two phases, each a name, a rule, a class or an arm: the second takes over within the run.
+
+        When it does is raced as `switch`, a share of the steps from 0.1 to 0.9; the second's hyperparameters are called
+        `lr_2` and so on.
+
+        >>> list(Arm.phases("adam_then_sgd", ["adam", "sgd"]).space)
+        ['lr', 'lr_2', 'switch']
+        """
+        from fallline.racing.arms.phases import Phases
+
+        return Phases(name, phases, space, fixed)
+
+    @property
+    def searchable(self) -> tuple[str, ...]:
+        """The names that a space of this arm may have."""
+        decay = ("weight_decay",) if can_decay(self.method) else ()
+        return tuple(dict.fromkeys((*hyperparameters(self.method), *decay, *offered(self.method))))
+
+    def further(self, names: Iterable[str], problem: Problem | None = None) -> Arm:
+        """The arm with further dimensions in their default spaces; what it lacks, or has already, is passed over.
+
+        Raises ValueError for batch sizes without a problem, and for a hyperparameter of which no range is known.
+
+        >>> from fallline import rules
+        >>> Arm("momentum", rules.momentum).further(["momentum", "beta1"]).space["momentum"]
+        Range(low=0.5, high=0.999, scale='complement')
+        """
+        more = [n for n in names if n in self.searchable and n not in {*self.space, *self.fixed}]
+        added = {n: self._default_dimension(n, problem) for n in more}
+        return Arm(self.name, self.method, {**self.space, **added}, self.fixed) if added else self
+
+    def _default_dimension(self, name: str, problem: Problem | None) -> Dimension:
+        if name in offered(self.method):
+            return shared_dimension(name, problem)
+        known = space_of(label(self.method), name, hyperparameters(self.method).get(name))
+        if known is None:
             raise ValueError(
-                f"arm '{self.name}' is Schedule-Free, which is to be evaluated at the average of its weights; a race "
-                "can't evaluate averages yet, so leave it out, and train with it by fallline.fit"
+                f"arm '{self.name}': no range is known for '{name}'; give one, as in "
+                f"Arm('{self.name}', optimizer, space={{'{name}': (low, high)}})"
             )
-        if isinstance(self.optimizer, type) and issubclass(self.optimizer, _NEED_CLOSURE):
-            raise ValueError(
-                f"arm '{self.name}': {self.optimizer.__name__} needs a closure that evaluates the batch again, and a "
-                "race takes plain steps; leave it out, and train with it by fallline.fit"
-            )
-
-    def _given(self) -> set[str]:
-        return {*self.space, *self.fixed}
-
-    def _hyperparameters(self) -> dict[str, Any]:
-        """Names with defaults; None where there is none."""
-        if isinstance(self.optimizer, Rule):
-            return dict(self.optimizer.hyperparameters)
-        if isinstance(self.optimizer, type) and issubclass(self.optimizer, torch.optim.Optimizer):
-            parameters = list(inspect.signature(self.optimizer).parameters.values())[1:]
-            return {
-                p.name: ... if p.default is None else None if p.default is p.empty else p.default for p in parameters
-            }
-        raise TypeError(
-            f"the optimizer of arm '{self.name}' is {self.optimizer!r}; "
-            "it must be a rule or a torch.optim.Optimizer class"
-        )
-
-    def _default_space(self) -> tuple[float, float]:
-        if isinstance(self.optimizer, type) and self.optimizer.__name__.lower() in _CLASS_SPACES:
-            return _CLASS_SPACES[self.optimizer.__name__.lower()]
-        known = next((ends for rule, ends in DEFAULT_ARMS.values() if rule is self.optimizer), None)
-        if known is not None:
-            return known
-        default = self._hyperparameters().get("lr")
-        if not isinstance(default, (int, float)) or isinstance(default, bool) or not default > 0:
-            raise ValueError(
-                f"arm '{self.name}' has no learning rate 'lr' with a default to search around; "
-                "give space={'name': (low, high)}"
-            )
-        return default * 10 ** (-_DECADES / 2), default * 10 ** (_DECADES / 2)
-
-    def _check_known(self, name: str) -> None:
-        known = self._hyperparameters()
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known)}"
-            raise ValueError(f"arm '{self.name}' has no hyperparameter '{name}'; {hint}")
+        return known
 
     @property
     def defaults(self) -> dict[str, Any]:
         """What stands while the space is searched."""
-        if isinstance(self.optimizer, Rule):
-            return {**self.optimizer.defaults, **self.fixed}
-        return dict(self.fixed)
+        return {**self.method.defaults, **self.fixed} if isinstance(self.method, Rule) else dict(self.fixed)
 
     @property
     def fixed_values(self) -> dict[str, Any]:
-        """The hyperparameters that are not searched."""
+        """What is not searched."""
         return {name: value for name, value in self.defaults.items() if name not in self.space}
 
     @property
     def bytes_per_parameter(self) -> float:
         """Bytes that a step moves for each float32 parameter; NaN where they are not known."""
-        if not isinstance(self.optimizer, Rule):
+        if not isinstance(self.method, Rule):
             return math.nan
-        static = {name: self.defaults[name] for name in self.optimizer.static}
-        return float(self.optimizer.cost(**static).bytes_moved)
+        static = {name: self.defaults[name] for name in self.method.static}
+        return float(self.method.cost(**static).bytes_moved)
 
-    def lane(self, configuration: Mapping[str, float]) -> LaneRule:
-        """What moves a lane with this configuration."""
-        return LaneRule(self.optimizer, {**self.defaults, **configuration})
+    def recipe(self, configuration: Mapping[str, Any], problem: Problem, share: tuple[int, int] = (1, 1)) -> Recipe:
+        """What a run of this configuration takes: what moves it, its batch size, and its steps.
 
-    def make(self, params: Iterable[Any], configuration: Mapping[str, float]) -> torch.optim.Optimizer:
-        """A torch optimizer with this configuration."""
-        values = {**self.defaults, **configuration}
-        if isinstance(self.optimizer, Rule):
-            return Optimizer(params, self.optimizer, **values)
-        return self.optimizer(params, **values)
+        `share` is the part of the problem's epochs that is run, as numerator and denominator; schedules are laid over
+        the steps of that part. Raises ValueError for more examples in a batch than there are.
+        """
+        settings = self.settings(configuration)
+        batch = batch_of(settings, problem)
+        steps = run_steps(problem, batch, share)
+        lane = self._lane(settings, rate_scale(settings, problem), make_schedule(settings, steps), steps)
+        return Recipe(lane, batch, steps)
 
-    def points(self, count: int, seed: int) -> list[dict[str, float]]:
-        """Scrambled Sobol points of the space, a draw of the arm's own that follows from its name and the seed."""
-        from scipy.stats import qmc
+    def schedule(self, configuration: Mapping[str, Any], problem: Problem) -> Schedule | None:
+        """How the learning rate goes over a whole run, as factors; None where it stays as it is."""
+        settings = self.settings(configuration)
+        return make_schedule(settings, run_steps(problem, batch_of(settings, problem)))
 
-        own = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
-        sampler = qmc.Sobol(len(self.space), scramble=True, rng=own)
-        unit = sampler.random_base2(math.ceil(math.log2(max(2, count))))[:count]
-        low, high = (np.log([ends[side] for ends in self.space.values()]) for side in (0, 1))
-        values = np.exp(low + unit * (high - low))
-        return [dict(zip(self.space, map(float, row), strict=True)) for row in values]
+    def optimizer(
+        self, params: Iterable[Any], configuration: Mapping[str, Any], problem: Problem
+    ) -> torch.optim.Optimizer:
+        """A torch optimizer with the learning rate that a run of this configuration begins with, warm-up aside."""
+        settings = self.settings(configuration)
+        return self._made(params, settings, rate_scale(settings, problem))
 
+    def make(self, params: Iterable[Any], configuration: Mapping[str, Any]) -> torch.optim.Optimizer:
+        """A torch optimizer with the learning rate as it stands in the configuration."""
+        return self._made(params, self.settings(configuration), 1.0)
 
-def _is_range(ends: Any) -> bool:
-    """Whether something is (low, high) with 0 < low < high."""
-    if not isinstance(ends, (tuple, list)) or len(ends) != 2 or not all(isinstance(end, (int, float)) for end in ends):
-        return False
-    return bool(0 < ends[0] < ends[1] < math.inf)
+    def report(self, configuration: Mapping[str, Any], problem: Problem) -> dict[str, Any]:
+        """The configuration as searched and, where batch sizes differ, the run's own learning rate as `run_lr`."""
+        settings = self.settings(configuration)
+        own = self._values(settings, rate_scale(settings, problem))
+        return {**configuration, **({"run_lr": own["lr"]} if "batch" in settings and "lr" in own else {})}
+
+    def settings(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
+        """A configuration with all that is not searched."""
+        return {**self.defaults, **configuration}
+
+    def _values(self, settings: Mapping[str, Any], scale: float) -> dict[str, Any]:
+        """The optimizer's own hyperparameters, the learning rate scaled."""
+        shared = offered(self.method)
+        values = {name: value for name, value in settings.items() if name not in shared}
+        rate = values.get("lr", hyperparameters(self.method).get("lr"))
+        return {**values, "lr": scale * rate} if scale != 1 and isinstance(rate, (int, float)) else values
+
+    def _lane(self, settings: Mapping[str, Any], scale: float, schedule: Schedule | None, steps: int) -> LaneRule:
+        return LaneRule(self.method, arguments(self.method, self._values(settings, scale)), schedule)
+
+    def _made(self, params: Iterable[Any], settings: Mapping[str, Any], scale: float) -> torch.optim.Optimizer:
+        values = arguments(self.method, self._values(settings, scale))
+        if isinstance(self.method, Rule):
+            return (ScheduleFree if keeps_average(self.method) else Optimizer)(params, self.method, **values)
+        return self.method(params, **values)

@@ -10,36 +10,52 @@ import torch
 
 from fallline import rules
 from fallline.racing.arms.arm import Arm
+from fallline.racing.arms.checks import needs_closure
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.symbolic import Rule
+from fallline.training import Problem
 from fallline.training.method_name import CLASSES, find_method
 
 
-def as_arms(entrants: Sequence[Any] | None) -> tuple[Arm, ...]:
-    """Arms from names, rules, torch optimizer classes and arms; the default ones for None.
+def as_arms(
+    entrants: Sequence[Any] | str | None, search: Sequence[str] = (), problem: Problem | None = None
+) -> tuple[Arm, ...]:
+    """Arms from names, rules, torch optimizer classes and arms; the default ones for None, all there are for "all".
 
     Capital letters and hyphens in names do not matter, `gd` is `sgd`, and `muon` and the like, which are no rules, are
-    the classes of `fallline.optim`. Raises ValueError for a name that is not
-    there (with the nearest), one that comes twice, or no arm at all; TypeError for what is none of these.
+    the classes of `fallline.optim`. `search` names further dimensions, beside the learning rate: hyperparameters, which
+    an arm that lacks them goes without, and "batch", "schedule", "warm_up" and "weight_decay", which most arms can be
+    told. Batch sizes follow from the `problem`; of "all", what can't take its parameters is left out.
+
+    Raises ValueError for a name that is not there (with the nearest), one that comes twice, a dimension that no arm
+    has, or no arm at all; TypeError for what is none of these.
+
+    >>> [list(arm.space) for arm in as_arms(["sgd", "adam"], search=["beta1", "schedule"])]
+    [['lr', 'schedule'], ['lr', 'beta1', 'schedule']]
     """
-    if isinstance(entrants, (str, Rule, Arm, type)):
-        raise ValueError("arms must be a list, such as arms=['sgd', 'adam']")
-    arms = tuple(map(_as_arm, DEFAULT_ARMS if entrants is None else entrants))
+    if isinstance(entrants, (str, Rule, Arm, type)) and entrants != "all":
+        raise ValueError("arms must be a list, such as arms=['sgd', 'adam'], or 'all'")
+    if entrants is None:
+        arms = list(map(as_arm, DEFAULT_ARMS))
+    else:
+        arms = [arm for one in (["all"] if entrants == "all" else entrants) for arm in _entered(one, problem)]
     if not arms:
         raise ValueError("arms is empty; give at least one, such as arms=['sgd', 'adam']")
     names = [arm.name for arm in arms]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"two arms are called '{twice}'; give one of them another name: Arm('name', optimizer)")
-    return arms
+    _check_search(arms, search)
+    return tuple(arm.further(search, problem) for arm in arms)
 
 
-def _as_arm(entrant: Any) -> Arm:
+def as_arm(entrant: Any) -> Arm:
+    """One arm from a name, a rule, a class or an arm. Raises as `as_arms` does."""
     if isinstance(entrant, Arm):
         return entrant
     if isinstance(entrant, Rule):
-        known = next((name for name, (rule, _) in DEFAULT_ARMS.items() if rule is entrant), None)
-        return _as_arm(known) if known else Arm(rules.name_of(entrant), entrant)
+        known = next((name for name, rule in DEFAULT_ARMS.items() if rule is entrant), None)
+        return Arm(known or rules.name_of(entrant), entrant)
     if isinstance(entrant, type):
         return Arm(entrant.__name__, entrant)
     if isinstance(entrant, torch.optim.Optimizer):
@@ -51,14 +67,46 @@ def _as_arm(entrant: Any) -> Arm:
         kind = type(entrant).__name__
         raise TypeError(f"an arm is a name, a rule, a torch optimizer class or an Arm; got {entrant!r} of type {kind}")
     name = rules.plain_name(entrant)
-    if name in DEFAULT_ARMS:
-        rule, ends = DEFAULT_ARMS[name]
-        return Arm(name, rule, {"lr": ends})
     try:
         found = find_method(name)
-        return _as_arm(found) if isinstance(found, Rule) else Arm(name, found)
     except LookupError as error:
-        names = list(dict.fromkeys([*DEFAULT_ARMS, *rules.ALL, *CLASSES]))
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
+        near = difflib.get_close_matches(name, all_names(), 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(all_names())}"
         raise ValueError(f"there is no arm '{entrant}'; {hint}") from error
+    return as_arm(found) if isinstance(found, Rule) else Arm(name, found)
+
+
+def all_names() -> list[str]:
+    """The names of everything here that can be raced: the default arms first, then rules, then classes.
+
+    >>> all_names()[:3], "newton" in all_names()
+    (['sgd', 'momentum', 'nesterov'], False)
+    """
+    rest = [name for name, rule in rules.ALL.items() if rule not in DEFAULT_ARMS.values()]
+    return [*DEFAULT_ARMS, *rest, *(name for name, kind in CLASSES.items() if not needs_closure(kind))]
+
+
+def _entered(entrant: Any, problem: Problem | None) -> list[Arm]:
+    if not (isinstance(entrant, str) and rules.plain_name(entrant) == "all"):
+        return [as_arm(entrant)]
+    return [arm for arm in map(as_arm, all_names()) if problem is None or _takes(arm, problem)]
+
+
+def _takes(arm: Arm, problem: Problem) -> bool:
+    """Whether the arm can be made for the problem's parameters: Muon is for matrices alone, say."""
+    try:
+        arm.make(problem.build(0).parameters(), {name: dimension.at(0.5) for name, dimension in arm.space.items()})
+    except ValueError:
+        return False
+    return True
+
+
+def _check_search(arms: Sequence[Arm], search: Sequence[str]) -> None:
+    if isinstance(search, str):
+        raise ValueError(f"search must be a list of names, such as search=['{search}']")
+    known = list(dict.fromkeys(name for arm in arms for name in (*arm.searchable, *arm.space)))
+    for name in search:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+            raise ValueError(f"search: no arm has '{name}'; {hint}")

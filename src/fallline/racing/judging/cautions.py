@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline.racing.arms.dimensions import Range
 from fallline.racing.judging.records import Entry
 from fallline.racing.judging.statistics import LEVEL, budget_curve
 from fallline.racing.wording import counted, listed
@@ -34,24 +35,46 @@ def all_cautions(
 
 
 def best_at_edge(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """An arm whose best trial is the outermost one tried: nothing brackets it, so the optimum may lie beyond.
+    """An arm whose best trial is the outermost one tried, or within a twentieth of its range's end.
 
-    A trial further out that diverged does bracket it.
+    Little or nothing brackets it, so the optimum may lie beyond. A trial further out that diverged does bracket it, and
+    beyond 0 there is nothing. Options have no edges.
     """
     found = []
     for entry in entries:
         best = entry.trials[entry.finals[0].trial].configuration
-        for name, ends in entry.space.items():
+        for name, dimension in entry.space.items():
             tried = {trial.configuration[name] for trial in entry.trials}
-            if entry.diverged or len(tried) < 3 or min(tried) < best[name] < max(tried):
+            if entry.diverged or len(tried) < 3 or not isinstance(dimension, Range):
                 continue
-            high = best[name] == max(tried)
-            side, move = ("highest", "raise its upper end above") if high else ("lowest", "lower its lower end below")
+            side = _side(entry, name, dimension)
+            if side is None:
+                continue
+            high, end = side == "high", dimension.high if side == "high" else dimension.low
+            outermost = best[name] == (max(tried) if high else min(tried))
+            where = (
+                f"is the {side}est of the {len(tried)} tried"
+                if outermost
+                else f"lies at the {'upper' if high else 'lower'} end of its space"
+            )
+            move = "raise its upper end above" if high else "lower its lower end below"
             found.append(
-                f"The best {name} of {entry.name}, {best[name]:.3g}, is the {side} of the {len(tried)} tried: the best "
-                f"may lie outside the space, so {move} {ends[high]:g} and race again."
+                f"The best {name} of {entry.name}, {best[name]:.3g}, {where}: the best may lie outside the space, so "
+                f"{move} {end:g} and race again."
             )
     return tuple(found)
+
+
+def _side(entry: Entry, name: str, dimension: Range) -> str | None:
+    """On which side the best trial is not bracketed, "low" or "high"."""
+    best = entry.trials[entry.finals[0].trial].configuration[name]
+    beyond = {"low": [t for t in entry.trials if t.configuration[name] < best],
+              "high": [t for t in entry.trials if t.configuration[name] > best]}  # fmt: skip
+    for side in ("low", "high"):
+        near = not beyond[side] or dimension.edge(best) == side
+        if near and all(trial.usable for trial in beyond[side]) and not (side == "low" and dimension.low == 0):
+            return side
+    return None
 
 
 def few_seeds(entries: Sequence[Entry]) -> tuple[str, ...]:
@@ -173,3 +196,17 @@ def unsplit_metric(entries: Sequence[Entry]) -> tuple[str, ...]:
     if all(entry.diverged for entry in entries) or entries[0].finals[0].examples is not None:
         return ()
     return ("The metric does not split by example, so how much hangs on this test split could not be judged.",)
+
+
+def proposed_trials(rounds: int) -> tuple[str, ...]:
+    """Later rounds of trials, which were proposed from earlier ones, are no independent draws.
+
+    >>> proposed_trials(1)
+    ()
+    """
+    if rounds == 1:
+        return ()
+    return (
+        "Later trials were proposed from earlier ones, so another draw of trials could differ more than the interval "
+        "that the verdict uses, which takes them as drawn alike.",
+    )

@@ -3,9 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fallline.racing.arms.dimensions import Dimension
 
 LARGEST_SCORE = 1e100
 """A score further from zero than this counts as diverged: its square would leave the range of a double."""
@@ -21,7 +24,7 @@ class Trial:
     False
     """
 
-    configuration: Mapping[str, float]
+    configuration: Mapping[str, Any]
     score: float
     diverged: bool
 
@@ -89,7 +92,7 @@ class Final:
 class Entry:
     """One arm's outcome: all its trials, and the finals of its best ones, best by validation first.
 
-    `space` gives the ends of each searched dimension. `bytes_per_parameter` is what a step moves (NaN when not known),
+    `space` gives each searched dimension. `bytes_per_parameter` is what a step moves (NaN when not known),
     `step_seconds` is the time of one step alone.
 
     Raises ValueError when a final names no trial or one twice, when the finals differ in seeds or examples, or when a
@@ -97,14 +100,15 @@ class Entry:
 
     >>> trials = tuple(Trial({"lr": lr}, score, False) for lr, score in [(0.1, 0.4), (1.0, 0.3)])
     >>> final = Final(1, np.array([0.3, 0.4]), np.array([False, False]), None)
-    >>> Entry("sgd", trials, (final,), {"lr": (1e-4, 10.0)}, 12.0, 2e-5).diverged
+    >>> from fallline.racing.arms.dimensions import Range
+    >>> Entry("sgd", trials, (final,), {"lr": Range(1e-4, 10.0)}, 12.0, 2e-5).diverged
     False
     """
 
     name: str
     trials: tuple[Trial, ...]
     finals: tuple[Final, ...]
-    space: Mapping[str, tuple[float, float]]
+    space: Mapping[str, Dimension]
     bytes_per_parameter: float
     step_seconds: float
 
@@ -189,12 +193,14 @@ class Verdict:
     """What the race concludes.
 
     `ties` are groups of two or more arms, best first; `comparisons` hold the best arm against each other arm that did
-    not diverge, in the order of `ranking`, which names every arm, best first, diverged ones last.
+    not diverge, in the order of `ranking`, which names every arm, best first, diverged ones last. `conclusion` is the
+    sentence without the cost of a step, which is measured anew each time.
     """
 
     winner: str | None
     ties: tuple[tuple[str, ...], ...]
     sentence: str
+    conclusion: str
     warnings: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     ranking: tuple[str, ...]

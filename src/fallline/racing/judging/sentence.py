@@ -12,8 +12,8 @@ from fallline.racing.wording import counted, duration, listed
 SAME_TIME = 1.05  # step times within this ratio are equal: measured again they could swap
 
 
-def sentence(judgement: Judgement, winner: str | None, effort_names_winner: bool) -> str:
-    """Say what was found, and no more."""
+def sentence(judgement: Judgement, winner: str | None, effort_names_winner: bool, *, cost: bool = True) -> str:
+    """Say what was found, and no more; with `cost=False` without what a clock had a say in."""
     standing, fallen = judgement.standing, judgement.fallen
     if not standing:
         who = f"Every arm diverged ({listed(fallen)})" if len(fallen) > 1 else f"The only arm, {fallen[0]}, diverged"
@@ -26,9 +26,9 @@ def sentence(judgement: Judgement, winner: str | None, effort_names_winner: bool
     elif winner is not None:
         text = _won(judgement)
     elif not any("settings" in one.failed for one in judgement.comparisons):
-        text = _ahead(judgement) + _advice(judgement)
+        text = _ahead(judgement) + _advice(judgement, cost)
     else:
-        text = _tied(judgement) + _advice(judgement)
+        text = _tied(judgement) + _advice(judgement, cost)
     last = f"; {listed(fallen)} diverged and {'comes' if len(fallen) == 1 else 'come'} last" if fallen else ""
     return f"{text[0].upper()}{text[1:]}{last}."
 
@@ -115,28 +115,31 @@ def _behind(judgement: Judgement) -> str:
     return f", while {listed(behind)} {is_or_are} behind {judgement.standing[0].name}" if behind else ""
 
 
-def _advice(judgement: Judgement) -> str:
-    """Which arm of the best group is least sensitive to its learning rate, and which is cheapest.
+def _advice(judgement: Judgement, cost: bool) -> str:
+    """Which arm of the best group is least sensitive to its learning rate and, if asked, which is cheapest.
 
-    Least sensitive: most trials near the group's best one by validation. Cheapest: the shortest step, then the fewest
-    bytes moved.
+    Least sensitive: most trials near the group's best one by validation.
     """
     group = [arm.entry for arm in judgement.groups[0]]
     losses = [[judgement.sign * trial.score for trial in entry.trials if trial.usable] for entry in group]
     worst = judgement.sign * judgement.untrained
     near = [statistics.near_best(one, min(map(min, losses)), worst) for one in losses]
     steady = [entry.name for entry, count in zip(group, near, strict=True) if count == max(near)]
-    cheap, by_bytes = _cheapest(group)
     what = "learning rate" if all(set(entry.space) <= {"lr"} for entry in group) else "settings"
-    these, all_of_them, less, cheaper = (
-        ("of the two", "both", "less", "cheaper") if len(group) == 2 else ("of these", "all", "least", "cheapest")
-    )
+    these, all_of_them, less = ("of the two", "both", "less") if len(group) == 2 else ("of these", "all", "least")
     sensitivity = f"{all_of_them} are equally" if len(steady) == len(group) else f"{these} {_are(steady)} {less}"
-    cost = f"{all_of_them} cost about" if len(cheap) == len(group) else f"{_are(cheap)} {cheaper} at"
-    step = duration(min(entry.step_seconds for entry in group if entry.name in cheap))
     share = f"{max(near)} of {counted(len(group[0].trials), 'trial')} near the best"
-    moving = ", moving the fewest bytes" if by_bytes else ""
-    return f"; {sensitivity} sensitive to the {what} ({share}) and {cost} {step} a step{moving}"
+    costs = f" and {_cost(group)}" if cost else ""
+    return f"; {sensitivity} sensitive to the {what} ({share}){costs}"
+
+
+def _cost(group: list[Entry]) -> str:
+    """Which arm of a group is cheapest: the shortest step, then the fewest bytes moved."""
+    cheap, by_bytes = _cheapest(group)
+    all_of_them, cheaper = ("both", "cheaper") if len(group) == 2 else ("all", "cheapest")
+    found = f"{all_of_them} cost about" if len(cheap) == len(group) else f"{_are(cheap)} {cheaper} at"
+    step = duration(min(entry.step_seconds for entry in group if entry.name in cheap))
+    return f"{found} {step} a step{', moving the fewest bytes' if by_bytes else ''}"
 
 
 def _are(names: list[str]) -> str:

@@ -56,6 +56,7 @@ def decide(
         winner=winner,
         ties=tuple(tuple(arm.name for arm in group) for group in groups if len(group) > 1),
         sentence=sentence(judgement, winner, effort_names_winner),
+        conclusion=sentence(judgement, winner, effort_names_winner, cost=False),
         warnings=all_cautions(
             entries,
             higher_is_better=higher_is_better,

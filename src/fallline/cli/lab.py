@@ -1,0 +1,35 @@
+"""`fallline lab`: the page on which optimizers walk over surfaces."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fallline.cli.fail import fail
+
+
+def lab(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes any free one.")] = 8765,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at. Any but this machine's own is guarded by a token in the link.")
+    ] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    storage: Annotated[
+        str | None, typer.Option(help="SQLite file, or URL of an Optuna storage, whose races are to be seen live.")
+    ] = None,
+) -> None:
+    """Open a local page: surfaces, optimizers, learning rates, and what becomes of them."""
+    try:
+        from fallline.lab.server import serve
+    except ImportError as error:
+        fail(f"the lab needs {error.name}; install it: pip install {error.name}")
+
+    try:
+        serve(host, port, storage=storage, browser=browser, tell=_tell)
+    except OSError as error:
+        fail(str(error), 1)
+
+
+def _tell(link: str) -> None:
+    print(f"The lab is at {link}\nCtrl-C stops it.", flush=True)

@@ -1,0 +1,1 @@
+"""The lab: a page on this machine that walks optimizers over surfaces, and the server behind it."""

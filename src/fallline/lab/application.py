@@ -1,0 +1,197 @@
+"""The lab's addresses and what each of them answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from fallline.lab.body import read_fields
+from fallline.lab.errors import RequestError, answer, refused
+from fallline.lab.fields import Fields
+from fallline.lab.guard import Address, Guard
+from fallline.lab.library import Library
+from fallline.lab.work import Ticket, Workshop
+
+_PAGE = {
+    "/": ("index.html", "text/html"),
+    "/lab.js": ("lab.js", "text/javascript"),
+    "/lab.css": ("lab.css", "text/css"),
+}
+_TABS = ("ema", "batch", "schedules", "initialisation", "minima")
+_STREAMS, _SECONDS_BETWEEN_READINGS = 8, 0.5
+_SENTENCES = {
+    404: "There is nothing at this address; the page is at /.",
+    405: "This address is not asked that way; pictures, tabs and code are asked by POST, the rest by GET.",
+}
+
+
+class Lab:
+    """Answers requests. `storage` holds the races to be seen live, if any."""
+
+    def __init__(self, storage: str | None) -> None:
+        self._storage = storage
+        self._library, self._workshop = Library(), Workshop()
+        self._streams = 0
+
+    def routes(self) -> list[Route]:
+        """All addresses."""
+        page = [Route(path, _file(*named)) for path, named in _PAGE.items()]
+        return [
+            *page,
+            Route("/player.js", _player_script),
+            Route("/player.css", _player_stylesheet),
+            Route("/api/catalogue", self.catalogue),
+            Route("/api/descent", self.descent, methods=["POST"]),
+            Route("/api/code", self.code, methods=["POST"]),
+            *(Route(f"/api/tab/{name}", self._tab(name), methods=["POST"]) for name in _TABS),
+            Route("/api/races", self.races),
+            Route("/api/live", self.live),
+        ]
+
+    @asynccontextmanager
+    async def lifespan(self, application: Starlette) -> AsyncIterator[None]:
+        """Import while the page is on its way already."""
+        self._library.begin()
+        yield
+
+    async def catalogue(self, request: Request) -> Response:
+        """What there is to choose from."""
+        await self._library.ready()
+        from fallline.lab.catalogue import catalogue
+
+        return answer(await run_in_threadpool(catalogue))
+
+    async def descent(self, request: Request) -> Response:
+        """A picture: {scene, rates, milliseconds}, and with "fragment": true in the body the player's HTML as well."""
+
+        def compute(fields: Fields, ticket: Ticket) -> dict[str, Any]:
+            from fallline.lab.descent import read_descent
+            from fallline.lab.picture import picture
+
+            fragment = fields.truth("fragment")
+            return picture(read_descent(fields), ticket, fragment=fragment)
+
+        return await self._computed(request, compute)
+
+    async def code(self, request: Request) -> Response:
+        """A program that reproduces a picture: {python}."""
+
+        def compute(fields: Fields, ticket: Ticket) -> dict[str, Any]:
+            from fallline.lab.code import program
+            from fallline.lab.descent import read_descent
+            from fallline.lab.picture import settled
+
+            fields.truth("fragment")  # the body is a picture's
+            return {"python": program(settled(read_descent(fields), ticket))}
+
+        return await self._computed(request, compute)
+
+    def _tab(self, name: str) -> Callable[[Request], Awaitable[Response]]:
+        async def tab(request: Request) -> Response:
+            def compute(fields: Fields, ticket: Ticket) -> dict[str, Any]:
+                from fallline.lab.tabs import TABS
+
+                return TABS[name](fields, ticket)
+
+            return await self._computed(request, compute)
+
+        return tab
+
+    async def _computed(self, request: Request, compute: Callable[[Fields, Ticket], dict[str, Any]]) -> Response:
+        """Of one client's requests to one address only the newest is computed to its end."""
+        fields = await read_fields(request)
+        await self._library.ready()
+        client = f"{request.client.host if request.client else ''} {request.scope['path']}"
+        return await self._workshop.run(client, lambda ticket: answer(compute(fields, ticket)))
+
+    async def races(self, request: Request) -> Response:
+        """The races that can be seen: {races}."""
+        if self._storage is None:
+            return answer({"races": []})
+        from fallline.lab import races
+
+        return answer({"races": await run_in_threadpool(races.races, self._storage)})
+
+    async def live(self, request: Request) -> Response:
+        """A race as it runs, as server-sent events, until it has finished."""
+        name = request.query_params.get("race")
+        if name is None:
+            raise RequestError(400, "Say which race, as in /api/live?race=NAME; /api/races lists them.")
+        if self._storage is None:
+            raise RequestError(404, "The lab sees no races; start it with --storage and the file that keeps them.")
+        if self._streams >= _STREAMS:
+            raise RequestError(429, f"{_STREAMS} pages look at races already; close one of them.")
+        from fallline.lab.races import LiveRace
+
+        race = await run_in_threadpool(LiveRace, self._storage, name)
+        return StreamingResponse(self._events(race), media_type="text/event-stream")
+
+    async def _events(self, race: Any) -> AsyncIterator[str]:
+        self._streams += 1
+        before = None
+        try:
+            while before is None or not before["finished"]:
+                now = await run_in_threadpool(race.read)
+                # A comment keeps the connection, and finds out whether anybody still listens.
+                yield ":\n\n" if now == before else f"data: {json.dumps(now, allow_nan=False)}\n\n"
+                before = now
+                await asyncio.sleep(_SECONDS_BETWEEN_READINGS)
+        except RequestError as error:
+            yield f"event: error\ndata: {json.dumps({'error': error.sentence})}\n\n"
+        finally:
+            self._streams -= 1
+            race.close()
+
+
+def application(address: Address, storage: str | None = None) -> Guard:
+    """The lab as an ASGI application that answers at an address, and only by its name."""
+    lab = Lab(storage)
+    handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
+        RequestError: _refused,
+        HTTPException: _no_such_address,
+        Exception: _failed,
+    }
+    return Guard(Starlette(routes=lab.routes(), lifespan=lab.lifespan, exception_handlers=handlers), address)
+
+
+async def _refused(request: Request, error: RequestError) -> Response:
+    return refused(error)
+
+
+async def _no_such_address(request: Request, error: HTTPException) -> Response:
+    sentence = _SENTENCES.get(error.status_code, "The request can't be read.")
+    return refused(RequestError(error.status_code, sentence))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return refused(RequestError(500, "The lab failed on this; the terminal that it runs in says why."))
+
+
+def _file(name: str, kind: str) -> Callable[[Request], Response]:
+    def file(request: Request) -> Response:
+        return Response((files("fallline.lab") / "page" / name).read_bytes(), media_type=kind)
+
+    return file
+
+
+def _player_script(request: Request) -> Response:
+    from fallline.pages.player import script
+
+    return Response(script(), media_type="text/javascript")
+
+
+def _player_stylesheet(request: Request) -> Response:
+    from fallline.pages.player import stylesheet
+
+    return Response(stylesheet(), media_type="text/css")

@@ -1,0 +1,79 @@
+"""What there is to choose from in the lab: surfaces, rules with their ranges, schedules, presets."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+from fallline import rules
+from fallline.lab import equations
+from fallline.lab.presets import PRESETS
+from fallline.lab.rates import range_of
+from fallline.lab.walker import SCHEDULES, schedule_parameters
+from fallline.landscape import Surface, surfaces
+from fallline.racing.arms.dimensions import Range
+from fallline.racing.arms.spaces import space_of
+from fallline.symbolic import Rule
+
+#: Learning rates to begin with on a surface, where they are not 0.1.
+_FIRST_RATES = {
+    **dict.fromkeys(
+        ("gradient_descent", "momentum", "dampened_momentum", "velocity_momentum", "nesterov", "velocity_nesterov"),
+        0.01,
+    ),
+    "adagrad": 0.5, "adagrad_keras": 0.5, "adadelta": 10.0, "lars": 1.0, "prodigy": 1.0,
+}  # fmt: skip
+_TITLES = {"goldstein-price": "Goldstein-Price (log)", "styblinski-tang": "Styblinski-Tang"}
+
+
+@cache
+def catalogue() -> dict[str, Any]:
+    """All of it as plain data."""
+    return {
+        "surfaces": [_surface(surface) for surface in surfaces.ALL.values()],
+        "rules": [_rule(name, rule) for name, rule in rules.ALL.items()],
+        "schedules": [
+            {"name": "constant", "parameters": {}},
+            *({"name": name, "parameters": schedule_parameters(name)} for name in SCHEDULES),
+        ],
+        "presets": PRESETS,
+    }
+
+
+def _surface(surface: Surface) -> dict[str, Any]:
+    return {
+        "name": surface.name,
+        "title": _TITLES.get(surface.name, surface.name.replace("-", " ").capitalize()),
+        "teaches": surface.teaches,
+        "view": surface.view,
+        "start": surface.start,
+        "steps": surface.steps,
+        "minima": surface.minima,
+        "dimensions": surface.dimensions,
+        "equation": equations.of_surface(surface),
+    }
+
+
+def _rule(name: str, rule: Rule) -> dict[str, Any]:
+    low, high = range_of(name)
+    return {
+        "name": name,
+        "equation": equations.of_rule(rule),
+        "hyperparameters": {
+            key: _hyperparameter(name, key, default)
+            for key, default in rule.hyperparameters.items()
+            if key != "lr" and default is not None and default != math.inf
+        },
+        "lr": {"default": _FIRST_RATES.get(name, 0.1), "low": low, "high": high},
+    }
+
+
+def _hyperparameter(rule: str, key: str, default: Any) -> dict[str, Any]:
+    """Its default and where to look; a truth value has "scale": "choice", and no ends."""
+    space = space_of(rule, key, default)
+    if isinstance(default, bool):
+        return {"default": default, "low": None, "high": None, "scale": "choice"}
+    # What is off at 0, as a warm-up or a decay of the rate, has no range of its own.
+    ends = space if isinstance(space, Range) else Range(0.0, 1.0, "linear")
+    return {"default": default, "low": ends.low, "high": ends.high, "scale": ends.scale}

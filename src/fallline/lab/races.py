@@ -1,0 +1,124 @@
+"""A running race as its storage tells it: read again and again, never written to."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fallline.lab.errors import RequestError
+from fallline.racing.storage.attributes import CARD, RESULT, all_attributes, read_attribute
+from fallline.racing.storage.database import open_database, sqlite_file
+from fallline.racing.storage.past import past_races
+
+_FINALS = "finals"
+
+
+def races(storage: str) -> list[dict[str, Any]]:
+    """The races of a storage, the newest first; raises RequestError where it can't be opened."""
+    with _told():
+        return [
+            {
+                "name": race.name,
+                "problem": race.problem,
+                "started": race.started.isoformat(timespec="seconds"),
+                "finished": race.finished,
+                "kept": race.kept,
+                "planned": race.planned,
+                "arms": list(race.arms),
+                "winner": race.winner,
+                "sentence": race.sentence,
+            }
+            for race in past_races(storage)
+        ]
+
+
+@dataclass
+class Standing:
+    """An arm while the race runs: `best` of its validation scores, `final` of those on the test split."""
+
+    name: str
+    runs: int = 0
+    diverged: int = 0
+    best: float | None = None
+    final: float | None = None
+
+
+class LiveRace:
+    """One race of a storage; each `read` takes in the runs that were kept since the last.
+
+    Raises RequestError where there is no such race, and where the storage can't be opened or read.
+    """
+
+    def __init__(self, storage: str, name: str) -> None:
+        with _told():
+            file = sqlite_file(storage)
+            if file is not None and not file.exists():
+                raise RequestError(404, f"There are no races in {storage} yet.")
+            self._database = open_database(storage)
+            with self._database.session() as session:
+                found = {title: (study, card) for study, title, card in all_attributes(session, CARD)}
+        if name not in found:
+            self.close()
+            raise RequestError(404, f"There is no race {name!r} in {storage}; /api/races lists those that there are.")
+        self._study, card = found[name]
+        self._better = max if card["higher_is_better"] else min
+        self._told: dict[str, Any] = {"race": name, "planned": card["planned_runs"], "kept": 0, "stage": None}
+        self._arms = {arm: Standing(arm) for arm in card["spaces"]}
+        self._last = -1
+
+    def read(self) -> dict[str, Any]:
+        """How far it is by now, as plain data: the stage of the latest run, the runs kept, each arm's standing."""
+        with _told(), self._database.session() as session:
+            for trial, arm, stage, value in _new_runs(session, self._study, self._last):
+                self._last = trial
+                self._told |= {"stage": stage, "kept": self._told["kept"] + 1}
+                self._count(self._arms.setdefault(arm, Standing(arm)), stage, value)
+            result = read_attribute(session, self._study, RESULT)
+        sentence = None if result is None else result["occasion"]["sentence"]
+        standings = [asdict(standing) for standing in self._arms.values()]
+        return {**self._told, "arms": standings, "finished": result is not None, "sentence": sentence}
+
+    def close(self) -> None:
+        """Let go of the storage."""
+        self._database.close()
+
+    def _count(self, standing: Standing, stage: str, value: float | None) -> None:
+        standing.runs += 1
+        if value is None or not math.isfinite(value):
+            standing.diverged += 1
+            return
+        key = "final" if stage == _FINALS else "best"
+        before = getattr(standing, key)
+        setattr(standing, key, value if before is None else self._better(before, value))
+
+
+def _new_runs(session: Any, study: int, after: int) -> Iterator[tuple[int, str, str, float | None]]:
+    """Number, arm, stage and value of the runs after one; no value for those that diverged."""
+    from optuna.storages._rdb.models import TrialModel, TrialUserAttributeModel, TrialValueModel
+    from sqlalchemy import and_, select
+    from sqlalchemy.orm import aliased
+
+    arm, stage = aliased(TrialUserAttributeModel), aliased(TrialUserAttributeModel)
+    trial = TrialModel.trial_id
+    query = (
+        select(trial, arm.value_json, stage.value_json, TrialValueModel.value)
+        .join(arm, and_(arm.trial_id == trial, arm.key == "arm"))
+        .join(stage, and_(stage.trial_id == trial, stage.key == "stage"))
+        .outerjoin(TrialValueModel, TrialValueModel.trial_id == trial)
+        .where(TrialModel.study_id == study, trial > after)
+        .order_by(trial)
+    )
+    for number, name, where, value in session.execute(query):
+        yield number, str(json.loads(name)), str(json.loads(where)), value
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, ImportError) as error:
+        raise RequestError(404, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error

@@ -1,0 +1,154 @@
+"""The path that an update rule takes on a surface, with all that led it there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fallline import rules
+from fallline.landscape.derivatives import derivatives_of
+from fallline.landscape.outcome import Outcome, outcome_of
+from fallline.landscape.surface import Point, Surface
+from fallline.optim import hyperparameters as of_rule
+from fallline.optim.generic import Optimizer
+from fallline.schedules import Schedule
+from fallline.symbolic import Rule
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """A rule's path on a surface; NaN from where it ran off to infinity.
+
+    `points` and `gradients` [steps + 1, 2] and `losses` [steps + 1] begin at the start; `states` [steps + 1, 2] are
+    those of the rule's states that are tensors, by name. `effective_rates` [steps, 2] are what each coordinate's
+    gradient was multiplied by in each step; NaN where it was 0. The gradients are those that the rule saw, noise and
+    all; the losses are the surface's own. `hyperparameters` are all of the rule's, the learning rate before a schedule.
+    """
+
+    surface: Surface
+    rule: Rule
+    hyperparameters: Mapping[str, Any]
+    points: Array
+    losses: Array
+    gradients: Array
+    states: dict[str, Array]
+    effective_rates: Array
+    outcome: Outcome
+
+    @property
+    def description(self) -> str:
+        """What became of it, in words."""
+        return self.outcome.sentence
+
+
+def path(
+    surface: Surface,
+    rule: Rule | str,
+    start: Point | None = None,
+    steps: int | None = None,
+    *,
+    noise: float = 0.0,
+    seed: int = 0,
+    schedule: Schedule | None = None,
+    **hyperparameters: Any,
+) -> Path:
+    """Follow a rule, or the rule of a name, for a number of steps; start and steps are the surface's unless given.
+
+    The rule runs by `fallline.Optimizer` in float64 on the exact gradient, to which `noise` times standard normal
+    numbers are added, drawn anew for each step; of one seed they are the same for every rule. `schedule` multiplies the
+    learning rate in each step. `hyperparameters` are the rule's.
+
+    Raises LookupError for a name that is no rule's; ValueError for a start that is not two finite numbers, for no
+    steps, noise below 0, or a schedule for a rule without a learning rate; TypeError for a function that can't be
+    differentiated; what `fallline.Optimizer` raises for hyperparameters.
+
+    >>> from fallline.landscape import surfaces
+    >>> path(surfaces.ravine, "momentum", lr=0.01).description
+    'reached (0, 0) at step 84'
+    >>> path(surfaces.ravine, "sgd", lr=0.041).description
+    'left the map at step 11 because the learning rate, 0.041, is over 2/curvature = 0.04'
+    >>> from fallline.schedules import cosine
+    >>> path(surfaces.ravine, "lion", lr=0.2, schedule=cosine(150)).description
+    'reached (0, 0) at step 105'
+    """
+    found = rules.find(rules.plain_name(rule)) if isinstance(rule, str) else rule
+    begin, count = _checked(surface.start if start is None else start, surface.steps if steps is None else steps)
+    place = torch.tensor(begin, dtype=torch.float64)
+    place.grad = torch.zeros_like(place)
+    optimizer = Optimizer([place], found, **hyperparameters)
+    (group,) = optimizer.param_groups
+    values = of_rule.read(found, group)
+    rates = _rates(found, values.get("lr"), schedule, count)
+    errors = _errors(surface, noise, seed, count)
+    record = _Record(found, count)
+    slope = derivatives_of(surface.function).slope
+    here, gradient = place.numpy(), place.grad.numpy()
+    for step in range(count + 1):
+        loss, *gradient[:] = slope(*here.tolist())
+        gradient += errors[step]
+        record.write(step, here, loss, gradient, optimizer.state.get(place, {}))
+        if step == count or not (math.isfinite(loss) and np.isfinite(gradient).all()):
+            break
+        if schedule is not None:
+            group["lr"] = rates[step]
+        optimizer.step()
+    with np.errstate(all="ignore"):
+        effective = np.where(
+            record.gradients[:-1] == 0, np.nan, -np.diff(record.points, axis=0) / record.gradients[:-1]
+        )
+    outcome = outcome_of(surface, record.points, found, values, rates)
+    return Path(
+        surface, found, values, record.points, record.losses, record.gradients, record.states, effective, outcome
+    )
+
+
+class _Record:
+    """Arrays that are filled step by step."""
+
+    def __init__(self, rule: Rule, steps: int) -> None:
+        self.points, self.gradients = (np.full((steps + 1, 2), np.nan) for _ in range(2))
+        self.losses = np.full(steps + 1, np.nan)
+        self.states = {spec.name: np.full((steps + 1, 2), np.nan) for spec in rule.tensor_states}
+        for spec in rule.tensor_states:
+            self.states[spec.name][0] = spec.fill
+
+    def write(self, step: int, point: Array, loss: float, gradient: Array, states: Mapping[str, torch.Tensor]) -> None:
+        self.points[step], self.losses[step], self.gradients[step] = point, loss, gradient
+        if step:
+            for name, values in self.states.items():
+                values[step] = states[name].numpy()
+
+
+def _rates(rule: Rule, lr: float | None, schedule: Schedule | None, steps: int) -> Array:
+    """The learning rates [steps]; NaN for a rule that has none."""
+    if schedule is None:
+        return np.full(steps, np.nan if lr is None else lr)
+    if lr is None:
+        raise ValueError(f"schedule: the rule '{rule.name}' has no learning rate to multiply; leave it out.")
+    return schedule.curve(steps, lr)
+
+
+def _errors(surface: Surface, noise: float, seed: int, steps: int) -> Array:
+    """What is added to the gradient at each point [steps + 1, 2]; nothing along y where it plays no part."""
+    if not 0 <= noise < math.inf:
+        raise ValueError(f"noise must be a finite number, at least 0; got {noise!r}.")
+    drawn = noise * np.random.default_rng(seed).standard_normal((steps + 1, 2))
+    drawn[:, surface.dimensions :] = 0
+    return drawn
+
+
+def _checked(start: Point, steps: int) -> tuple[list[float], int]:
+    numbers = [float(value) for value in start]
+    if len(numbers) != 2 or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"start must be two finite numbers, (x, y); got {start!r}.")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps must be a whole number of at least 1; got {steps!r}.")
+    return numbers, steps

@@ -1,0 +1,70 @@
+"""The line or plane along which several models' weights differ most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_FLAT = 1e-12  # share of the first axis's variance at which another one is nothing but rounding
+
+
+@dataclass(frozen=True)
+class PrincipalAxes:
+    """Orthonormal axes as sums of differences from the last model: axis k is Σᵢ coefficients[k, i]·(θᵢ - θ_last).
+
+    `coordinates` [models, dimensions] are the models' places, the last at the origin; distances between weights are the
+    unit. `shares` [dimensions] are the axes' parts of the variance of the weights.
+    """
+
+    coefficients: Tensor
+    coordinates: Tensor
+    shares: tuple[float, ...]
+
+    def along(self, stacked: Tensor) -> Tensor:
+        """How a tensor [models, ...] changes along the axes: [dimensions, ...]."""
+        change = self.coefficients @ _away(stacked)
+        return change.view(-1, *stacked.shape[1:]).to(stacked)
+
+
+def principal_axes(weights: Sequence[Tensor], dimensions: int) -> PrincipalAxes:
+    """Find the principal axes of models whose weights are stacked [models, ...], tensor by tensor.
+
+    Two models give the line through them, three the plane. Each axis points to where the first model is at a negative
+    coordinate. Raises ValueError where the models do not span so many dimensions.
+
+    >>> axes = principal_axes([torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])], 1)
+    >>> axes.coordinates.flatten().round(decimals=6), round(axes.shares[0], 6)
+    (tensor([-10.,  -5.,   0.], dtype=torch.float64), 1.0)
+    """
+    # All that is needed is in the products of the models' differences, a small matrix however many weights there are.
+    products = torch.stack([_products(stacked) for stacked in weights]).sum(0)
+    centred = products - products.mean(0, keepdim=True)
+    centred = centred - centred.mean(1, keepdim=True)
+    variances, vectors = (found.flip(-1) for found in torch.linalg.eigh(centred))
+    if not variances[0] > 0:
+        raise ValueError(
+            "models: their trainable weights are all the same; a state_dict shares the tensors of its module, so keep "
+            "a copy of each, copy.deepcopy(model.state_dict())."
+        )
+    if not variances[dimensions - 1] > _FLAT * variances[0]:
+        raise ValueError("models: their weights lie on one line; take dimensions=1, or give a model that is off it.")
+    vectors, variances = vectors[:, :dimensions], variances.clamp_min(0)
+    # An eigenvector of centred products sums to 0, so it weighs differences from the last model as those from the mean.
+    coefficients = (vectors / variances[:dimensions].sqrt()).T
+    coordinates = products @ coefficients.T
+    facing = torch.where(coordinates[0] > 0, -1.0, 1.0).to(coordinates)
+    shares = tuple((variances[:dimensions] / variances.sum()).tolist())
+    return PrincipalAxes(facing[:, None] * coefficients, facing * coordinates + 0.0, shares)  # no negative zeros
+
+
+def _products(stacked: Tensor) -> Tensor:
+    away = _away(stacked)
+    return away @ away.T
+
+
+def _away(stacked: Tensor) -> Tensor:
+    """Differences from the last model, [models, numbers]."""
+    return (stacked.double() - stacked[-1].double()).reshape(len(stacked), -1)

@@ -1,0 +1,104 @@
+"""A test surface: a function of two coordinates, the part of it to look at, and what it teaches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fallline.landscape.derivatives import derivatives_of
+
+Point = tuple[float, float]
+View = tuple[tuple[float, float], tuple[float, float]]
+#: What becomes of a path: it reaches a minimum of the surface, rests elsewhere, leaves the map, or goes on moving.
+Ending = Literal["reached", "trapped", "left", "moving"]
+
+
+@dataclass(frozen=True, eq=False)
+class Demonstration:
+    """A learning rate that makes a point: a method by name, its rate, and what becomes of its path.
+
+    `place` is the minimum that it reaches or the point where it rests; `step` the first one from which on it stays
+    within 0.05 of it; None where nothing is claimed. `start` is given where it is not the surface's own,
+    `hyperparameters` where they are not the rule's defaults.
+    """
+
+    method: str
+    lr: float
+    ending: Ending
+    place: Point | None = None
+    step: int | None = None
+    start: Point | None = None
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """A function to descend on, of two coordinates.
+
+    `function(x, y)` takes torch tensors or NumPy arrays of one shape and returns theirs; it is written with operators
+    and the functions of `fallline.landscape` (exp, log, cos, sin, sqrt), or with torch's if it is for tensors alone.
+    `view` is ((lowest x, highest x), (lowest y, highest y)). `minima` are the points to be reached, mostly the lowest
+    of all. Paths begin at `start` and take `steps`. `dimensions` is 1 where y plays no part.
+
+    Raises ValueError or TypeError, naming the argument, for what can't be a surface.
+
+    >>> bowl = Surface("bowl", lambda x, y: x**2 + y**2, view=((-2, 2), (-2, 2)), start=(1, 1), minima=((0, 0),))
+    >>> bowl(np.array([0.0, 1.0]), np.array([1.0, 1.0])).tolist()
+    [1.0, 2.0]
+    >>> bowl.gradient(1.0, 0.5), bowl.curvatures(1.0, 0.5)
+    ((2.0, 1.0), (2.0, 2.0))
+    """
+
+    name: str
+    function: Callable[[Any, Any], Any]
+    view: View
+    start: Point
+    minima: tuple[Point, ...] = ()
+    steps: int = 200
+    teaches: str = ""
+    demonstrations: tuple[Demonstration, ...] = ()
+    dimensions: int = 2
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(f"function must be a function of x and y; got {type(self.function).__name__}.")
+        for axis, ends in zip("xy", self.view, strict=True):
+            low, high = ends
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(f"view: {axis} runs from {low} to {high}; give finite numbers, the lower one first.")
+        for what, point in (("start", self.start), *(("minima", minimum) for minimum in self.minima)):
+            if not self.shows(point):
+                raise ValueError(f"{what}: {point} is outside the view {self.view}; move it, or make the view wider.")
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1; got {self.steps}.")
+
+    def __call__(self, x: Any, y: Any) -> Any:
+        """The function's value at (x, y), for each element of arrays or tensors of one shape."""
+        return self.function(x, y)
+
+    def heights(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+        """The function's values in float64, for functions that know only tensors too; x and y of one shape."""
+        import torch
+
+        x, y = (torch.from_numpy(np.array(values, np.float64)) for values in (x, y))
+        return np.asarray(torch.as_tensor(self.function(x, y)).expand(x.shape).numpy(), np.float64)
+
+    def gradient(self, x: float, y: float) -> Point:
+        """The slopes along x and y at one point."""
+        _, slope_x, slope_y = derivatives_of(self.function).slope(x, y)
+        return slope_x, slope_y
+
+    def curvatures(self, x: float, y: float) -> Point:
+        """The lowest and the highest curvature at one point: the Hessian's eigenvalues; NaN where there is none."""
+        xx, xy, yy = derivatives_of(self.function).hessian(x, y)
+        middle, radius = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
+        return middle - radius, middle + radius
+
+    def shows(self, point: Point) -> bool:
+        """Whether a point lies in the view, its edges included."""
+        return all(low <= value <= high for value, (low, high) in zip(point, self.view, strict=True))

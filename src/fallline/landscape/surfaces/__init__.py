@@ -1,0 +1,68 @@
+"""The surfaces to look at descent on, by name; each with learning rates that make its point.
+
+>>> from fallline.landscape import surfaces
+>>> surfaces.ravine.start, float(surfaces.ravine(0.0, 1.0))
+((-4, 1.5), 25.0)
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from fallline.landscape.surface import Demonstration, Surface
+from fallline.landscape.surfaces.flats import easom, plateau
+from fallline.landscape.surfaces.many_minima import (
+    goldstein_price,
+    himmelblau,
+    rastrigin,
+    styblinski_tang,
+    three_hump_camel,
+)
+from fallline.landscape.surfaces.saddles import monkey_saddle, saddle
+from fallline.landscape.surfaces.valleys import beale, ravine, rosenbrock
+from fallline.landscape.surfaces.widths import sharp_and_flat
+
+__all__ = [
+    "ALL",
+    "Demonstration",
+    "Surface",
+    "beale",
+    "easom",
+    "find",
+    "goldstein_price",
+    "himmelblau",
+    "monkey_saddle",
+    "plateau",
+    "rastrigin",
+    "ravine",
+    "rosenbrock",
+    "saddle",
+    "sharp_and_flat",
+    "styblinski_tang",
+    "three_hump_camel",
+]
+
+#: The surfaces by name, from the simplest on.
+ALL: dict[str, Surface] = {
+    surface.name: surface
+    for surface in (
+        ravine, rosenbrock, beale, saddle, monkey_saddle, plateau, easom, three_hump_camel, styblinski_tang, himmelblau,
+        goldstein_price, rastrigin, sharp_and_flat,
+    )
+}  # fmt: skip
+
+
+def find(name: str) -> Surface:
+    """The surface of a name, whose capital letters, hyphens and underscores do not matter.
+
+    Raises LookupError with the nearest name if there is none.
+
+    >>> find("Three-Hump-Camel").minima
+    ((0, 0),)
+    """
+    key = name.strip().lower().replace("_", "-").replace(" ", "-")
+    if key not in ALL:
+        near = difflib.get_close_matches(key, ALL, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(ALL)}"
+        raise LookupError(f"there is no surface '{name}'; {hint}")
+    return ALL[key]

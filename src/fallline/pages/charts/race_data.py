@@ -1,0 +1,147 @@
+"""A race read back from its plain data: what the charts and the report are computed from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fallline.racing.arms.dimensions import from_json
+from fallline.racing.judging.records import Entry, Estimate, Final, Trial
+from fallline.racing.progress_to_target import Reached
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """The curves of one configuration on S seeds at P points: `steps` and `samples` [P], the others [S, P].
+
+    NaN where a run had diverged or its value was no finite number; `diverged` [S] says which runs did.
+    """
+
+    steps: NDArray[np.int64]
+    samples: NDArray[np.int64]
+    train_loss: Array
+    valid_loss: Array
+    valid_metric: Array
+    diverged: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class ArmData:
+    """One arm: what it did as the verdict sees it, and the curves of its best configuration by validation.
+
+    `trial_samples` are the examples that each trial was to see; `budget` [k - 1] is the best validation score to expect
+    of k trials; `best` holds the best configuration, what stood fixed and its code, and is None where the arm diverged.
+    """
+
+    entry: Entry
+    score: Estimate | None
+    reached: tuple[Reached, ...]
+    runs: Runs
+    trial_samples: tuple[int, ...]
+    budget: Array
+    best: Mapping[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        """The arm's name."""
+        return self.entry.name
+
+
+@dataclass(frozen=True, eq=False)
+class RaceData:
+    """A race: its arms in the verdict's ranking, and the rest as `RaceResult.to_json` gives it."""
+
+    arms: tuple[ArmData, ...]
+    protocol: Mapping[str, Any]
+    verdict: Mapping[str, Any]
+    occasion: Mapping[str, Any]
+
+    @property
+    def metric(self) -> str:
+        """What the runs are scored by."""
+        return str(self.protocol["metric"])
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a high score is a good one."""
+        return bool(self.protocol["higher_is_better"])
+
+    @property
+    def untrained(self) -> float:
+        """The metric of the model before training."""
+        return number(self.protocol["untrained_score"])
+
+
+def read_race(data: Mapping[str, Any]) -> RaceData:
+    """Read the plain data of a race, as `RaceResult.to_json` gives it and a storage keeps it.
+
+    Raises ValueError, in a sentence, for what isn't that.
+
+    >>> read_race({})
+    Traceback (most recent call last):
+    ValueError: the data must be those of a finished race, as RaceResult.to_json gives them; 'protocol' is missing.
+    """
+    try:
+        protocol, verdict, occasion = data["protocol"], data["verdict"], data["occasion"]
+        arms = tuple(_arm(arm, occasion["step_seconds"][arm["name"]]) for arm in data["arms"])
+        race = RaceData(arms, protocol, verdict, occasion)
+        if not arms or not race.metric or not race.verdict["ranking"]:
+            raise ValueError("there are no arms")
+    except KeyError as error:
+        problem = f"{error} is missing"
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        problem = str(error).rstrip(".")
+    else:
+        return race
+    raise ValueError(f"the data must be those of a finished race, as RaceResult.to_json gives them; {problem}.")
+
+
+def number(value: Any) -> float:
+    """A number of the data, where NaN and infinities are None."""
+    return math.nan if value is None else float(value)
+
+
+def _arm(arm: Mapping[str, Any], step_seconds: float) -> ArmData:
+    statistics, trials, finals = arm["statistics"], arm["trials"], arm["finals"]
+    entry = Entry(
+        arm["name"],
+        tuple(Trial(trial["configuration"], number(trial["score"]), trial["diverged"]) for trial in trials),
+        tuple(Final(one["trial"], _numbers(one["scores"]), np.array(one["diverged"]), None) for one in finals),
+        {name: from_json(dimension) for name, dimension in arm["space"].items()},
+        number(statistics["bytes_per_parameter"]),
+        float(step_seconds),
+    )
+    score = statistics["score"]
+    return ArmData(
+        entry,
+        None if score is None else Estimate(**{end: number(score[end]) for end in ("value", "low", "high")}),
+        tuple(Reached(**goal) for goal in statistics["reached"]),
+        _runs(finals[0]),
+        tuple(int(trial["curves"]["samples"][-1]) for trial in trials),
+        _numbers(statistics["expected_best_of_k_trials"]),
+        arm["best"],
+    )
+
+
+def _runs(final: Mapping[str, Any]) -> Runs:
+    curves = final["curves"]
+    return Runs(
+        np.array(curves[0]["steps"], np.int64),
+        np.array(curves[0]["samples"], np.int64),
+        np.stack([_numbers(run["train_loss"]) for run in curves]),
+        np.stack([_numbers(run["valid_loss"]) for run in curves]),
+        np.stack([_numbers(run["valid_metric"]) for run in curves]),
+        np.array(final["diverged"], np.bool_),
+    )
+
+
+def _numbers(values: Any) -> Array:
+    """Numbers of the data, with NaN for None."""
+    return np.array(values, np.float64)

@@ -1,0 +1,51 @@
+"""The colours, dash patterns and symbols that tell arms apart, the same in all charts and in the descent player.
+
+Okabe and Ito's colours for the colour-blind (2008), darkened on light pages and lightened on dark ones where they would
+fade into the ground.
+"""
+
+from __future__ import annotations
+
+#: For a light ground and for a dark one.
+COLOURS = (
+    ("#0072b2", "#56b4e9"),
+    ("#c65500", "#ff8a3c"),
+    ("#00805d", "#2bc79b"),
+    ("#b0518a", "#e8a2cb"),
+    ("#000000", "#ffffff"),
+    ("#a87400", "#e69f00"),
+    ("#2484bd", "#b5e1ff"),
+    ("#7d7300", "#f0e442"),
+)
+
+#: Lengths of dashes and gaps, in pixels; none for a solid line.
+DASHES = ((), (9, 4), (2, 3), (10, 3, 2, 3), (5, 3), (14, 3, 2, 3, 2, 3))
+
+#: Symbols as Plotly and as Matplotlib call them, and as an outline around (0, 0) within 5 units.
+SYMBOLS = (
+    ("circle", "o", "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z"),
+    ("square", "s", "M-4-4h8v8h-8z"),
+    ("diamond", "D", "M0-5 5 0 0 5-5 0z"),
+    ("triangle-up", "^", "M0-5 5 4h-10z"),
+    ("triangle-down", "v", "M0 5 5-4h-10z"),
+    ("pentagon", "p", "M0-5 4.8-1.5 2.9 4h-5.8L-4.8-1.5z"),
+)
+
+
+def colour(number: int) -> tuple[str, str]:
+    """The colour of arm `number`, on light and on dark."""
+    return COLOURS[number % len(COLOURS)]
+
+
+def dash(number: int) -> tuple[int, ...]:
+    """The dash pattern of arm `number`; with the colour it repeats after 24 arms.
+
+    >>> colour(8) == colour(0), dash(8) == dash(0)
+    (True, False)
+    """
+    return DASHES[number % len(DASHES)]
+
+
+def symbol(number: int) -> tuple[str, str, str]:
+    """The symbol of arm `number`: Plotly's name, Matplotlib's name, and its outline."""
+    return SYMBOLS[number % len(SYMBOLS)]

@@ -1,0 +1,26 @@
+"""The descent player: contours of a surface, and the paths of optimizers that can be played on it.
+
+Its HTML holds a whole picture with scripts off; `script()` makes it play, `stylesheet()` makes it fit to look at.
+
+>>> from fallline.landscape import path, surfaces
+>>> page = player(scene_of(surfaces.ravine, [path(surfaces.ravine, "sgd", lr=0.03, steps=20)]))
+>>> "learning rate 0.03" in page
+True
+"""
+
+from fallline.pages.player.contours import Contours, contours
+from fallline.pages.player.player import message, player, script, stylesheet
+from fallline.pages.player.scene import Scene, Trajectory, scene_of, trajectory_of
+
+__all__ = [
+    "Contours",
+    "Scene",
+    "Trajectory",
+    "contours",
+    "message",
+    "player",
+    "scene_of",
+    "script",
+    "stylesheet",
+    "trajectory_of",
+]

@@ -1,0 +1,98 @@
+"""Bands between the contour lines of a grid of heights, as SVG paths, and the scale that they lie on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fallline.pages.player.outline import outline
+
+#: How many levels part the bands.
+LEVELS = 11
+
+
+@dataclass(frozen=True, eq=False)
+class Contours:
+    """`levels` are the heights at the bands' edges, rising by one factor above `lowest`, the lowest height of all.
+
+    `regions[0]` is SVG path data of all that has a height, `regions[i]` of what is higher than `levels[i - 1]`: drawn
+    in turn, each over the last, they show the bands without seams. `fractions` are the heights [rows, columns] on the
+    scale of the bands, which are equally wide there, from 0 to 1; NaN where there is no height.
+    """
+
+    lowest: float
+    levels: tuple[float, ...]
+    regions: tuple[str, ...]
+    fractions: NDArray[np.float64]
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether there are places without a height."""
+        return bool(np.isnan(self.fractions).any())
+
+
+def contours(heights: ArrayLike, width: int, height: int) -> Contours:
+    """Draw the bands of heights [rows, columns], rows from the lowest y up, into a box of `width` by `height` units.
+
+    The levels are evenly spaced on a logarithmic scale of the height above the lowest, between its quantiles at 0.2 %
+    and 98 %: so a valley's floor shows beside walls a million times higher. What isn't finite is left out.
+
+    Raises ValueError unless heights are at least 2 by 2, some of them finite.
+
+    >>> slope = contours([[0.0, 10.0, 100.0], [0.0, 10.0, 100.0]], 200, 100)
+    >>> slope.lowest, slope.levels[0], slope.levels[-1], slope.regions[0]
+    (0.0, 10.0, 100.0, 'M0 100l200 0 0-100-200 0z')
+    """
+    from contourpy import FillType, contour_generator
+
+    grid = finite_grid(heights)
+    lowest, levels = float(grid.min()), _levels(grid)
+    rows, columns = grid.shape
+    across, up = np.linspace(0, width, columns), np.linspace(height, 0, rows)
+    generator = contour_generator(across, up, grid, fill_type=FillType.OuterOffset)
+    regions = tuple(_path_data(*generator.filled(low, np.inf)) for low in (-np.inf, *levels))
+    return Contours(lowest, levels, regions, _fractions(grid, lowest, levels))
+
+
+def finite_grid(heights: ArrayLike) -> np.ma.MaskedArray:
+    """Heights [rows, columns] with a mask over what isn't finite; ValueError if nothing can be drawn of them."""
+    grid = np.ma.masked_invalid(np.asarray(heights, np.float64))
+    if grid.ndim != 2 or min(grid.shape) < 2 or not grid.count():
+        raise ValueError(
+            f"heights must be at least 2 rows of 2 columns, some of them finite; got {grid.count()} finite numbers of "
+            f"shape {grid.shape}."
+        )
+    return grid
+
+
+def _levels(grid: np.ma.MaskedArray) -> tuple[float, ...]:
+    lowest = grid.min()
+    above = grid.compressed() - lowest
+    positive = above[above > 0]
+    if not len(positive):
+        return ()
+    low, high = np.quantile(above, [0.002, 0.98])
+    low = max(low, positive.min())
+    if high <= low:
+        return (float(lowest + low),)
+    return tuple((lowest + np.geomspace(low, high, LEVELS)).tolist())
+
+
+def _fractions(grid: np.ma.MaskedArray, lowest: float, levels: tuple[float, ...]) -> NDArray[np.float64]:
+    bands = len(levels) + 1
+    with np.errstate(divide="ignore"):
+        logarithms = np.log(np.ma.filled(grid, np.nan) - lowest)
+        edges = np.log(np.array(levels) - lowest)
+    if bands < 3:  # no two levels to measure by
+        return np.where(np.isnan(logarithms), np.nan, 0.0)
+    position = (logarithms - edges[0]) / (edges[-1] - edges[0]) * (len(levels) - 1) + 1
+    return np.asarray(np.clip(position / bands, 0, 1), np.float64)
+
+
+def _path_data(polygons: list[NDArray[np.float64]], offsets: list[NDArray[np.uint32]]) -> str:
+    """Each polygon's rings, the outer one first; what is inside two of them is a hole (fill-rule: evenodd)."""
+    rings = (points[start:end] for points, ends in zip(polygons, offsets, strict=True) for start, end in pairwise(ends))
+    return "".join(outline(ring, closed=True) for ring in rings)

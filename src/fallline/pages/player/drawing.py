@@ -1,0 +1,201 @@
+"""All that a scene's first frame shows, computed: the templates only write it down."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fallline.pages.palette import COLOURS, DASHES
+from fallline.pages.player.chart import Chart, chart
+from fallline.pages.player.contours import Contours, contours
+from fallline.pages.player.map import WIDTH, Label, Map, labels, map_of, ticks
+from fallline.pages.player.outline import outline
+from fallline.pages.player.scene import Scene, Trajectory
+
+Array = NDArray[np.float64]
+
+_TABLE_ROWS = 20
+_LABEL_LENGTH = 20
+
+
+@dataclass(frozen=True)
+class Trail:
+    """A trajectory as it is drawn: its places on the map, by step, and where its end is marked."""
+
+    trajectory: Trajectory
+    label: Label
+    colour: int
+    dash: int
+    last: int
+    points: Array
+    losses: Array
+    rates: Array
+    places: Array
+    end: tuple[float, float]
+
+    @property
+    def polyline(self) -> str:
+        """The points of an SVG polyline, one for each step."""
+        return " ".join(f"{x},{y}" for x, y in np.rint(self.places).astype(int).tolist())
+
+    @property
+    def learning_rate(self) -> str:
+        """The learning rate in words."""
+        rate = self.trajectory.learning_rate
+        return "" if rate is None else f"learning rate {number(rate)}"
+
+    def readout(self, step: int, axes: tuple[str, str]) -> str:
+        """The loss and the effective step at a step, or at the last one before it."""
+        here = min(step, self.last)
+        rates = self.rates[min(here, len(self.rates) - 1)] if len(self.rates) else []
+        steps = [f"{axis} {number(rate)}" for rate, axis in zip(rates, axes, strict=False) if rate == rate]
+        return f"loss {number(self.losses[here])}" + (f", effective step size {', '.join(steps)}" if steps else "")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A scene with everything in its place."""
+
+    scene: Scene
+    map: Map
+    contours: Contours
+    profile: str
+    trails: tuple[Trail, ...]
+    charts: tuple[Chart, ...]
+    steps: int
+    rows: range
+    ticks: tuple[list[tuple[float, str]], list[tuple[float, str]]]
+    minima: list[tuple[float, float]]
+    start: tuple[float, float] | None
+
+
+def drawing_of(scene: Scene) -> Drawing:
+    """Put a scene's parts in their places."""
+    box = map_of(scene)
+    bands = contours(scene.heights, WIDTH, box.height)
+    trails = _trails(scene, box)
+    steps = max((trail.last for trail in trails), default=0)
+    heights = np.asarray(scene.heights)
+    return Drawing(
+        scene,
+        box,
+        bands,
+        _profile(heights[0], box) if scene.dimensions == 1 else "",
+        trails,
+        _charts(scene, trails, steps, float(np.nanmax(heights))),
+        steps,
+        range(0, steps + 1, max(1, -(-steps // _TABLE_ROWS))),
+        _ticks(box),
+        [_part(box, minimum, heights, scene) for minimum in scene.minima],
+        None if scene.start is None else _part(box, scene.start, heights, scene),
+    )
+
+
+def number(value: float) -> str:
+    """Three significant digits, in few characters.
+
+    >>> number(0.00001234), number(1500.0), number(-0.0), number(float("nan"))
+    ('1.23e-5', '1500', '0', 'not a number')
+    """
+    if value != value:
+        return "not a number"
+    if 1000 <= abs(value) < 1e6:
+        return str(round(float(f"{value:.3g}")))
+    return re.sub(r"e\+?(-?)0*", r"e\1", f"{value + 0.0:.3g}")  # -0.0 is written 0
+
+
+def _trails(scene: Scene, box: Map) -> tuple[Trail, ...]:
+    texts = _texts(scene.trajectories)
+    cut = [_finite_part(trajectory) for trajectory in scene.trajectories]
+    places = [box.units(points, losses) for points, losses, _ in cut]
+    ends = [_part_of(box, _last_shown(box, path)) for path in places]
+    return tuple(
+        Trail(
+            trajectory,
+            label,
+            (index if trajectory.colour is None else trajectory.colour) % len(COLOURS),
+            (index if trajectory.dash is None else trajectory.dash) % len(DASHES),
+            len(points) - 1,
+            points,
+            losses,
+            rates,
+            path,
+            end,
+        )
+        for index, (trajectory, label, (points, losses, rates), path, end) in enumerate(
+            zip(scene.trajectories, labels(texts, ends), cut, places, ends, strict=True)
+        )
+    )
+
+
+def _texts(trajectories: Sequence[Trajectory]) -> list[str]:
+    """Short names; those that occur twice are told apart by their learning rates."""
+    count = Counter(trajectory.name for trajectory in trajectories)
+    short = (name if len(name) <= _LABEL_LENGTH else name[: _LABEL_LENGTH - 1] + "…" for name in count)
+    shortened = dict(zip(count, short, strict=True))
+    return [
+        shortened[one.name]
+        + (f" {number(one.learning_rate)}" if count[one.name] > 1 and one.learning_rate is not None else "")
+        for one in trajectories
+    ]
+
+
+def _finite_part(trajectory: Trajectory) -> tuple[Array, Array, Array]:
+    """Points, losses and effective rates up to the first point that isn't finite."""
+    points, losses = np.asarray(trajectory.points), np.asarray(trajectory.losses)
+    broken = np.flatnonzero(~np.isfinite(points).all(1))
+    count = int(broken[0]) if len(broken) else len(points)
+    rates = np.empty((0, 2)) if trajectory.effective_rates is None else np.asarray(trajectory.effective_rates)
+    return points[:count], losses[:count], rates[: max(0, count - 1)]
+
+
+def _last_shown(box: Map, places: Array) -> Array:
+    """The last place on the map; the start if there is none."""
+    shown = np.flatnonzero(box.shows(places))
+    return np.asarray(places[shown[-1] if len(shown) else 0])
+
+
+def _part_of(box: Map, place: Array) -> tuple[float, float]:
+    return float(place[0] / WIDTH), float(place[1] / box.height)
+
+
+def _part(box: Map, point: tuple[float, float], heights: Array, scene: Scene) -> tuple[float, float]:
+    """Where a point is in parts of the box; in one dimension, on the curve."""
+    columns = np.linspace(*scene.view[0], heights.shape[1])
+    loss = float(np.interp(point[0], columns, heights[0]))
+    return _part_of(box, box.units([point], [loss])[0])
+
+
+def _profile(curve: Array, box: Map) -> str:
+    """The curve of a landscape of one dimension, closed along the bottom."""
+    columns = np.linspace(box.left, box.right, len(curve))
+    points = np.c_[columns, curve][np.isfinite(curve)]
+    top = box.units(points, points[:, 1])
+    return outline(np.r_[[[top[0, 0], box.height]], top, [[top[-1, 0], box.height]]], closed=True)
+
+
+def _charts(scene: Scene, trails: tuple[Trail, ...], steps: int, highest: float) -> tuple[Chart, ...]:
+    charts = [chart("Loss", [trail.losses for trail in trails], steps, highest)]
+    for axis, name in enumerate(scene.axes[: scene.dimensions]):
+        rates = [np.where(trail.rates[:, axis] >= 0, trail.rates[:, axis], np.nan) for trail in trails]
+        uphill = any((trail.rates[:, axis] < 0).any() for trail in trails)
+        charts.append(chart(f"Effective step size along {name}", rates, steps, note="gaps: uphill" * uphill))
+    return tuple(found for found in charts if found is not None)
+
+
+def _ticks(box: Map) -> tuple[list[tuple[float, str]], list[tuple[float, str]]]:
+    """Parts of the width and of the height, and what stands there; none too near the corners."""
+
+    def inside(low: float, high: float, flip: bool) -> list[tuple[float, str]]:
+        parts = (
+            (1 - (tick - low) / (high - low) if flip else (tick - low) / (high - low), tick)
+            for tick in ticks(low, high)
+        )
+        return [(part, f"{tick:g}") for part, tick in parts if 0.06 < part < 0.94]
+
+    return inside(box.left, box.right, False), inside(box.bottom, box.top, True)

@@ -1,0 +1,125 @@
+"""The leaderboard: what each arm reached, at what cost, and where its best settings lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from fallline.pages.charts.race_data import ArmData, RaceData
+from fallline.racing.judging.cautions import best_at_edge
+from fallline.racing.progress_to_target import Reached
+from fallline.racing.wording import counted, duration
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text, what it is sorted by (None comes last), and a remark."""
+
+    text: str
+    value: float | str | None
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Headings, the rows in the verdict's ranking, and what the columns mean."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    legend: str
+
+
+def leaderboard(race: RaceData) -> Leaderboard:
+    """Gather the leaderboard of a race."""
+    rows = [dict(_cells(race, rank, arm)) for rank, arm in enumerate(race.arms, start=1)]
+    headings = tuple(dict.fromkeys(heading for row in rows for heading in row))
+    nothing = Cell("", None)
+    return Leaderboard(headings, tuple(tuple(row.get(one, nothing) for one in headings) for row in rows), _legend(race))
+
+
+def _cells(race: RaceData, rank: int, arm: ArmData) -> Iterator[tuple[str, Cell]]:
+    """Heading and cell, from left to right."""
+    seconds = arm.entry.step_seconds
+    yield "arm", Cell(arm.name, arm.name)
+    yield "rank", Cell(str(rank), rank)
+    yield f"test {race.metric} (95 % interval)", _score(arm)
+    yield "seeds", _seeds(arm)
+    for name in sorted({name for one in race.arms for name in one.entry.space}, key=lambda name: name != "lr"):
+        yield f"best {name}", _best(arm, name)
+    goal = shown_goal(race)
+    if goal is not None:
+        reached = arm.reached[goal]
+        what = f"{reached.goal:.3g}"
+        yield f"steps to {what}", _effort(reached, reached.steps)
+        if any("batch" in one.entry.space for one in race.arms):
+            yield f"samples to {what}", _effort(reached, reached.samples)
+        time = None if reached.steps is None else reached.steps * seconds
+        yield f"time to {what}", Cell("missed" if time is None else duration(time), time)
+    yield "time a step", Cell(duration(seconds), seconds)
+    moved = arm.entry.bytes_per_parameter
+    yield "bytes per parameter", Cell("", None) if math.isnan(moved) else Cell(f"{moved:.0f}", moved)
+    yield "diverged", _diverged(arm)
+
+
+def shown_goal(race: RaceData) -> int | None:
+    """Which of the goals, that get harder and harder, the table shows: the last that half of the arms reached."""
+    if not race.arms[0].reached:
+        return None
+    goals = zip(*(arm.reached for arm in race.arms), strict=True)
+    there = [sum(one.steps is not None for one in goal) for goal in goals]
+    return max((place for place, count in enumerate(there) if 2 * count >= len(race.arms)), default=0)
+
+
+def _score(arm: ArmData) -> Cell:
+    if arm.score is None or arm.entry.diverged:
+        return Cell("diverged", None)
+    score = arm.score
+    return Cell(f"{score.value:#.4g} ({score.low:#.4g} to {score.high:#.4g})", score.value)
+
+
+def _seeds(arm: ArmData) -> Cell:
+    usable = arm.entry.finals[0].usable
+    count = int(usable.sum())
+    return Cell(str(count) if usable.all() else f"{count} of {len(usable)}", count)
+
+
+def _best(arm: ArmData, name: str) -> Cell:
+    """The best value, and whether it sits at the edge of what was searched."""
+    value = None if arm.best is None else arm.best["configuration"].get(name)
+    if value is None:
+        return Cell("", None)
+    own = {key: dimension for key, dimension in arm.entry.space.items() if key == name}
+    at_edge = best_at_edge([replace(arm.entry, space=own)])
+    if isinstance(value, (int, float)):
+        return Cell(f"{value:.3g}", value, "at the edge" if at_edge else "")
+    return Cell(str(value), str(value))
+
+
+def _effort(reached: Reached, effort: int | None) -> Cell:
+    if effort is None:
+        return Cell("missed", None, f"{reached.reached} of {reached.runs} got there")
+    return Cell(f"{effort:,}", effort)
+
+
+def _diverged(arm: ArmData) -> Cell:
+    trials = sum(not trial.usable for trial in arm.entry.trials)
+    runs = sum(int((~final.usable).sum()) for final in arm.entry.finals)
+    return Cell(f"{trials} + {runs}", trials + runs)
+
+
+def _legend(race: RaceData) -> str:
+    p, goal = race.protocol, shown_goal(race)
+    sentences = [
+        f"{counted(p['trials_per_arm'], 'trial')} an arm; the score is the mean of the best one's runs by validation "
+        f"on {counted(p['seeds'], 'fresh seed')}, on the test split."
+    ]
+    if goal is not None:
+        what = f"a validation {race.metric}" if p.get("target") is not None else "a validation loss"
+        sentences.append(
+            f"Steps and time are those to {what} of {race.arms[0].reached[goal].goal:.3g} at the median seed; "
+            "missed: by half the seeds or more. Time is steps times the time of a step of one run alone."
+        )
+    sentences.append("Bytes: what a step moves to and from memory.")
+    sentences.append("At the edge: the best may lie outside what was searched. Diverged: trials + final runs.")
+    return " ".join(sentences)

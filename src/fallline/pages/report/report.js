@@ -1,0 +1,143 @@
+"use strict";
+// Makes the report's table sortable and draws its charts by Plotly in the place of the still ones.
+(() => {
+  const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+  const read = (id) => document.getElementById(id).textContent;
+
+  async function unpacked(base64) {
+    const letters = atob(base64);
+    const bytes = new Uint8Array(letters.length);
+    for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  }
+
+  // --- the leaderboard: a click sorts, another one turns the order round; what has no value stays last
+  function sort(table, column) {
+    const heading = table.tHead.rows[0].cells[column];
+    const order = heading.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
+    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+    heading.setAttribute("aria-sort", order);
+    const value = (row) => row.cells[column].dataset.value;
+    const compare = (a, b) => {
+      const difference = Number(a) - Number(b);
+      return (Number.isNaN(difference) ? a.localeCompare(b) : difference) * (order === "ascending" ? 1 : -1);
+    };
+    const rows = [...table.tBodies[0].rows];
+    const there = rows.filter((row) => value(row) !== undefined).sort((a, b) => compare(value(a), value(b)));
+    table.tBodies[0].append(...there, ...rows.filter((row) => value(row) === undefined));
+  }
+
+  for (const table of all("table.sortable")) {
+    all("thead th", table).forEach((heading, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...heading.childNodes);
+      button.addEventListener("click", () => sort(table, column));
+      heading.append(button);
+    });
+  }
+
+  // --- downloads: the plain file, where the page alone can only offer the compressed one
+  for (const link of all("a[download$='.gz']")) {
+    const base64 = link.href.slice(link.href.indexOf(",") + 1);
+    link.addEventListener("click", async (event) => {
+      event.preventDefault();
+      const plain = document.createElement("a");
+      plain.download = link.download.replace(/\.gz$/, "");
+      plain.href = URL.createObjectURL(new Blob([await unpacked(base64)]));
+      plain.click();
+      setTimeout(() => URL.revokeObjectURL(plain.href), 10000);
+    });
+  }
+
+  // --- charts
+  const colours = JSON.parse(read("colours"));
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const ink = (arm) => colours[arm % colours.length][dark.matches ? 1 : 0];
+  const charts = all("figure.chart").map((figure) => ({
+    figure,
+    live: figure.querySelector(".live"),
+    data: JSON.parse(figure.querySelector("script").textContent),
+    drawn: false,
+  }));
+  let axis = null;
+
+  function paint() {
+    for (const swatch of all(".swatch")) swatch.style.color = ink(Number(swatch.dataset.arm));
+  }
+
+  function coloured(trace) {
+    const { arm, kind } = trace.meta;
+    const colour = ink(arm);
+    if (kind === "band") return { fillcolor: colour + "26" };
+    if (kind === "faint") return { line: { ...trace.line, color: colour + "40" } };
+    if (trace.mode === "lines") return { line: { ...trace.line, color: colour } };
+    return { marker: { ...trace.marker, color: colour } };
+  }
+
+  function traces(chart) {
+    const across = chart.data.x[axis];
+    const hidden = new Set(all(".key input", chart.figure).filter((box) => !box.checked).map((box) => Number(box.value)));
+    return chart.data.traces.map((trace, number) => ({
+      ...trace, ...coloured(trace),
+      x: across ? across.values[number] : trace.x,
+      visible: !hidden.has(trace.meta.arm),
+    }));
+  }
+
+  function layout(chart) {
+    const style = getComputedStyle(chart.live);
+    const { xaxis, yaxis, ...rest } = chart.data.layout;
+    const across = chart.data.x[axis];
+    const look = { gridcolor: style.borderTopColor, linecolor: style.borderTopColor };
+    return {
+      ...rest,
+      xaxis: { ...xaxis, ...look, title: across ? { text: across.title } : xaxis.title },
+      yaxis: { ...yaxis, ...look },
+      shapes: (rest.shapes || []).map((shape) => ({ ...shape, line: { ...shape.line, color: style.color } })),
+      font: { color: style.color, family: "system-ui, sans-serif", size: 13 },
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      margin: { l: 50, r: 15, t: 30, b: 45 }, hovermode: "closest", dragmode: "zoom", showlegend: false,
+    };
+  }
+
+  const settings = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+
+  function draw(chart) {
+    if (!chart.drawn) {
+      chart.live.hidden = false;
+      chart.figure.querySelector(".still").hidden = true;
+      for (const box of all(".key input", chart.figure)) box.hidden = false;
+    }
+    chart.drawn = true;
+    window.Plotly.react(chart.live, traces(chart), layout(chart), settings);
+  }
+
+  const redraw = (chosen = charts) => chosen.filter((chart) => chart.drawn).forEach(draw);
+
+  async function begin() {
+    const script = document.createElement("script");
+    script.textContent = await unpacked(read("plotly"));
+    document.head.append(script);
+    if (!window.Plotly) return; // the still charts stay
+    for (const chooser of all(".axes")) chooser.hidden = false;
+    for (const chart of charts) {
+      draw(chart);
+      await new Promise((resolve) => setTimeout(resolve)); // the page stays alive between two charts
+    }
+  }
+
+  for (const box of all("input[name='axis']")) {
+    box.addEventListener("change", () => {
+      axis = box.value;
+      redraw();
+    });
+  }
+  for (const chart of charts) chart.figure.addEventListener("change", () => redraw([chart]));
+  dark.addEventListener("change", () => {
+    paint();
+    redraw();
+  });
+  paint();
+  if ("DecompressionStream" in window) begin();
+})();

@@ -1,0 +1,138 @@
+"""An optimizer as the line of Python that makes it: torch's class where it does the same, else Fallline's."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+
+from fallline import optim, rules
+from fallline.optim.schedule_free import keeps_average
+from fallline.racing.arms.hyperparameters import Method, arguments
+from fallline.symbolic import Rule
+
+
+class Line(NamedTuple):
+    """An expression, and the lines of import that it needs."""
+
+    expression: str
+    imports: frozenset[str]
+
+
+def optimizer_line(method: Method, values: Mapping[str, Any], params: str = "model.parameters()") -> Line:
+    """The expression that makes the optimizer; values that are its defaults are left out, but for the learning rate.
+
+    >>> optimizer_line(rules.nesterov, {"lr": 0.1, "momentum": 0.9}).expression
+    'torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)'
+    """
+    maker, given = _maker(method, values)
+    told = ", ".join([params, *maker.first, *(f"{name}={value!r}" for name, value in given.items())])
+    return Line(f"{maker.name}({told})", maker.imports)
+
+
+class _Maker(NamedTuple):
+    """What is called: its name, arguments that come before the keywords, and the imports of all that."""
+
+    name: str
+    imports: frozenset[str]
+    first: tuple[str, ...] = ()
+
+
+def _maker(method: Method, values: Mapping[str, Any]) -> tuple[_Maker, dict[str, Any]]:
+    if not isinstance(method, Rule):
+        name, source = _place_of(method)
+        return _Maker(name, source), arguments(method, values)
+    equal = _in_torch().get(method)
+    refused = equal is not None and "nesterov" in equal[1] and values["momentum"] == 0
+    if equal is not None and not refused:
+        kind, flags = equal
+        told = {**arguments(kind, values), **flags}
+        return _Maker(f"torch.optim.{kind.__name__}", frozenset({"import torch"})), _told(kind, told)
+    own = next((name for name in optim.__all__ if getattr(getattr(optim, name), "follows", None) is method), None)
+    given = {name: value for name, value in values.items() if name == "lr" or value != method.hyperparameters[name]}
+    if own is not None:
+        return _Maker(f"fallline.optim.{own}", frozenset({"import fallline"})), given
+    rule = _rule_line(method)
+    maker = "fallline.optim.ScheduleFree" if keeps_average(method) else "fallline.Optimizer"
+    return _Maker(maker, rule.imports | {"import fallline"}, (rule.expression,)), given
+
+
+def _told(kind: type[torch.optim.Optimizer], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are not a class's defaults, in the order in which it takes them."""
+    known = inspect.signature(kind).parameters
+    return {n: values[n] for n in known if n in values and (n == "lr" or values[n] != known[n].default)}
+
+
+@cache
+def _in_torch() -> dict[Rule, tuple[type[torch.optim.Optimizer], dict[str, Any]]]:
+    """The classes of torch that take a rule's steps, convention by convention, with what they must be told.
+
+    All of them have L2 decay as `weight_decay`, some the decoupled one too.
+    """
+    plain: dict[Rule, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+        rules.gradient_descent: (torch.optim.SGD, {}),
+        rules.momentum: (torch.optim.SGD, {}),
+        rules.dampened_momentum: (torch.optim.SGD, {}),
+        rules.nesterov: (torch.optim.SGD, {"nesterov": True}),
+        rules.adagrad: (torch.optim.Adagrad, {}),
+        rules.adadelta: (torch.optim.Adadelta, {}),
+        rules.rmsprop: (torch.optim.RMSprop, {}),
+        rules.centered_rmsprop: (torch.optim.RMSprop, {"centered": True}),
+        rules.heavy_ball(rules.rmsprop): (torch.optim.RMSprop, {}),
+        rules.heavy_ball(rules.centered_rmsprop): (torch.optim.RMSprop, {"centered": True}),
+        rules.adam: (torch.optim.Adam, {}),
+        rules.amsgrad: (torch.optim.Adam, {"amsgrad": True}),
+        rules.adamax: (torch.optim.Adamax, {}),
+        rules.nadam: (torch.optim.NAdam, {}),
+        rules.radam: (torch.optim.RAdam, {}),
+    }
+    return {
+        **plain,
+        **{rules.l2(rule): made for rule, made in plain.items()},
+        rules.adamw: (torch.optim.AdamW, {}),
+        rules.decoupled_decay(rules.amsgrad): (torch.optim.AdamW, {"amsgrad": True}),
+        rules.decoupled_decay(rules.nadam): (torch.optim.NAdam, {"decoupled_weight_decay": True}),
+        rules.decoupled_decay(rules.radam): (torch.optim.RAdam, {"decoupled_weight_decay": True}),
+    }
+
+
+def _place_of(kind: type[torch.optim.Optimizer]) -> tuple[str, frozenset[str]]:
+    """What a class is called in code, and its import: torch's own where Fallline's only stands in for it."""
+    name = kind.__name__
+    theirs = getattr(torch.optim, name, None)
+    if theirs is not None and issubclass(kind, theirs) and kind in (theirs, getattr(optim, name)):
+        return f"torch.optim.{name}", frozenset({"import torch"})
+    if getattr(optim, name, None) is kind:
+        return f"fallline.optim.{name}", frozenset({"import fallline"})
+    return _imported(kind)
+
+
+def _imported(thing: Any) -> tuple[str, frozenset[str]]:
+    """A class or rule of the user's: its name, and its import unless it lives where the code will."""
+    name, module = thing.__qualname__, thing.__module__
+    if module == "__main__" or "<locals>" in name:
+        return thing.__name__, frozenset()
+    return name, frozenset({f"from {module} import {name.split('.')[0]}"})
+
+
+def _rule_line(rule: Rule) -> Line:
+    """A rule by its name in `fallline.rules`, or as combinators put it together."""
+    if rules.name_of(rule) in rules.ALL:
+        return Line(f"fallline.rules.{rules.name_of(rule)}", frozenset({"import fallline"}))
+    *combinators, inside = (part for part, _ in rule.parts)
+    if not combinators:
+        return Line(*_imported(rule))
+    names = [_combinator_line(combinator) for combinator in combinators]
+    within = _rule_line(inside)  # type: ignore[arg-type]
+    expression = "".join(f"{line.expression}(" for line in names) + within.expression + ")" * len(names)
+    return Line(expression, within.imports.union(*(line.imports for line in names)))
+
+
+def _combinator_line(combinator: Any) -> Line:
+    name: str = combinator.__name__
+    if getattr(rules, name, None) is combinator:
+        return Line(f"fallline.rules.{name}", frozenset({"import fallline"}))
+    return Line(*_imported(combinator))

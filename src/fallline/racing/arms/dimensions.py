@@ -1,0 +1,160 @@
+"""Dimensions of a search space: ranges on a scale of their own, and choices between options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+#: Numbers and strings: what a configuration holds.
+Value = float | str
+_SCALES = ("log", "linear", "complement")
+_AT_EDGE = 0.05
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, drawn evenly on a scale.
+
+    On "log" the number itself is log-uniform, on "complement" what is missing to 1, as suits momenta and decay factors:
+    from 0.9 to 0.99 is as far as from 0.99 to 0.999. Raises ValueError where the ends do not fit the scale: 0 < low <
+    high on "log", low < high < 1 on "complement".
+
+    >>> Range(1e-4, 1.0).at(0.25), Range(0.9, 0.999, "complement").at(0.5)
+    (0.001, 0.99)
+    """
+
+    low: float
+    high: float
+    scale: str = "log"
+
+    def __post_init__(self) -> None:
+        ends = f"({self.low!r}, {self.high!r})"
+        if not (_is_number(self.low) and _is_number(self.high)):
+            raise ValueError(f"a range has two finite numbers for ends; got {ends}")
+        if self.scale not in _SCALES:
+            raise ValueError(f"the scale of a range must be one of {', '.join(_SCALES)}; got {self.scale!r}")
+        wanted = {"log": "0 < low < high", "linear": "low < high", "complement": "low < high < 1"}[self.scale]
+        beyond = {"log": self.low <= 0, "linear": False, "complement": self.high >= 1}[self.scale]
+        if beyond or not self.low < self.high:
+            raise ValueError(f"a range on the {self.scale} scale must have {wanted}; got {ends}")
+
+    def at(self, unit: float) -> float:
+        """The number at a share of the way, from 0 to 1.
+
+        >>> Range(0.0, 0.2, "linear").at(0.5)
+        0.1
+        """
+        low, high = self._scaled(self.low), self._scaled(self.high)
+        found = low + unit * (high - low)
+        if self.scale != "linear":
+            found = math.exp(found) if self.scale == "log" else 1 - math.exp(-found)
+        # The last digits are the rounding of logarithms.
+        return min(max(float(f"{found:.15g}"), self.low), self.high)
+
+    def place(self, value: float) -> float:
+        """The share of the way at which a number lies, 0 or 1 beyond the ends.
+
+        >>> round(Range(1e-4, 1.0).place(0.01), 9)
+        0.5
+        """
+        low, high = self._scaled(self.low), self._scaled(self.high)
+        return (self._scaled(min(max(value, self.low), self.high)) - low) / (high - low)
+
+    def edge(self, value: Value) -> str | None:
+        """At which end a value lies, "low" or "high", if within a twentieth of the range.
+
+        >>> Range(1e-4, 1.0).edge(0.9), Range(1e-4, 1.0).edge(0.1)
+        ('high', None)
+        """
+        place = self.place(float(value))
+        return "low" if place < _AT_EDGE else "high" if place > 1 - _AT_EDGE else None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, which `from_json` reads."""
+        return {"low": self.low, "high": self.high, "scale": self.scale}
+
+    def distribution(self) -> BaseDistribution:
+        """As Optuna keeps it, which has no complement scale."""
+        from optuna.distributions import FloatDistribution
+
+        return FloatDistribution(self.low, self.high, log=self.scale == "log")
+
+    def _scaled(self, value: float) -> float:
+        """The value on the scale on which it is drawn evenly; it rises with the value."""
+        if self.scale == "linear":
+            return value
+        return math.log(value) if self.scale == "log" else -math.log(1 - value)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some numbers or strings, all equally likely, in no order.
+
+    Raises ValueError for no option, for one that comes twice and for what is no finite number or string.
+
+    >>> Choice(("constant", "cosine")).at(0.7)
+    'cosine'
+    """
+
+    options: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        options = self.options
+        if isinstance(options, str) or not isinstance(options, (tuple, list)):
+            raise ValueError(f"a choice has a list of options, such as Choice((32, 64)); got {options!r}")
+        object.__setattr__(self, "options", tuple(options))
+        strange = next((one for one in options if not (isinstance(one, (str, bool)) or _is_number(one))), None)
+        if not options or strange is not None or len(set(options)) < len(options):
+            raise ValueError(f"a choice has options, all different, each a finite number or a string; got {options!r}")
+
+    def at(self, unit: float) -> Value:
+        """The option at a share of the way, from 0 to 1."""
+        return self.options[min(int(unit * len(self.options)), len(self.options) - 1)]
+
+    def edge(self, value: Value) -> str | None:
+        """None: options have no order."""
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, which `from_json` reads."""
+        return {"options": list(self.options)}
+
+    def distribution(self) -> BaseDistribution:
+        """As Optuna keeps it."""
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(self.options)
+
+
+Dimension = Range | Choice
+
+
+def as_dimension(given: Any) -> Dimension:
+    """A dimension as it is, or the log-uniform range of a plain (low, high). Raises ValueError for what is neither.
+
+    >>> as_dimension((1e-4, 10))
+    Range(low=0.0001, high=10, scale='log')
+    """
+    if isinstance(given, (Range, Choice)):
+        return given
+    if isinstance(given, (tuple, list)) and len(given) == 2:
+        return Range(*given)
+    raise ValueError(f"a dimension is (low, high) with 0 < low < high, a Range or a Choice; got {given!r}")
+
+
+def from_json(data: Mapping[str, Any]) -> Dimension:
+    """The dimension that `to_json` described.
+
+    >>> from_json(Choice((32, 64)).to_json())
+    Choice(options=(32, 64))
+    """
+    return Choice(tuple(data["options"])) if "options" in data else Range(**data)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,105 @@
+"""Things packed so that another process can use them: lambdas, a script's own classes, rules, tensors."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import cloudpickle
+import torch
+
+from fallline.symbolic import Combinator, Rule, combinator, rule
+from fallline.training import Problem, ProblemError
+from fallline.training.errors import first_line
+
+
+def pack(thing: object) -> bytes:
+    """Pack anything into bytes.
+
+    >>> unpack(pack(lambda x: x + 1))(2)
+    3
+    """
+    buffer = io.BytesIO()
+    torch.save(thing, buffer, pickle_module=_PICKLING)
+    return buffer.getvalue()
+
+
+def pack_problem(problem: Problem, target: Path | io.BytesIO) -> None:
+    """Pack a problem into a file or a buffer.
+
+    Where its model, loss or metric comes from a file outside any package, what that file defines goes along by value,
+    as from the file that Python was started with: another machine may not have the file.
+
+    Raises ProblemError if something in it can't be packed.
+    """
+    try:
+        with _by_value([problem.model, problem.loss, problem.metric.function]):
+            torch.save(problem, target, pickle_module=_PICKLING)
+    except Exception as error:
+        raise ProblemError(
+            f"the problem can't be sent to another process ({first_line(error)}); keep open files, locks and "
+            "connections out of its model, loss and metric, or train in this process alone: leave workers and ray out."
+        ) from error
+
+
+def unpack(parcel: bytes | Path) -> Any:
+    """Unpack bytes, or the file that they were written to; its tensors are mapped, so processes share their memory."""
+    if isinstance(parcel, Path):
+        return torch.load(str(parcel), mmap=True, weights_only=False)
+    return torch.load(io.BytesIO(parcel), weights_only=False)
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    def reducer_override(self, thing: Any) -> Any:
+        """Pack what another process can't look up by its name by what it was made of."""
+        # What is composed of rules says so; the parts that are not follow from a function of a name.
+        if isinstance(thing, Rule | Combinator) and isinstance(thing.__reduce__(), str) and not _found(thing):
+            return _made, (type(thing), _packed_function(thing))
+        return super().reducer_override(thing)
+
+
+#: What `torch.save` asks of a module like pickle.
+_PICKLING = SimpleNamespace(__name__=__name__, Pickler=_Pickler)
+
+
+@functools.lru_cache(maxsize=512)
+def _packed_function(thing: Rule | Combinator) -> bytes:
+    return pack(thing.function)
+
+
+@functools.lru_cache(maxsize=512)
+def _made(kind: type[Rule] | type[Combinator], function: bytes) -> Rule | Combinator:
+    """The one rule or combinator of a packed function, so that a worker's jobs share its kernel."""
+    return rule(unpack(function)) if kind is Rule else combinator(unpack(function))
+
+
+def _found(thing: Rule | Combinator) -> bool:
+    """Whether a package holds it under its name."""
+    module = sys.modules.get(thing.__module__)
+    return module is not None and not _is_script(module) and getattr(module, thing.__qualname__, None) is thing
+
+
+def _is_script(module: ModuleType) -> bool:
+    """Whether a module is a file outside any package."""
+    name = module.__name__
+    return not module.__package__ and "." not in name and name not in sys.stdlib_module_names
+
+
+@contextlib.contextmanager
+def _by_value(things: Iterable[object]) -> Iterator[None]:
+    modules = {sys.modules.get(getattr(thing, "__module__", None) or "") for thing in things}
+    known = cloudpickle.list_registry_pickle_by_value()
+    ours = [module for module in modules if module and _is_script(module) and module.__name__ not in known]
+    for module in ours:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in ours:
+            cloudpickle.unregister_pickle_by_value(module)

@@ -1,0 +1,1 @@
+"""A finished race in other forms: text, HTML, plain data, a DataFrame, TensorBoard."""

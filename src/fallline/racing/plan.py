@@ -1,0 +1,78 @@
+"""How the runs of a race are trained: settled once, as it starts, and kept with it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fallline.racing.runs import Run, population
+from fallline.training import Problem, Speed, fastest, lanes_that_fit
+
+TRAINING = ("auto", "batched", "in turn", "processes")
+#: Seconds that processes must save: they take some to start.
+_WORTH_PROCESSES = 15.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The way of training, and at most how many runs a population has.
+
+    `training` is "batched" (side by side), "in turn", or "processes" (in turn, in one process a core). `obstacle` says
+    why the runs can't be batched, where they can't. `seconds` are those of one step of one run, measured.
+    """
+
+    training: str
+    width: int
+    obstacle: str | None
+    seconds: float
+
+    @property
+    def batched(self) -> bool:
+        """Whether the runs of a population share every operation."""
+        return self.training == "batched"
+
+    def as_fact(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_fact(cls, fact: Mapping[str, Any]) -> Plan:
+        """The plan that `as_fact` described."""
+        return cls(**fact)
+
+
+def make_plan(problem: Problem, runs: Sequence[Run], training: str, slots: int) -> Plan:
+    """Measure some steps of each way of training and settle on the fastest, unless the way is given.
+
+    `slots` is how many populations are trained at once; each of them gets work. Raises ValueError, in a sentence, where
+    `training` is no such way, or is "batched" and the model can't be.
+    """
+    if training not in TRAINING:
+        raise ValueError(f"training must be one of {', '.join(map(repr, TRAINING))}; got {training!r}")
+    speed = fastest(problem, runs[0].seed, lambda some, batched: population(problem, runs[:some], batched))
+    way = _fastest_in_all(speed, sum(run.steps for run in runs)) if training == "auto" else training
+    if slots > 1 and way == "processes":
+        way = "in turn"  # the engine's own processes train side by side already
+    if training == "batched" and speed.obstacle is not None:
+        raise ValueError(f"training='batched': this model's runs can't be batched ({speed.obstacle}); leave it out")
+    largest = problem.with_batch(max(run.batch for run in runs))
+    width = lanes_that_fit(largest, max(run.steps for run in runs))
+    if slots > 1 or way == "processes":
+        at_once = slots if slots > 1 else cores()
+        width = max(1, min(width, math.ceil(len(runs) / at_once)))
+    return Plan(way, width, speed.obstacle, speed.seconds[way])
+
+
+def _fastest_in_all(speed: Speed, steps: int) -> str:
+    """The fastest way for so many steps: processes must save more than it takes to start them."""
+    here = min((way for way in speed.seconds if way != "processes"), key=speed.seconds.__getitem__)
+    saved = (speed.seconds[here] - speed.seconds["processes"]) * steps
+    return "processes" if speed.way == "processes" and saved > _WORTH_PROCESSES else here
+
+
+def cores() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""Several problems at once: how often each arm is fast, as performance profiles."""

@@ -1,0 +1,183 @@
+"""Performance profiles: on what share of several problems an arm is nearly as fast as the fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fallline.racing.judging.statistics import performance_profile, profile_area
+from fallline.racing.progress_to_target import Reached
+from fallline.racing.result import RaceResult
+from fallline.racing.several.goals import Goal, common_goal
+from fallline.racing.wording import counted, listed
+
+#: Ratios to the fastest arm's cost at which profiles are read off; their area goes up to the last.
+RATIOS = (1.0, 2.0, 4.0)
+
+View = Literal["steps", "seconds"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one arm did on one problem.
+
+    `score` is its mean on the test split, None where it diverged; `leads` says that it is the problem's best arm or not
+    told apart from it. `step_seconds` is the time of one step alone.
+    """
+
+    score: float | None
+    leads: bool
+    reached: Reached
+    step_seconds: float
+
+    def cost(self, view: View) -> float | None:
+        """Median steps to the goal, or those steps times the time of one; None where the goal was missed."""
+        steps = self.reached.steps
+        return None if steps is None else steps * (self.step_seconds if view == "seconds" else 1.0)
+
+
+@dataclass(frozen=True, repr=False)
+class Profiles:
+    """Several problems' races side by side. Print it for the tables.
+
+    `goals` has one entry a problem, and so has each arm's row of `standings`: None where the arm was not in the race.
+    Arms are in the order of their profiles' areas by steps.
+    """
+
+    goals: tuple[Goal, ...]
+    standings: Mapping[str, tuple[Standing | None, ...]]
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Names of the arms."""
+        return tuple(self.standings)
+
+    def shares(self, view: View = "steps", ratios: Sequence[float] = RATIOS) -> dict[str, list[float]]:
+        """Share of the problems whose goal each arm reached at no more than each ratio of the fastest arm's cost.
+
+        Source: Dolan and Moré, Benchmarking optimization software with performance profiles, 2002.
+        """
+        return dict(zip(self.arms, performance_profile(*self._costs(view), ratios).tolist(), strict=True))
+
+    def areas(self, view: View = "steps") -> dict[str, float]:
+        """Mean height of each arm's profile over ratios from 1 to the last of `RATIOS`: 1.0 is fastest everywhere."""
+        return dict(zip(self.arms, profile_area(*self._costs(view), limit=RATIOS[-1]).tolist(), strict=True))
+
+    @property
+    def unsolved(self) -> tuple[str, ...]:
+        """Problems whose goal no arm reached, which counts against all."""
+        _, solved = self._costs("steps")
+        return tuple(goal.problem for goal, by_arm in zip(self.goals, solved.T, strict=True) if not by_arm.any())
+
+    @property
+    def sentence(self) -> str:
+        """What was found, with its limits."""
+        problems = counted(len(self.goals), "problem")
+        shares = {name: share for name, (share,) in self.shares(ratios=[2.0]).items()}
+        most = max(shares.values())
+        if most == 0:
+            return f"Of {problems}, no arm reached the goal of any."
+        leading = [name for name, share in shares.items() if share == most]
+        return (
+            f"Of {problems}, {listed(leading)} reached the goal of {round(most * len(self.goals))} within twice the "
+            f"steps of the fastest arm there{', no other arm of as many' if len(leading) < len(shares) else ''}; so "
+            "few problems, chosen by hand, allow no interval, tell nothing of others and make no arm the best over all."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; what a clock had a say in is under "occasion"."""
+        rows = {name: zip(self.goals, row, strict=True) for name, row in self.standings.items()}
+        return {
+            "goals": [asdict(goal) for goal in self.goals],
+            "arms": [
+                {
+                    "name": name,
+                    "problems": {goal.problem: None if one is None else _plain(one) for goal, one in row},
+                    **self._profile(name, "steps"),
+                }
+                for name, row in rows.items()
+            ],
+            "unsolved": list(self.unsolved),
+            "sentence": self.sentence,
+            "occasion": {
+                "step_seconds": {
+                    name: [None if one is None else one.step_seconds for one in row]
+                    for name, row in self.standings.items()
+                },
+                "profiles_by_seconds": {name: self._profile(name, "seconds") for name in self.arms},
+            },
+        }
+
+    def __repr__(self) -> str:
+        problems = ", ".join(goal.problem for goal in self.goals)
+        return f"Profiles({counted(len(self.arms), 'arm')} on {problems}; print it for the tables)"
+
+    def __str__(self) -> str:
+        from fallline.racing.several.table import as_text
+
+        return as_text(self)
+
+    def _profile(self, name: str, view: View) -> dict[str, Any]:
+        within = dict(zip((f"{ratio:g}" for ratio in RATIOS), self.shares(view)[name], strict=True))
+        return {"share_solved_within_ratio": within, "area": self.areas(view)[name]}
+
+    def _costs(self, view: View) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Costs and where there are any, each (arms, problems)."""
+        costs = [[None if one is None else one.cost(view) for one in row] for row in self.standings.values()]
+        found = np.array(costs, dtype=np.float64)  # None becomes NaN
+        return found, np.isfinite(found)
+
+
+def profiles(results: Sequence[RaceResult]) -> Profiles:
+    """Lay several problems' races side by side: each arm's best configuration, timed to each problem's common goal.
+
+    The goal is the problem's target or, without one, a validation loss that leaves a tenth of the way from that of the
+    untrained model to the best arm's. Costs are medians over the seeds, to the first evaluation that meets the goal. An
+    arm that missed it, diverged or was not in that race has not solved the problem. Where batch sizes were raced, steps
+    differ in what they cost: then compare by seconds.
+
+    Raises ValueError without results, and for two results of one problem.
+
+    >>> from fallline.problems import quadratic
+    >>> from fallline.racing import race
+    >>> problems = quadratic(condition=5), quadratic(condition=50)
+    >>> problems[1].name = "narrow"
+    >>> results = [race(problem, ["sgd", "momentum"], "quick", storage=None) for problem in problems]
+    >>> print(profiles(results).sentence)
+    Of 2 problems, ...
+    """
+    if not results:
+        raise ValueError("results is empty; give the results of at least one race.")
+    names = [result.protocol["problem"] for result in results]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"results holds two races of the problem '{twice}'; give one of them another name.")
+    goals = tuple(common_goal(result) for result in results)
+    found = [_standings(result, goal) for result, goal in zip(results, goals, strict=True)]
+    arms = dict.fromkeys(name for row in found for name in row)
+    unordered = Profiles(goals, {name: tuple(row.get(name) for row in found) for name in arms})
+    areas = unordered.areas()
+    ordered = sorted(arms, key=lambda name: (-areas[name], name))
+    return Profiles(goals, {name: unordered.standings[name] for name in ordered})
+
+
+def _standings(result: RaceResult, goal: Goal) -> dict[str, Standing]:
+    ranking, ties = result.verdict.ranking, result.verdict.ties
+    leading = next((group for group in ties if ranking[0] in group), ranking[:1])
+    return {
+        arm.name: Standing(
+            None if arm.entry.diverged or arm.score is None else arm.score.value,
+            arm.name in leading and not arm.entry.diverged,
+            goal.reached_by(arm.finals[0]),
+            arm.entry.step_seconds,
+        )
+        for arm in result.arms
+    }
+
+
+def _plain(standing: Standing) -> dict[str, Any]:
+    return {"score": standing.score, "leads": standing.leads, "reached": asdict(standing.reached)}

@@ -1,0 +1,120 @@
+"""The races that a storage holds, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fallline.racing.storage.attributes import CARD, RESULT, all_attributes, read_attribute
+from fallline.racing.storage.claim import running_elsewhere
+from fallline.racing.storage.database import open_database, sqlite_file
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True)
+class PastRace:
+    """A race in a storage: what was raced, how far it came, and its verdict if it has finished.
+
+    `running` says that another process is running it. `kept` and `planned` count runs. `sentence` is the verdict's,
+    `winner` its winner's name; None where there is none or the race has not finished. `command` is that of its
+    `RaceCard`.
+    """
+
+    name: str
+    problem: str
+    started: datetime
+    finished: bool
+    running: bool
+    kept: int
+    planned: int
+    arms: tuple[str, ...]
+    effort: Mapping[str, Any]
+    seed: int
+    winner: str | None
+    sentence: str | None
+    command: Mapping[str, Any]
+
+
+def past_races(storage: str | Path) -> list[PastRace]:
+    """All races of a storage, the newest first; none where an SQLite file is not there.
+
+    Raises what `open_store` does for a storage that can't be opened.
+    """
+    with _reading(storage) as session:
+        return [] if session is None else [race for _, race in _races(session)]
+
+
+def kept_result(storage: str | Path, name: str | None = None) -> dict[str, Any]:
+    """The result of a finished race as plain data, as `RaceResult.to_json` gives it; by default of the latest.
+
+    Raises LookupError, in a sentence, where there is no such race or it has not finished; else what `open_store` does.
+    """
+    with _reading(storage) as session:
+        races = [] if session is None else _races(session)
+        for study, race in races:
+            if race.finished and name in (None, race.name):
+                assert session is not None
+                return dict(read_attribute(session, study, RESULT) or {})
+    if name is None:
+        raise LookupError(f"no race in {storage} has finished; `fallline race` runs one")
+    if name in [race.name for _, race in races]:
+        raise LookupError(f"the race '{name}' has not finished; `fallline race` with its options goes on with it")
+    raise LookupError(f"there is no race '{name}' in {storage}; `fallline races` lists those that there are")
+
+
+@contextmanager
+def _reading(storage: str | Path) -> Iterator[Session | None]:
+    """A transaction that reads; None where there is no file, which is not to be made."""
+    file = sqlite_file(storage)
+    if file is not None and not file.exists():
+        yield None
+        return
+    with closing(open_database(storage)) as database, database.session() as session:
+        yield session
+
+
+def _races(session: Session) -> list[tuple[int, PastRace]]:
+    """Study and race, the newest first."""
+    counts, running = _counts(session), running_elsewhere(session)
+    results = {study: result for study, _, result in all_attributes(session, RESULT)}
+    return [
+        (study, _past_race(name, card, study in running, counts.get(study, 0), results.get(study)))
+        for study, name, card in reversed(all_attributes(session, CARD))
+    ]
+
+
+def _counts(session: Session) -> dict[int, int]:
+    """The trials of each study."""
+    from optuna.storages._rdb.models import TrialModel
+    from sqlalchemy import func, select
+
+    rows = session.execute(select(TrialModel.study_id, func.count()).group_by(TrialModel.study_id))
+    return {int(study): int(count) for study, count in rows}
+
+
+def _past_race(
+    name: str, card: Mapping[str, Any], running: bool, kept: int, result: Mapping[str, Any] | None
+) -> PastRace:
+    command = card["command"]
+    verdict = {} if result is None else {**result["verdict"], **result["occasion"]}
+    return PastRace(
+        name=name,
+        problem=card["problem"],
+        started=datetime.fromisoformat(card["started"]),
+        finished=result is not None,
+        running=running,
+        kept=kept,
+        planned=card["planned_runs"],
+        arms=tuple(card["spaces"]),
+        effort=command["effort"],
+        seed=command["seed"],
+        winner=verdict.get("winner"),
+        sentence=verdict.get("sentence"),
+        command=command,
+    )

@@ -1,0 +1,133 @@
+"""Tuning: every arm draws equally many points of its space, runs them equally long, and keeps its best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from fallline.racing.arms.arm import Arm
+from fallline.racing.effort import Effort
+from fallline.racing.judging.records import Trial
+from fallline.racing.runs import Outcome, Run
+from fallline.racing.search.halving import rungs
+from fallline.racing.search.model_based import propose
+from fallline.racing.search.sobol import sobol_points
+from fallline.racing.stages import Stages
+from fallline.training import Problem
+
+Points = list[dict[str, Any]]
+
+
+@dataclass
+class Tuned:
+    """An arm's trials so far: their points, and what each came to on the longest run that it has had."""
+
+    points: Points = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    rung: list[int] = field(default_factory=list)
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """As the verdict sees them."""
+        return tuple(
+            Trial(point, float(outcome.valid_metric[-1]), outcome.diverged)
+            for point, outcome in zip(self.points, self.outcomes, strict=True)
+        )
+
+    def losses(self, sign: float) -> list[float | None]:
+        """Their validation scores as losses; None where a trial diverged."""
+        return [sign * trial.score if trial.usable else None for trial in self.trials]
+
+    def ranked(self, sign: float) -> list[int]:
+        """The trials, best first: by how far they came, by validation score, equal scores by validation loss."""
+        losses = self.losses(sign)
+
+        def rank(index: int) -> tuple[int, bool, float, float]:
+            loss = losses[index]
+            usable = loss is not None
+            return (
+                -self.rung[index],
+                not usable,
+                loss if loss is not None else 0.0,
+                float(self.outcomes[index].valid_loss[-1]) if usable else 0.0,
+            )
+
+        return sorted(range(len(self.points)), key=rank)
+
+
+def tune(stages: Stages, arms: Sequence[Arm], effort: Effort, seed: int, tuning_seed: int) -> dict[str, Tuned]:
+    """Run all trials of all arms, round by round and rung by rung."""
+    problem = stages.problem
+    sign = -1.0 if problem.metric.higher_is_better else 1.0
+    tuned = {arm.name: Tuned() for arm in arms}
+    (_, share), *later = shares(effort)
+    for turn, count in enumerate(round_sizes(effort)):
+        drawn = {arm.name: _points(arm, tuned[arm.name], effort, count, seed, sign) for arm in arms}
+        runs = [run_of(arm, point, problem, tuning_seed, share) for arm in arms for point in drawn[arm.name]]
+        outcomes = iter(stages.train(_title(effort, turn, 0), runs))
+        for arm in arms:
+            found = tuned[arm.name]
+            found.points += drawn[arm.name]
+            found.outcomes += [next(outcomes) for _ in drawn[arm.name]]
+            found.rung += [0] * count
+    for rung, (kept, share) in enumerate(later, start=1):
+        chosen = {arm.name: sorted(tuned[arm.name].ranked(sign)[:kept]) for arm in arms}
+        runs = [
+            run_of(arm, tuned[arm.name].points[i], problem, tuning_seed, share)
+            for arm in arms
+            for i in chosen[arm.name]
+        ]
+        outcomes = iter(stages.train(_title(effort, 0, rung), runs))
+        for arm in arms:
+            for index in chosen[arm.name]:
+                tuned[arm.name].outcomes[index] = next(outcomes)
+                tuned[arm.name].rung[index] = rung
+    return tuned
+
+
+def run_of(arm: Arm, point: Mapping[str, Any], problem: Problem, seed: int, share: Fraction = Fraction(1)) -> Run:
+    """The run of one configuration from one seed, for a share of the problem's steps."""
+    recipe = arm.recipe(point, problem, (share.numerator, share.denominator))
+    return Run(arm.name, point, seed, recipe.lane, recipe.batch, recipe.steps)
+
+
+def shares(effort: Effort) -> list[tuple[int, Fraction]]:
+    """How many trials of an arm run each share of the full length.
+
+    >>> shares(Effort(trials=16, finalists=5, seeds=10))
+    [(16, Fraction(1, 1))]
+    """
+    if effort.halving == 1:
+        return [(effort.trials, Fraction(1))]
+    return [(count, Fraction(*share)) for count, *share in rungs(effort.trials, effort.halving, effort.finalists)]
+
+
+def round_sizes(effort: Effort) -> list[int]:
+    """Trials of each round; what does not divide goes to the first rounds.
+
+    >>> round_sizes(Effort(trials=16, finalists=5, seeds=10, rounds=3))
+    [6, 5, 5]
+    """
+    size, more = divmod(effort.trials, effort.rounds)
+    return [size + (turn < more) for turn in range(effort.rounds)]
+
+
+def tuning_runs(arm: Arm, problem: Problem, effort: Effort, seed: int) -> list[Run]:
+    """The runs of an arm's tuning as far as they are known before it: with the first points standing for later ones."""
+    points = sobol_points(arm, effort.trials, seed)
+    return [run_of(arm, point, problem, seed, share) for count, share in shares(effort) for point in points[:count]]
+
+
+def _points(arm: Arm, tuned: Tuned, effort: Effort, count: int, seed: int, sign: float) -> Points:
+    if not tuned.points:
+        return sobol_points(arm, effort.trials, seed)[:count]
+    return propose(arm, tuned.points, tuned.losses(sign), count, seed)
+
+
+def _title(effort: Effort, turn: int, rung: int) -> str:
+    """What a stage is called; the store finds its runs by it."""
+    if rung:
+        return f"tuning, rung {rung + 1}"
+    return "tuning" if effort.rounds == 1 else f"tuning, round {turn + 1}"

@@ -1,0 +1,86 @@
+"""`fallline races`: what a storage holds, told in a table or a sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fallline.cli.main import app
+from fallline.racing.arms.dimensions import Range
+from fallline.racing.storage.card import RaceCard
+from fallline.racing.storage.opening import open_store
+
+QUICK = {"trials": 8, "finalists": 1, "seeds": 5, "names_winner": False, "rounds": 1, "halving": 1}
+OWN = {**QUICK, "trials": 1000, "finalists": 2}
+
+
+def races(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["races", *arguments], env={"COLUMNS": "160"})
+
+
+def keep(path: Path, problem: str, sentence: str | None = None, **changes: Any) -> str:
+    """Put a race into a storage, finished if it has a sentence, and return its name."""
+    given: dict[str, Any] = {"effort": QUICK, "arms": ("sgd", "adam"), "planned": 10, **changes}
+    spaces = {arm: {"lr": Range(1e-4, 1.0)} for arm in given["arms"]}
+    command = {"effort": given["effort"], "seed": 0}
+    store = open_store(
+        path, RaceCard(problem, json.dumps({"problem": problem}), True, spaces, command, given["planned"])
+    )
+    if sentence is not None:
+        store.remember("result", {"verdict": {"winner": None}, "occasion": {"sentence": sentence}})
+    store.close()
+    return str(store.name)
+
+
+def test_a_table_newest_first(tmp_path: Path) -> None:
+    path = tmp_path / "races.db"
+    old = keep(path, "digits", "adam and sgd tie.")
+    new = keep(path, "moons", effort=OWN, planned=2010)
+    shown = races("--storage", str(path))
+    assert shown.exit_code == 0
+    lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    assert lines[0] == "race problem arms effort runs outcome"
+    rows = [line for line in lines if line.startswith((old, new))]
+    assert rows == [
+        f"{new} moons sgd, adam 1000 trials, 2 x 5 finals 0 of 2,010 stopped; the same command goes on with it",
+        f"{old} digits sgd, adam quick 0 adam and sgd tie.",
+    ]
+
+
+HOSTILE = ["[bold red]x[/bold red]", "[link=http://x]x[/link]", "[/]", "\x1b[31mx", "x\x07\nx", "\\[bold]x"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_a_storage_says_is_text(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "races.db"
+    keep(path, text, f"S{text}", arms=(f"A{text}",))
+    shown = races("--storage", str(path))
+    assert shown.exit_code == 0, shown.output
+    harmless = "".join(one if one.isprintable() else "?" for one in text)
+    for told in (f" {harmless} ", f"A{harmless}", f"S{harmless}"):
+        assert told in shown.stdout
+
+
+@pytest.mark.parametrize("storage", ["none.db", "empty.db"])
+def test_a_storage_without_races(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.db").touch()
+    shown = races("--storage", storage)
+    assert (shown.exit_code, shown.stdout) == (
+        0, f"There are no races in {storage}; `fallline race` runs one and keeps it there.\n"
+    )  # fmt: skip
+    assert not Path("none.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("storage", "sentence"), [(".", "is a folder; give a file"), ("foo://x", "'foo' is no kind of")]
+)
+def test_a_storage_that_cannot_be_read(storage: str, sentence: str) -> None:
+    shown = races("--storage", storage)
+    assert shown.exit_code == 2
+    assert shown.stderr.startswith("fallline: ")
+    assert sentence in shown.stderr

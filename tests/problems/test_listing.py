@@ -1,0 +1,40 @@
+"""`fallline problems`: every bundled problem with its size, in terminals of any width."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from fallline import problems
+
+
+def listed(*arguments: str, columns: int) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "fallline", "problems", *arguments],
+        capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": str(columns)}, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_every_problem_has_a_row(columns: int) -> None:
+    text = listed(columns=columns)
+    assert max(map(len, text.splitlines())) <= columns
+    rows = [line for line in text.splitlines() if line.partition(" ")[0] in problems.ALL]
+    assert [row.partition(" ")[0] for row in rows] == list(problems.ALL)
+    words = " ".join(text.split())
+    for told in (
+        "1,078 / 359 / 360 examples, 2,410 weights, 340 steps of 64, accuracy",
+        "265 / 88 / 89 examples, 11 weights, 360 steps of 32, mean_squared_error 0.56",
+        "no data, 2 weights, 150 steps, height 0.0643",
+    ):
+        assert told in words
+
+
+def test_help_needs_no_torch() -> None:
+    code = "import sys, fallline.cli.problems; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+    assert "with known minima" in listed("--help", columns=120)

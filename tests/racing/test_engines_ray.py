@@ -1,0 +1,167 @@
+"""The Ray engine on a real cluster of two machines' worth of processes, which lose workers and a machine."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fallline.racing.engines import ray_connection
+from fallline.racing.engines.choice import choose_engine
+from fallline.racing.engines.ray_cluster import RayEngine
+from fallline.racing.engines.ray_connection import connect
+from fallline.training import ProblemError
+from tests.racing import engine_cases as cases
+
+ray: Any = pytest.importorskip("ray", reason="Ray is not installed: pip install 'fallline[ray]'")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes of one processor each; the driver is on the first."""
+    cluster_utils = importlib.import_module("ray.cluster_utils")
+    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # short, since sockets lie in it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_TMPDIR", folder)
+        made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        made.add_node(num_cpus=1)
+        yield made
+        ray.shutdown()
+        made.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def engine(cluster: Any) -> Iterator[RayEngine]:
+    made = RayEngine(cluster.address)
+    yield made
+    made.close()
+    assert not ray.is_initialized()
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As many as Ray gives a task of one processor."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_a_task_for_each_processor(engine: RayEngine) -> None:
+    assert engine.slots == 2
+
+
+@pytest.mark.parametrize("name", cases.PROBLEMS)
+def test_same_outcomes_as_here(engine: RayEngine, name: str) -> None:
+    make, batched = cases.PROBLEMS[name]
+    problem = make()
+    cases.assert_trains_as_here(engine, problem, cases.jobs(problem, batched=batched, number=3))
+
+
+def test_no_jobs(engine: RayEngine) -> None:
+    assert list(engine.train(cases.regression(), {}, lambda steps: pytest.fail("told"))) == []
+
+
+@pytest.mark.parametrize("name", cases.RAISED)
+def test_errors_come_back(engine: RayEngine, name: str) -> None:
+    make, kind, message = cases.RAISED[name]
+    with pytest.raises(kind) as raised:
+        cases.trained(engine, cases.raising(make))
+    assert (type(raised.value), str(raised.value)) == (kind, message)
+
+
+def test_a_killed_worker_is_survived(engine: RayEngine, tmp_path: Path) -> None:
+    problem = cases.killed_once(tmp_path)
+    cases.assert_trains_as_here(engine, problem, cases.jobs(problem))
+    assert (tmp_path / "died").exists()
+
+
+def test_a_job_that_kills_every_worker_is_given_up(engine: RayEngine) -> None:
+    with pytest.raises(ChildProcessError, match=r"a worker died 4 times .* of adam, half_speed, Adagrad;"):
+        cases.trained(engine, cases.killed_by(seed=7), number=1)
+
+
+def test_a_problem_that_cannot_be_sent_is_refused(engine: RayEngine) -> None:
+    with pytest.raises(ProblemError, match="can't be sent to another process"):
+        cases.trained(engine, cases.unpackable())
+
+
+def test_workers_without_fallline_are_named(engine: RayEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = cases.vanished(tmp_path, "def train(stored, job): pass")
+    monkeypatch.setattr(engine, "_task", ray.remote(max_retries=0)(module.train))
+    with pytest.raises(ProblemError, match="the cluster's workers can't run Fallline; install the same version"):
+        cases.trained(engine, cases.regression())
+
+
+def test_a_removed_machine_is_survived(engine: RayEngine, cluster: Any, tmp_path: Path) -> None:
+    doomed = cluster.add_node(num_cpus=1)
+    number, begun = doomed.node_id, tmp_path / "begun"
+
+    def hang_there() -> None:
+        if ray.get_runtime_context().get_node_id() == number:
+            begun.touch()
+            time.sleep(600)
+        while not begun.exists():  # so that no other machine does all the work before
+            time.sleep(0.05)
+
+    def remove() -> None:
+        while not begun.exists():
+            time.sleep(0.05)
+        cluster.remove_node(doomed, allow_graceful=False)
+
+    problem = cases.in_workers(hang_there)
+    removal = threading.Thread(target=remove)
+    removal.start()
+    cases.assert_trains_as_here(engine, problem, cases.jobs(problem, number=4))
+    removal.join()
+    assert engine.slots == 2
+
+
+def test_a_session_that_there_is_stays(engine: RayEngine) -> None:
+    choose_engine(ray="auto").close()
+    assert ray.is_initialized()
+    assert set(cases.trained(engine, cases.regression())) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "message"),
+    [
+        ("127.0.0.1:1", ConnectionError, r"^no Ray cluster can be used at '127.0.0.1:1' \(.*refused\); start one with"),
+        ("ray://127.0.0.1:1", ConnectionError, r"'ray://127.0.0.1:1' \(.*refused\); start one with"),
+        (
+            "my cluster",
+            ValueError,
+            r"^ray must be 'auto', 'local', 'host:port' or 'ray://host:port'; got 'my cluster'$",
+        ),
+    ],
+)
+def test_no_cluster_there(monkeypatch: pytest.MonkeyPatch, address: str, error: type[Exception], message: str) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(error, match=message):
+        connect(address)
+
+
+def test_something_else_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray_connection, "_SECONDS_TO_ANSWER", 2)
+    silent = socket.create_server(("127.0.0.1", 0))
+    with silent, pytest.raises(ConnectionError, match=r"\(no answer as Ray gives it within 2 s\)"):
+        connect(f"127.0.0.1:{silent.getsockname()[1]}")
+
+
+def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ImportError, match=r"^a race on a Ray cluster needs Ray: pip install 'fallline\[ray\]'$"):
+        connect("auto")

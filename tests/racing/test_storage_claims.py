@@ -1,0 +1,148 @@
+"""One process runs a race: others are refused while it lives, and take over when it does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fallline.racing.runs import Outcome, Run
+from fallline.racing.storage import claim as claims
+from fallline.racing.storage.attributes import read_attribute, write_attribute
+from fallline.racing.storage.card import RaceCard
+from fallline.racing.storage.database import Database, open_database
+from fallline.racing.storage.opening import open_store
+from fallline.racing.storage.past import past_races
+from fallline.racing.storage.store import Store
+
+CARD = RaceCard("digits", json.dumps({"seed": "1"}), True, {}, {"effort": {}, "seed": 1}, 10)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "races.db"
+
+
+@pytest.fixture
+def database(path: Path) -> Any:
+    opened = open_database(path)
+    yield opened
+    opened.close()
+
+
+def rewrite(database: Database, **changes: Any) -> None:
+    """Change the claim of the only race."""
+    with database.alone() as session:
+        held = read_attribute(session, 1, "claim")
+        assert held is not None
+        write_attribute(session, 1, "claim", {**held, **changes})
+
+
+def held(database: Database) -> Any:
+    with database.session() as session:
+        return read_attribute(session, 1, "claim")
+
+
+def ended_process() -> int:
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
+def add(store: Store) -> None:
+    nothing = np.zeros(1)
+    outcome = Outcome(np.zeros(1, np.int64), np.zeros(1, np.int64), nothing, nothing, nothing, -1)
+    store.add("tuning", {0: Run("sgd", {}, 0, None, 8, 1)}, {0: outcome})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        pytest.param({}, False, id="this process"),
+        pytest.param({"process": os.getppid()}, True, id="a living process of this host"),
+        pytest.param({"process": 1}, True, id="another user's"),
+        pytest.param({"process": "ended"}, False, id="an ended process of this host"),
+        pytest.param({"process": os.getppid(), "seconds": 0}, False, id="one that has been silent too long"),
+        pytest.param({"host": "elsewhere", "process": "ended"}, True, id="another host"),
+        pytest.param({"host": "elsewhere", "seconds": 0}, False, id="another host that has been silent"),
+    ],
+)
+def test_who_may_take_a_race_up(path: Path, database: Database, changes: dict[str, Any], refused: bool) -> None:
+    store = open_store(path, CARD)
+    process = ended_process() if changes.get("process") == "ended" else changes.get("process", os.getpid())
+    rewrite(database, **{**changes, "process": process})
+    host = held(database)["host"]
+    if refused:
+        assert past_races(path)[0].running
+        with pytest.raises(OSError, match=f"'{store.name}' is being run by process {process} on {host}; wait for it"):
+            open_store(path, CARD)
+    else:
+        assert not past_races(path)[0].running
+        again = open_store(path, CARD)
+        assert again.resumed
+        again.close()
+    store.close()
+
+
+def test_who_lost_a_race_stops(path: Path) -> None:
+    first = open_store(path, CARD)
+    second = open_store(path, CARD)
+    sentence = r"was taken over by process \d+ on .*, as this process had been silent"
+    with pytest.raises(OSError, match=sentence):
+        add(first)
+    with pytest.raises(OSError, match=sentence):
+        first.remember("plan", 1)
+    first.close()  # leaves the other's claim alone
+    add(second)
+    second.close()
+    assert second.outcomes("tuning").keys() == {0}
+
+
+def test_a_race_that_is_let_go_can_be_taken_up_from_anywhere(path: Path, database: Database) -> None:
+    open_store(path, CARD).close()
+    assert held(database) is None
+
+
+def test_every_run_that_is_kept_is_a_beat(path: Path, database: Database) -> None:
+    store = open_store(path, CARD)
+    rewrite(database, seconds=0)
+    add(store)
+    assert held(database)["seconds"] > 0
+    store.close()
+
+
+def test_the_heart_beats_while_a_job_is_trained(
+    path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "_SECONDS_BETWEEN_BEATS", 0.01)
+    store = open_store(path, CARD)
+    rewrite(database, seconds=0)
+    deadline = 500
+    while held(database)["seconds"] == 0:
+        deadline -= 1
+        assert deadline
+    store.close()
+
+
+def test_of_many_that_begin_at_once_one_begins(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Threads stand for processes, so that one process is as good as another.
+    monkeypatch.setattr(claims, "_is_live", lambda held, claim, now: held["token"] != claim.token)
+
+    def begin(_: int) -> Store | str:
+        try:
+            return open_store(path, CARD)
+        except OSError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(begin, range(4)))
+    (store,) = [one for one in found if not isinstance(one, str)]
+    assert sum(f"'{store.name}' is being run by process" in one for one in found if isinstance(one, str)) == 3
+    store.close()
