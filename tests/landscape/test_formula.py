@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -119,7 +118,7 @@ _PIECES = ["x", "y", "pi", "e", "+", "-", "*", "/", "**", "(", ")", "sin(", "abs
 _TEXTS = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(_PIECES), max_size=60).map("".join))
 
 
-def _formula(text: str) -> Callable[[float, float], float] | None:
+def _formula(text: str) -> Formula | None:
     try:
         return Formula(text)
     except FormulaError:

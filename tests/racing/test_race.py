@@ -139,7 +139,7 @@ def test_all_arms_diverge_without_a_crash() -> None:
 def test_a_run_that_diverged_hides_no_shares_of_others() -> None:
     runs = [outcome(0.2, [0.1, 0.3]), outcome(math.nan, None)]
     assert sharing(runs) == 2
-    np.testing.assert_array_equal(as_final(3, runs, 2).examples, [[0.1, 0.3], [math.nan, math.nan]])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(as_final(3, runs, 2).examples, [[0.1, 0.3], [math.nan, math.nan]])
     assert sharing([*runs, outcome(0.2, None)]) is None
     assert sharing([outcome(math.nan, None)]) is None
     assert as_final(3, runs, None).examples is None
@@ -342,7 +342,7 @@ def test_a_race_as_a_frame_in_html_and_for_tensorboard(tmp_path: Path) -> None:
     assert "&lt;b&gt;wild" in html
     assert "<b>wild" not in html
     result.to_tensorboard(tmp_path)
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (folder,) = tmp_path.glob("adam/trial 00")
     read = EventAccumulator(str(folder)).Reload()

@@ -134,7 +134,7 @@ def test_what_is_stacked(model: Callable[[], nn.Module], buffers: list[tuple[int
     assert [tuple(buffer.shape) for buffer in found.buffers] == [(5, *shape) for shape in buffers]
     modules = [problem.build(seed) for seed in (3, 4)]
     for module in modules:
-        _, shared = found.split(slots(module)[1])
+        _, shared = found.share(slots(module)[1])
         assert [slot.tensor.data_ptr() for slot in shared] == [constant.data_ptr() for constant in found.constants]
 
 

@@ -7,12 +7,15 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fallline.lab.errors import RequestError
 from fallline.racing.storage.attributes import CARD, RESULT, all_attributes, read_attribute
 from fallline.racing.storage.database import open_database, sqlite_file
 from fallline.racing.storage.past import past_races
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 _FINALS = "finals"
 
@@ -61,11 +64,12 @@ class LiveRace:
             self._database = open_database(storage)
             with self._database.session() as session:
                 found = {title: (study, card) for study, title, card in all_attributes(session, CARD)}
+                if name in found:
+                    self._study, card = found[name]
+                    self._better = max if _rises(session, self._study) else min
         if name not in found:
             self.close()
             raise RequestError(404, f"There is no race {name!r} in {storage}; /api/races lists those that there are.")
-        self._study, card = found[name]
-        self._better = max if card["higher_is_better"] else min
         self._told: dict[str, Any] = {"race": name, "planned": card["planned_runs"], "kept": 0, "stage": None}
         self._arms = {arm: Standing(arm) for arm in card["spaces"]}
         self._last = -1
@@ -96,7 +100,17 @@ class LiveRace:
         setattr(standing, key, value if before is None else self._better(before, value))
 
 
-def _new_runs(session: Any, study: int, after: int) -> Iterator[tuple[int, str, str, float | None]]:
+def _rises(session: Session, study: int) -> bool:
+    """Whether the higher score of a study is the better one."""
+    from optuna.storages._rdb.models import StudyDirectionModel
+    from optuna.study import StudyDirection
+    from sqlalchemy import select
+
+    query = select(StudyDirectionModel.direction).where(StudyDirectionModel.study_id == study)
+    return bool(session.scalars(query).one() == StudyDirection.MAXIMIZE)
+
+
+def _new_runs(session: Session, study: int, after: int) -> Iterator[tuple[int, str, str, float | None]]:
     """Number, arm, stage and value of the runs after one; no value for those that diverged."""
     from optuna.storages._rdb.models import TrialModel, TrialUserAttributeModel, TrialValueModel
     from sqlalchemy import and_, select

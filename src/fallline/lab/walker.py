@@ -96,7 +96,7 @@ def read_walker(fields: Fields, steps: int) -> Walker:
 def _hyperparameters(fields: Fields, rule: Rule) -> Plain:
     """The numbers and truth values that were given and are not the rule's own."""
     own = {key: value for key, value in rule.hyperparameters.items() if key != "lr"}
-    given = {}
+    given: dict[str, Any] = {}
     for key, default in own.items():
         if fields.has(key):
             value = fields.truth(key) if isinstance(default, bool) else fields.number(key)

@@ -44,7 +44,7 @@ class BatchedLanes(Lanes):
         self._module = self._build(self.streams[0])
         self._trained, rest = slots(self._module)
         # What all lanes share stays in the module, and so carries no lane dimension.
-        self._rest, self._constant = self._stack.split(rest)
+        self._rest, self._constant = self._stack.share(rest)
         self._loss_of_same = self._mapped(self._lane_loss, None, None)
         self._loss_of_own = self._mapped(self._lane_loss, 0, 0)
         self._forward = self._mapped(self._lane_output, None)

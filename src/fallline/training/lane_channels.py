@@ -34,6 +34,9 @@ class _Convolution(torch.autograd.Function):
         info: Any, at: Places, image: Tensor, weight: Tensor, bias: Tensor | None, options: dict[str, Any]
     ) -> tuple[Tensor, int]:
         lanes, groups = info.batch_size, options["groups"]
+        if at[1] is None and at[2] is None:
+            batch = image.movedim(at[0] or 0, 0).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+            return _lanes_of(torch.conv2d(batch, weight, bias, **options), lanes), 0
         if at[1] is None or (bias is not None and at[2] is None):
             mapped = vmap(lambda *given: torch.conv2d(*given, **options), at[:3])
             return mapped(image, weight, bias), 0
@@ -50,10 +53,13 @@ class _Convolution(torch.autograd.Function):
 
 
 class _ChannelByChannel(torch.autograd.Function):
-    """A function of images, and of vectors with a number a channel, that treats each channel alone."""
+    """A function of images, and of vectors with a number a channel, that treats each channel alone.
+
+    `by_image` says that it treats each image alone as well.
+    """
 
     @staticmethod
-    def forward(function: Callable[..., Tensor], image: Tensor, *vectors: Tensor | None) -> Tensor:
+    def forward(function: Callable[..., Tensor], by_image: bool, image: Tensor, *vectors: Tensor | None) -> Tensor:
         return function(image, *vectors)
 
     @staticmethod
@@ -61,14 +67,16 @@ class _ChannelByChannel(torch.autograd.Function):
 
     @staticmethod
     def vmap(
-        info: Any, at: Places, function: Callable[..., Tensor], image: Tensor, *vectors: Tensor | None
+        info: Any, at: Places, function: Callable[..., Tensor], by_image: bool, image: Tensor, *vectors: Tensor | None
     ) -> tuple[Tensor, int]:
-        lanes = info.batch_size
+        lanes, places = info.batch_size, at[3:]
+        if by_image and at[2] == 0 and not any(place is not None for place in places):
+            return _lanes_of(function(image.flatten(0, 1), *vectors), lanes), 0
         rows = [
             None if vector is None else _side_by_side(vector, place, lanes, 0)
-            for vector, place in zip(vectors, at[2:], strict=True)
+            for vector, place in zip(vectors, places, strict=True)
         ]
-        return _apart(function(_side_by_side(image, at[1], lanes, 1), *rows), lanes), 1
+        return _apart(function(_side_by_side(image, at[2], lanes, 1), *rows), lanes), 1
 
 
 def _side_by_side(tensor: Tensor, at: int | None, lanes: int, channels: int) -> Tensor:
@@ -83,6 +91,11 @@ def _side_by_side(tensor: Tensor, at: int | None, lanes: int, channels: int) -> 
 def _apart(output: Tensor, lanes: int) -> Tensor:
     """The output of channels that lie side by side, with the lanes as dimension 1."""
     return output.view(output.shape[0], lanes, -1, *output.shape[2:])
+
+
+def _lanes_of(batch: Tensor, lanes: int) -> Tensor:
+    """The output of the images of all lanes as one batch, with the lanes as dimension 0."""
+    return batch.view(lanes, -1, *batch.shape[1:])
 
 
 def _conv2d(
@@ -108,7 +121,7 @@ def _pooling(function: Callable[..., Tensor]) -> Callable[..., Tensor | None]:
     def replacement(input: Tensor, *given: Any, **named: Any) -> Tensor | None:
         if not _of_images(input):
             return None
-        output: Tensor = _ChannelByChannel.apply(lambda image: function(image, *given, **named), input)  # type: ignore[no-untyped-call]
+        output: Tensor = _ChannelByChannel.apply(lambda image: function(image, *given, **named), True, input)  # type: ignore[no-untyped-call]
         return output
 
     return replacement
@@ -133,7 +146,7 @@ def _batch_norm(
     ) -> Tensor:
         return functional.batch_norm(image, mean, variance, weight, bias, training, momentum, eps)
 
-    output: Tensor = _ChannelByChannel.apply(function, input, running_mean, running_var, weight, bias)  # type: ignore[no-untyped-call]
+    output: Tensor = _ChannelByChannel.apply(function, not training, input, running_mean, running_var, weight, bias)  # type: ignore[no-untyped-call]
     return output
 
 
@@ -148,7 +161,7 @@ def _group_norm(
     def function(image: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         return functional.group_norm(image, image.shape[1] // channels, weight, bias, eps)
 
-    output: Tensor = _ChannelByChannel.apply(function, input, weight, bias)  # type: ignore[no-untyped-call]
+    output: Tensor = _ChannelByChannel.apply(function, True, input, weight, bias)  # type: ignore[no-untyped-call]
     return output
 
 

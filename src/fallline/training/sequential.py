@@ -34,7 +34,7 @@ class SequentialLanes(Lanes):
             module = self._build(seed)
             trained, rest = slots(module)
             self._modules.append(module)
-            self._slots.append((trained, self._stack.split(rest)[0]))
+            self._slots.append((trained, self._stack.share(rest)[0]))
         self._original = self.index.tolist()
         self._rebind()
 

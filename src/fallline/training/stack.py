@@ -25,7 +25,7 @@ class Stack:
     constants: list[Tensor]
     is_constant: list[bool]
 
-    def split(self, rest: list[Slot]) -> tuple[list[Slot], list[Slot]]:
+    def share(self, rest: list[Slot]) -> tuple[list[Slot], list[Slot]]:
         """Part a module's untrained tensors into those that are stacked and those that are shared, and share these."""
         shared = list(itertools.compress(rest, self.is_constant))
         for slot, constant in zip(shared, self.constants, strict=True):

@@ -12,6 +12,8 @@ from fallline.pages.player import Scene, Trajectory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_AXES = ("first axis", "second axis")
+
 
 def slices_of(data: Mapping[str, Any], race: RaceData) -> tuple[NamedSlice, ...]:
     """The slices that the data holds under "slices", each as `Slice.to_json` with the models' names under "names"."""
@@ -19,19 +21,16 @@ def slices_of(data: Mapping[str, Any], race: RaceData) -> tuple[NamedSlice, ...]
 
 
 def scenes(plane: NamedSlice) -> Iterator[Scene]:
-    """A map for each model on random axes; on principal ones a single map with the models on it.
-
-    The axes have the same length for all models, and so the maps of one slice can be compared.
-    """
-    view = tuple((float(offsets[0]), float(offsets[-1])) for offsets in plane.offsets)
+    """A map for each model on random axes, with the model's place; on principal ones a single map with them all."""
+    (left, *_, right), (bottom, *_, top) = plane.offsets
+    view = ((float(left), float(right)), (float(bottom), float(top)))
+    places = [(float(x), float(y)) for x, y in plane.coordinates[:, :2]]
+    if len(plane.losses) == len(plane.names):
+        for name, heights, place in zip(plane.names, plane.losses, places, strict=True):
+            yield Scene(f"Loss around the best run of {name}", view, heights, minima=[place], axes=_AXES)
+        return
     models = [
-        Trajectory(name, place[None, :2], [loss], colour=number, dash=number)
-        for name, number, place, loss in zip(
-            plane.names, plane.numbers, plane.coordinates, plane.model_losses, strict=True
-        )
+        Trajectory(name, [place], [loss], colour=number, dash=number)
+        for name, number, place, loss in zip(plane.names, plane.numbers, places, plane.model_losses, strict=True)
     ]
-    shared = len(plane.losses) < len(models)
-    for heights, model in zip(plane.losses, models, strict=False):
-        title = "The plane through the best runs" if shared else f"Loss around the best run of {model.name}"
-        shown = models if shared else [model]
-        yield Scene(title, (view[0], view[1]), heights, shown, axes=("first axis", "second axis"))
+    yield Scene("Loss in the plane through the best runs", view, plane.losses[0], models, axes=_AXES)

@@ -8,6 +8,8 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
+
 from fallline.racing.engines.attempt import RERUNS, attempt, lost, read_report
 from fallline.racing.engines.parcel import pack, pack_problem, unpack
 from fallline.racing.engines.ray_connection import connect
@@ -16,7 +18,7 @@ from fallline.training import Problem, ProblemError
 
 
 class RayEngine:
-    """Trains each job as a Ray task of one processor and, as Ray has it, one thread.
+    """Trains each job as a Ray task of one processor and one thread.
 
     The problem is put into the object store once, and each worker unpacks it once. The task of a worker or a machine
     that dies is run again, at most three times.
@@ -91,4 +93,5 @@ def _problem(stored: Any) -> Problem:
 
 def _train(stored: list[Any], job: bytes) -> bytes:
     """Train a job in a worker. The reference comes in a list, or Ray would hand over all data anew for each job."""
+    torch.set_num_threads(1)  # Ray asks for that only where the machine's OMP_NUM_THREADS says nothing else
     return attempt(lambda: _problem(stored[0]), job, lambda steps: None)

@@ -1,0 +1,158 @@
+"""Races as their storage tells them, while they run and afterwards; with names that mean harm."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from fallline.lab import application as of_lab
+from fallline.lab.application import application
+from fallline.lab.errors import RequestError
+from fallline.lab.guard import Address
+from fallline.lab.races import LiveRace
+from fallline.racing.arms.dimensions import Range
+from fallline.racing.runs import Outcome, Run
+from fallline.racing.storage.card import RaceCard
+from fallline.racing.storage.opening import open_store
+from fallline.racing.storage.store import Store
+
+HOSTILE = "</script><img src=x onerror=alert(1)>\n\ndata: {}\n\n"
+ARMS = ("adam", HOSTILE)
+CARD = RaceCard(
+    HOSTILE, "fingerprint", False, {arm: {"lr": Range(1e-4, 1.0)} for arm in ARMS}, {"effort": {}, "seed": 0}, 8
+)
+RESULT = {"verdict": {"winner": HOSTILE}, "occasion": {"sentence": f"{HOSTILE} wins."}}
+
+
+def run(arm: str) -> Run:
+    return Run(arm, {"lr": 0.1}, 0, None, 1, 1)  # type: ignore[arg-type]
+
+
+def outcome(valid: float, score: float = np.nan) -> Outcome:
+    one = np.ones(1)
+    diverged = -1 if np.isfinite(valid) else 3
+    return Outcome(one.astype(int), one.astype(int), one, one, np.array([valid]), diverged, score)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> str:
+    return str(tmp_path / "races.db")
+
+
+@pytest.fixture
+def store(storage: str) -> Iterator[Store]:
+    opened = open_store(storage, CARD)
+    yield opened
+    opened.close()
+
+
+def add(store: Store, stage: str, *runs: tuple[str, Outcome]) -> None:
+    names, outcomes = [run(arm) for arm, _ in runs], [found for _, found in runs]
+    store.add(stage, dict(enumerate(names)), dict(enumerate(outcomes)))
+
+
+def standings(told: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [tuple(standing.values()) for standing in told["arms"]]
+
+
+def test_a_race_is_followed(storage: str, store: Store) -> None:
+    race = LiveRace(storage, str(store.name))
+    told = race.read()
+    assert (told["kept"], told["planned"], told["stage"], told["finished"]) == (0, 8, None, False)
+    assert standings(told) == [("adam", 0, 0, None, None), (HOSTILE, 0, 0, None, None)]
+    add(
+        store,
+        "tune",
+        ("adam", outcome(0.5)),
+        (HOSTILE, outcome(0.7)),
+        ("adam", outcome(0.4)),
+        ("adam", outcome(np.nan)),
+    )
+    told = race.read()
+    assert (told["kept"], told["stage"]) == (4, "tune")
+    assert standings(told) == [("adam", 3, 1, 0.4, None), (HOSTILE, 1, 0, 0.7, None)]
+    add(store, "finals", ("adam", outcome(0.1, 0.3)))
+    told = race.read()
+    assert (told["kept"], told["stage"], told["finished"]) == (5, "finals", False)
+    assert standings(told)[0] == ("adam", 4, 1, 0.4, 0.3)
+    store.remember("result", RESULT)
+    assert (race.read()["finished"], race.read()["sentence"]) == (True, f"{HOSTILE} wins.")
+    race.close()
+
+
+def client(storage: str) -> TestClient:
+    return TestClient(application(Address("127.0.0.1", 8765), storage), base_url="http://127.0.0.1:8765")
+
+
+def test_events_are_json_on_one_line(storage: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_lab, "_SECONDS_BETWEEN_READINGS", 0)
+    add(store, "finals", (HOSTILE, outcome(0.1, 0.3)))
+    store.remember("result", RESULT)
+    answer = client(storage).get("/api/live", params={"race": str(store.name)})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    (event,) = answer.text.split("\n\n")[:-1]
+    told = json.loads(event.removeprefix("data: "))
+    assert told["finished"]
+    assert standings(told)[1] == (HOSTILE, 1, 0, None, 0.3)
+
+
+def test_races_are_listed(storage: str, store: Store) -> None:
+    (race,) = client(storage).get("/api/races").json()["races"]
+    assert race["problem"] == HOSTILE
+    assert (race["name"], race["arms"], race["kept"], race["planned"]) == (store.name, list(ARMS), 0, 8)
+    assert (race["finished"], race["winner"], race["sentence"]) == (False, None, None)
+
+
+def test_reading_makes_no_storage(storage: str) -> None:
+    assert client(storage).get("/api/races").json() == {"races": []}
+    answer = client(storage).get("/api/live?race=x")
+    assert (answer.status_code, "There are no races in" in answer.json()["error"]) == (404, True)
+    assert not Path(storage).exists()
+
+
+def test_a_race_that_is_not_there(storage: str, store: Store) -> None:
+    answer = client(storage).get("/api/live?race=x")
+    assert (answer.status_code, answer.json()["error"][:22]) == (404, "There is no race 'x' i")
+
+
+@pytest.mark.parametrize(
+    ("storage", "words"),
+    [("nonsense://x", "'nonsense' is no kind of database"), ("sqlite://", "is memory"), (".", "is a folder")],
+)
+def test_what_is_no_storage(storage: str, words: str) -> None:
+    for address in ("/api/races", "/api/live?race=x"):
+        answer = client(storage).get(address)
+        assert (answer.status_code, words in answer.json()["error"]) == (404, True), answer.text
+
+
+def test_only_so_many_look_at_once(storage: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_lab, "_STREAMS", 0)
+    answer = client(storage).get("/api/live", params={"race": str(store.name)})
+    assert (answer.status_code, "pages look at races already" in answer.json()["error"]) == (429, True)
+
+
+def test_a_race_that_fails_to_be_read_ends_in_a_sentence(
+    storage: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(race: LiveRace) -> None:
+        raise RequestError(404, "The storage is gone.")
+
+    monkeypatch.setattr(LiveRace, "read", fail)
+    answer = client(storage).get("/api/live", params={"race": str(store.name)})
+    assert answer.text == 'event: error\ndata: {"error": "The storage is gone."}\n\n'
+
+
+def test_the_best_is_the_highest_where_higher_is_better(storage: str) -> None:
+    store = open_store(storage, replace(CARD, higher_is_better=True))
+    add(store, "tune", *(("adam", outcome(valid)) for valid in (0.5, 0.9, 0.4)))
+    race = LiveRace(storage, str(store.name))
+    assert standings(race.read())[0] == ("adam", 3, 0, 0.9, None)
+    race.close()
+    store.close()
