@@ -173,7 +173,7 @@ def simulated_arm(
         simulated_final(int(best), quality[best] + noise * rng.standard_normal(SEEDS), hardness, rng)
         for best in np.argsort(validation)[:TOP]
     )
-    return Entry(name, trials, finals, dict.fromkeys(names, Range(0.0, 1.0, "linear")), 12.0, 1e-5)
+    return Entry(name, trials, finals, dict.fromkeys(names, Range(0.0, 1.0, "linear")), 12.0, 1e-5, stratified=True)
 
 
 def simulated_final(

@@ -211,7 +211,7 @@ def test_a_bad_problem_file_is_a_sentence(tmp_path: Path, text: str | None, sent
         (("race", "--problems", "digits,diabets"), "did you mean 'diabetes'?"),
         (("race", "digits", "--problems", "all"), "--problems names the problems; give no problem beside it"),
         (("race", "digits", "--resume"), "--resume takes the problem and the arms from the storage"),
-        (("race", "--resume", "--storage", "nothing-here.db"), "no race in nothing-here.db was stopped"),
+        (("race", "--resume", "--storage", "nothing-here.db"), "nothing-here.db was stopped"),
         (("race", "--search", "lr,momentm", "--arms", "momentum"), "did you mean 'momentum'?"),
         (("race", "--workers", "2", "--ray", "auto"), "leave one of them out"),
         (("race", "--storage", "oracl://x"), "oracl"),

@@ -22,32 +22,35 @@ def races(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["races", *arguments], env={"COLUMNS": "160"})
 
 
-def keep(path: Path, problem: str, sentence: str | None = None, **changes: Any) -> str:
-    """Put a race into a storage, finished if it has a sentence, and return its name."""
+def keep(path: Path, problem: str, *ranking: str, winner: str | None = None, **changes: Any) -> str:
+    """Put a race into a storage, finished if it has a ranking, and return its name."""
     given: dict[str, Any] = {"effort": QUICK, "arms": ("sgd", "adam"), "planned": 10, **changes}
     spaces = {arm: {"lr": Range(1e-4, 1.0)} for arm in given["arms"]}
     command = {"effort": given["effort"], "seed": 0}
     store = open_store(
         path, RaceCard(problem, json.dumps({"problem": problem}), True, spaces, command, given["planned"])
     )
-    if sentence is not None:
-        store.remember("result", {"verdict": {"winner": None}, "occasion": {"sentence": sentence}})
+    if ranking:
+        verdict = {"winner": winner, "ranking": ranking}
+        store.remember("result", {"verdict": verdict, "occasion": {"sentence": "A verdict."}})
     store.close()
     return str(store.name)
 
 
 def test_a_table_newest_first(tmp_path: Path) -> None:
     path = tmp_path / "races.db"
-    old = keep(path, "digits", "adam and sgd tie.")
+    old = keep(path, "digits", "adam", "sgd")
+    won = keep(path, "faces", "adam", "sgd", winner="adam")
     new = keep(path, "moons", effort=OWN, planned=2010)
     shown = races("--storage", str(path))
     assert shown.exit_code == 0
     lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
     assert lines[0] == "race problem arms effort runs outcome"
-    rows = [line for line in lines if line.startswith((old, new))]
+    rows = [line for line in lines if line.startswith((old, won, new))]
     assert rows == [
         f"{new} moons sgd, adam 1000 trials, 2 x 5 finals 0 of 2,010 stopped; the same command goes on with it",
-        f"{old} digits sgd, adam quick 0 adam and sgd tie.",
+        f"{won} faces sgd, adam quick 0 adam wins",
+        f"{old} digits sgd, adam quick 0 no winner, adam comes first",
     ]
 
 
@@ -57,11 +60,11 @@ HOSTILE = ["[bold red]x[/bold red]", "[link=http://x]x[/link]", "[/]", "\x1b[31m
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_a_storage_says_is_text(tmp_path: Path, text: str) -> None:
     path = tmp_path / "races.db"
-    keep(path, text, f"S{text}", arms=(f"A{text}",))
+    keep(path, text, f"A{text}", winner=f"W{text}", arms=(f"A{text}",))
     shown = races("--storage", str(path))
     assert shown.exit_code == 0, shown.output
     harmless = "".join(one if one.isprintable() else "?" for one in text)
-    for told in (f" {harmless} ", f"A{harmless}", f"S{harmless}"):
+    for told in (f" {harmless} ", f"A{harmless}", f"W{harmless} wins"):
         assert told in shown.stdout
 
 

@@ -79,7 +79,7 @@ def test_bundled_surfaces_pickle_by_their_formula(surface: Surface) -> None:
     ],
 )  # fmt: skip
 def test_elementary_functions_of_every_kind(function: Any, expected: float) -> None:
-    import sympy  # type: ignore[import-untyped]
+    import sympy
 
     for number in (0.5, np.array(0.5), torch.tensor(0.5, dtype=torch.float64), sympy.Float(0.5)):
         assert float(function(number)) == pytest.approx(expected)

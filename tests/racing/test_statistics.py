@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fallline.racing.judging import statistics
 from fallline.racing.judging.statistics import (
     budget_curve,
+    collapsed_strata,
     drawn_finals,
     finite,
     holm,
@@ -102,16 +103,55 @@ def test_budget_curve_of_many_losses_stays_a_curve() -> None:
     assert (np.diff(curve) <= 1e-15).all()
 
 
-def test_drawn_finals_have_their_exact_probabilities() -> None:
-    trials, finals, repeats = 16, 5, 40_000
-    drawn = drawn_finals(trials, finals, rng=np.random.default_rng(0), repeats=repeats)
-    tails = np.array([((trials - j) / trials) ** trials for j in range(finals)] + [0.0])  # none better than j drawn
-    share = np.bincount(drawn, minlength=finals) / repeats
-    assert share == pytest.approx(-np.diff(tails), abs=4 * 0.5 / math.sqrt(repeats))
+PAIRS = [[0, 1], [2, 3], [4, 5], [6, 7]]
+SIXTEEN = [list(range(16))]
 
 
-def test_the_last_final_stands_in() -> None:
-    assert drawn_finals(16, 1, rng=np.random.default_rng(0), repeats=50).tolist() == [0] * 50
+@pytest.mark.parametrize(
+    ("strata", "finals", "missed"),
+    [
+        # how likely it is that none of the first 1, 2, ... finals is drawn
+        (SIXTEEN, [3, 1, 0, 2, 9], [(1 - j / 16) ** 16 for j in range(1, 5)]),
+        (PAIRS, [2, 0, 4, 6], [1 / 4, 1 / 16, 1 / 64]),  # each in a pair of its own
+        (PAIRS, [2, 3, 0], [1 / 4, 0.0]),  # neighbours: one of them is always drawn
+        (PAIRS, [2, 0, 1], [1 / 4, 1 / 16]),  # when all three are missed, the third stands in
+        ([[4, 1], [3, 0, 2]], [0, 4, 3, 2], [(2 / 3) ** 3, (2 / 3) ** 3 / 4, 1 / 27 / 4]),
+        (SIXTEEN, [5], []),
+        ([[0]], [0], []),
+    ],
+)
+def test_drawn_finals_have_their_exact_probabilities(
+    strata: list[list[int]], finals: list[int], missed: list[float]
+) -> None:
+    repeats = 40_000
+    drawn = drawn_finals(list(map(np.array, strata)), finals, rng=np.random.default_rng(0), repeats=repeats)
+    share = np.bincount(drawn, minlength=len(finals)) / repeats
+    assert share == pytest.approx(-np.diff([1.0, *missed, 0.0]), abs=4 * 0.5 / math.sqrt(repeats))
+
+
+@pytest.mark.parametrize(
+    ("places", "strata"),
+    [
+        ([0.5], [[0]]),
+        ([0.5, 0.1], [[1, 0]]),
+        ([0.5, 0.1, 0.3], [[1, 2, 0]]),
+        ([0.5, 0.1, 0.3, 0.2], [[1, 3], [2, 0]]),
+        ([5.0, 4.0, 3.0, 2.0, 1.0], [[4, 3], [2, 1, 0]]),  # an odd count ends in three
+        ([0.7, 0.1, 0.9, 0.3, 0.5, 0.2], [[1, 5], [3, 4], [0, 2]]),
+        ([0.2, 0.2, 0.1, 0.2], [[2, 0], [1, 3]]),  # equals in their order
+    ],
+)
+def test_collapsed_strata_by_hand(places: list[float], strata: list[list[int]]) -> None:
+    assert [stratum.tolist() for stratum in collapsed_strata(places)] == strata
+
+
+@pytest.mark.parametrize("power", range(1, 7))
+def test_collapsed_strata_of_sobol_points_are_elementary_intervals(power: int) -> None:
+    from scipy.stats import qmc
+
+    points = qmc.Sobol(1, scramble=True, rng=np.random.default_rng(power)).random_base2(power)[:, 0]
+    intervals = [np.floor(points[stratum] * 2 ** (power - 1)).tolist() for stratum in collapsed_strata(points)]
+    assert intervals == [[i, i] for i in range(2 ** (power - 1))]
 
 
 def test_resampled_weights_are_shares_of_draws() -> None:
@@ -246,6 +286,7 @@ def test_near_best_counts_what_keeps_nine_tenths_of_the_gain() -> None:
         (lambda values: stand_in(values, 1.0), "losses"),
         (lambda values: stand_in([1.0], values[0]), "untrained"),
         (lambda values: near_best(values, 0.0, 1.0), "losses"),
+        (collapsed_strata, "places"),
         (lambda values: finite(values, "anything"), "anything"),
     ],
 )

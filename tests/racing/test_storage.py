@@ -39,7 +39,8 @@ RUNS = {
     0: Run("sgd", {"lr": 0.1, "batch": 32}, 7, LaneRule(rules.gradient_descent, {"lr": 0.1}), 32, 5),
     1: Run("adam", {"lr": 0.01, "batch": 128, "beta1": 0.9}, 8, LaneRule(rules.adam, rules.adam.defaults), 128, 5),
 }
-RESULT = {"verdict": {"winner": "adam"}, "occasion": {"sentence": "adam is best"}, "arms": [1.5, None]}
+VERDICT = {"winner": "adam", "ranking": ["adam", "sgd"]}
+RESULT = {"verdict": VERDICT, "occasion": {"sentence": "adam is best"}, "arms": [1.5, None]}
 
 
 def outcome(value: float = 0.1, **changes: Any) -> Outcome:
@@ -241,7 +242,7 @@ def test_past_races_come_newest_first(storage: str, store: Store) -> None:
     newest, oldest = past_races(storage)
     assert (oldest.name, oldest.problem, oldest.arms, oldest.seed) == (store.name, "digits", ("sgd", "adam"), 2)
     assert (oldest.finished, oldest.kept, oldest.planned) == (True, 2, 10)
-    assert (oldest.winner, oldest.sentence) == ("adam", "adam is best")
+    assert (oldest.winner, oldest.ranking, oldest.sentence) == ("adam", ("adam", "sgd"), "adam is best")
     assert (newest.name, newest.finished, newest.kept, newest.sentence) == (other.name, False, 0, None)
     assert newest.command == CARD.command
     assert str(newest.name).startswith("moons ?? 20")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def database(path: Path) -> Any:
+def database(path: Path) -> Iterator[Database]:
     opened = open_database(path)
     yield opened
     opened.close()
@@ -50,10 +51,14 @@ def held(database: Database) -> Any:
         return read_attribute(session, 1, "claim")
 
 
-def ended_process() -> int:
-    done = subprocess.Popen([sys.executable, "-c", ""])
-    done.wait()
-    return done.pid
+@pytest.fixture
+def processes() -> Iterator[dict[str, int]]:
+    """Processes of this host by what they are; the zombie has ended, and nobody has asked after it."""
+    ended, zombie = (subprocess.Popen([sys.executable, "-c", ""]) for _ in range(2))
+    ended.wait()
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    yield {"own": os.getpid(), "living": os.getppid(), "another user's": 1, "ended": ended.pid, "zombie": zombie.pid}
+    zombie.wait()
 
 
 def add(store: Store) -> None:
@@ -63,21 +68,24 @@ def add(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "refused"),
+    ("kind", "changes", "refused"),
     [
-        pytest.param({}, False, id="this process"),
-        pytest.param({"process": os.getppid()}, True, id="a living process of this host"),
-        pytest.param({"process": 1}, True, id="another user's"),
-        pytest.param({"process": "ended"}, False, id="an ended process of this host"),
-        pytest.param({"process": os.getppid(), "seconds": 0}, False, id="one that has been silent too long"),
-        pytest.param({"host": "elsewhere", "process": "ended"}, True, id="another host"),
-        pytest.param({"host": "elsewhere", "seconds": 0}, False, id="another host that has been silent"),
+        ("own", {}, False),
+        ("living", {}, True),
+        ("another user's", {}, True),
+        ("ended", {}, False),
+        ("zombie", {}, False),
+        ("living", {"seconds": 0}, False),  # silent too long
+        ("ended", {"host": "elsewhere"}, True),
+        ("living", {"host": "elsewhere", "seconds": 0}, False),
     ],
 )
-def test_who_may_take_a_race_up(path: Path, database: Database, changes: dict[str, Any], refused: bool) -> None:
+def test_who_may_take_a_race_up(
+    path: Path, database: Database, processes: dict[str, int], kind: str, changes: dict[str, Any], refused: bool
+) -> None:
     store = open_store(path, CARD)
-    process = ended_process() if changes.get("process") == "ended" else changes.get("process", os.getpid())
-    rewrite(database, **{**changes, "process": process})
+    process = processes[kind]
+    rewrite(database, process=process, **changes)
     host = held(database)["host"]
     if refused:
         assert past_races(path)[0].running

@@ -1,7 +1,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from fallline.racing.arms.dimensions import Range
+from fallline.racing.arms.dimensions import Choice, Dimension, Range
 from fallline.racing.judging.records import Comparison, Entry, Final, Trial, Verdict
 from fallline.racing.judging.verdict import decide
 
@@ -151,6 +151,42 @@ def test_one_lucky_trial_does_not_win() -> None:
         "but other trials could change their order, so no winner is named: it is a tie with steady" in verdict.sentence
     )
     assert verdict.ties == (("lucky", "steady"),)
+
+
+APART = np.argsort([*range(0, 16, 2), *range(1, 16, 2)])  # the first eight trials are no neighbours
+LR = Range(1e-3, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("places", "good", "stratified", "space", "winner"),
+    [
+        # pairs miss three good trials in 1 / 64 of the draws, all sixteen together in (13 / 16)**16 = 1 / 28
+        (APART, 3, True, {"lr": LR}, "lucky"),
+        (APART, 3, False, {"lr": LR}, None),
+        (APART, 3, True, {"lr": LR, "momentum": Range(0.5, 0.999, "complement")}, None),
+        (APART, 3, True, {"lr": Choice((0.1,))}, None),
+        (APART, 2, True, {"lr": LR}, None),  # 1 / 16
+        (range(16), 2, True, {"lr": LR}, "lucky"),  # of two neighbours one is always drawn
+        (range(16), 2, False, {"lr": LR}, None),
+    ],
+)
+def test_stratified_trials_of_one_range_are_drawn_from_pairs(
+    places: Sequence[int], good: int, stratified: bool, space: Mapping[str, Dimension], winner: str | None
+) -> None:
+    noise = 0.01 * np.random.default_rng(0).standard_normal((5, 10))
+    configurations = [{"lr": 10 ** (-3 + 0.2 * place), "momentum": 0.9} for place in places]
+
+    def searched(name: str, levels: Sequence[float]) -> Entry:
+        plain = entry(name, noise + np.array(levels)[:, None])
+        trials = tuple(
+            dataclasses.replace(trial, configuration=configuration)
+            for trial, configuration in zip(plain.trials, configurations, strict=True)
+        )
+        return dataclasses.replace(plain, trials=trials, space=space, stratified=stratified)
+
+    lucky = searched("lucky", [0.2] * good + [0.5] * (5 - good))
+    verdict = judged(lucky, searched("steady", [0.3] * 5))
+    assert (verdict.winner, verdict.comparisons[0].failed) == (winner, () if winner else ("study",))
 
 
 def test_pairing_by_seed_sees_through_the_seeds_own_noise() -> None:
@@ -327,22 +363,28 @@ def test_the_seed_draws_the_resamples() -> None:
     assert judged(*arms, seed=1).comparisons[0].study != judged(*arms, seed=2).comparisons[0].study
 
 
-def simulated(name: str, gap: float, rng: np.random.Generator) -> Entry:
-    """Tune one learning rate on 16 points of a valley, then run the five best on ten seeds."""
+def simulated(name: str, gap: float, stratified: bool, rng: np.random.Generator) -> Entry:
+    """Tune one learning rate on 16 points of a narrow valley, then run the five best on ten seeds."""
     points = (np.arange(16) + rng.random(16)) / 16
-    quality = 0.3 + gap + (points - 0.6) ** 2
+    quality = 0.3 + gap + 6 * (points - 0.6) ** 2
     validation = quality + 0.02 * rng.standard_normal(16)
     best = np.argsort(validation)
-    finals = quality[best[:5], None] + 0.02 * rng.standard_normal((5, 10))
-    return entry(name, finals, validation=validation[best].tolist())
+    trials = tuple(Trial({"lr": point}, score, False) for point, score in zip(points, validation, strict=True))
+    runs = 0.02 * rng.standard_normal((5, 10)) + quality[best[:5], None]
+    finals = tuple(Final(int(i), row, np.zeros(10, dtype=bool), None) for i, row in zip(best, runs, strict=False))
+    return Entry(name, trials, finals, {"lr": Range(0.0, 1.0, "linear")}, 12.0, 1e-5, stratified)
 
 
-@pytest.mark.parametrize(("gap", "fewest", "most"), [(0.0, 0, 10), (0.05, 160, 200)])
-def test_identical_optimizers_tie_and_a_real_gap_is_found(gap: float, fewest: int, most: int) -> None:
+@pytest.mark.parametrize(
+    ("gap", "stratified", "fewest", "most"),
+    [(0.0, False, 0, 5), (0.0, True, 0, 5), (0.05, False, 10, 30), (0.05, True, 65, 100)],
+)
+def test_identical_optimizers_tie_and_a_real_gap_is_found(gap: float, stratified: bool, fewest: int, most: int) -> None:
     winners = []
-    for race in range(200):
+    for race in range(100):
         rng = np.random.default_rng(race)
-        verdict = judged(simulated("a", 0.0, rng), simulated("b", gap, rng), seed=race)
+        arms = [simulated(name, own, stratified, rng) for name, own in (("a", 0.0), ("b", gap))]
+        verdict = judged(*arms, seed=race)
         assert (verdict.winner is None) == (verdict.ties == (verdict.ranking,))
         winners.append(verdict.winner)
     assert fewest <= winners.count("a") + winners.count("b") <= most

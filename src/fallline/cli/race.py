@@ -141,8 +141,14 @@ def race(
     except SystemExit as error:
         fail(f"the problem's model, loss or metric called sys.exit({error.code!r}); take the call out")
     except KeyboardInterrupt:
-        kept = storage if "://" in storage else Path(storage).resolve()
-        fail(f"stopped; the runs that had ended are kept in {kept}, and the same command goes on from there.", 130)
+        fail(f"stopped; the runs that had ended are kept in {_shown(storage)}, and the same command goes on.", 130)
+
+
+def _shown(storage: str) -> str:
+    """A storage in a sentence: a whole path, or a URL without its password."""
+    from fallline.racing.storage.database import shown
+
+    return shown(storage) if "://" in storage else str(Path(storage).resolve())
 
 
 def _listed(text: str) -> list[str]:
@@ -195,7 +201,7 @@ def _stopped(storage: str) -> tuple[str, dict[str, Any]]:
 
     stopped = next((race for race in past_races(storage) if not race.finished), None)
     if stopped is None:
-        raise ValueError(f"no race in {storage} was stopped; `fallline races` lists those that there are")
+        raise ValueError(f"no race in {_shown(storage)} was stopped; `fallline races` lists those that there are")
     command = stopped.command
     if command["problem"] is None or command["arms"] is None:
         raise ValueError(

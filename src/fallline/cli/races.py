@@ -24,6 +24,7 @@ def races(
 ) -> None:
     """List the races of a storage, newest first, with how far they came and what came of them."""
     from fallline.cli.console import console
+    from fallline.racing.storage.database import shown
     from fallline.racing.storage.past import past_races
 
     try:
@@ -33,7 +34,7 @@ def races(
     if found:
         console().print(_table(found))
     else:
-        print(f"There are no races in {storage}; `fallline race` runs one and keeps it there.")
+        print(f"There are no races in {shown(storage)}; `fallline race` runs one and keeps it there.")
 
 
 def _table(found: list[PastRace]) -> Table:
@@ -64,6 +65,6 @@ def _runs(race: PastRace) -> str:
 
 
 def _outcome(race: PastRace) -> str:
-    if race.sentence is not None:
-        return race.sentence
-    return "running" if race.running else "stopped; the same command goes on with it"
+    if not race.finished:
+        return "running" if race.running else "stopped; the same command goes on with it"
+    return f"{race.winner} wins" if race.winner is not None else f"no winner, {race.ranking[0]} comes first"

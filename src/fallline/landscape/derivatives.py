@@ -37,7 +37,7 @@ def derivatives_of(function: Function) -> Derivatives:
 
 def _by_formula(function: Function) -> Derivatives | None:
     """Compiled formulas of plain numbers; None where the function is no formula."""
-    import sympy  # type: ignore[import-untyped]
+    import sympy
 
     x, y = sympy.symbols("x y", real=True)
     try:

@@ -14,6 +14,8 @@ from fallline.training import Problem, Speed, fastest, lanes_that_fit
 TRAINING = ("auto", "batched", "in turn", "processes")
 #: Seconds that processes must save: they take some to start.
 _WORTH_PROCESSES = 15.0
+#: Runs that take turns gain nothing from company; a few together keep the work of storing them small.
+_IN_TURN = 4
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,10 @@ def make_plan(problem: Problem, runs: Sequence[Run], training: str, slots: int) 
         raise ValueError(f"training='batched': this model's runs can't be batched ({speed.obstacle}); leave it out")
     largest = problem.with_batch(max(run.batch for run in runs))
     width = lanes_that_fit(largest, max(run.steps for run in runs))
-    if slots > 1 or way == "processes":
-        at_once = slots if slots > 1 else cores()
-        width = max(1, min(width, math.ceil(len(runs) / at_once)))
+    if way != "batched":
+        width = _IN_TURN
+    elif slots > 1:
+        width = max(1, min(width, math.ceil(len(runs) / slots)))
     return Plan(way, width, speed.obstacle, speed.seconds[way])
 
 

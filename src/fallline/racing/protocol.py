@@ -242,6 +242,7 @@ class _Race:
             arm.space,
             arm.bytes_per_parameter,
             step_seconds,
+            stratified=self.effort.rounds == 1 and self.effort.halving == 1,
         )
         goals = tuple(reached(self.problem, finals[0], untrained_loss))
         return ArmResult(arm, self.problem, entry, goals, tuple(tuned.outcomes), finals)

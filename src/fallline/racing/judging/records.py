@@ -93,7 +93,8 @@ class Entry:
     """One arm's outcome: all its trials, and the finals of its best ones, best by validation first.
 
     `space` gives each searched dimension. `bytes_per_parameter` is what a step moves (NaN when not known),
-    `step_seconds` is the time of one step alone.
+    `step_seconds` is the time of one step alone. `stratified` says that the trials are points of one scrambled Sobol
+    sequence and all ran equally long.
 
     Raises ValueError when a final names no trial or one twice, when the finals differ in seeds or examples, or when a
     trial lacks a searched dimension.
@@ -111,6 +112,7 @@ class Entry:
     space: Mapping[str, Dimension]
     bytes_per_parameter: float
     step_seconds: float
+    stratified: bool = False
 
     def __post_init__(self) -> None:
         named = [final.trial for final in self.finals]

@@ -78,17 +78,37 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
-def drawn_finals(trials: int, finals: int, *, rng: np.random.Generator, repeats: int = REPEATS) -> Integers:
-    """Which final (repeats,) is an arm's best when its trials are drawn again, with replacement.
+def collapsed_strata(places: ArrayLike) -> list[Integers]:
+    """The strata that trials at these places (trials,) of one range are drawn from: neighbours in pairs.
 
-    Trials are numbered best by validation first and the first `finals` of them have finals, so the best drawn is the
-    lowest number; the last final stands in when none of them is drawn.
+    Scrambled Sobol points in one dimension are a stratified sample, with at most one point in each elementary interval
+    (Owen, Randomly permuted (t, m, s)-nets and (t, s)-sequences, 1995). A stratum of one shows no spread, so strata are
+    collapsed into pairs (Wolter, Introduction to Variance Estimation, 2007, section 2.5), an odd count ends in three.
 
-    >>> drawn_finals(16, 5, rng=np.random.default_rng(0), repeats=4).tolist()
-    [0, 0, 0, 4]
+    >>> collapsed_strata([0.7, 0.1, 0.9, 0.3, 0.5])
+    [array([1, 3]), array([4, 0, 2])]
     """
-    best_drawn: Integers = rng.integers(0, trials, (repeats, trials)).min(axis=1)
-    return np.minimum(best_drawn, finals - 1)
+    order = np.argsort(finite(places, "places"), kind="stable")
+    return np.split(order, range(2, len(order) - 1, 2))
+
+
+def drawn_finals(
+    strata: Sequence[Integers], finals: Sequence[int], *, rng: np.random.Generator, repeats: int = REPEATS
+) -> Integers:
+    """Which final (repeats,) is an arm's best when its trials are drawn again: the stratified bootstrap.
+
+    `strata` hold the trials, and from each as many are drawn with replacement as it holds; all trials in one stratum
+    are the plain bootstrap. `finals` are the trials that have finals, best by validation first: the first one drawn is
+    the best, and the last stands in when none is. Source: Davison and Hinkley, Bootstrap Methods and their Application,
+    1997, section 3.2.
+
+    >>> drawn_finals([np.arange(16)], [7, 2, 11], rng=np.random.default_rng(0), repeats=4).tolist()
+    [1, 1, 0, 0]
+    """
+    rank = np.full(sum(map(len, strata)), len(finals) - 1)
+    rank[list(finals)] = np.arange(len(finals))
+    best = [rank[stratum[rng.integers(0, len(stratum), (repeats, len(stratum)))]].min(axis=1) for stratum in strata]
+    return np.asarray(np.min(best, axis=0))
 
 
 def resampled_weights(count: int, *, rng: np.random.Generator, repeats: int = REPEATS) -> Floats:

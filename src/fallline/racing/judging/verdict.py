@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fallline.racing.arms.dimensions import Range
 from fallline.racing.judging import statistics
 from fallline.racing.judging.cautions import all_cautions
 from fallline.racing.judging.contenders import Contender, Judgement
@@ -34,6 +35,13 @@ def decide(
     An arm that diverged as a whole comes last and is compared with none. With `effort_names_winner=False` the sentence
     is a ranking. `seed` draws the resamples. Raises ValueError when the entries do not fit each other, or a number is
     not finite.
+
+    Another draw of trials is a bootstrap of those at hand: the best by validation among the trials drawn, its finals,
+    and the seeds drawn again too; the 95 % interval of the difference must lie above 0. Stratified trials along one
+    range are drawn from pairs of neighbours, since another draw of Sobol points would be as even as this one (see
+    `collapsed_strata`). All others are drawn with replacement, which misses the best of 16 in 36 % of draws and the
+    pairs in 25 %: with more dimensions strata are too few to be near each other, so pairs would name false winners, and
+    trials that were proposed or halved are no even draw.
 
     >>> from fallline.racing.judging.records import Final, Trial
     >>> def entry(name, losses):
@@ -107,7 +115,16 @@ def _standing(entries: Sequence[Entry], sign: float, untrained: float, seed: int
 
 def _drawn(entry: Entry, seed: int) -> Integers:
     rng = np.random.default_rng([seed, *entry.name.encode()])
-    return statistics.drawn_finals(len(entry.trials), len(entry.finals), rng=rng)
+    return statistics.drawn_finals(_strata(entry), [final.trial for final in entry.finals], rng=rng)
+
+
+def _strata(entry: Entry) -> list[Integers]:
+    """The strata that an arm's trials are drawn from: pairs of neighbours along its one range, else all together."""
+    if entry.stratified and len(entry.space) == 1:
+        ((name, dimension),) = entry.space.items()
+        if isinstance(dimension, Range):
+            return statistics.collapsed_strata([trial.configuration[name] for trial in entry.trials])
+    return [np.arange(len(entry.trials))]
 
 
 def _groups(

@@ -8,6 +8,7 @@ import socket
 import threading
 import uuid
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fallline.racing.storage.attributes import CLAIM, all_attributes, read_attribute, write_attribute
@@ -75,7 +76,16 @@ def _runs(process: int) -> bool:
         return False
     except PermissionError:
         pass  # another user's
-    return True
+    return not _is_zombie(process)
+
+
+def _is_zombie(process: int) -> bool:
+    """Whether a process has ended and is only kept until its parent asks after it, which Linux tells."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] == "Z"
 
 
 def _clock(session: Session) -> float:

@@ -70,6 +70,16 @@ def sqlite_file(storage: str | Path) -> Path | None:
     return Path(url.database)
 
 
+def shown(storage: str | Path) -> str:
+    """A storage as it may be shown: without a password.
+
+    >>> shown("postgresql://me:secret@host/races"), shown("races.db")
+    ('postgresql://me:***@host/races', 'races.db')
+    """
+    file = sqlite_file(storage)
+    return _parsed(str(storage)).set(query={}).render_as_string(hide_password=True) if file is None else str(file)
+
+
 def open_database(storage: str | Path) -> Database:
     """Open an SQLite file, made if it is not there, or the Optuna storage of a URL.
 
@@ -84,7 +94,7 @@ def open_database(storage: str | Path) -> Database:
         raise ValueError(
             "MySQL cuts a text off after 64 kB, and a race keeps longer ones; give an SQLite file or a PostgreSQL URL"
         )
-    where = url.set(query={}).render_as_string(hide_password=True)
+    where = shown(storage)
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
     options: dict[str, Any] = {"pool_pre_ping": True}

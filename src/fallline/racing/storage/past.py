@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fallline.racing.storage.attributes import CARD, RESULT, all_attributes, read_attribute
 from fallline.racing.storage.claim import running_elsewhere
-from fallline.racing.storage.database import open_database, sqlite_file
+from fallline.racing.storage.database import open_database, shown, sqlite_file
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class PastRace:
     """A race in a storage: what was raced, how far it came, and its verdict if it has finished.
 
-    `running` says that another process is running it. `kept` and `planned` count runs. `sentence` is the verdict's,
-    `winner` its winner's name; None where there is none or the race has not finished. `command` is that of its
-    `RaceCard`.
+    `running` says that another process is running it. `kept` and `planned` count runs. `winner`, `ranking` (best first)
+    and `sentence` are the verdict's: None or empty where there is no winner or the race has not finished. `command` is
+    that of its `RaceCard`.
     """
 
     name: str
@@ -37,6 +37,7 @@ class PastRace:
     effort: Mapping[str, Any]
     seed: int
     winner: str | None
+    ranking: tuple[str, ...]
     sentence: str | None
     command: Mapping[str, Any]
 
@@ -62,10 +63,10 @@ def kept_result(storage: str | Path, name: str | None = None) -> dict[str, Any]:
                 assert session is not None
                 return dict(read_attribute(session, study, RESULT) or {})
     if name is None:
-        raise LookupError(f"no race in {storage} has finished; `fallline race` runs one")
+        raise LookupError(f"no race in {shown(storage)} has finished; `fallline race` runs one")
     if name in [race.name for _, race in races]:
         raise LookupError(f"the race '{name}' has not finished; `fallline race` with its options goes on with it")
-    raise LookupError(f"there is no race '{name}' in {storage}; `fallline races` lists those that there are")
+    raise LookupError(f"there is no race '{name}' in {shown(storage)}; `fallline races` lists those that there are")
 
 
 @contextmanager
@@ -115,6 +116,7 @@ def _past_race(
         effort=command["effort"],
         seed=command["seed"],
         winner=verdict.get("winner"),
+        ranking=tuple(verdict.get("ranking", ())),
         sentence=verdict.get("sentence"),
         command=command,
     )

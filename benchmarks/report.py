@@ -1,0 +1,66 @@
+"""The report of a large race: its size, how long it takes to write, and how long it takes to open in Chromium.
+
+Needs playwright and Chromium. Aimed at: 8 arms x 16 trials x 50 finals under 6 MB, and under 1.5 s from the start of
+the load to the first chart that Plotly has drawn. On a machine that does other work, take the best of the repeats.
+
+    python benchmarks/report.py
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import fallline
+from fallline.pages.report import write_report
+from fallline.problems import digits
+
+ARMS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "radam"]
+REPEATS = 9
+_FIRST_CHART = """() => new Promise((done) => {
+  const look = () => document.querySelector(".live .xtick") ? done(performance.now()) : requestAnimationFrame(look);
+  look();
+})"""
+
+
+def main() -> None:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        sys.exit("this benchmark needs Chromium on the path")
+    result = fallline.race(digits(), ARMS, "standard", storage=None)
+    data = result.to_json()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "race.html"
+        started = time.perf_counter()
+        write_report(data, path)
+        print(f"{'8 arms x 16 trials x 50 finals':<34} {path.stat().st_size / 1e6:6.2f} MB")
+        print(f"{'written in':<34} {time.perf_counter() - started:6.2f} s")
+        shown = opened(path, chromium)
+    name = f"first chart drawn, of {REPEATS} times"
+    print(f"{name:<34} {statistics.median(shown):6.2f} s median, {min(shown):.2f} s best, {max(shown):.2f} s worst")
+    print(f"{'load of the machine':<34} {os.getloadavg()[0]:6.1f} on {os.cpu_count()} cores")
+
+
+def opened(path: Path, chromium: str) -> list[float]:
+    """Seconds from the start of the load to the first chart drawn, each in a fresh context."""
+    from playwright.sync_api import sync_playwright
+
+    seconds = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for _ in range(REPEATS):
+            page = browser.new_context().new_page()
+            page.goto(path.as_uri(), wait_until="commit")
+            seconds.append(float(page.evaluate(_FIRST_CHART)) / 1000)
+            page.context.close()
+        browser.close()
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
