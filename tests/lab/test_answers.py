@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,18 @@ def test_tuned_rates_end_lowest_of_the_grid_and_stay_while_the_start_moves(lab: 
     assert asked(lab, "/api/descent", {**body, "start": [2, 1]})["rates"] == answer["rates"]
 
 
+@pytest.mark.parametrize(
+    "formula",
+    ["sqrt(y)", "x**-1*y", "2**(y/x)", "log(x)*log(y)", "exp(x)*y", "tan(9*x)*y", "abs(x*y)**-1.5", "(x*y)**64",
+     "((x**7)**7)**7*y", "tanh(tan(log(exp(cos(x/y)))))", "1e-40*x*y", "1e40*x*y", "x+0*y"],
+)  # fmt: skip
+def test_any_formula_makes_a_picture(lab: TestClient, formula: str) -> None:
+    body = {"surface": {"formula": formula, "view": [[-0.9, 1], [-0.8, 1]]}, "start": [0.7, 0.6], "steps": 20}
+    optimizers = [{"rule": rule, "lr": lr} for rule in ("sgd", "adam") for lr in (0.1, 1e6)]
+    answer = asked(lab, "/api/descent", {**body, "noise": 1, "optimizers": optimizers})
+    assert len(answer["scene"]["trajectories"]) == 4
+
+
 OWN = "abs(x)+3*y**2-cos(2*x)"
 PROGRAMS: list[dict[str, Any]] = [
     {"surface": "three-hump-camel", "optimizers": [{"rule": "momentum", "lr": 0.01}, {"rule": "adam", "lr": 0.3}]},
@@ -188,6 +201,16 @@ def test_the_players_script_and_stylesheet(lab: TestClient, address: str, kind: 
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith(kind)
     assert "fl-" in answer.text
+
+
+def test_the_page_and_its_files(lab: TestClient) -> None:
+    page = lab.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    for address in re.findall(r'(?:src|href)="(/[^"]*)"', page.text):
+        answer = lab.get(address)
+        assert answer.status_code == 200, address
+        kind = {"js": "text/javascript", "css": "text/css"}[address.rpartition(".")[2]]
+        assert answer.headers["content-type"].startswith(kind)
 
 
 def test_without_a_storage_there_are_no_races(lab: TestClient) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fallline.lab import work
+from fallline.lab import library, work
 from fallline.lab.errors import RequestError
 from fallline.lab.work import AT_ONCE, Ticket, Workshop
 
@@ -88,3 +88,9 @@ def test_too_many_at_once() -> None:
         return status, await shop.run("later", lambda ticket: "done")
 
     assert asyncio.run(many()) == (429, "done")
+
+
+def test_what_can_not_be_imported_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_MODULES", ("nothing",))
+    with pytest.raises(RequestError, match="a package can't be imported: No module named"):
+        asyncio.run(library.Library().ready())

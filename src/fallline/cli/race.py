@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,6 +75,10 @@ def race(
     json: Annotated[
         Path | None, typer.Option(help="Write the protocol, all arms and the verdict to this file.")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the report, one page that needs no network, to this file.")
+    ] = Path("race.html"),
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
     tensorboard: Annotated[
         Path | None, typer.Option(help="Write the curves of every run for TensorBoard into this folder.")
     ] = None,
@@ -118,7 +123,8 @@ def race(
     # Read when torch is loaded, which nothing has done yet. By default torch's threads wait for each other in a loop
     # for milliseconds, which on a machine that does other work too makes a race take two to four times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    _check_outputs(json, tensorboard)
+    page = None if no_report else report
+    _check_outputs({"--json": json, "--report": page}, tensorboard)
     names: list[str] | str | None = "all" if arms == "all" else None if arms is None else _listed(arms)
     asked = {
         "arms": names, "effort": effort, "search": ["lr", *_listed(search or "")], "rounds": rounds, "halving": halving,
@@ -135,7 +141,7 @@ def race(
                 fail("--resume takes the problem and the arms from the storage; give neither")
             problem, options = _stopped(storage)
             asked = {**asked, **options}
-        _race_one(_problem(problem or _DEFAULT_PROBLEM), asked, json, tensorboard, quiet)
+        _race_one(_problem(problem or _DEFAULT_PROBLEM), asked, json, page, tensorboard, quiet)
     except (ValueError, OSError, ImportError, LookupError) as error:
         fail(str(error.args[0] if isinstance(error, LookupError) else error))
     except SystemExit as error:
@@ -168,7 +174,7 @@ def _problem(name: str) -> Problem:
 
 
 def _race_one(
-    problem: Problem, asked: dict[str, Any], json: Path | None, tensorboard: Path | None, quiet: bool
+    problem: Problem, asked: dict[str, Any], json: Path | None, page: Path | None, tensorboard: Path | None, quiet: bool
 ) -> None:
     from fallline.cli.console import LiveRace
     from fallline.cli.race_result import show_result
@@ -176,11 +182,14 @@ def _race_one(
 
     metric = problem.metric
     with LiveRace(quiet=quiet, higher_is_better=metric.higher_is_better, metric=metric.name) as live:
-        result = run_race(problem, watcher=live, **asked)
+        result = run_race(problem, watcher=live, slices=page is not None, **asked)
     show_result(result)
     if json is not None:
         result.write_json(json)
         print(f"All of it is written to {json.resolve()}.")
+    if page is not None:
+        result.report(page)
+        print(f"The report is in {page.resolve()}: open it in a browser.")
     if tensorboard is not None:
         result.to_tensorboard(tensorboard)
         print(f"The curves are written to {tensorboard.resolve()}: tensorboard --logdir {tensorboard}")
@@ -213,12 +222,13 @@ def _stopped(storage: str) -> tuple[str, dict[str, Any]]:
     return command["problem"], {**options, "effort": effort, "rounds": None, "halving": None, "resume": stopped.name}
 
 
-def _check_outputs(json: Path | None, tensorboard: Path | None) -> None:
+def _check_outputs(files: Mapping[str, Path | None], tensorboard: Path | None) -> None:
     """Refuse what can't be written before anything is spent."""
-    if json is not None and not json.resolve().parent.is_dir():
-        fail(f"--json {json}: there is no folder {json.resolve().parent}")
-    if json is not None and json.is_dir():
-        fail(f"--json {json}: that is a folder; give a file")
+    for option, file in files.items():
+        if file is not None and not file.resolve().parent.is_dir():
+            fail(f"{option} {file}: there is no folder {file.resolve().parent}")
+        if file is not None and file.is_dir():
+            fail(f"{option} {file}: that is a folder; give a file")
     if tensorboard is not None:
         if tensorboard.is_file():
             fail(f"--tensorboard {tensorboard}: that is a file; give a folder")

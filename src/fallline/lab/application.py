@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Any
+from importlib.resources.abc import Traversable
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -23,11 +25,11 @@ from fallline.lab.guard import Address, Guard
 from fallline.lab.library import Library
 from fallline.lab.work import Ticket, Workshop
 
-_PAGE = {
-    "/": ("index.html", "text/html"),
-    "/lab.js": ("lab.js", "text/javascript"),
-    "/lab.css": ("lab.css", "text/css"),
-}
+if TYPE_CHECKING:
+    from fallline.lab.races import LiveRace
+
+#: Kinds of the page's files by the ends of their names.
+_KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _TABS = ("ema", "batch", "schedules", "initialisation", "minima")
 _STREAMS, _SECONDS_BETWEEN_READINGS = 8, 0.5
 _SENTENCES = {
@@ -37,18 +39,17 @@ _SENTENCES = {
 
 
 class Lab:
-    """Answers requests. `storage` holds the races to be seen live, if any."""
+    """Answers requests. `storage` holds the races to be seen live, if any; `stopping` says when to end a stream."""
 
-    def __init__(self, storage: str | None) -> None:
-        self._storage = storage
+    def __init__(self, storage: str | None, stopping: Callable[[], bool]) -> None:
+        self._storage, self._stopping = storage, stopping
         self._library, self._workshop = Library(), Workshop()
         self._streams = 0
 
     def routes(self) -> list[Route]:
         """All addresses."""
-        page = [Route(path, _file(*named)) for path, named in _PAGE.items()]
         return [
-            *page,
+            *_page(),
             Route("/player.js", _player_script),
             Route("/player.css", _player_stylesheet),
             Route("/api/catalogue", self.catalogue),
@@ -137,11 +138,11 @@ class Lab:
         race = await run_in_threadpool(LiveRace, self._storage, name)
         return StreamingResponse(self._events(race), media_type="text/event-stream")
 
-    async def _events(self, race: Any) -> AsyncIterator[str]:
+    async def _events(self, race: LiveRace) -> AsyncIterator[str]:
         self._streams += 1
         before = None
         try:
-            while before is None or not before["finished"]:
+            while not self._stopping() and (before is None or not before["finished"]):
                 now = await run_in_threadpool(race.read)
                 # A comment keeps the connection, and finds out whether anybody still listens.
                 yield ":\n\n" if now == before else f"data: {json.dumps(now, allow_nan=False)}\n\n"
@@ -154,9 +155,9 @@ class Lab:
             race.close()
 
 
-def application(address: Address, storage: str | None = None) -> Guard:
-    """The lab as an ASGI application that answers at an address, and only by its name."""
-    lab = Lab(storage)
+def application(address: Address, storage: str | None = None, stopping: Callable[[], bool] = lambda: False) -> Guard:
+    """The lab as an ASGI application that answers at an address, and only by its name; the rest is as for `Lab`."""
+    lab = Lab(storage, stopping)
     handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
         RequestError: _refused,
         HTTPException: _no_such_address,
@@ -178,11 +179,16 @@ async def _failed(request: Request, error: Exception) -> Response:
     return refused(RequestError(500, "The lab failed on this; the terminal that it runs in says why."))
 
 
-def _file(name: str, kind: str) -> Callable[[Request], Response]:
-    def file(request: Request) -> Response:
-        return Response((files("fallline.lab") / "page" / name).read_bytes(), media_type=kind)
+def _page() -> Iterator[Route]:
+    """The page's own files, each by its name, and the page itself at the root."""
+    for file in (files("fallline.lab") / "page").iterdir():
+        kind = _KINDS.get(PurePath(file.name).suffix)
+        if kind is not None:
+            yield Route("/" if file.name == "index.html" else f"/{file.name}", _file(file, kind))
 
-    return file
+
+def _file(file: Traversable, kind: str) -> Callable[[Request], Response]:
+    return lambda request: Response(file.read_bytes(), media_type=kind)
 
 
 def _player_script(request: Request) -> Response:

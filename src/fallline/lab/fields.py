@@ -120,8 +120,8 @@ class Fields:
 def _shown(value: Any) -> str:
     """A value in few characters.
 
-    >>> _shown([[1, 2], "long " * 20])
-    "[[1, 2], 'long long long long long long …"
+    >>> _shown(list(range(20)))
+    '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, …'
     """
     text = repr(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

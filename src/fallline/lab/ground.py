@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fallline.lab.errors import RequestError
 from fallline.lab.fields import Fields
@@ -14,8 +15,10 @@ from fallline.landscape import Surface, surfaces
 from fallline.landscape.formula import Formula, FormulaError
 from fallline.landscape.surface import Point, View
 
-#: The steepest ravine, by its condition number, and the widest view, in numbers along an axis.
-_STEEPEST, _WIDEST = 1e4, 1e6
+#: The steepest ravine, by its condition number; the views and the heights that can be drawn in double precision.
+_STEEPEST = 1e4
+_NARROWEST, _WIDEST = 1e-5, 1e6
+_FLATTEST, _HIGHEST = 1e-12, 1e50
 YOURS = "your surface"
 
 
@@ -80,8 +83,6 @@ def _surface(ground: Ground) -> Surface:
 def _written(formula: Formula, view: View) -> Surface:
     if not formula.uses:
         raise RequestError(422, "The formula names neither x nor y; a surface goes up and down with one of them.")
-    if max(high - low for low, high in view) > _WIDEST:
-        raise RequestError(422, f"The field surface.view must be at most {_WIDEST:g} wide.")
     dimensions = 2 if "y" in formula.uses else 1
     across, up = view if dimensions == 2 else (view[0], (-1.0, 1.0))
     start = _part_of(across, 0.2), _part_of(up, 0.8) if dimensions == 2 else 0.0
@@ -89,10 +90,22 @@ def _written(formula: Formula, view: View) -> Surface:
         surface = Surface(YOURS, formula, (across, up), start, dimensions=dimensions)
     except ValueError as error:
         raise RequestError(422, f"The field surface.{error}") from None
+    for low, high in surface.view:
+        if high - low > _WIDEST or high - low < _NARROWEST * max(1.0, abs(low)):
+            raise RequestError(422, f"The field surface.view must be {_NARROWEST:g} to {_WIDEST:g} wide and high.")
     x, y = np.meshgrid(*(np.linspace(low, high, 41) for low, high in surface.view))
-    if not np.isfinite(surface.heights(x, y)).any():
-        raise RequestError(422, "The formula has no value anywhere in the view; change one of them.")
+    heights = drawable(surface.heights(x, y))
+    heights = heights[np.isfinite(heights)]
+    if not len(heights):
+        raise RequestError(422, f"The formula has no value up to {_HIGHEST:g} in the view; change one of them.")
+    if np.ptp(heights) <= max(_FLATTEST * np.abs(heights).max(), 1 / _HIGHEST):
+        raise RequestError(422, "The formula is level in the view; change one of them.")
     return replace(surface, minima=lowest_points(surface))
+
+
+def drawable(heights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Heights with NaN for those that are too high, as beside a pole, to be drawn."""
+    return np.where(np.abs(heights) <= _HIGHEST, heights, np.nan)
 
 
 def _part_of(ends: Point, share: float) -> float:

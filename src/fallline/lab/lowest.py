@@ -50,13 +50,14 @@ def _refined(surface: Surface, point: Point) -> Point | None:
     derivatives, here = derivatives_of(surface.function), np.array(point)
     reach = np.array([3 * (high - low) / _GRID for low, high in surface.view])
     for _ in range(_ROUNDS):
-        _, *slope = derivatives.slope(*here)
-        xx, xy, yy = derivatives.hessian(*here)
+        _, *slope = derivatives.slope(*here.tolist())
+        xx, xy, yy = derivatives.hessian(*here.tolist())
         hessian = np.array([[xx, xy], [xy, yy]])
         if not (np.isfinite(hessian).all() and np.isfinite(slope).all()):
             return None
-        here = here - np.linalg.pinv(hessian, hermitian=True) @ slope
-        if (np.abs(here - point) > reach).any():
+        with np.errstate(all="ignore"):
+            here = here - np.linalg.pinv(hessian, hermitian=True) @ slope
+        if not (np.abs(here - point) <= reach).all():
             return None
     minimum = (round(float(here[0]), 9) + 0.0, round(float(here[1]), 9) + 0.0)
     low, _ = surface.curvatures(*minimum)

@@ -6,7 +6,10 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from fallline.lab.descent import Descent, walk
+from fallline.lab.ground import drawable
 from fallline.lab.rates import tuned
 from fallline.lab.work import Ticket
 from fallline.landscape import Path
@@ -41,4 +44,4 @@ def _scene(descent: Descent, ticket: Ticket) -> Scene:
         paths.append(walk(descent, walker))
     scene = scene_of(descent.ground.surface, paths, start_movable=True)
     named = [trajectory_of(path, walker.name) for path, walker in zip(paths, descent.walkers, strict=True)]
-    return replace(scene, trajectories=named)
+    return replace(scene, heights=drawable(np.asarray(scene.heights)), trajectories=named)

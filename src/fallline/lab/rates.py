@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
@@ -20,8 +18,8 @@ _RANGES = {
     "prodigy": (1e-2, 100.0),
 }  # fmt: skip
 _PER_DECADE, _KEPT = 4, 512
-_found: OrderedDict[tuple[Descent, Walker], float] = OrderedDict()
-_lock = threading.Lock()
+#: What was found for a descent without its optimizers, and one of them; forgotten when there is too much of it.
+_found: dict[tuple[Descent, Walker], float] = {}
 
 
 def range_of(rule: str) -> tuple[float, float]:
@@ -41,19 +39,15 @@ def tuned(descent: Descent, ticket: Ticket) -> Descent:
 
 def _best(descent: Descent, walker: Walker, ticket: Ticket) -> float:
     key = (descent, replace(walker, lr=0.0))
-    with _lock:
-        if key in _found:
-            _found.move_to_end(key)
-            return _found[key]
+    if (known := _found.get(key)) is not None:
+        return known
     scores = {}
     for lr in grid(walker.rule):
         ticket.check()
         scores[lr] = _score(descent, replace(walker, lr=lr))
-    best = min(scores, key=lambda lr: scores[lr])
-    with _lock:
-        _found[key] = best
-        if len(_found) > _KEPT:
-            _found.popitem(last=False)
+    if len(_found) >= _KEPT:
+        _found.clear()
+    best = _found[key] = min(scores, key=lambda lr: scores[lr])
     return best
 
 

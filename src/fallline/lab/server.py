@@ -41,16 +41,17 @@ def serve(
         if browser:
             Thread(target=webbrowser.open, args=(address.link,), daemon=True).start()
         config = uvicorn.Config(
-            application(address, storage),
+            application(address, storage, lambda: running.should_exit),
             log_level="error",
             access_log=False,
             server_header=False,
             proxy_headers=False,
             ws="none",
             limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=3,
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        running = uvicorn.Server(config)
+        running.run(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -79,9 +79,10 @@ def _resting_place(surface: Surface, point: Point) -> Point | None:
     if not np.isfinite(hessian).all():
         return None
     # Where the surface is level in a direction, as along y in one dimension, that direction is left alone.
-    step = np.linalg.pinv(hessian, hermitian=True) @ slope
-    if np.hypot(*step) > NEAR or not np.allclose(hessian @ step, slope, atol=1e-9):
-        return None
+    with np.errstate(all="ignore"):  # a Hessian may be as small as numbers get
+        step = np.linalg.pinv(hessian, hermitian=True) @ slope
+        if not np.hypot(*step) <= NEAR or not np.allclose(hessian @ step, slope, atol=1e-9):
+            return None
     return float(point[0] - step[0]), float(point[1] - step[1])
 
 

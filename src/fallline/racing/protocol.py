@@ -58,6 +58,7 @@ def race(
     workers: int | None = None,
     ray: str | None = None,
     resume: str | None = None,
+    slices: bool = False,
     watcher: Watcher | None = None,
 ) -> RaceResult:
     """Race optimizers on a problem under an equal budget and judge them.
@@ -71,7 +72,7 @@ def race(
     the same call takes up a race that was stopped, at whatever moment (`resume` names the one that it must be). `seed`
     settles everything that is drawn. `training` is "auto" (the fastest, by a short measurement), "batched", "in turn"
     or "processes"; `workers` trains in so many processes of this machine, `ray` on the cluster at that address. None of
-    these changes the verdict.
+    these changes the verdict. `slices` also cuts through the loss around the best runs, for the report.
 
     Raises ProblemError or ValueError, in a sentence that says what to change, for what can't be raced; OSError for a
     storage that can't be used.
@@ -97,7 +98,12 @@ def race(
         * (len(tuning_runs(entrants[0], problem, spent, seed)) + spent.finalists * spent.seeds),
     )
     with closing(choose_engine(workers, ray)) as engine, closing(open_store(storage, card, name=resume)) as store:
-        return _Race(problem, entrants, spent, seed, store, engine, smallest_difference, training, watcher).run()
+        result = _Race(problem, entrants, spent, seed, store, engine, smallest_difference, training, watcher).run()
+        store.remember("result", result.to_json())
+        if slices:
+            result = result.with_slices()
+            store.remember("result", result.to_json())
+    return result
 
 
 def _check(problem: Problem, seed: int) -> None:
@@ -164,7 +170,7 @@ class _Race:
         difference = self._audit(tuned, finals)
         verdict = self._judge(results, untrained_score, difference, plan)
         by_name = {result.name: result for result in results}
-        result = RaceResult(
+        return RaceResult(
             arms=tuple(by_name[name] for name in verdict.ranking),
             verdict=verdict,
             protocol={
@@ -183,8 +189,6 @@ class _Race:
                 "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
             },
         )
-        self.store.remember("result", result.to_json())
-        return result
 
     def _plan(self, runs: list[Run]) -> Plan:
         """How to train, as it was settled when the race began."""
@@ -245,7 +249,7 @@ class _Race:
             stratified=self.effort.rounds == 1 and self.effort.halving == 1,
         )
         goals = tuple(reached(self.problem, finals[0], untrained_loss))
-        return ArmResult(arm, self.problem, entry, goals, tuple(tuned.outcomes), finals)
+        return ArmResult(arm, self.problem, entry, goals, tuple(tuned.outcomes), finals, tuple(self.final_seeds))
 
     def _audit(self, tuned: Mapping[str, Tuned], finals: Finals) -> float:
         """The largest relative difference between the validation losses before any step of runs from one seed."""

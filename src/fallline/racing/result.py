@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from fallline.racing.arms.arm import Arm
 from fallline.racing.judging.records import Entry, Estimate, Verdict
@@ -38,6 +39,7 @@ class ArmResult:
     reached: tuple[Reached, ...]
     trials: tuple[Outcome, ...]
     finals: tuple[tuple[Outcome, ...], ...]
+    final_seeds: tuple[int, ...]
 
     @property
     def name(self) -> str:
@@ -88,6 +90,18 @@ class ArmResult:
 
         return torch_code(self.arm, self._sound(), self.problem)
 
+    def model(self) -> nn.Module:
+        """The network that the best configuration trains from the first final seed: trained again, as none is kept."""
+        from fallline.racing.trained import trained_models
+
+        self._sound()
+        trained = trained_models(self.problem, [self], self.final_seeds[0], batched=False)
+        if self.name not in trained:
+            raise ValueError(
+                f"the run of arm '{self.name}' from the first final seed diverged; train it by fallline.fit"
+            )
+        return trained[self.name]
+
     def _sound(self) -> dict[str, Any]:
         if self.entry.diverged:
             raise ValueError(
@@ -111,13 +125,14 @@ class RaceResult:
     """A finished race. Print it for the table and the verdict.
 
     `arms` are in the verdict's ranking; `protocol` says how it was measured, `occasion` what holds for this time only:
-    seconds, machine, storage.
+    seconds, machine, storage. `slices` are cuts through the loss around the best runs, if they were asked for.
     """
 
     arms: tuple[ArmResult, ...]
     verdict: Verdict
     protocol: Mapping[str, Any]
     occasion: Mapping[str, Any]
+    slices: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def best(self) -> ArmResult:
@@ -157,20 +172,29 @@ class RaceResult:
         """Write `to_json` to a file."""
         Path(path).write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
+    def with_slices(self) -> RaceResult:
+        """The same result with cuts through the loss around the best runs, for which these are trained once more."""
+        from fallline.racing.trained import slices_around, trained_models
+
+        problem, batched = self.best.problem, self.protocol["training"] == "batched"
+        models = trained_models(problem, self.arms, self.best.final_seeds[0], batched=batched)
+        return replace(self, slices=tuple(slices_around(models, problem)))
+
     def report(self, path: str | Path) -> None:
         """Write the report: one page that needs no network. Raises OSError if the file can't be written."""
         from fallline import pages
 
-        pages.write_report(self.to_json(), Path(path))
+        pages.write_report((self if self.slices else self.with_slices()).to_json(), Path(path))
 
-    def figure(self, kind: str) -> Figure:
-        """A chart of the race for a paper, to be written as PNG or SVG; `kind` as `fallline.pages.FIGURES` lists them.
+    def figure(self, kind: str, x: str = "steps") -> Figure:
+        """A chart of the race for a paper, to be written as PNG, SVG or PDF.
 
-        Raises ValueError for another kind.
+        `kind` is one of `fallline.pages.FIGURES`; `x`, for curves, is "steps", "samples" or "seconds". Raises
+        ValueError for anything else.
         """
         from fallline import pages
 
-        return pages.figure(self.to_json(), kind)
+        return pages.figure(self.to_json(), kind, x=x)
 
     def to_frame(self) -> pd.DataFrame:
         """Every run as a row of a pandas DataFrame: trials and finals of all arms."""

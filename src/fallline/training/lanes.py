@@ -17,6 +17,7 @@ from fallline.training.evaluation import Evaluation, Score, example_losses, join
 from fallline.training.fit_evaluation import needs_outputs
 from fallline.training.memory import Footprint, footprint, parts, pass_budget
 from fallline.training.metrics import value_of
+from fallline.training.modules import slots
 from fallline.training.problem import Problem
 from fallline.training.randomness import seeded
 from fallline.training.splits import Split
@@ -108,6 +109,15 @@ class Lanes(ABC):
         self.first_loss = None if self.first_loss is None else self.first_loss[kept]
         self._seat(list(itertools.compress(self.seeds, mask)))
         self._rebind()
+
+    def module(self, lane: int) -> nn.Module:
+        """A module of its own with the weights and buffers that a lane has now, on the CPU."""
+        module = self._build(self.seeds[lane])
+        trained, rest = slots(module)
+        own, _ = self._stack.share(rest)
+        for slot, stacked in zip((*trained, *own), (*self.parameters, *self.buffers), strict=True):
+            slot.tensor.data = stacked[lane].clone()
+        return module.cpu()
 
     def _seat(self, seeds: Sequence[int]) -> None:
         self.seeds = tuple(seeds)

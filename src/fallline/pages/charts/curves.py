@@ -57,7 +57,7 @@ def curves(race: RaceData, quantity: Quantity) -> Curves:
     is_loss = quantity != "valid_metric"
     higher = race.higher_is_better and not is_loss
     what = {"train_loss": "training loss", "valid_loss": "validation loss", "valid_metric": f"validation {race.metric}"}
-    untrained = float(race.protocol["untrained_loss"]) if is_loss else race.untrained
+    untrained = race.untrained_loss if is_loss else race.untrained
     return Curves(what[quantity], higher, untrained, is_loss, tuple(_arm(arm, quantity, higher) for arm in race.arms))
 
 

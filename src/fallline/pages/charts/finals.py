@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.pages.charts.picture import Axis, Mark, Picture, Table, shown_number
+from fallline.pages.charts.picture import Axis, Mark, Picture, Table, shortened, shown_number
 from fallline.pages.charts.race_data import RaceData
 from fallline.racing.judging.records import Estimate
+
+_LONGEST_NAME = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,7 @@ def picture(found: Finals) -> Picture:
 
 def _label(arm: ArmFinals) -> str:
     fallen = int((~np.isfinite(arm.scores)).sum())
-    return f"{arm.name} (n = {len(arm.scores)}{f', {fallen} diverged' if fallen else ''})"
+    return f"{shortened(arm.name, _LONGEST_NAME)} (n = {len(arm.scores)}{f', {fallen} diverged' if fallen else ''})"
 
 
 def _mean(arm: ArmFinals) -> tuple[str, str, str]:

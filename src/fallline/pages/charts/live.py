@@ -25,7 +25,7 @@ def live(picture: Picture) -> dict[str, Any]:
         "traces": [_trace(picture, mark) for mark in picture.marks],
         "layout": _layout(picture),
         "x": {
-            name: {"title": escape(axis.label), "values": [_across(mark, mark.x[name]) for mark in picture.marks]}
+            name: {"title": _literal(axis.label), "values": [_across(mark, mark.x[name]) for mark in picture.marks]}
             for name, axis in picture.x.items()
         },
     }
@@ -35,7 +35,7 @@ def _trace(picture: Picture, mark: Mark) -> dict[str, Any]:
     first = next(iter(mark.x.values()))
     label = picture.key.get(mark.arm, "")
     trace: dict[str, Any] = {
-        "type": "scatter", "x": _across(mark, first), "y": _up(mark), "name": escape(label), "showlegend": False,
+        "type": "scatter", "x": _across(mark, first), "y": _up(mark), "name": _literal(label), "showlegend": False,
         "meta": {"arm": mark.arm, "kind": mark.kind},
     }  # fmt: skip
     if mark.kind in ("band", "faint"):
@@ -54,6 +54,11 @@ def _trace(picture: Picture, mark: Mark) -> dict[str, Any]:
         hollow = "-open" if mark.kind == "hollow" else ""
         trace |= {"mode": "markers", "marker": {"symbol": shape + hollow, "size": 8}}
     return trace
+
+
+def _literal(text: str) -> str:
+    """Text that Plotly shows as it is, where it would read tags."""
+    return escape(text, quote=False)
 
 
 def _across(mark: Mark, x: Array) -> list[float | None]:
@@ -90,13 +95,13 @@ def _layout(picture: Picture) -> dict[str, Any]:
 
 
 def _axis(axis: Axis, values: list[Array]) -> dict[str, Any]:
-    found: dict[str, Any] = {"title": {"text": escape(axis_title(axis))}, "automargin": True, "zeroline": False}
+    found: dict[str, Any] = {"title": {"text": _literal(axis_title(axis))}, "automargin": True, "zeroline": False}
     if axis.logarithmic:
         # Over few powers of ten, 1, 2 and 5 of each are named.
         many = _decades(values) > _FEW_DECADES
         found |= {"type": "log", "dtick": 1 if many else "D2", "exponentformat": "power" if many else "none"}
     if axis.ticks:
-        found |= {"tickvals": list(range(len(axis.ticks))), "ticktext": [escape(tick) for tick in axis.ticks]}
+        found |= {"tickvals": list(range(len(axis.ticks))), "ticktext": [_literal(tick) for tick in axis.ticks]}
     if axis.view is not None:
         found["range"] = [float(np.log10(end)) for end in axis.view] if axis.logarithmic else list(axis.view)
     return found

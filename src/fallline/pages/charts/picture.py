@@ -114,6 +114,15 @@ def score_scale(scores: Array, untrained: float, *, higher_is_better: bool) -> S
     return Scale(logarithmic, (low, high), ceiling, (low, top), float(10**limit if logarithmic else sign * limit))
 
 
+def shortened(name: str, length: int) -> str:
+    """A name in at most so many characters.
+
+    >>> shortened("momentum", 8), shortened("momentum", 5)
+    ('momentum', 'mome…')
+    """
+    return name if len(name) <= length else f"{name[: length - 1]}…"
+
+
 def shown_number(value: float) -> str:
     """Four significant digits.
 

@@ -16,6 +16,11 @@ from fallline.racing.progress_to_target import Reached
 
 Array = NDArray[np.float64]
 
+#: What no chart and no page can do without.
+_PROTOCOL = ("problem", "metric", "higher_is_better", "untrained_loss", "untrained_score", "steps", "batch", "epochs",
+             "trials_per_arm", "finalists", "seeds")  # fmt: skip
+_VERDICT = ("winner", "ties", "conclusion", "warnings", "comparisons", "ranking")
+
 
 @dataclass(frozen=True, eq=False)
 class Runs:
@@ -78,6 +83,11 @@ class RaceData:
         """The metric of the model before training."""
         return number(self.protocol["untrained_score"])
 
+    @property
+    def untrained_loss(self) -> float:
+        """The validation loss of the model before training."""
+        return number(self.protocol["untrained_loss"])
+
 
 def read_race(data: Mapping[str, Any]) -> RaceData:
     """Read the plain data of a race, as `RaceResult.to_json` gives it and a storage keeps it.
@@ -92,7 +102,10 @@ def read_race(data: Mapping[str, Any]) -> RaceData:
         protocol, verdict, occasion = data["protocol"], data["verdict"], data["occasion"]
         arms = tuple(_arm(arm, occasion["step_seconds"][arm["name"]]) for arm in data["arms"])
         race = RaceData(arms, protocol, verdict, occasion)
-        if not arms or not race.metric or not race.verdict["ranking"]:
+        for part, names in ((protocol, _PROTOCOL), (verdict, _VERDICT)):
+            for name in names:
+                part[name]
+        if not arms:
             raise ValueError("there are no arms")
     except KeyError as error:
         problem = f"{error} is missing"

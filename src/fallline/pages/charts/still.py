@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fallline.pages.charts.live import axis_title
-from fallline.pages.charts.picture import Axis, Mark, Picture
+from fallline.pages.charts.picture import Axis, Mark, Picture, shortened
 from fallline.pages.palette import colour, dash, symbol
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
     if axis.ticks:
         settings |= {
             f"{which}ticks": range(len(axis.ticks)),
-            f"{which}ticklabels": [_short(tick) for tick in axis.ticks],
+            f"{which}ticklabels": axis.ticks,
         }
     if axis.view is not None:
         settings[f"{which}lim"] = axis.view
@@ -96,10 +96,6 @@ def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
     # What is called with dollar signs is not meant as a formula.
     for text in (own.label, *(own.get_ticklabels() if axis.ticks else ())):
         text.set_parse_math(False)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _add(axes: Axes, mark: Mark, x: str) -> None:
@@ -131,7 +127,7 @@ def _add_key(figure: Figure, key: Mapping[int, str], columns: int) -> None:
                marker=symbol(arm)[1], markersize=4)
         for arm in key
     ]  # fmt: skip
-    names = [_short(name) for name in key.values()]
+    names = [shortened(name, _LONGEST_NAME) for name in key.values()]
     legend = figure.legend(handles, names, loc="outside lower left", ncols=columns, fontsize=8, frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)

@@ -12,7 +12,7 @@ from fallline.racing.wording import counted, duration, listed
 
 def measured(race: RaceData) -> tuple[tuple[str, str], ...]:
     """What was held alike for all arms, where and with what; what the data does not say is left out."""
-    return tuple((heading, text) for heading, text in _rows(race.protocol, race.occasion) if text)
+    return tuple((heading, text) for heading, text in _rows(race) if text)
 
 
 def not_tuned(race: RaceData) -> tuple[tuple[str, str], ...]:
@@ -24,7 +24,8 @@ def not_tuned(race: RaceData) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _rows(p: Mapping[str, Any], occasion: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _rows(race: RaceData) -> Iterator[tuple[str, str]]:
+    p, occasion = race.protocol, race.occasion
     sizes = [counted(size, f"{name} example") for name, size in p.get("splits", {}).items()]
     yield "Problem", f"{p['problem']}{': ' if sizes else ''}{listed(sizes) if sizes else ''}"
     yield "Model", counted(p["parameters"], "parameter") if "parameters" in p else ""
@@ -39,11 +40,7 @@ def _rows(p: Mapping[str, Any], occasion: Mapping[str, Any]) -> Iterator[tuple[s
     yield "Finals", f"{best} by validation, each on {counted(p['seeds'], 'seed')}, the same ones for every arm"
     yield "Seeds", _seeds(p)
     yield "Start of the runs", _audit(p.get("step_zero_largest_relative_difference"))
-    if "untrained_loss" in p:
-        yield (
-            "Before training",
-            f"validation loss {p['untrained_loss']:.4g}, test {p['metric']} {p['untrained_score']:.4g}",
-        )
+    yield "Before training", f"validation loss {race.untrained_loss:.4g}, test {race.metric} {race.untrained:.4g}"
     obstacle = f" ({p['one_at_a_time']})" if p.get("one_at_a_time") else ""
     yield "Trained", f"{p.get('training', '')}{obstacle}"
     yield "Versions", ", ".join(f"{name} {version}" for name, version in p.get("versions", {}).items())

@@ -62,10 +62,6 @@
   }));
   let axis = null;
 
-  function paint() {
-    for (const swatch of all(".swatch")) swatch.style.color = ink(Number(swatch.dataset.arm));
-  }
-
   function coloured(trace) {
     const { arm, kind } = trace.meta;
     const colour = ink(arm);
@@ -134,10 +130,6 @@
     });
   }
   for (const chart of charts) chart.figure.addEventListener("change", () => redraw([chart]));
-  dark.addEventListener("change", () => {
-    paint();
-    redraw();
-  });
-  paint();
+  dark.addEventListener("change", () => redraw());
   if ("DecompressionStream" in window) begin();
 })();

@@ -28,6 +28,7 @@ def as_plain(result: RaceResult) -> dict[str, Any]:
             "protocol": dict(result.protocol),
             "arms": [_arm(arm, result) for arm in result.arms],
             "verdict": verdict,
+            "slices": list(result.slices),
             "occasion": {
                 **result.occasion,
                 "sentence": sentence,

@@ -1,0 +1,222 @@
+"""The charts of a race: what they compute, what they mark, what they say, and what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fallline.pages.charts import FIGURES, budget, curves, figure, finals, searched, slices
+from fallline.pages.charts.live import live
+from fallline.pages.charts.medians import median
+from fallline.pages.charts.picture import Picture, score_scale
+from fallline.pages.charts.race_data import read_race
+from tests.pages.report_cases import (
+    HOSTILE,
+    also_searched,
+    curves_of,
+    diverge,
+    diverged_trial,
+    race_data,
+)
+from tests.pages.report_cases import slices as slice_data
+
+BATCHES: dict[str, Any] = {"options": [8, 16]}
+MOMENTA: dict[str, Any] = {"low": 0.5, "high": 0.999, "scale": "complement"}
+
+
+def marks(picture: Picture, kind: str) -> list[list[float]]:
+    """The heights of all marks of a kind, one list for each."""
+    return [mark.y.tolist() for mark in picture.marks if mark.kind == kind]
+
+
+def curves_picture(data: dict[str, Any]) -> Picture:
+    return curves.picture(curves.curves(read_race(data), "valid_loss"))
+
+
+def trials_picture(data: dict[str, Any], name: str = "lr") -> Picture:
+    return searched.picture(searched.searched(read_race(data), name))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "rank", "confidence"),
+    [(3, 1, 0.75), (5, 1, 0.9375), (6, 1, 0.96875), (8, 1, 0.9921875), (9, 2, 0.9609375), (10, 2, 0.978515625)],
+)
+def test_the_interval_of_a_median_is_that_of_order_statistics(seeds: int, rank: int, confidence: float) -> None:
+    found = median(np.arange(float(seeds))[:, None], higher_is_better=False)
+    assert (found.rank, found.confidence) == (rank, confidence)
+    assert found.value == (seeds - 1) / 2
+    assert (float(found.low[0]), float(found.high[0])) == (rank - 1, seeds - rank)
+
+
+@pytest.mark.parametrize(
+    ("values", "higher_is_better", "expected"),
+    [
+        ([1.0, 2.0, np.nan], False, 2.0),
+        ([1.0, np.nan, np.nan], False, np.inf),
+        ([1.0, 2.0, np.nan], True, 1.0),
+        ([1.0, np.inf, -np.inf], True, -np.inf),
+    ],
+)
+def test_a_run_without_a_number_ranks_worst(values: list[float], higher_is_better: bool, expected: float) -> None:
+    assert median(np.array(values)[:, None], higher_is_better=higher_is_better).value == expected
+
+
+@pytest.mark.parametrize(
+    ("scores", "untrained", "higher_is_better", "logarithmic", "limit"),
+    [
+        ([0.9, 0.5], 0.1, True, False, -0.7),
+        ([1.0, 0.5], 2.0, False, False, 3.5),
+        ([0.01, 1.0], 1.0, False, True, 100.0),
+        ([-3.0, -1.0], 0.0, False, False, 3.0),
+        ([5.0, 6.0], 1.0, False, False, 7.0),
+        ([0.5, np.nan, np.inf], np.nan, False, False, 0.5),
+    ],
+)
+def test_a_scale_of_scores(
+    scores: list[float], untrained: float, higher_is_better: bool, logarithmic: bool, limit: float
+) -> None:
+    found = score_scale(np.array(scores), untrained, higher_is_better=higher_is_better)
+    assert found.logarithmic == logarithmic
+    assert found.limit == pytest.approx(limit)
+    assert found.view[0] < np.nanmin(scores) < found.view[1] < found.ceiling < found.high_view[1]
+
+
+def test_curves_are_medians_over_the_runs() -> None:
+    picture = curves_picture(race_data())
+    assert marks(picture, "line")[0] == pytest.approx([2.045, 1.045, 2 / 3 + 0.045, 0.545])
+    assert marks(picture, "band")[0] == pytest.approx([2.01, 1.01, 2 / 3 + 0.01, 0.51])
+    assert len(marks(picture, "faint")[0]) == 10 * 5  # ten runs of four points, with gaps between them
+    assert not picture.has(0, "crosses")
+    assert picture.key[1] == "adam (lr 0.1, n = 10)"
+    assert picture.marks[0].x["seconds"].tolist() == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert "second worst to the second best" in picture.notes[0]
+    assert "98 % confidence" in picture.notes[0]
+
+
+def test_diverged_runs_are_counted_marked_and_ranked_last() -> None:
+    picture = curves_picture(diverge(race_data(), 0, 6))
+    assert marks(picture, "line")[0] == pytest.approx([2.0, 1.5, np.nan, np.nan], nan_ok=True)
+    assert marks(picture, "crosses") == [[1.5] * 6]
+    assert picture.key[0] == "sgd (lr 0.1, n = 10, 6 diverged)"
+    assert "sgd 6" in picture.notes[1]
+    assert [row[-1] for row in picture.table.rows[:4]] == ["10", "10", "4", "4"]
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_seeds_are_dots(seeds: int) -> None:
+    picture = curves_picture(race_data(seeds=seeds))
+    assert {mark.kind for mark in picture.marks} == {"dots"}
+    assert f"{seeds} seed" in picture.notes[0]
+
+
+def test_values_that_are_no_numbers_are_told_of() -> None:
+    data = race_data()
+    data["arms"][1]["finals"][0]["curves"][0] = curves_of([2.0, None, 1.0, 0.5])
+    assert any("not numbers" in note and "adam 1" in note for note in curves_picture(data).notes)
+
+
+def test_trials_against_the_learning_rate() -> None:
+    data = diverged_trial(race_data(), 0, 3)
+    data["arms"][1]["trials"][0]["score"] = 1e6
+    picture = trials_picture(data)
+    assert marks(picture, "crosses") == [[picture.ceiling]]
+    assert marks(picture, "hollow") == [[picture.ceiling]]
+    assert picture.key == {0: "sgd (4 trials, 1 diverged)", 1: "adam (4 trials)"}
+    assert ("sgd", "1", "diverged", "all") in picture.table.rows
+    assert picture.x["value"].logarithmic
+    assert trials_picture(race_data()).ceiling is None
+
+
+def test_trials_that_were_cut_short_are_hollow() -> None:
+    data = race_data()
+    for trial in data["arms"][0]["trials"][:2]:
+        trial["curves"] = {**trial["curves"], "samples": [80, 120]}
+    picture = trials_picture(data)
+    assert [len(heights) for heights in marks(picture, "hollow")] == [2]
+    assert any("2 that were stopped" in note for note in picture.notes)
+
+
+@pytest.mark.parametrize(
+    ("space", "values", "across", "logarithmic"),
+    [
+        (BATCHES, [8, 16, 8, 16], [-0.15, -0.15, 0.85, 0.85], False),
+        ({"options": ["cosine", "constant"]}, ["cosine"] * 4, [-0.15] * 4, False),
+        (MOMENTA, [0.9, 0.99, 0.5, 0.999], [0.5, 0.1, 0.01, 0.001], True),
+        ({"low": 0.0, "high": 0.2, "scale": "linear"}, [0.0, 0.1, 0.2, 0.05], [0.0, 0.05, 0.1, 0.2], False),
+    ],
+)
+def test_what_else_was_searched(
+    space: dict[str, Any], values: list[Any], across: list[float], logarithmic: bool
+) -> None:
+    picture = trials_picture(also_searched(race_data(), "that", space, values), "that")
+    dots = next(mark for mark in picture.marks if mark.kind == "dots")
+    assert dots.x["value"].tolist() == pytest.approx(across)
+    assert picture.x["value"].logarithmic == logarithmic
+    assert not picture.has(0, "line")  # neighbours in one of two dimensions have nothing to do with each other
+
+
+def test_the_budget_curve() -> None:
+    picture = budget.picture(budget.budget(read_race(race_data())))
+    assert marks(picture, "line") == [[0.9, 0.5, 0.3, 0.1]] * 2
+    assert picture.table.rows[1] == ("2", "0.5", "0.5")
+
+
+def test_the_finals() -> None:
+    picture = finals.picture(finals.finals(read_race(diverge(race_data(), 1, 2))))
+    assert [len(heights) for heights in marks(picture, "hollow")] == [10, 8]
+    assert picture.y.ticks == ("adam (n = 10, 2 diverged)", "sgd (n = 10)")
+    assert picture.marks[1].x["score"].tolist() == [0.52, 0.57]
+
+
+def test_a_line_through_the_landscape() -> None:
+    picture = slices.picture(slices.named_slice(slice_data(["adam"], 1), ["sgd", "adam"]))
+    assert picture.key == {1: "adam"}
+    assert picture.table.rows[2] == ("1", "not a number")
+    with pytest.raises(ValueError, match="slices: each needs an arm's name for each of its 1 models"):
+        slices.named_slice(slice_data(["lion"], 1), ["sgd", "adam"])
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+@pytest.mark.parametrize("kind", FIGURES)
+def test_figures_are_written(kind: str, ending: str, tmp_path: Path) -> None:
+    data = also_searched(diverge(race_data((HOSTILE, "_名")), 0, 3), "batch", BATCHES, [8, 16, 8, 16])
+    path = tmp_path / f"figure.{ending}"
+    figure(data, kind).write(path)
+    again = tmp_path / f"again.{ending}"
+    figure(data, kind).write(again)
+    assert path.read_bytes() == again.read_bytes()
+    assert path.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml", b"%PDF-")
+
+
+@pytest.mark.parametrize(
+    ("ask", "sentence"),
+    [
+        (lambda: figure(race_data(), "pie"), "kind must be one of leaderboard, curves, .*; got 'pie'"),
+        (lambda: figure(race_data(), "curves", x="days"), "x must be one of steps, samples, seconds; got 'days'"),
+        (lambda: figure(race_data(), "searched"), "nothing but learning rates was searched"),
+        (lambda: figure(race_data(), "budget").write("a.gif"), "path: a figure is written as png, svg, pdf; 'a.gif'"),
+        (lambda: figure({}, "budget"), "'protocol' is missing"),
+        (lambda: figure({**race_data(), "verdict": {}}, "budget"), "'winner' is missing"),
+        (lambda: figure({**race_data(), "arms": []}, "budget"), "there are no arms"),
+        (lambda: figure({**race_data(), "arms": [3]}, "budget"), "as RaceResult.to_json gives them"),
+    ],
+)
+def test_what_can_not_be_drawn_is_refused(ask: Callable[[], Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        ask()
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_plotly_takes_the_page_s_charts(kind: str) -> None:
+    from plotly.graph_objects import Figure
+
+    data = also_searched(diverge(race_data((HOSTILE, "adam")), 0, 3), "batch", BATCHES, [8, 16, 8, 16])
+    for picture in figure(data, kind).pictures:
+        given = live(picture)
+        Figure(data=given["traces"], layout=given["layout"])  # raises ValueError for what Plotly does not know
+        assert all(len(axis["values"]) == len(given["traces"]) for axis in given["x"].values())
+        assert "<img" not in str(given)
