@@ -392,3 +392,13 @@ def test_trouble_on_a_page_is_noticed(html: str, trouble: str, show: Any, troubl
     show(html)
     assert trouble in troubles
     troubles.clear()
+
+
+def test_a_map_without_steps_offers_nothing_to_play(show: Any) -> None:
+    still = Scene("map", ((0, 1), (0, 1)), [[0.0, 1.0], [1.0, 2.0]])
+    page = show(page_of(still, SCENE))
+    first, second = page.locator(".fl-player").all()
+    assert not first.get_by_role("button", name="Play").count()
+    assert not first.get_by_role("slider", name="Step").count()
+    assert first.get_by_label("Tilted view").is_visible()
+    assert second.get_by_role("button", name="Play").is_visible()

@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from fallline.cli.main import app
 from fallline.lab import server
 from fallline.lab.server import address_of, listen
 
@@ -76,6 +78,8 @@ def test_a_port_that_is_taken() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"the lab can't listen at 127.0.0.1, port {port} .*give another --port"):
             listen("127.0.0.1", port)
+        told = CliRunner().invoke(app, ["lab", "--no-browser", "--port", str(port)])
+        assert (told.exit_code, "the lab can't listen" in told.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(("host", "guarded"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])

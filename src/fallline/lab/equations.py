@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from fallline.landscape import Surface
 from fallline.symbolic import Rule
 
@@ -19,10 +22,32 @@ def of_rule(rule: Rule) -> str:
 
 def of_surface(surface: Surface) -> str:
     """The equation of a surface that is written as one formula."""
+    return _mathml(_latex(surface))
+
+
+def _latex(surface: Surface) -> str:
+    """The equation in LaTeX.
+
+    >>> from fallline.landscape import surfaces
+    >>> _latex(surfaces.ravine)
+    'f(x, y) = \\\\frac{x^{2}}{2} + 25 y^{2}'
+    """
     import sympy
 
     formula = surface(*sympy.symbols("x y", real=True))
-    return _mathml(f"f(x, y) = {sympy.latex(formula)}" if surface.dimensions == 2 else f"f(x) = {sympy.latex(formula)}")
+    written = {number: _number(float(number)) for number in formula.atoms(sympy.Float)}
+    arguments = "x, y" if surface.dimensions == 2 else "x"
+    return f"f({arguments}) = {sympy.latex(formula.xreplace(written))}"
+
+
+def _number(value: float) -> Any:
+    """A whole number or a whole multiple of π as such, any other with six digits."""
+    import sympy
+
+    if value.is_integer():
+        return sympy.Integer(int(value))
+    times = value / math.pi
+    return int(times) * sympy.pi if times.is_integer() else sympy.Float(value, 6)
 
 
 def _mathml(latex: str) -> str:

@@ -54,6 +54,7 @@
     show(scene, step = scene.steps) {
       this.scene = scene;
       this.step = step;
+      this.root.classList.toggle("fl-still", !scene.steps);
       const all = (selector) => [...this.root.querySelectorAll(selector)];
       this.cursors = all("[data-cursor]");
       this.trails = scene.trajectories.map((trajectory, index) => this.trail(trajectory, all, index));
