@@ -58,7 +58,7 @@ def seconds(engine: Engine, problem: Problem, runs: Sequence[Run], batched: bool
 
 def all_runs(problem: Problem, trials: int) -> list[Run]:
     effort = Effort(trials=trials, finalists=1, seeds=1)
-    return [run for arm in as_arms(None) for run in tuning_runs(arm, problem, effort, 0)]
+    return [run for arm in as_arms(None) for run in tuning_runs(arm, problem, effort, 0, 0)]
 
 
 def compare(engines: dict[str, Engine], problem: Problem, trials: int, batched: bool, pairs: int) -> None:

@@ -19,6 +19,7 @@ from fallline.math import sqrt
 from fallline.problems import digits
 from fallline.racing import Arm, Effort, RaceResult
 from fallline.racing.finals import as_final, sharing
+from fallline.racing.progress_to_target import goal_reached
 from fallline.racing.runs import Outcome
 from fallline.racing.watch import Silence
 
@@ -77,7 +78,7 @@ def test_json_has_everything(tmp_path: Path) -> None:
     result = fl.race(regression(), ["sgd", "adam"], SMALL, storage=tmp_path / "races.db")
     result.write_json(tmp_path / "race.json")
     read = json.loads((tmp_path / "race.json").read_text())
-    assert set(read) == {"protocol", "arms", "verdict", "occasion"}
+    assert set(read) == {"protocol", "arms", "verdict", "slices", "occasion"}
     assert set(read["verdict"]) >= {"winner", "ties", "conclusion", "warnings"}
     for arm in read["arms"]:
         assert set(arm) >= {"name", "best", "trials", "finals", "statistics"}
@@ -355,3 +356,28 @@ def test_the_code_of_the_best_runs() -> None:
     names: dict[str, Any] = {"model": regression().build(0), "train": data, "loss": nn.functional.mse_loss}
     exec(result.best.code(), names)
     assert isinstance(names["optimizer"], torch.optim.Optimizer)
+
+
+def test_halved_trials_are_compared_at_one_length() -> None:
+    halved = fl.race(regression(epochs=8), ["sgd"], Effort(8, 2, 2, halving=2), storage=None)
+    short = fl.race(regression(epochs=2), ["sgd"], Effort(8, 2, 2), storage=None)
+    early, whole = (
+        np.array([trial.comparable for trial in result["sgd"].entry.trials], dtype=float) for result in (halved, short)
+    )
+    np.testing.assert_allclose(early, whole, rtol=1e-5)
+
+
+@pytest.mark.parametrize("halving", [1, 2])
+def test_batches_of_all_sizes_see_the_same_samples(halving: int) -> None:
+    effort = Effort(8, 2, 3, halving=halving)
+    result = fl.race(regression(epochs=8), ["sgd", "adam"], effort, search=["batch"], storage=None)
+    samples = {budget["samples"] for budget in result.protocol["budget"].values()}
+    assert len(samples) == 1
+    assert not any("not granted the same" in warning for warning in result.verdict.warnings)
+
+
+@pytest.mark.parametrize(("at", "met"), [(-1, [False, True, True]), (2, [False, False, False])])
+def test_a_goal_is_reached_by_steps_of_a_sound_run(at: int, met: list[bool]) -> None:
+    steps, curve = np.arange(3), np.array([0.1, 0.1, 0.1])
+    found = goal_reached(0.2, [Outcome(steps, steps, curve, curve, curve, at)], lambda run: run.valid_loss <= 0.2)
+    assert (found.reached, found.steps) == (int(any(met)), 1 if any(met) else None)

@@ -17,7 +17,6 @@ from fallline.racing.judging.statistics import (
     holm,
     interval,
     mean_interval,
-    median_interval,
     near_best,
     performance_profile,
     profile_area,
@@ -232,18 +231,9 @@ def test_mean_interval_covers_as_promised() -> None:
     assert 0.92 <= covered / 400 <= 0.98
 
 
-def test_median_interval_is_seeded_and_shrugs_at_an_outlier() -> None:
-    scores = [*np.linspace(1.0, 2.0, 11), 1e6]
-    assert median_interval(scores, seed=1) == median_interval(scores, seed=1)
-    estimate = median_interval(scores)
-    assert estimate.low <= estimate.value == pytest.approx(1.55)
-    assert estimate.high <= 2.0
-
-
-@pytest.mark.parametrize("function", [mean_interval, median_interval])
-def test_one_score_has_no_interval(function: Callable[[Any], Any]) -> None:
+def test_one_score_has_no_interval() -> None:
     with pytest.raises(ValueError, match="at least two"):
-        function([1.0])
+        mean_interval([1.0])
 
 
 def test_profile_by_hand() -> None:
@@ -281,7 +271,6 @@ def test_near_best_counts_what_keeps_nine_tenths_of_the_gain() -> None:
         (budget_curve, "losses"),
         (interval, "draws"),
         (mean_interval, "scores"),
-        (median_interval, "scores"),
         (standard_error, "values"),
         (lambda values: stand_in(values, 1.0), "losses"),
         (lambda values: stand_in([1.0], values[0]), "untrained"),

@@ -419,3 +419,18 @@ def test_bad_input_is_refused_in_a_sentence(call: Callable[[], Any], message: st
     with pytest.raises(ValueError, match=message) as raised:
         call()
     assert str(raised.value).endswith((".", "?"))
+
+
+def test_a_perfect_score_needs_a_lead_beyond_the_others_error() -> None:
+    def entry(name: str, hits: int) -> Entry:
+        examples = np.ones((10, 100))
+        examples[:, :hits] = 0.0  # the same few are missed by every seed
+        scores = examples.mean(axis=1)
+        final = Final(0, scores, np.zeros(10, dtype=bool), examples)
+        return Entry(name, (Trial({"lr": 0.1}, float(scores[0]), False),), (final,), {"lr": (1e-4, 1.0)}, 12.0, 1e-5)  # type: ignore[dict-item]
+
+    verdict = decide([entry("perfect", 0), entry("nearly", 1)], higher_is_better=True, untrained=0.1)
+    (comparison,) = verdict.comparisons
+    assert comparison.best == "perfect"
+    assert comparison.smallest_difference == pytest.approx(0.01, rel=0.01)  # what one example of a hundred is worth
+    assert "split" in comparison.failed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fallline.racing.runs import Run
@@ -72,12 +72,3 @@ measured just now.'
         """What the finals should take, now that the tuning took so long."""
         finals = seconds * self.finals.steps / self.tuning.steps
         return f"Tuning took {duration(seconds)}; the finals should take {rough_duration(finals)}."
-
-
-def equal_budgets(budgets: Sequence[Budget]) -> bool:
-    """Whether all arms were granted the same runs and samples.
-
-    Steps may differ where batch sizes are raced, since a pass over the data is the same number of samples in more or
-    fewer steps.
-    """
-    return len({(budget.runs, budget.samples) for budget in budgets}) <= 1

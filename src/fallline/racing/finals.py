@@ -50,8 +50,8 @@ def as_final(index: int, runs: Sequence[Outcome], examples: int | None) -> Final
 def sharing(runs: Iterable[Outcome]) -> int | None:
     """How many examples share in the scores; None where the metric is no mean over them.
 
-    A run that diverged tells nothing of it.
+    A run that diverged tells nothing of it, and where there is one example alone, no other can be drawn.
     """
     told = [run.examples for run in runs if not run.diverged]
     shares = [examples for examples in told if examples is not None]
-    return len(shares[0]) if shares and len(shares) == len(told) else None
+    return len(shares[0]) if shares and len(shares) == len(told) and len(shares[0]) > 1 else None

@@ -51,8 +51,9 @@ def reached(problem: Problem, finals: Sequence[Outcome], untrained_loss: float) 
 
 
 def goal_reached(goal: float, runs: Sequence[Outcome], there: Callable[[Outcome], NDArray[np.bool_]]) -> Reached:
-    """The median effort to the first point of each run where it is `there`."""
-    points = [int(row.argmax()) if row.any() else math.inf for row in map(there, runs)]
+    """The median effort to the first point of each run where it is `there`: after some step, and of a sound run."""
+    met = [there(run) & (run.steps > 0) & (not run.diverged) for run in runs]
+    points = [int(row.argmax()) if row.any() else math.inf for row in met]
     middle = statistics.median_high(points)
     hits = sum(point < math.inf for point in points)
     if middle == math.inf:

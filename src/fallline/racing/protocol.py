@@ -17,13 +17,13 @@ from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.arms.names import as_arms
 from fallline.racing.audit import one_at_a_time, started_apart, step_zero_difference
-from fallline.racing.budget import Cost, budget_of
+from fallline.racing.budget import Budget, Cost, budget_of
 from fallline.racing.describe import describe
 from fallline.racing.effort import Effort, as_effort
 from fallline.racing.engines.choice import choose_engine
 from fallline.racing.engines.engine import Engine
 from fallline.racing.finals import Finals, as_final, final_runs, run_finals, sharing
-from fallline.racing.judging.cautions import missed_target, proposed_trials
+from fallline.racing.judging.cautions import missed_target, proposed_trials, unequal_budgets
 from fallline.racing.judging.records import Entry, Verdict
 from fallline.racing.judging.verdict import decide
 from fallline.racing.plan import Plan, cores, make_plan
@@ -95,7 +95,7 @@ def race(
         spaces={arm.name: arm.space for arm in entrants},
         command=_command(problem, arms, spent, seed, settings),
         planned_runs=len(entrants)
-        * (len(tuning_runs(entrants[0], problem, spent, seed)) + spent.finalists * spent.seeds),
+        * (len(tuning_runs(entrants[0], problem, spent, seed, seed)) + spent.finalists * spent.seeds),
     )
     with closing(choose_engine(workers, ray)) as engine, closing(open_store(storage, card, name=resume)) as store:
         result = _Race(problem, entrants, spent, seed, store, engine, smallest_difference, training, watcher).run()
@@ -148,7 +148,9 @@ class _Race:
     def run(self) -> RaceResult:
         """All stages in turn."""
         started = time.perf_counter()
-        planned = {arm.name: tuning_runs(arm, self.problem, self.effort, self.seed) for arm in self.arms}
+        planned = {
+            arm.name: tuning_runs(arm, self.problem, self.effort, self.seed, self.tuning_seed) for arm in self.arms
+        }
         plan = self._plan([run for runs in planned.values() for run in runs])
         cost = self._cost(planned, plan)
         self._announce(cost, plan)
@@ -161,14 +163,14 @@ class _Race:
             finals = run_finals(stages, self.arms, tuned, chosen, self.final_seeds)
         bests = [(arm, tuned[arm.name].points[chosen[arm.name][0]]) for arm in self.arms]
         seconds = self._remembered("step_seconds", lambda: solo_seconds(self.problem, bests))
-        untrained_loss, untrained_score = self._untrained()
+        untrained_loss, *untrained = self._untrained()
         examples = sharing(run for arm in finals.values() for runs in arm for run in runs)
         results = [
             self._arm_result(arm, tuned[arm.name], chosen[arm.name], finals[arm.name], examples, step, untrained_loss)
             for arm, step in zip(self.arms, seconds, strict=True)
         ]
         difference = self._audit(tuned, finals)
-        verdict = self._judge(results, untrained_score, difference, plan)
+        verdict = self._judge(results, untrained, difference, plan, stages.granted)
         by_name = {result.name: result for result in results}
         return RaceResult(
             arms=tuple(by_name[name] for name in verdict.ranking),
@@ -178,7 +180,8 @@ class _Race:
                 "tuning_seed": self.tuning_seed,
                 "final_seeds": list(self.final_seeds),
                 "untrained_loss": untrained_loss,
-                "untrained_score": untrained_score,
+                "untrained_score": untrained[0],
+                "untrained_valid_score": untrained[1],
                 "step_zero_largest_relative_difference": difference,
                 "budget": {name: asdict(budget) for name, budget in stages.granted.items()},
             },
@@ -262,31 +265,38 @@ class _Race:
                 seeds += self.final_seeds
         return step_zero_difference(np.array(losses), seeds)
 
-    def _judge(self, results: list[ArmResult], untrained: float, difference: float, plan: Plan) -> Verdict:
+    def _judge(
+        self,
+        results: list[ArmResult],
+        untrained: Sequence[float],
+        difference: float,
+        plan: Plan,
+        granted: Mapping[str, Budget],
+    ) -> Verdict:
         verdict = decide(
             [result.entry for result in results],
             higher_is_better=self.problem.metric.higher_is_better,
-            untrained=untrained,
+            untrained=untrained[0],
+            untrained_valid=untrained[1],
             smallest_difference=self.smallest_difference,
             effort_names_winner=self.effort.names_winner,
             seed=self.seed,
             metric=self.problem.metric.name,
         )
-        warnings = [*verdict.warnings, *proposed_trials(self.effort.rounds)]
+        samples = {name: budget.samples for name, budget in granted.items()}
+        warnings = [*verdict.warnings, *proposed_trials(self.effort.rounds), *unequal_budgets(samples)]
         if self.problem.target is not None:
             counts = {result.name: result.reached[0].reached for result in results}
             warnings += missed_target(counts, runs=self.effort.seeds)
         warnings += [*started_apart(difference), *one_at_a_time(plan.obstacle)]
         return replace(verdict, warnings=tuple(warnings))
 
-    def _untrained(self) -> tuple[float, float]:
-        """Validation loss and test score before training, averaged over the final seeds."""
+    def _untrained(self) -> tuple[float, float, float]:
+        """Before training, over the final seeds: the validation loss, the test score and the validation score."""
         assert self.problem.test is not None
         lanes = make_lanes(self.problem, self.final_seeds, batched=False)
-        return (
-            float(lanes.evaluate(self.problem.valid).loss.mean()),
-            float(lanes.evaluate(self.problem.test).metric.mean()),
-        )
+        valid, test = (lanes.evaluate(split) for split in (self.problem.valid, self.problem.test))
+        return float(valid.loss.mean()), float(test.metric.mean()), float(valid.metric.mean())
 
 
 def _seeds(seed: int, count: int) -> list[int]:

@@ -12,13 +12,22 @@ from fallline.training import Problem
 
 _ROUNDS, _STEPS = 7, 12
 _SECONDS = 0.5  # after which the rounds that an arm has had are enough
+#: Bytes that the models and optimizers timed together may take, and tensors like the parameters that each has at most.
+_BYTES, _COPIES = 2**30, 6
 
 
 def solo_seconds(problem: Problem, finalists: Sequence[tuple[Arm, Mapping[str, Any]]]) -> list[float]:
     """Seconds of a step (forward, backward, update) for each, the fastest of several rounds in which they take turns.
 
-    What else a machine does only ever adds time.
+    What else a machine does only ever adds time. Of large models only a few are in memory, and take turns, at once.
     """
+    each = _COPIES * sum(parameter.nbytes for parameter in problem.build(0).parameters())
+    size = max(2, _BYTES // max(1, each))
+    parts = [finalists[start : start + size] for start in range(0, len(finalists), size)]
+    return [seconds for part in parts for seconds in _timed(problem, part)]
+
+
+def _timed(problem: Problem, finalists: Sequence[tuple[Arm, Mapping[str, Any]]]) -> list[float]:
     steppers = [_stepper(problem, arm, configuration) for arm, configuration in finalists]
     for step in steppers:
         step()

@@ -27,13 +27,15 @@ class Tuned:
     points: Points = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     rung: list[int] = field(default_factory=list)
+    early: list[float] = field(default_factory=list)  # scores of the shortest runs, where there are longer ones
 
     @property
     def trials(self) -> tuple[Trial, ...]:
         """As the verdict sees them."""
+        early: Sequence[float | None] = self.early or [None] * len(self.points)
         return tuple(
-            Trial(point, float(outcome.valid_metric[-1]), outcome.diverged)
-            for point, outcome in zip(self.points, self.outcomes, strict=True)
+            Trial(point, float(outcome.valid_metric[-1]), outcome.diverged, score)
+            for point, outcome, score in zip(self.points, self.outcomes, early, strict=True)
         )
 
     def losses(self, sign: float) -> list[float | None]:
@@ -72,6 +74,9 @@ def tune(stages: Stages, arms: Sequence[Arm], effort: Effort, seed: int, tuning_
             found.points += drawn[arm.name]
             found.outcomes += [next(outcomes) for _ in drawn[arm.name]]
             found.rung += [0] * count
+    if later:
+        for found in tuned.values():
+            found.early = [float(outcome.valid_metric[-1]) for outcome in found.outcomes]
     for rung, (kept, share) in enumerate(later, start=1):
         chosen = {arm.name: sorted(tuned[arm.name].ranked(sign)[:kept]) for arm in arms}
         runs = [
@@ -114,10 +119,12 @@ def round_sizes(effort: Effort) -> list[int]:
     return [size + (turn < more) for turn in range(effort.rounds)]
 
 
-def tuning_runs(arm: Arm, problem: Problem, effort: Effort, seed: int) -> list[Run]:
+def tuning_runs(arm: Arm, problem: Problem, effort: Effort, seed: int, tuning_seed: int) -> list[Run]:
     """The runs of an arm's tuning as far as they are known before it: with the first points standing for later ones."""
     points = sobol_points(arm, effort.trials, seed)
-    return [run_of(arm, point, problem, seed, share) for count, share in shares(effort) for point in points[:count]]
+    return [
+        run_of(arm, point, problem, tuning_seed, share) for count, share in shares(effort) for point in points[:count]
+    ]
 
 
 def _points(arm: Arm, tuned: Tuned, effort: Effort, count: int, seed: int, sign: float) -> Points:

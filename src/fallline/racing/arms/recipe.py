@@ -34,12 +34,16 @@ def rate_scale(settings: Mapping[str, Any], problem: Problem) -> float:
 
 
 def run_steps(problem: Problem, batch: int, share: tuple[int, int] = (1, 1)) -> int:
-    """Steps of a share of the problem's epochs, at least 1.
+    """Steps of a share of the problem's epochs: whole ones, at least one, so that all batch sizes see as many samples.
+
+    A problem of a single epoch, such as a stream, is shared out by steps, at least one.
 
     >>> from fallline.problems import digits
     >>> run_steps(digits(), 64), run_steps(digits(), 128), run_steps(digits(), 64, (1, 9))
-    (340, 180, 37)
+    (340, 180, 34)
     """
     numerator, denominator = share
-    whole = problem.epochs * -(-len(problem.train) // batch)
-    return max(1, whole * numerator // denominator)
+    an_epoch = -(-len(problem.train) // batch)
+    if problem.epochs == 1:
+        return max(1, an_epoch * numerator // denominator)
+    return an_epoch * max(1, problem.epochs * numerator // denominator)

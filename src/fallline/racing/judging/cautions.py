@@ -161,7 +161,8 @@ def crossing_budgets(
 
 
 def _trial_losses(entry: Entry, sign: float, untrained: float) -> list[float]:
-    return [min(sign * trial.score, sign * untrained) if trial.usable else sign * untrained for trial in entry.trials]
+    scores = [trial.comparable for trial in entry.trials]
+    return [sign * untrained if score is None else min(sign * score, sign * untrained) for score in scores]
 
 
 def _fewest_changes(excess: NDArray[np.float64], margin: float) -> list[tuple[int, int]]:
@@ -209,4 +210,19 @@ def proposed_trials(rounds: int) -> tuple[str, ...]:
     return (
         "Later trials were proposed from earlier ones, so another draw of trials could differ more than the interval "
         "that the verdict uses, which takes them as drawn alike.",
+    )
+
+
+def unequal_budgets(samples: Mapping[str, int]) -> tuple[str, ...]:
+    """Arms that were granted different numbers of examples to train on.
+
+    >>> unequal_budgets({"adam": 640, "sgd": 640})
+    ()
+    """
+    if len(set(samples.values())) <= 1:
+        return ()
+    low, high = (pick(samples, key=samples.__getitem__) for pick in (min, max))
+    return (
+        f"The arms were not granted the same: {low} saw {samples[low]:,} samples and {high} {samples[high]:,}, since "
+        "batches of different sizes do not end alike.",
     )

@@ -39,5 +39,5 @@ class Judgement:
     groups: list[list[Contender]]  # each led by its best arm, the others not separated from it
     comparisons: tuple[Comparison, ...]
     sign: float  # -1 where higher is better
-    untrained: float
+    untrained_valid: float  # the validation score before training
     metric: str

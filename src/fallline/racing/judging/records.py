@@ -18,7 +18,8 @@ LARGEST_SCORE = 1e100
 class Trial:
     """One tuning run: its point in the search space and the validation score found there.
 
-    `score` is in the metric's own orientation; it may be anything, even NaN, when the run diverged.
+    `score` is in the metric's own orientation; it may be anything, even NaN, when the run diverged. Where trials were
+    halved it is that of the trial's longest run, and `early` that of the shortest, which all trials had.
 
     >>> Trial({"lr": 10.0}, math.nan, diverged=False).usable
     False
@@ -27,6 +28,14 @@ class Trial:
     configuration: Mapping[str, Any]
     score: float
     diverged: bool
+    early: float | None = None
+
+    @property
+    def comparable(self) -> float | None:
+        """The score of a run as long as every other trial's; None where it is not usable."""
+        if self.early is None:
+            return self.score if self.usable else None
+        return self.early if abs(self.early) <= LARGEST_SCORE else None
 
     @property
     def usable(self) -> bool:

@@ -121,8 +121,9 @@ def _advice(judgement: Judgement, cost: bool) -> str:
     Least sensitive: most trials near the group's best one by validation.
     """
     group = [arm.entry for arm in judgement.groups[0]]
-    losses = [[judgement.sign * trial.score for trial in entry.trials if trial.usable] for entry in group]
-    worst = judgement.sign * judgement.untrained
+    scores = [[trial.comparable for trial in entry.trials] for entry in group]
+    losses = [[judgement.sign * score for score in some if score is not None] for some in scores]
+    worst = judgement.sign * judgement.untrained_valid
     near = [statistics.near_best(one, min(map(min, losses)), worst) for one in losses]
     steady = [entry.name for entry, count in zip(group, near, strict=True) if count == max(near)]
     what = "learning rate" if all(set(entry.space) <= {"lr"} for entry in group) else "settings"

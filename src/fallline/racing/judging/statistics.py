@@ -176,17 +176,6 @@ def mean_interval(scores: ArrayLike, *, level: float = 1 - LEVEL) -> Estimate:
     return Estimate(mean, mean - reach, mean + reach)
 
 
-def median_interval(scores: ArrayLike, *, level: float = 1 - LEVEL, seed: int = 0) -> Estimate:
-    """The median of scores (n,), at least two, with a percentile bootstrap interval.
-
-    >>> median_interval([1.0, 2.0, 3.0])
-    Estimate(value=2.0, low=1.0, high=3.0)
-    """
-    sample = _at_least_two(scores)
-    drawn = np.random.default_rng(seed).integers(0, len(sample), (REPEATS, len(sample)))
-    return Estimate(float(np.median(sample)), *interval(np.median(sample[drawn], axis=1), level=level))
-
-
 def _at_least_two(scores: ArrayLike) -> Floats:
     sample = finite(scores, "scores")
     if sample.ndim != 1 or len(sample) < 2:

@@ -22,6 +22,7 @@ def decide(
     *,
     higher_is_better: bool,
     untrained: float,
+    untrained_valid: float | None = None,
     smallest_difference: float | None = None,
     effort_names_winner: bool = True,
     seed: int = 0,
@@ -30,8 +31,10 @@ def decide(
     """Judge a race from its entries, whatever their order.
 
     `untrained` is the score before training: a diverged run counts as that, or as worse than the worst finite score
-    where that is worse still. A difference counts only above `smallest_difference`; by default that is one standard
-    error of the best arm's score over the test examples (over the seeds, where the metric does not split by example).
+    where that is worse still; `untrained_valid` is the same on the validation split, if that differs. A difference
+    counts only above `smallest_difference`; by default that is one standard error of the best arm's score over the test
+    examples (over the seeds, where the metric does not split by example), or where that is zero, as for a perfect
+    score, the largest of the others'.
     An arm that diverged as a whole comes last and is compared with none. With `effort_names_winner=False` the sentence
     is a ranking. `seed` draws the resamples. Raises ValueError when the entries do not fit each other, or a number is
     not finite.
@@ -57,7 +60,8 @@ def decide(
     standing = _standing([entry for entry in entries if not entry.diverged], sign, untrained, seed)
     groups, comparisons = _groups(standing, smallest_difference, seed)
     fallen = [entry.name for entry in entries if entry.diverged]
-    judgement = Judgement(standing, fallen, groups, comparisons, sign, untrained, metric)
+    before = untrained if untrained_valid is None else untrained_valid
+    judgement = Judgement(standing, fallen, groups, comparisons, sign, before, metric)
     winner = _winner(judgement) if effort_names_winner else None
     least = comparisons[0].smallest_difference if comparisons else 0.0
     return Verdict(
@@ -68,7 +72,7 @@ def decide(
         warnings=all_cautions(
             entries,
             higher_is_better=higher_is_better,
-            untrained=untrained,
+            untrained=before,
             smallest_difference=least,
             names_winner=effort_names_winner,
         ),
@@ -147,7 +151,7 @@ def _compare(
 ) -> tuple[Comparison, ...]:
     if not others:
         return ()
-    least = best.error if smallest_difference is None else smallest_difference
+    least = best.error or max(arm.error for arm in others) if smallest_difference is None else smallest_difference
     p_values = statistics.sign_flip_p(np.stack([arm.losses - best.losses for arm in others]), seed=seed)
     return tuple(
         _comparison(best, arm, least, float(p), float(adjusted))
@@ -161,10 +165,12 @@ def _comparison(best: Contender, other: Contender, least: float, p: float, adjus
     if best.split is not None and other.split is not None:
         split = statistics.interval(other.split - best.split)
     difference = other.loss - best.loss
+    # What is zero but for the rounding of sums is zero: scores that are shares of whole examples often are.
+    rounding = 1e-12 * max(abs(best.loss), abs(other.loss))
     answers = {
         "settings": adjusted < LEVEL,
-        "study": study[0] > 0,
-        "split": (split is None or split[0] > 0) and difference > least,
+        "study": study[0] > rounding,
+        "split": (split is None or split[0] > rounding) and difference > least + rounding,
     }
     failed = tuple(question for question, separated in answers.items() if not separated)
     return Comparison(

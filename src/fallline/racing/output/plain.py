@@ -72,7 +72,7 @@ def _arm(arm: ArmResult, result: RaceResult) -> dict[str, Any]:
 def _trial(trial: Trial, outcome: Outcome) -> dict[str, Any]:
     return {
         "configuration": dict(trial.configuration), "score": trial.score, "diverged": not trial.usable,
-        "curves": _curves(outcome),
+        "comparable_score": trial.comparable, "curves": _curves(outcome),
     }  # fmt: skip
 
 
@@ -89,10 +89,11 @@ def _curves(outcome: Outcome) -> dict[str, Any]:
 
 
 def _budget_curve(arm: ArmResult, result: RaceResult) -> list[float]:
-    """The best validation score to expect of k trials, a diverged one counting as the worst or as untrained."""
+    """The best validation score to expect of k trials of one length, a diverged one counting as the worst of them."""
     sign = -1.0 if result.protocol["higher_is_better"] else 1.0
-    losses = [sign * trial.score if trial.usable else None for trial in arm.entry.trials]
-    worst = max([loss for loss in losses if loss is not None] + [sign * result.protocol["untrained_score"]])
+    scores = [trial.comparable for trial in arm.entry.trials]
+    losses = [None if score is None else sign * score for score in scores]
+    worst = max([loss for loss in losses if loss is not None] + [sign * result.protocol["untrained_valid_score"]])
     curve: list[float] = (sign * budget_curve([worst if loss is None else loss for loss in losses])).tolist()
     return curve
 

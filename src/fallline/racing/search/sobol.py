@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def sobol_points(arm: Arm, count: int, seed: int) -> list[dict[str, Value]]:
     """Scrambled Sobol points of an arm's space, a draw of its own that follows from its name and the seed.
 
-    (Sobol, 1967; Owen's scrambling, 1998.) Fewer points are the first of more. Raises ValueError unless `count` is at
-    least 1.
+    (Sobol, 1967; a random linear scramble and digital shift, Matoušek, 1998.) Fewer points are the first of more.
+    Raises ValueError unless `count` is at least 1.
 
     >>> from fallline.racing import Arm
     >>> from fallline.rules import adam

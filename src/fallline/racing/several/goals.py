@@ -33,10 +33,9 @@ class Goal:
         return goal_reached(self.value, runs, self._met)
 
     def _met(self, run: Outcome) -> NDArray[np.bool_]:
-        """At which points of its training a run meets the goal: before the first step, or diverged, it does not."""
+        """At which points of its training a run meets the goal."""
         values = run.valid_metric if self.given else run.valid_loss
-        better = values >= self.value if self.higher_is_better else values <= self.value
-        return better & (run.steps > 0) & (not run.diverged)
+        return np.asarray(values >= self.value if self.higher_is_better else values <= self.value)
 
 
 def common_goal(result: RaceResult) -> Goal:
