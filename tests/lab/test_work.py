@@ -91,6 +91,6 @@ def test_too_many_at_once() -> None:
 
 
 def test_what_can_not_be_imported_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "_MODULES", ("nothing",))
-    with pytest.raises(RequestError, match="a package can't be imported: No module named"):
-        asyncio.run(library.Library().ready())
+    monkeypatch.setattr(library, "_RACES", ("nothing",))
+    with pytest.raises(RequestError, match="a package can't be imported: No module named 'nothing'"):
+        asyncio.run(library.Library(races=True).ready("races"))

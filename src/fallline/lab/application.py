@@ -43,15 +43,15 @@ class Lab:
 
     def __init__(self, storage: str | None, stopping: Callable[[], bool]) -> None:
         self._storage, self._stopping = storage, stopping
-        self._library, self._workshop = Library(), Workshop()
+        self._library, self._workshop = Library(races=storage is not None), Workshop()
         self._streams = 0
 
     def routes(self) -> list[Route]:
         """All addresses."""
         return [
             *_page(),
-            Route("/player.js", _player_script),
-            Route("/player.css", _player_stylesheet),
+            Route("/player.js", self.player_script),
+            Route("/player.css", self.player_stylesheet),
             Route("/api/catalogue", self.catalogue),
             Route("/api/descent", self.descent, methods=["POST"]),
             Route("/api/code", self.code, methods=["POST"]),
@@ -66,12 +66,26 @@ class Lab:
         self._library.begin()
         yield
 
+    async def player_script(self, request: Request) -> Response:
+        """The player's script."""
+        await self._library.ready("player")
+        from fallline.pages.player import script
+
+        return Response(script(), media_type="text/javascript")
+
+    async def player_stylesheet(self, request: Request) -> Response:
+        """The player's stylesheet."""
+        await self._library.ready("player")
+        from fallline.pages.player import stylesheet
+
+        return Response(stylesheet(), media_type="text/css")
+
     async def catalogue(self, request: Request) -> Response:
         """What there is to choose from."""
-        await self._library.ready()
+        await self._library.ready("pictures")
         from fallline.lab.catalogue import catalogue
 
-        return answer(await run_in_threadpool(catalogue))
+        return answer(catalogue())
 
     async def descent(self, request: Request) -> Response:
         """A picture: {scene, rates, milliseconds}, and with "fragment": true in the body the player's HTML as well."""
@@ -112,7 +126,7 @@ class Lab:
     async def _computed(self, request: Request, compute: Callable[[Fields, Ticket], dict[str, Any]]) -> Response:
         """Of one client's requests to one address only the newest is computed to its end."""
         fields = await read_fields(request)
-        await self._library.ready()
+        await self._library.ready("pictures")
         client = f"{request.client.host if request.client else ''} {request.scope['path']}"
         return await self._workshop.run(client, lambda ticket: answer(compute(fields, ticket)))
 
@@ -120,6 +134,7 @@ class Lab:
         """The races that can be seen: {races}."""
         if self._storage is None:
             return answer({"races": []})
+        await self._library.ready("races")
         from fallline.lab import races
 
         return answer({"races": await run_in_threadpool(races.races, self._storage)})
@@ -133,6 +148,7 @@ class Lab:
             raise RequestError(404, "The lab sees no races; start it with --storage and the file that keeps them.")
         if self._streams >= _STREAMS:
             raise RequestError(429, f"{_STREAMS} pages look at races already; close one of them.")
+        await self._library.ready("races")
         from fallline.lab.races import LiveRace
 
         race = await run_in_threadpool(LiveRace, self._storage, name)
@@ -189,15 +205,3 @@ def _page() -> Iterator[Route]:
 
 def _file(file: Traversable, kind: str) -> Callable[[Request], Response]:
     return lambda request: Response(file.read_bytes(), media_type=kind)
-
-
-def _player_script(request: Request) -> Response:
-    from fallline.pages.player import script
-
-    return Response(script(), media_type="text/javascript")
-
-
-def _player_stylesheet(request: Request) -> Response:
-    from fallline.pages.player import stylesheet
-
-    return Response(stylesheet(), media_type="text/css")

@@ -1,4 +1,8 @@
-"""Everything of Fallline that needs torch, imported beside the server so that the page is there at once."""
+"""Everything of Fallline that needs torch, imported beside the server so that the page is there at once.
+
+One thread imports it all: where two import parts of a package at the same time, Python hands out modules that are half
+made rather than let them wait for each other.
+"""
 
 from __future__ import annotations
 
@@ -7,55 +11,70 @@ import gc
 import importlib
 from concurrent.futures import Future
 from threading import Lock, Thread
+from typing import Literal
 
 from fallline.lab.errors import RequestError
 
-_MODULES = ("catalogue", "picture", "code", "tabs")
+Stage = Literal["player", "pictures", "races"]
+_RACES = ("fallline.lab.races", "optuna.storages", "optuna.storages._rdb.models", "optuna.study", "sqlalchemy.orm")
 
 
 class Library:
-    """Imports itself once, in a thread that nobody waits for at the end."""
+    """Imports itself once, stage by stage, in a thread that nobody waits for at the end; races only if asked for."""
 
-    def __init__(self) -> None:
-        self._there: Future[None] | None = None
-        self._lock = Lock()
+    def __init__(self, *, races: bool) -> None:
+        self._stages: dict[Stage, Future[None]] = {"player": Future(), "pictures": Future()}
+        if races:
+            self._stages["races"] = Future()
+        self._begun, self._lock = False, Lock()
 
-    def begin(self) -> Future[None]:
-        """Begin to import, if that has not begun; the future is done when all is there."""
+    def begin(self) -> None:
+        """Begin to import, if that has not begun."""
         with self._lock:
-            if self._there is None:
-                self._there = Future()
-                Thread(target=_import, args=(self._there,), daemon=True).start()
-        return self._there
+            begins, self._begun = not self._begun, True
+        if begins:
+            Thread(target=self._import, daemon=True).start()
 
-    async def ready(self) -> None:
-        """Wait until all is there; raises RequestError if it can't be imported."""
+    async def ready(self, stage: Stage) -> None:
+        """Wait until a stage is there; raises RequestError if it can't be imported."""
+        self.begin()
         try:
-            await asyncio.shield(asyncio.wrap_future(self.begin()))
+            await asyncio.shield(asyncio.wrap_future(self._stages[stage]))
         except ImportError as error:
-            raise RequestError(500, f"The lab can't compute, as a package can't be imported: {error}.") from error
+            raise RequestError(500, f"The lab can't do this, as a package can't be imported: {error}.") from error
+
+    def _import(self) -> None:
+        prepare = {"player": _prepare_player, "pictures": _prepare_pictures, "races": _prepare_races}
+        for stage, future in self._stages.items():
+            try:
+                prepare[stage]()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(None)
 
 
-def _import(there: Future[None]) -> None:
-    try:
-        for name in _MODULES:
-            importlib.import_module(f"fallline.lab.{name}")
-    except BaseException as error:
-        there.set_exception(error)
-    else:
-        there.set_result(None)
-        _warm_up()
-        # What is there by now stays. Python would search it for garbage again and again, for 0.2 s each time.
-        gc.collect()
-        gc.freeze()
+def _prepare_player() -> None:
+    importlib.import_module("fallline.pages.player")
 
 
-def _warm_up() -> None:
-    """Walk once, so that Numba is there and the first picture's rules are compiled before they are asked for."""
+def _prepare_pictures() -> None:
+    """Draw a picture, so that all that is imported on the way, Numba above all, is there before it is asked for."""
+    from fallline.lab import code, tabs  # noqa: F401
+    from fallline.lab.catalogue import catalogue
     from fallline.lab.descent import read_descent
     from fallline.lab.fields import Fields
     from fallline.lab.picture import picture
     from fallline.lab.presets import PRESETS
     from fallline.lab.work import Ticket
 
+    catalogue()
     picture(read_descent(Fields(PRESETS[0]["state"])), Ticket())
+    # What is there by now stays. Python would search it for garbage again and again, for 0.2 s each time.
+    gc.collect()
+    gc.freeze()
+
+
+def _prepare_races() -> None:
+    for name in _RACES:
+        importlib.import_module(name)

@@ -21,7 +21,7 @@ from fallline.training import Problem
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fallline.pages import Figure
+    from fallline.pages.charts import Figure
     from fallline.schedules import Schedule
 
 
@@ -182,19 +182,19 @@ class RaceResult:
 
     def report(self, path: str | Path) -> None:
         """Write the report: one page that needs no network. Raises OSError if the file can't be written."""
-        from fallline import pages
+        from fallline.pages.report import write_report
 
-        pages.write_report((self if self.slices else self.with_slices()).to_json(), Path(path))
+        write_report((self if self.slices else self.with_slices()).to_json(), Path(path))
 
     def figure(self, kind: str, x: str = "steps") -> Figure:
         """A chart of the race for a paper, to be written as PNG, SVG or PDF.
 
-        `kind` is one of `fallline.pages.FIGURES`; `x`, for curves, is "steps", "samples" or "seconds". Raises
+        `kind` is one of `fallline.pages.charts.FIGURES`; `x`, for curves, is "steps", "samples" or "seconds". Raises
         ValueError for anything else.
         """
-        from fallline import pages
+        from fallline.pages.charts import figure
 
-        return pages.figure(self.to_json(), kind, x=x)
+        return figure(self.to_json(), kind, x=x)
 
     def to_frame(self) -> pd.DataFrame:
         """Every run as a row of a pandas DataFrame: trials and finals of all arms."""

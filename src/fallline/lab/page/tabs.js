@@ -45,11 +45,12 @@ export function tabs(lab) {
     show();
   }
 
-  let shown = null;
+  let shown = "";
   function show() {
     const name = lab.state.tab || TABS[0];
-    const changes = name !== shown || Object.keys(lab.state.fields).length > 0;
-    shown = name;
+    const now = JSON.stringify([name, lab.state.fields]);
+    const changes = now !== shown;
+    shown = now;
     all.forEach((one, index) => {
       const chosen = one.name === name;
       headings[index].setAttribute("aria-selected", String(chosen));

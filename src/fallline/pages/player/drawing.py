@@ -146,10 +146,10 @@ def _texts(trajectories: Sequence[Trajectory]) -> list[str]:
 
 
 def _finite_part(trajectory: Trajectory) -> tuple[Array, Array, Array]:
-    """Points, losses and effective rates up to the first point that isn't finite."""
+    """Points, losses and effective rates up to the first point that isn't finite or has no finite loss."""
     points, losses = np.asarray(trajectory.points), np.asarray(trajectory.losses)
-    broken = np.flatnonzero(~np.isfinite(points).all(1))
-    count = int(broken[0]) if len(broken) else len(points)
+    broken = np.flatnonzero(~np.isfinite(np.c_[points, losses]).all(1))
+    count = max(1, int(broken[0])) if len(broken) else len(points)
     rates = np.empty((0, 2)) if trajectory.effective_rates is None else np.asarray(trajectory.effective_rates)
     return points[:count], losses[:count], rates[: max(0, count - 1)]
 
@@ -166,8 +166,8 @@ def _part_of(box: Map, place: Array) -> tuple[float, float]:
 
 def _part(box: Map, point: tuple[float, float], heights: Array, scene: Scene) -> tuple[float, float]:
     """Where a point is in parts of the box; in one dimension, on the curve."""
-    columns = np.linspace(*scene.view[0], heights.shape[1])
-    loss = float(np.interp(point[0], columns, heights[0]))
+    columns, known = np.linspace(*scene.view[0], heights.shape[1]), np.isfinite(heights[0])
+    loss = float(np.interp(point[0], columns[known], heights[0][known])) if scene.dimensions == 1 else 0.0
     return _part_of(box, box.units([point], [loss])[0])
 
 

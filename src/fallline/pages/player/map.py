@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fallline.landscape.surface import Point
 from fallline.pages.player.scene import Scene
+
+if TYPE_CHECKING:
+    from fallline.landscape.surface import Point
 
 #: The map is this many units wide; it is half as high at the least, as high at the most.
 WIDTH = 2000
@@ -51,7 +54,8 @@ class Map:
 
     def directions(self, vectors: NDArray[np.float64]) -> list[int | None]:
         """Whole degrees, clockwise from the right, in which vectors [n, 2] point on the map; None where nowhere."""
-        drawn = vectors * self.scale
+        with np.errstate(over="ignore"):
+            drawn = vectors * self.scale
         if self.dimensions == 1:
             drawn[:, 1] = 0
         degrees = np.rint(np.degrees(np.arctan2(drawn[:, 1], drawn[:, 0])))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fallline.landscape import Path, Surface
-from fallline.landscape.surface import Ending, Point, View
 from fallline.pages.player.contours import finite_grid
+
+if TYPE_CHECKING:  # the script and the stylesheet are asked for before torch is there
+    from fallline.landscape import Path, Surface
+    from fallline.landscape.surface import Ending, Point, View
 
 Array = NDArray[np.float64]
 
