@@ -62,7 +62,7 @@ def test_momentum_is_the_state_that_gathers_gradients(rule: str, way: int) -> No
 
 def test_ends_where_it_ran_off_to_infinity() -> None:
     found = path(surfaces.rosenbrock, "sgd", lr=1.0, steps=50)
-    last = int(np.flatnonzero(np.isfinite(found.points).all(1))[-1])
+    last = int(np.flatnonzero(np.isfinite(np.c_[found.points, found.losses]).all(1))[-1])
     assert last < 50
     data = data_of(player(scene_of(surfaces.rosenbrock, [found])))
     assert len(data["trajectories"][0]["points"]) == last + 1

@@ -111,7 +111,7 @@ def test_space_of_an_entrant(entrant: Any, name: str, low: float, high: float) -
         (lambda: as_arms([fl.Newton]), "arm 'Newton': Newton needs a closure"),
         (lambda: as_arms(["look-ahead-nesterov"]), "LookAheadNesterov needs a closure"),
         (lambda: as_effort("hard"), "effort must be one of"),
-        (lambda: as_effort(Effort(4, 8, 5)), "can't have 8 finalists"),
+        (lambda: as_effort(Effort(4, 8, 5)), "finalists must be at most the 4 trials"),
         (lambda: as_effort(Effort(0, 0, 5)), "whole number from 1"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 
 from fallline.cli.console import console
-from fallline.racing.output.table import as_table, bullet, legend
+from fallline.racing.output.table import as_table, bullet, further_tables, legend
 from fallline.racing.result import RaceResult
 
 
@@ -13,8 +13,9 @@ def show_result(result: RaceResult) -> None:
     """The table, the verdict, the warnings, and the best one's code."""
     out = console()
     out.print()
-    out.print(as_table(result))
-    out.print()
+    for table in (as_table(result), *further_tables(result)):
+        out.print(table)
+        out.print()
     out.print(escape(legend(result)), style="dim", highlight=False)
     out.print()
     out.print(escape(result.verdict.sentence), style="bold", highlight=False)

@@ -42,6 +42,8 @@ def as_effort(effort: str | Effort, *, rounds: int | None = None, halving: int |
         if effort not in EFFORTS:
             raise ValueError(f"effort must be one of {', '.join(EFFORTS)}; got '{effort}'")
         effort = EFFORTS[effort]
+    if not isinstance(effort, Effort):
+        raise TypeError(f"effort must be one of {', '.join(EFFORTS)}, or an Effort; got {effort!r}")
     effort = replace(
         effort,
         rounds=effort.rounds if rounds is None else rounds,
@@ -51,9 +53,9 @@ def as_effort(effort: str | Effort, *, rounds: int | None = None, halving: int |
         value = getattr(effort, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} of an effort must be a whole number from 1; got {value!r}")
-    for name in ("finalists", "rounds"):
+    for name in ("finalists", "rounds", "halving"):
         if getattr(effort, name) > effort.trials:
             raise ValueError(
-                f"an effort of {effort.trials} trials can't have {getattr(effort, name)} {name}; give fewer"
+                f"{name} must be at most the {effort.trials} trials of the effort; got {getattr(effort, name)}"
             )
     return effort

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -54,7 +55,8 @@ def make_plan(problem: Problem, runs: Sequence[Run], training: str, slots: int) 
     """
     if training not in TRAINING:
         raise ValueError(f"training must be one of {', '.join(map(repr, TRAINING))}; got {training!r}")
-    speed = fastest(problem, runs[0].seed, lambda some, batched: population(problem, runs[:some], batched))
+    typical = _typical(problem, runs)
+    speed = fastest(problem, runs[0].seed, lambda some, batched: population(problem, typical[:some], batched))
     way = _fastest_in_all(speed, sum(run.steps for run in runs)) if training == "auto" else training
     if slots > 1 and way == "processes":
         way = "in turn"  # the engine's own processes train side by side already
@@ -67,6 +69,17 @@ def make_plan(problem: Problem, runs: Sequence[Run], training: str, slots: int) 
     elif slots > 1:
         width = max(1, min(width, math.ceil(len(runs) / slots)))
     return Plan(way, width, speed.obstacle, speed.seconds[way])
+
+
+def _typical(problem: Problem, runs: Sequence[Run]) -> list[Run]:
+    """Runs of the batch size nearest to the problem's, in an order whose beginnings are spread over all arms."""
+    nearest = min({run.batch for run in runs}, key=lambda batch: abs(math.log(batch / problem.batch)))
+    alike = [run for run in runs if run.batch == nearest]
+    by_arm: dict[str, list[Run]] = {}
+    for run in alike:
+        by_arm.setdefault(run.arm, []).append(run)
+    turns = itertools.zip_longest(*by_arm.values())
+    return [run for turn in turns for run in turn if run is not None]
 
 
 def _fastest_in_all(speed: Speed, steps: int) -> str:

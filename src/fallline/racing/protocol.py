@@ -72,7 +72,7 @@ def race(
     the same call takes up a race that was stopped, at whatever moment (`resume` names the one that it must be). `seed`
     settles everything that is drawn. `training` is "auto" (the fastest, by a short measurement), "batched", "in turn"
     or "processes"; `workers` trains in so many processes of this machine, `ray` on the cluster at that address. None of
-    these changes the verdict. `slices` also cuts through the loss around the best runs, for the report.
+    these changes a run beyond rounding. `slices` also cuts through the loss around the best runs, for the report.
 
     Raises ProblemError or ValueError, in a sentence that says what to change, for what can't be raced; OSError for a
     storage that can't be used.

@@ -52,6 +52,11 @@ class ArmResult:
         return dict(self.entry.trials[self.entry.finals[0].trial].configuration)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The configuration and, where batch sizes were raced, `run_lr`, the rate that the run had with its batch."""
+        return self.arm.report(self.configuration, self.problem)
+
+    @property
     def score(self) -> Estimate | None:
         """Mean test score of the best configuration over the seeds that did not diverge, with its 95 % interval.
 

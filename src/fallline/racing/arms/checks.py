@@ -62,6 +62,12 @@ def checked_space(arm: str, method: Method, given: Mapping[str, Any], fixed: Map
     """
     for name in (*given, *fixed):
         _check_known(arm, method, name)
+    pair = next((name for name in given if isinstance(hyperparameters(method).get(name), tuple)), None)
+    if pair is not None:
+        raise ValueError(
+            f"arm '{arm}': '{pair}' holds a pair, which can't be searched; race the rule, such as fallline.rules.adam, "
+            "whose beta1 and beta2 can be"
+        )
     space = dimensions(arm, given, fixed)
     check_values(arm, offered(method), space, fixed)
     rate = space_of(label(method), "lr", hyperparameters(method).get("lr"))
@@ -72,7 +78,7 @@ def checked_space(arm: str, method: Method, given: Mapping[str, Any], fixed: Map
             f"arm '{arm}' fixes 'lr', which is what a race searches; give space={{'lr': (low, high)}}"
             if "lr" in fixed
             else f"arm '{arm}' has no learning rate 'lr' with a default to search around; "
-            "give space={'name': (low, high)}"
+            "give space={'lr': (low, high)}, or whatever it calls it"
         )
     return space
 

@@ -98,7 +98,8 @@ def _doubts(judgement: Judgement) -> str:
         "other test examples": any(one.split is not None and one.split[0] <= 0 for one in tied),
     }
     draws = [draw for draw, doubt in doubted.items() if doubt]
-    reasons = [f"{listed(draws, 'or')} could change their order"] if draws else []
+    whose = "the order, for each of them one or another" if len(tied) > 1 and len(draws) > 1 else "their order"
+    reasons = [f"{listed(draws, 'or')} could change {whose}"] if draws else []
     if any(_too_small(one) for one in tied):
         reasons.append(f"a lead of no more than {tied[0].smallest_difference:.2g} does not count")
     return listed(reasons)

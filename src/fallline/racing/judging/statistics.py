@@ -78,37 +78,44 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
-def collapsed_strata(places: ArrayLike) -> list[Integers]:
-    """The strata that trials at these places (trials,) of one range are drawn from: neighbours in pairs.
+def drawn_trials(trials: int, *, rng: np.random.Generator, repeats: int = REPEATS) -> Integers:
+    """Trials (repeats, trials) drawn again with replacement, as independent ones are.
 
-    Scrambled Sobol points in one dimension are a stratified sample, with at most one point in each elementary interval
-    (Owen, Randomly permuted (t, m, s)-nets and (t, s)-sequences, 1995). A stratum of one shows no spread, so strata are
-    collapsed into pairs (Wolter, Introduction to Variance Estimation, 2007, section 2.5), an odd count ends in three.
-
-    >>> collapsed_strata([0.7, 0.1, 0.9, 0.3, 0.5])
-    [array([1, 3]), array([4, 0, 2])]
+    >>> drawn_trials(4, rng=np.random.default_rng(0), repeats=2).tolist()
+    [[3, 2, 2, 1], [1, 0, 0, 0]]
     """
-    order = np.argsort(finite(places, "places"), kind="stable")
-    return np.split(order, range(2, len(order) - 1, 2))
+    return rng.integers(0, trials, (repeats, trials))
 
 
-def drawn_finals(
-    strata: Sequence[Integers], finals: Sequence[int], *, rng: np.random.Generator, repeats: int = REPEATS
-) -> Integers:
-    """Which final (repeats,) is an arm's best when its trials are drawn again: the stratified bootstrap.
+def drawn_neighbours(places: ArrayLike, *, rng: np.random.Generator, repeats: int = REPEATS) -> Integers:
+    """Trials (repeats, trials) drawn again where those at hand, at `places` (trials,), are a stratified sample.
 
-    `strata` hold the trials, and from each as many are drawn with replacement as it holds; all trials in one stratum
-    are the plain bootstrap. `finals` are the trials that have finals, best by validation first: the first one drawn is
-    the best, and the last stands in when none is. Source: Davison and Hinkley, Bootstrap Methods and their Application,
-    1997, section 3.2.
+    Scrambled Sobol points of one dimension are: no elementary interval holds two (Owen, Randomly permuted
+    (t, m, s)-nets and (t, s)-sequences, 1995). A stratum of one trial shows no spread, so each is collapsed with the
+    one before or after it, as chance has it, and one trial of the two is drawn: the stratum's own in half of the draws,
+    either neighbour in a quarter. Were the pairs always the same, much would hang on which neighbour the best trial is
+    paired with. Source: Wolter, Introduction to Variance Estimation, 2007, sections 2.5 (collapsed strata) and 8.2
+    (overlapping differences).
 
-    >>> drawn_finals([np.arange(16)], [7, 2, 11], rng=np.random.default_rng(0), repeats=4).tolist()
-    [1, 1, 0, 0]
+    >>> drawn_neighbours([0.4, 0.1, 0.3], rng=np.random.default_rng(0), repeats=2).tolist()
+    [[2, 2, 0], [1, 2, 2]]
     """
-    rank = np.full(sum(map(len, strata)), len(finals) - 1)
+    order = np.pad(np.argsort(finite(places, "places"), kind="stable"), 1, "reflect")  # an end has one neighbour
+    step = np.array([-1, 0, 0, 1])[rng.integers(0, 4, (repeats, len(order) - 2))]
+    return np.asarray(order[np.arange(1, len(order) - 1) + step])
+
+
+def drawn_finals(drawn: Integers, finals: Sequence[int]) -> Integers:
+    """Which final (repeats,) is an arm's best among the trials drawn (repeats, trials).
+
+    `finals` are the trials that have finals, best by validation first; the last stands in when none of them is drawn.
+
+    >>> drawn_finals(np.array([[1, 2, 2], [0, 0, 2], [2, 2, 2]]), [1, 0]).tolist()
+    [0, 1, 1]
+    """
+    rank = np.full(drawn.shape[1], len(finals) - 1)
     rank[list(finals)] = np.arange(len(finals))
-    best = [rank[stratum[rng.integers(0, len(stratum), (repeats, len(stratum)))]].min(axis=1) for stratum in strata]
-    return np.asarray(np.min(best, axis=0))
+    return np.asarray(rank[drawn].min(axis=1))
 
 
 def resampled_weights(count: int, *, rng: np.random.Generator, repeats: int = REPEATS) -> Floats:

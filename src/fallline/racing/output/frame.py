@@ -16,7 +16,8 @@ def as_frame(result: RaceResult) -> pd.DataFrame:
     """Every run as a row.
 
     Columns: arm, stage ("trial" or "final"), trial (its number), seed, diverged, steps, samples, train_loss,
-    valid_loss and valid_metric at the end, test_score (finals), and each searched hyperparameter.
+    valid_loss and valid_metric at the end, test_score (finals), and each searched hyperparameter; where batch sizes
+    were raced, run_lr is the learning rate that the run had, scaled with its batch.
 
     Raises ImportError, in a sentence, without pandas.
     """
@@ -48,5 +49,5 @@ def _row(arm: ArmResult, stage: str, trial: int, seed: int, outcome: Outcome) ->
         "valid_loss": float(outcome.valid_loss[-1]),
         "valid_metric": float(outcome.valid_metric[-1]),
         "test_score": outcome.score,
-        **arm.entry.trials[trial].configuration,
+        **arm.arm.report(arm.entry.trials[trial].configuration, arm.problem),
     }

@@ -4,28 +4,85 @@ from __future__ import annotations
 
 import shutil
 import textwrap
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fallline.racing.progress_to_target import Reached
 from fallline.racing.result import ArmResult, RaceResult
 from fallline.racing.wording import counted, duration
 
+#: Searched dimensions that are columns of the leaderboard, at most; more, or batch sizes, are told below it.
+_MOST_COLUMNS = 2
+_SETTINGS = "best\nsettings"
+
 
 def as_table(result: RaceResult) -> Table:
     """The leaderboard, one arm a row in the verdict's ranking; with the default arms it fits 80 columns."""
-    table = Table(
-        title=title_of(result), title_justify="left", header_style="bold",
+    table = _table(title_of(result))
+    columns = columns_of(result)
+    if _is_wide(result):
+        columns = {heading: cells for heading, cells in columns.items() if heading != _SETTINGS}
+    return _filled(table, columns)
+
+
+def further_tables(result: RaceResult) -> list[Table]:
+    """What was found for arms that search much, and the verdict's three questions, if there was anything to ask."""
+    tables = []
+    if _is_wide(result):
+        columns = columns_of(result)
+        tables.append(_filled(_table("Best settings"), {"arm": columns["arm"], "settings": columns[_SETTINGS]}))
+    if result.verdict.comparisons:
+        best = result.verdict.comparisons[0].best
+        tables.append(_filled(_table(f"By how much {best} is ahead, and what could turn it round"), _questions(result)))
+    return tables
+
+
+def _questions(result: RaceResult) -> dict[str, list[str]]:
+    """The best arm against each other: the lead and, for each question, its p-value or its 95 % interval."""
+    found = result.verdict.comparisons
+
+    def span(ends: tuple[float, float] | None) -> str:
+        return "" if ends is None else f"{ends[0]:.3g} to {ends[1]:.3g}"
+
+    return {
+        "of": [one.other for one in found],
+        "lead": [f"{one.difference:.3g}" for one in found],
+        "other seeds\n(Holm's p)": [f"{one.adjusted_p:.2g}" for one in found],
+        "other trials\n(95 % interval)": [span(one.study) for one in found],
+        "other test examples\n(95 % interval)": [span(one.split) for one in found],
+        "told apart": ["yes" if one.separated else "no" for one in found],
+    }
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=Text(title), title_justify="left", header_style="bold",
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
     )  # fmt: skip
-    columns = columns_of(result)
+
+
+def _filled(table: Table, columns: Mapping[str, Sequence[str]]) -> Table:
+    """The table with these columns; names are anyone's own text, so nothing is read as markup, and nothing is cut."""
     for heading in columns:
-        table.add_column(heading, justify="left" if heading == "arm" else "right")
+        left = heading in ("arm", "of", "settings")
+        table.add_column(Text(heading), justify="left" if left else "right", overflow="fold", no_wrap=False)
     for row in zip(*columns.values(), strict=True):
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     return table
+
+
+def _is_wide(result: RaceResult) -> bool:
+    """Whether the settings take more than columns: many of them, or a learning rate that is scaled with the batch."""
+    searched = _searched(result)
+    return len(searched) > _MOST_COLUMNS or "batch" in searched
+
+
+def _searched(result: RaceResult) -> list[str]:
+    return sorted({name for arm in result.arms for name in arm.arm.space})
 
 
 def legend(result: RaceResult) -> str:
@@ -34,8 +91,11 @@ def legend(result: RaceResult) -> str:
     best = "the best one" if p["finalists"] == 1 else f"the {p['finalists']} best"
     sentences = [
         f"{counted(p['trials_per_arm'], 'trial')} an arm, {best} by validation run again on "
-        f"{counted(p['seeds'], 'fresh seed')}; the score is the mean of the best one's runs, with its 95 % interval."
+        f"{counted(p['seeds'], 'fresh seed')}; the score ({'higher' if p['higher_is_better'] else 'lower'} is better) "
+        "is the mean of the best one's runs, with its 95 % interval over the seeds."
     ]
+    if "batch" in _searched(result):
+        sentences.append("lr: at the problem's own batch size; run_lr: the run's own, scaled with its batch.")
     if goal is not None:
         times = "once" if (halvings := _shown(result) + 1) == 1 else f"{halvings} times"
         what = (
@@ -57,6 +117,9 @@ def as_text(result: RaceResult) -> str:
     console = Console(width=width, no_color=True, highlight=False, legacy_windows=False)
     with console.capture() as capture:
         console.print(as_table(result))
+        for table in further_tables(result):
+            console.print()
+            console.print(table)
     lines = [line.rstrip() for line in capture.get().rstrip().splitlines()]
     lines += ["", *textwrap.wrap(legend(result), width), "", *textwrap.wrap(result.verdict.sentence, width)]
     lines += [bullet(warning, width) for warning in result.verdict.warnings]
@@ -76,17 +139,24 @@ def bullet(text: str, width: int) -> str:
 def title_of(result: RaceResult) -> str:
     """Which problem, and how long a run is."""
     p = result.protocol
+    if "batch" in _searched(result):
+        return f"{p['problem']}: {counted(p['epochs'], 'epoch')} a run, of batches of each run's own size"
     return f"{p['problem']}: {counted(p['steps'], 'step')} of batch {p['batch']} a run"
 
 
 def columns_of(result: RaceResult) -> dict[str, list[str]]:
     """The cells of each column by its heading."""
     arms, goal = result.arms, _goal(result)
-    searched = sorted({name for arm in arms for name in arm.arm.space})
+    searched = _searched(result)
+    best = (
+        {f"best\n{name}": [_best(arm, name) for arm in arms] for name in searched}
+        if not _is_wide(result)
+        else {_SETTINGS: [_settings(arm) for arm in arms]}
+    )
     columns = {
         "arm": [arm.name for arm in arms],
         f"test {result.protocol['metric']}\n(95 % interval)": [_score(arm) for arm in arms],
-        **{f"best\n{name}": [_best(arm, name) for arm in arms] for name in searched},
+        **best,
     }
     if goal is not None:
         columns[f"steps to\n{goal:.3g}"] = [_steps(arm.reached[_shown(result)]) for arm in arms]
@@ -122,7 +192,17 @@ def _score(arm: ArmResult) -> str:
 def _best(arm: ArmResult, name: str) -> str:
     if arm.entry.diverged or name not in arm.configuration:
         return ""
-    value = arm.configuration[name]
+    return _value(arm.configuration[name])
+
+
+def _settings(arm: ArmResult) -> str:
+    """All that was searched and, where the batch was, the run's own learning rate."""
+    if arm.entry.diverged:
+        return ""
+    return ", ".join(f"{name} {_value(value)}" for name, value in arm.settings.items())
+
+
+def _value(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
