@@ -23,7 +23,24 @@ OPTIMIZERS = [
     {"rule": "rmsprop", "lr": 0.02}, {"rule": "adam", "lr": 0.1},
 ]  # fmt: skip
 PICTURE = {"surface": "rosenbrock", "steps": 400, "optimizers": OPTIMIZERS}
+HASH = "#surface=rosenbrock&steps=400&" + "&".join(f"optimizer={one['rule']},lr:{one['lr']}" for one in OPTIMIZERS)
 STARTS, REDRAWS = 3, 40
+#: Moves the first learning rate's slider so many times; a frame is awaited, so that the picture is on the screen.
+_FOLLOWED = """async count => {
+    const player = window.fallline.player(document.querySelector(".fl-player"));
+    const slider = document.querySelector("#optimizers [type=range]");
+    const frame = () => new Promise(requestAnimationFrame);
+    const times = [];
+    for (let change = 0; change < count; change++) {
+        const [began, before] = [performance.now(), player.scene];
+        slider.stepUp(change % 2 ? -1 : 1);
+        slider.dispatchEvent(new Event("input", { bubbles: true }));
+        while (player.scene === before) await frame();
+        await frame();
+        times.push(performance.now() - began);
+    }
+    return times;
+}"""
 _INTERVALS = """() => new Promise(done => {
     const times = [];
     const frame = now => { times.push(now); times.length < 120 ? requestAnimationFrame(frame) : done(times); };
@@ -74,8 +91,12 @@ def redraws() -> list[float]:
     return found
 
 
-def in_chromium(chromium: str) -> tuple[float, list[float]]:
-    """Seconds from the command until the page shows paths, and the milliseconds between frames while it plays."""
+def in_chromium(chromium: str) -> tuple[float, list[float], list[float]]:
+    """How long the page itself takes.
+
+    Seconds from the command until it shows paths; milliseconds from a change of a control until the picture has
+    followed; milliseconds between frames while it plays.
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as running:
@@ -85,10 +106,14 @@ def in_chromium(chromium: str) -> tuple[float, list[float]]:
             page.goto(link)
             page.wait_for_selector(".fl-trail polyline", state="attached", timeout=60_000)
             shown = time.perf_counter() - began
+            page.evaluate("hash => (location.hash = hash)", HASH)
+            page.wait_for_timeout(2000)
+            followed = page.evaluate(_FOLLOWED, REDRAWS)
+            page.locator("[data-control=speed]").select_option("60")
             page.locator("[data-control=play]").first.click()
             times = page.evaluate(_INTERVALS)
         browser.close()
-    return shown, [after - before for before, after in pairwise(times)]
+    return shown, followed, [after - before for before, after in pairwise(times)]
 
 
 def print_row(what: str, values: list[float], unit: str, limit: float) -> None:
@@ -107,8 +132,9 @@ def main() -> None:
     if chromium is None:
         print("Chromium is not on the path: the page itself is not measured.")
         return
-    shown, intervals = in_chromium(chromium)
+    shown, followed, intervals = in_chromium(chromium)
     print_row("command to the first picture, in Chromium", [shown], "s", 4)
+    print_row("change of a control to its picture, there", followed, "ms", 150)
     print_row("between two frames while it plays", intervals, "ms", 1000 / 60)
 
 

@@ -101,10 +101,10 @@ def test_a_surface_is_walked_on() -> None:
         ("(-1)**0.5", "at character 5: this comes to no number"),
         ("log(-1)", "at character 1: this comes to no number"),
         ("x" * (LENGTH + 1), "the formula has 201 characters; give one of at most 200"),
-        ("(" * (DEPTH + 1) + "x" + ")" * (DEPTH + 1), "at character 13: brackets, signs and powers lie more "
-         "than 12 deep in each other"),
-        ("-" * 100 + "x", "at character 13: brackets"),
-        ("sin(" * 30 + "x" + ")" * 30, "at character 52: brackets"),
+        ("(" * (DEPTH + 1) + "x" + ")" * (DEPTH + 1), "at character 7: brackets, signs and powers lie more "
+         "than 6 deep in each other"),
+        ("-" * 100 + "x", "at character 7: brackets"),
+        ("sin(" * 30 + "x" + ")" * 30, "at character 28: brackets"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_read_is_told_with_its_place(text: str, words: str) -> None:

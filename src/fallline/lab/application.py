@@ -148,14 +148,18 @@ class Lab:
             raise RequestError(404, "The lab sees no races; start it with --storage and the file that keeps them.")
         if self._streams >= _STREAMS:
             raise RequestError(429, f"{_STREAMS} pages look at races already; close one of them.")
-        await self._library.ready("races")
-        from fallline.lab.races import LiveRace
+        self._streams += 1  # at once: others may ask while this one waits
+        try:
+            await self._library.ready("races")
+            from fallline.lab.races import LiveRace
 
-        race = await run_in_threadpool(LiveRace, self._storage, name)
+            race = await run_in_threadpool(LiveRace, self._storage, name)
+        except BaseException:
+            self._streams -= 1
+            raise
         return StreamingResponse(self._events(race), media_type="text/event-stream")
 
     async def _events(self, race: LiveRace) -> AsyncIterator[str]:
-        self._streams += 1
         before = None
         try:
             while not self._stopping() and (before is None or not before["finished"]):

@@ -42,7 +42,7 @@ def read_ground(fields: Fields) -> Ground:
     if not isinstance(fields.value("surface"), dict):
         named = _named(fields.text("surface"))
         if named is surfaces.ravine and conditioning != 50:
-            return Ground(named.name, f"(x**2 + {conditioning:g}*y**2)/2", named.view)
+            return Ground(named.name, f"(x**2 + {conditioning!r}*y**2)/2", named.view)
         return Ground(named.name)
     written = fields.object("surface")
     text = written.text("formula").strip()

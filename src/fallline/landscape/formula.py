@@ -21,9 +21,9 @@ import numpy as np
 
 from fallline.landscape import elementary
 
-#: How long a formula may be, in characters, how deep its brackets, signs and powers may lie in each other, and how
-#: large its numbers and its exponents may be.
-LENGTH, DEPTH, LARGEST, EXPONENT = 200, 12, 1e100, 64
+#: How long a formula may be, in characters, how deep its brackets, signs and powers may lie in each other (its second
+#: derivatives grow with the depth: six levels take seconds, eleven minutes), and how large its numbers and exponents.
+LENGTH, DEPTH, LARGEST, EXPONENT = 200, 6, 1e100, 64
 
 #: A part of a formula: a number, or a function of x and y.
 _Part = float | Callable[[Any, Any], Any]

@@ -7,10 +7,10 @@ const ROWS = 20;
 const ORDER = [0, 1, 2, 3, 4, 5, 7, 6]; // of the palette's colours: two blues would have the same dash
 
 // `x` and `y` name the axes, `series` are {name, x, y}, null where there is no number. The vertical axis is
-// logarithmic, and says so, if no number is negative and they span more than two powers of ten.
-export function chart({ x, y, series }) {
+// logarithmic, and says so, if no number is negative and they span more than two powers of ten; `linear` forbids that.
+export function chart({ x, y, series, linear = false }) {
   const across = scale(series.flatMap((one) => one.x), false);
-  const up = scale(series.flatMap((one) => one.y), true);
+  const up = scale(series.flatMap((one) => one.y), !linear);
   if (!up) return element("p", {}, "There is nothing to draw yet.");
   const name = `${y}${up.log ? " (log scale)" : ""} against ${x}`;
   return element("figure", { class: "chart" },

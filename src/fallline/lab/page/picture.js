@@ -3,29 +3,25 @@ import { find, showNumber, watchNumber } from "/elements.js";
 import { ask, newest } from "/requests.js";
 import { bodyOf } from "/state.js";
 
-const AGAIN = 300; // milliseconds until a picture is asked for again whose place another window has taken
-
 // `drawn(answer)` is called with each picture that is shown; `looked()` when the player shows it otherwise.
 export function picture(lab, drawn, looked) {
   const box = find("player");
   let player = null;
   let restoring = true; // the player is to be put to what the state says it shows
 
-  const request = newest(async (signal) => {
-    const body = { ...bodyOf(lab.state), fragment: player === null };
-    box.setAttribute("aria-busy", "true");
-    try {
-      const answer = await ask("/api/descent", body, signal);
+  const request = newest(
+    async (signal) => {
+      box.setAttribute("aria-busy", "true");
+      const answer = await ask("/api/descent", { ...bodyOf(lab.state), fragment: player === null }, signal);
       show(answer);
       lab.say("");
       drawn(answer);
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
+    },
+    (sentence) => {
       box.removeAttribute("aria-busy");
-      if (error.status === 409) setTimeout(request, AGAIN);
-      else lab.say(error.message);
-    }
-  });
+      lab.say(sentence);
+    },
+  );
 
   function show(answer) {
     if (player) player.update(answer.scene);

@@ -1,6 +1,7 @@
 // Asking the server, and asking it for the newest of many wishes only.
 
-const PAUSE = 50; // milliseconds from a change to its request, in which more changes may come
+const APART = 50; // milliseconds between two requests at least, in which more changes may come
+const AGAIN = 300; // milliseconds until something is asked for again whose place another window has taken
 const PATIENCE = 300; // a request that has run so long gives way to a newer one; a shorter one is shown first
 
 export class Refusal extends Error {
@@ -25,19 +26,23 @@ export async function ask(address, body, signal) {
   return content;
 }
 
-// A function that has `work(signal)` done some time after each call, never twice at once, the newest call always.
-export function newest(work) {
-  let [running, timer, wanted] = [null, null, false];
+// A function that has `work(signal)` done soon after each call, never twice at once, and for the newest call always;
+// `failed(sentence)` is told what was refused.
+export function newest(work, failed) {
+  let [running, timer, wanted, began] = [null, null, false, -Infinity];
 
   async function begin() {
     clearTimeout(timer);
     [timer, wanted] = [null, false];
-    if (running) running.controller.abort();
-    const mine = (running = { controller: new AbortController(), began: performance.now() });
+    running?.abort();
+    const mine = (running = new AbortController());
+    began = performance.now();
     try {
-      await work(mine.controller.signal);
+      await work(mine.signal);
     } catch (error) {
-      if (error.name !== "AbortError") throw error;
+      if (error.status === 409) setTimeout(request, AGAIN);
+      else if (error instanceof Refusal) failed(error.message);
+      else if (error.name !== "AbortError") throw error;
     } finally {
       if (running === mine) {
         running = null;
@@ -46,10 +51,11 @@ export function newest(work) {
     }
   }
 
-  return () => {
+  function request() {
     wanted = true;
     if (timer !== null) return;
-    const left = running ? running.began + PATIENCE - performance.now() : 0;
-    timer = setTimeout(begin, Math.max(PAUSE, left));
-  };
+    timer = setTimeout(begin, Math.max(0, began + (running ? PATIENCE : APART) - performance.now()));
+  }
+
+  return request;
 }

@@ -2,7 +2,7 @@
 import { drawn, element, find } from "/elements.js";
 
 const STYLES = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "fill-rule",
-  "vector-effect", "paint-order", "font-family", "font-size", "font-weight"];
+  "vector-effect", "paint-order", "overflow", "font-family", "font-size", "font-weight"];
 const [LINE, SHARPNESS] = [20, 2]; // a line of the key in pixels; a PNG's pixels to one of the page
 
 export function saving(player) {

@@ -10,7 +10,7 @@ const EXPERIMENTS = [
     { key: "windows", label: "Windows", value: "2, 10, 50", list: true },
     { key: "noise", label: "Noise", value: "2" }, SEED] },
   { name: "batch", title: "Batch size", fields: [{ key: "lr", label: "Learning rate", value: "0.05" }, SEED] },
-  { name: "schedules", title: "Schedules", fields: [
+  { name: "schedules", title: "Schedules", linear: true, fields: [
     { key: "steps", label: "Steps", value: "200" }, { key: "lr", label: "Learning rate", value: "0.1" }] },
   { name: "initialisation", title: "Initialisation", fields: [
     { key: "depth", label: "Layers", value: "30" },
@@ -64,21 +64,19 @@ export function tabs(lab) {
   return { show };
 }
 
-function experiment(lab, { name, title, fields }) {
+function experiment(lab, { name, title, fields, linear }) {
   const alert = element("p", { class: "alert", role: "alert" });
   const result = element("div", { class: "result" });
   const inputs = fields.map((field) => input(field));
-  const request = newest(async (signal) => {
-    try {
+  const request = newest(
+    async (signal) => {
       const body = Object.fromEntries(fields.map((field, index) => [field.key, valueOf(field, inputs[index].value)]));
       const { sentence, table: { columns, rows }, ...lines } = await ask(`/api/tab/${name}`, body, signal);
       alert.textContent = "";
-      result.replaceChildren(element("p", {}, sentence), chart(lines), table(columns, rows, title));
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
-      alert.textContent = error.message;
-    }
-  });
+      result.replaceChildren(element("p", {}, sentence), chart({ ...lines, linear }), table(columns, rows, title));
+    },
+    (refusal) => (alert.textContent = refusal),
+  );
 
   function input({ value, options }) {
     const changed = () => {
