@@ -4,8 +4,7 @@ Real races on small noisy problems. One optimizer runs under two names, each wit
 any winner is false; at most 5 % of the races should name one. Then the second name carries a handicap: a constant error
 in its gradients, of a size that leaves its mean score, at its best learning rate, three standard deviations over the
 seeds behind. At least 60 % of the races should find that with the learning rate alone. Both with one, two and three
-searched dimensions. `--simulated` judges made-up scores instead: no training, so quick, over noises and
-sensitivities.
+searched dimensions. `--simulated` judges made-up scores instead: no training, so quick, over noises and landscapes.
 
     python benchmarks/false_winners.py --races 200 --processes 2
 """
@@ -15,7 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
@@ -154,15 +153,29 @@ def met(holds: bool) -> str:
 
 TRIALS, TOP, SEEDS, EXAMPLES = 16, 5, 10, 360
 UNTRAINED = 2.3
+Landscape = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def valley(curvature: float) -> Landscape:
+    return lambda points: curvature * ((points - 0.6) ** 2).sum(axis=1)
+
+
+def cliff(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The best lies at the edge of what diverges, as often with learning rates."""
+    below = 0.6 - points
+    return np.where((below > 0).all(axis=1), below.sum(axis=1), UNTRAINED)
+
+
+LANDSCAPES = {"flat": valley(0.2), "valley": valley(1.0), "narrow": valley(4.0), "cliff": cliff}
 
 
 def simulated_arm(
-    name: str, *, curvature: float, noise: float, gap: float, dimensions: int, hardness: NDArray[np.float64],
+    name: str, *, landscape: Landscape, noise: float, gap: float, dimensions: int, hardness: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Entry:  # fmt: skip
-    """Tune on Sobol points of a quadratic valley, then run the best ones on fresh seeds; `noise` is that of one run."""
+    """Tune on Sobol points of a landscape, then run the best ones on fresh seeds; `noise` is that of one run."""
     points = qmc.Sobol(dimensions, scramble=True, rng=rng).random(TRIALS)
-    quality = 0.3 + gap + curvature * ((points - 0.6) ** 2).sum(axis=1)
+    quality = 0.3 + gap + landscape(points)
     validation = quality + noise * rng.standard_normal(TRIALS)
     names = [f"dimension_{i}" for i in range(dimensions)]
     trials = tuple(
@@ -184,14 +197,16 @@ def simulated_final(
     return Final(trial, scores, np.zeros(len(scores), dtype=bool), examples)
 
 
-def simulated_verdicts(races: int, *, curvature: float, noise: float, gap: float, dimensions: int) -> Iterator[Verdict]:
+def simulated_verdicts(
+    races: int, *, landscape: Landscape, noise: float, gap: float, dimensions: int
+) -> Iterator[Verdict]:
     """Verdicts of independent races of arm "a" against arm "b", which is worse by `gap`."""
     for race in range(races):
         rng = np.random.default_rng(race)
         hardness = 0.3 * rng.exponential(size=EXAMPLES)
         a, b = (
             simulated_arm(
-                name, curvature=curvature, noise=noise, gap=own, dimensions=dimensions, hardness=hardness, rng=rng
+                name, landscape=landscape, noise=noise, gap=own, dimensions=dimensions, hardness=hardness, rng=rng
             )
             for name, own in (("a", 0.0), ("b", gap))
         )
@@ -201,16 +216,18 @@ def simulated_verdicts(races: int, *, curvature: float, noise: float, gap: float
 def simulated(races: int) -> None:
     """The table of simulated races: what each question adds to those before."""
     print(f"share of {races} races that name a winner (true gap 0) or the better arm, by the questions asked")
-    print("dimensions  curvature  noise  true gap  settings  settings+study  verdict")
-    for dimensions, curvature, noise, gap in itertools.product((1, 2), (0.2, 1.0, 4.0), (0.02, 0.1), (0.0, 0.05)):
-        verdicts = simulated_verdicts(races, curvature=curvature, noise=noise, gap=gap, dimensions=dimensions)
+    print("dimensions  landscape  noise  true gap  settings  settings+study  verdict")
+    for dimensions, (name, landscape), noise, gap in itertools.product(
+        (1, 2), LANDSCAPES.items(), (0.02, 0.1), (0.0, 0.05)
+    ):
+        verdicts = simulated_verdicts(races, landscape=landscape, noise=noise, gap=gap, dimensions=dimensions)
         ahead = [verdict.comparisons[0] for verdict in verdicts]
         failed = [set(one.failed) for one in ahead if gap == 0 or one.best == "a"]
         settings, both, verdict = (
             sum(not one & set(QUESTIONS[:asked]) for one in failed) / races for asked in (1, 2, 3)
         )
         print(
-            f"{dimensions:10d} {curvature:10.1f} {noise:6.2f} {gap:9.2f} {settings:9.3f} {both:15.3f} {verdict:8.3f}",
+            f"{dimensions:10d} {name:>10} {noise:6.2f} {gap:9.2f} {settings:9.3f} {both:15.3f} {verdict:8.3f}",
             flush=True,
         )
 

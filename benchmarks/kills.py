@@ -1,13 +1,16 @@
 """Races that are killed at random moments and started again: do they end with what an uninterrupted race gives?
 
-A race runs in a process of its own that SIGKILL ends, again and again until one comes through. Its JSON must be that
-of a race that nothing disturbed, byte for byte, but for what a clock or a place had a say in. The way of training is
-given, since `fallline race` would settle on it by a measurement.
+`fallline race` runs in a process of its own that SIGKILL ends, at a random moment while the race is being run, and the
+same command takes it up, again and again until one comes through. Its JSON must be that of a race that nothing
+disturbed, byte for byte, but for what a clock or a place had a say in. With `--training auto` each race settles on its
+way of training by a measurement, and another way rounds differently: only races that settled on the same way as the
+undisturbed one are compared, and the others are counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -16,44 +19,71 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-_OCCASION = "occasion"
-_RACE = """
-import sys
+from fallline.racing.storage.past import past_races
+
+_OCCASION, _SECONDS_BETWEEN_LOOKS = "occasion", 0.05
+#: Where a result says how its runs were trained.
+_WAY = "/protocol/training"
+_PROBLEM = """
 from fallline.problems import find
-from fallline.racing import race
-problem, epochs, arms, effort, training, storage, written = sys.argv[1:]
-problem = find(problem).make(epochs=int(epochs))
-race(problem, arms.split(","), effort, training=training, storage=storage).write_json(written)
+problem = find("{problem}").make(epochs={epochs})
 """
 
 
-def command(options: argparse.Namespace, storage: Path, written: Path) -> list[str]:
-    """The command line of one race."""
-    asked = (options.problem, options.epochs, options.arms, options.effort, options.training, storage, written)
-    return [sys.executable, "-c", _RACE, *map(str, asked)]
+@dataclass(frozen=True)
+class Race:
+    """One race: its command line, its storage, and the file that its result goes to."""
+
+    command: list[str]
+    storage: Path
+    written: Path
 
 
-def lives(race: list[str], seconds: float | None) -> bool:
-    """Run a race, for at most so many seconds; whether it came through. Raises RuntimeError where it fails."""
+def race(options: argparse.Namespace, folder: str, name: str) -> Race:
+    """A race on the problem's file in a folder."""
+    file, storage, written = Path(folder, "problem.py"), Path(folder, f"{name}.db"), Path(folder, f"{name}.json")
+    file.write_text(_PROBLEM.format(problem=options.problem, epochs=options.epochs))
+    given = {"arms": options.arms, "effort": options.effort, "training": options.training}
+    asked = {**given, "storage": storage, "json": written}
+    named = [f"--{option}={value}" for option, value in asked.items()]
+    return Race([sys.executable, "-m", "fallline", "race", str(file), "--no-report", *named], storage, written)
+
+
+def is_running(storage: Path) -> bool:
+    """Whether a race of the storage is being run."""
+    with contextlib.suppress(OSError):  # a database that is just being made
+        return any(race.running for race in past_races(storage))
+    return False
+
+
+def lives(race: Race, seconds: float | None) -> float | None:
+    """Run a race, for at most so many seconds from when it is there; how many it took, or None where it was killed.
+
+    Raises RuntimeError where it fails.
+    """
     process = subprocess.Popen(
-        race, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        race.command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
+        while process.poll() is None and not is_running(race.storage):
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        begun = time.perf_counter()
         _, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        return False
+        return None
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)  # its workers too
             process.communicate()
     if process.returncode:
         raise RuntimeError(f"the race failed: {errors}")
-    return True
+    return time.perf_counter() - begun
 
 
 def outcome(written: Path) -> dict[str, str]:
@@ -80,6 +110,14 @@ def differences(here: dict[str, str], there: dict[str, str]) -> list[str]:
     return [place for place in here if here[place] != there[place]]
 
 
+def compared(here: dict[str, str], there: dict[str, str]) -> str:
+    """What a comparison came to, in words."""
+    if here[_WAY] != there[_WAY]:
+        return f"not compared: it trained {json.loads(here[_WAY])}"
+    found = differences(here, there)
+    return f"{len(found):,} values differ, first {found[0]}" if found else "same"
+
+
 def main() -> int:
     """Race once in peace, then race and kill; 1 where any result differs."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -87,39 +125,40 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--arms", default="sgd,momentum,adam")
     parser.add_argument("--effort", default="quick")
-    parser.add_argument("--training", default="batched")
+    parser.add_argument("--training", default="batched", help="as `fallline race` has it; auto: see above")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="settles when the kills come, as shares of a race's time")
     options = parser.parse_args()
     moments = random.Random(options.seed)
     table = Table("race", "killed after, s", "result")
-    kills = differing = number = 0
+    kills = differing = otherwise = number = 0
     with tempfile.TemporaryDirectory() as folder:
-        peaceful = Path(folder, "peaceful.json")
-        begun = time.perf_counter()
-        lives(command(options, Path(folder, "peaceful.db"), peaceful), None)
-        whole = time.perf_counter() - begun
+        peaceful = race(options, folder, "peaceful")
+        whole = lives(peaceful, None)
+        assert whole is not None
+        expected = outcome(peaceful.written)
         while kills < options.kills:
             number += 1
-            written = Path(folder, f"{number}.json")
-            race = command(options, Path(folder, f"{number}.db"), written)
+            disturbed = race(options, folder, str(number))
             spent: list[float] = []
             while kills < options.kills:
                 seconds = moments.uniform(0, whole)
-                if lives(race, seconds):
+                if lives(disturbed, seconds) is not None:
                     break
                 kills += 1
                 spent.append(seconds)
-            if not written.exists():
-                lives(race, None)
-            found = differences(outcome(written), outcome(peaceful))
-            differing += bool(found)
-            told = f"{len(found):,} values differ, first {found[0]}" if found else "same"
+            if not disturbed.written.exists():
+                lives(disturbed, None)
+            found = outcome(disturbed.written)
+            told = compared(found, expected)
+            otherwise += found[_WAY] != expected[_WAY]
+            differing += told != "same" and found[_WAY] == expected[_WAY]
             table.add_row(str(number), " ".join(f"{one:.1f}" for one in spent) or "never", told)
     Console().print(table)
     print(
-        f"{options.problem}, {options.arms}, {options.effort}: {kills} kills in {number} races of {whole:.1f} s each; "
-        + (f"{differing} of them gave another result" if differing else "every race gave the same result, to the byte")
+        f"{options.problem}, {options.arms}, {options.effort}: {kills} kills; races of {whole:.1f} s each: {number}; "
+        f"trained {json.loads(expected[_WAY])} as the undisturbed one, and so compared byte for byte: "
+        f"{number - otherwise}; with another result: {differing}"
     )
     return 1 if differing else 0
 

@@ -178,3 +178,10 @@ def test_looks(look: str, html: str, show: Any) -> None:
     if look != "without scripts":  # which checks by a script
         found = Axe().run(page).response["violations"]
         assert not [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
+
+
+def test_no_chart_offers_to_be_sent_anywhere(html: str, show: Any) -> None:
+    page = drawn(show(html))
+    page.locator(".js-plotly-plot").first.hover()
+    assert page.locator(".modebar-btn").count() > 2
+    assert not page.locator('.modebar-btn[data-title*="Share"], .modebar-btn[data-title*="loud"]').count()

@@ -74,6 +74,8 @@ def test_a_run_without_a_number_ranks_worst(values: list[float], higher_is_bette
         ([-3.0, -1.0], 0.0, False, False, 3.0),
         ([5.0, 6.0], 1.0, False, False, 7.0),
         ([0.5, np.nan, np.inf], np.nan, False, False, 0.5),
+        ([1e300, 1e-3], np.nan, False, True, 1e308),
+        ([1e-300, 1.0], 1e10, False, True, 1e308),
     ],
 )
 def test_a_scale_of_scores(
@@ -117,6 +119,41 @@ def test_values_that_are_no_numbers_are_told_of() -> None:
     data = race_data()
     data["arms"][1]["finals"][0]["curves"][0] = curves_of([2.0, None, 1.0, 0.5])
     assert any("not numbers" in note and "adam 1" in note for note in curves_picture(data).notes)
+
+
+@pytest.mark.parametrize(
+    ("higher_is_better", "good", "bad", "side"),
+    [(False, [2.0, -0.5, -1.0, -1.0], [2.0, 50.0, 60.0, 70.0], "above"),
+     (True, [0.1, 0.5, 0.9, 0.9], [0.1, -40.0, -50.0, -60.0], "beneath")],
+)  # fmt: skip
+def test_points_beyond_the_chart_are_told_of(
+    higher_is_better: bool, good: list[float], bad: list[float], side: str
+) -> None:
+    data = race_data(metric="score", higher_is_better=higher_is_better, untrained_score=good[0])
+    for arm, values in zip(data["arms"], (good, bad), strict=True):
+        for one in arm["finals"][0]["curves"]:
+            one["valid_metric"] = values
+    picture = curves.picture(curves.curves(read_race(data), "valid_metric"))
+    assert picture.notes[-1].endswith(f"which lie {side} the chart: adam 30.")
+
+
+def test_a_zero_is_left_out_of_a_logarithmic_chart_and_counted() -> None:
+    data = race_data()
+    for one in data["arms"][0]["finals"][0]["curves"]:
+        one.update(curves_of([2.0, 0.01, 1e-4, 0.0]))
+    data["arms"][0]["trials"][3]["score"], data["arms"][0]["trials"][2]["score"] = 0.0, 1e-3
+    data["arms"][0]["statistics"]["expected_best_of_k_trials"] = [0.9, 0.01, 0.001, 0.0]
+    line = slice_data(["sgd"], 1) | {"losses": [[10.0, 0.0, 0.1]]}
+    pictures = (
+        curves_picture(data),
+        trials_picture(data),
+        budget.picture(budget.budget(read_race(data))),
+        slices.picture(slices.named_slice(line, ["sgd"])),
+    )
+    for picture, zeros in zip(pictures, ("10 values", "1 value", "1 value", "1 value"), strict=True):
+        assert picture.y.logarithmic
+        assert not any((mark.y == 0).any() for mark in picture.marks)
+        assert picture.notes[-1] == f"Left out, as a logarithmic axis has no place for 0: {zeros}."
 
 
 def test_trials_against_the_learning_rate() -> None:

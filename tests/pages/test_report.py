@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from fallline.cli.main import app
 from fallline.pages.charts.race_data import read_race
 from fallline.pages.report import report_page, write_report
+from fallline.pages.report.downloads import runs_csv
 from fallline.pages.report.leaderboard import leaderboard, shown_goal
 from fallline.pages.report.measured import measured, not_tuned
 from fallline.racing.arms.dimensions import Range
@@ -82,6 +83,12 @@ def test_a_race_alone_has_no_landscape() -> None:
     ]  # fmt: skip
 
 
+def test_what_the_landscape_lacks_is_told() -> None:
+    text = Elements(report_page(race_data(("sgd", "adam", "lion")) | {"slices": [slices(["sgd", "adam"], 1)]})).text
+    assert "Not shown, as their runs diverged: lion." in text
+    assert "Lines and maps have gaps where the loss is not finite: at 2 of 6 points." in text
+
+
 @pytest.mark.parametrize(
     ("changes", "headline"),
     [
@@ -142,6 +149,18 @@ def test_the_downloads_are_the_data(page: str) -> None:
         "arm": "sgd", "stage": "final", "trial": "2", "seed": "0", "diverged": "True", "steps": "30", "samples": "240",
         "train_loss": "", "valid_loss": "", "valid_metric": "", "test_score": "", "lr": "0.1", "batch": "8",
     }  # fmt: skip
+
+
+def test_a_landscape_of_very_large_numbers_is_drawn() -> None:
+    line = slices(["sgd", "adam"], 1) | {"losses": [[1e200, 1e-3, 2.0], [2.0, 0.5, 2.0]]}
+    assert "landscape" in report_page(race_data() | {"slices": [line]})
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+a", "-a", "@a"])
+def test_no_name_is_a_formula_in_a_spreadsheet(name: str) -> None:
+    data = also_searched(race_data((name,)), name, {"low": -1.0, "high": 1.0, "scale": "linear"}, [-0.5] * 4)
+    row = next(csv.DictReader(io.StringIO(runs_csv(data))))
+    assert (row["arm"], row[f"'{name}"]) == (f"'{name}", "-0.5")
 
 
 def test_the_same_race_gives_the_same_page(page: str) -> None:
@@ -214,7 +233,7 @@ def test_an_arm_that_diverged_as_a_whole_is_shown() -> None:
 def kept(path: Path, data: dict[str, Any], fingerprint: str = "one") -> str:
     """Put a finished race into a storage, or one that has not finished where there is no data; return its name."""
     spaces = {"sgd": {"lr": Range(1e-4, 1.0)}}
-    store = open_store(path, RaceCard("hills", json.dumps(fingerprint), False, spaces, {"effort": {}, "seed": 0}, 1))
+    store = open_store(path, RaceCard("hills", json.dumps({"data": fingerprint}), False, spaces, {"effort": {}, "seed": 0}, 1))
     if data:
         store.remember("result", data)
     store.close()

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from fallline.racing.judging import statistics
 from fallline.racing.judging.statistics import (
     budget_curve,
-    collapsed_strata,
     drawn_finals,
+    drawn_neighbours,
+    drawn_trials,
     finite,
     holm,
     interval,
@@ -102,55 +103,55 @@ def test_budget_curve_of_many_losses_stays_a_curve() -> None:
     assert (np.diff(curve) <= 1e-15).all()
 
 
-PAIRS = [[0, 1], [2, 3], [4, 5], [6, 7]]
-SIXTEEN = [list(range(16))]
+REPEATS = 40_000
+
+
+def shares_of_finals(drawn: np.ndarray, finals: list[int]) -> np.ndarray:
+    return np.bincount(drawn_finals(drawn, finals), minlength=len(finals)) / REPEATS
+
+
+@pytest.mark.parametrize("finals", [[3, 1, 0, 2, 9], [5]])
+def test_finals_of_independent_trials_have_their_exact_probabilities(finals: list[int]) -> None:
+    drawn = drawn_trials(16, rng=np.random.default_rng(0), repeats=REPEATS)
+    missed = [(1 - j / 16) ** 16 for j in range(len(finals))]  # none better than the j-th drawn
+    assert shares_of_finals(drawn, finals) == pytest.approx(-np.diff([*missed, 0.0]), abs=0.01)
 
 
 @pytest.mark.parametrize(
-    ("strata", "finals", "missed"),
+    ("finals", "missed"),
     [
-        # how likely it is that none of the first 1, 2, ... finals is drawn
-        (SIXTEEN, [3, 1, 0, 2, 9], [(1 - j / 16) ** 16 for j in range(1, 5)]),
-        (PAIRS, [2, 0, 4, 6], [1 / 4, 1 / 16, 1 / 64]),  # each in a pair of its own
-        (PAIRS, [2, 3, 0], [1 / 4, 0.0]),  # neighbours: one of them is always drawn
-        (PAIRS, [2, 0, 1], [1 / 4, 1 / 16]),  # when all three are missed, the third stands in
-        ([[4, 1], [3, 0, 2]], [0, 4, 3, 2], [(2 / 3) ** 3, (2 / 3) ** 3 / 4, 1 / 27 / 4]),
-        (SIXTEEN, [5], []),
-        ([[0]], [0], []),
+        # how likely it is that none of the first 1, 2, ... finals is drawn, of eight trials in a row
+        ([4, 1], [1 / 2 * (3 / 4) ** 2]),
+        ([0, 4], [1 / 2 * 3 / 4]),  # an end has one neighbour, which stands for it in half of its draws
+        ([1, 4], [1 / 2 * 1 / 2 * 3 / 4]),
+        ([4, 3, 0], [9 / 32, (3 / 4) ** 2 * (1 / 4) ** 2]),
+        ([3, 5, 0], [9 / 32, (3 / 4) ** 2 * (1 / 2) ** 3]),
+        ([4, 3, 5, 0], [9 / 32, 9 / 256, 0.0]),  # of three neighbours one is always drawn
+        ([0, 1, 4], [3 / 8, 0.0]),
+        ([5], []),
     ],
 )
-def test_drawn_finals_have_their_exact_probabilities(
-    strata: list[list[int]], finals: list[int], missed: list[float]
-) -> None:
-    repeats = 40_000
-    drawn = drawn_finals(list(map(np.array, strata)), finals, rng=np.random.default_rng(0), repeats=repeats)
-    share = np.bincount(drawn, minlength=len(finals)) / repeats
-    assert share == pytest.approx(-np.diff([1.0, *missed, 0.0]), abs=4 * 0.5 / math.sqrt(repeats))
+def test_finals_of_stratified_trials_have_their_exact_probabilities(finals: list[int], missed: list[float]) -> None:
+    places = np.array([0.3, 0.9, 0.1, 0.5, 0.8, 0.2, 0.6, 0.4])
+    by_place = np.argsort(places)
+    drawn = drawn_neighbours(places, rng=np.random.default_rng(0), repeats=REPEATS)
+    found = shares_of_finals(drawn, by_place[finals].tolist())
+    assert found == pytest.approx(-np.diff([1.0, *missed, 0.0]), abs=0.01)
 
 
 @pytest.mark.parametrize(
-    ("places", "strata"),
+    ("places", "among"),
     [
-        ([0.5], [[0]]),
-        ([0.5, 0.1], [[1, 0]]),
-        ([0.5, 0.1, 0.3], [[1, 2, 0]]),
-        ([0.5, 0.1, 0.3, 0.2], [[1, 3], [2, 0]]),
-        ([5.0, 4.0, 3.0, 2.0, 1.0], [[4, 3], [2, 1, 0]]),  # an odd count ends in three
-        ([0.7, 0.1, 0.9, 0.3, 0.5, 0.2], [[1, 5], [3, 4], [0, 2]]),
-        ([0.2, 0.2, 0.1, 0.2], [[2, 0], [1, 3]]),  # equals in their order
+        ([0.5], [{0}]),
+        ([0.5, 0.1], [{0, 1}, {0, 1}]),
+        ([0.5, 0.1, 0.3], [{1, 2}, {0, 1, 2}, {0, 2}]),
+        ([5.0, 4.0, 3.0, 2.0, 1.0], [{4, 3}, {4, 3, 2}, {3, 2, 1}, {2, 1, 0}, {1, 0}]),
+        ([0.2, 0.2, 0.1], [{2, 0}, {2, 0, 1}, {0, 1}]),  # equals in their order
     ],
 )
-def test_collapsed_strata_by_hand(places: list[float], strata: list[list[int]]) -> None:
-    assert [stratum.tolist() for stratum in collapsed_strata(places)] == strata
-
-
-@pytest.mark.parametrize("power", range(1, 7))
-def test_collapsed_strata_of_sobol_points_are_elementary_intervals(power: int) -> None:
-    from scipy.stats import qmc
-
-    points = qmc.Sobol(1, scramble=True, rng=np.random.default_rng(power)).random_base2(power)[:, 0]
-    intervals = [np.floor(points[stratum] * 2 ** (power - 1)).tolist() for stratum in collapsed_strata(points)]
-    assert intervals == [[i, i] for i in range(2 ** (power - 1))]
+def test_a_trial_is_replaced_by_itself_or_a_neighbour(places: list[float], among: list[set[int]]) -> None:
+    drawn = drawn_neighbours(places, rng=np.random.default_rng(0), repeats=200)
+    assert [set(column.tolist()) for column in drawn.T] == among
 
 
 def test_resampled_weights_are_shares_of_draws() -> None:
@@ -275,7 +276,7 @@ def test_near_best_counts_what_keeps_nine_tenths_of_the_gain() -> None:
         (lambda values: stand_in(values, 1.0), "losses"),
         (lambda values: stand_in([1.0], values[0]), "untrained"),
         (lambda values: near_best(values, 0.0, 1.0), "losses"),
-        (collapsed_strata, "places"),
+        (lambda values: drawn_neighbours(values, rng=np.random.default_rng(0)), "places"),
         (lambda values: finite(values, "anything"), "anything"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import optuna
 import pytest
 from sqlalchemy import update
+from sqlalchemy.pool import QueuePool
 
 from fallline import rules
 from fallline.racing.arms.dimensions import Choice, Range
@@ -22,6 +24,7 @@ from fallline.racing.storage.opening import open_store
 from fallline.racing.storage.packing import pack, unpack
 from fallline.racing.storage.past import kept_result, past_races
 from fallline.racing.storage.store import Store
+from fallline.racing.storage.tables import tables
 from fallline.training.updates import LaneRule
 
 CARD = RaceCard(
@@ -148,8 +151,7 @@ def test_of_two_runs_of_one_number_the_first_stays(storage: str, store: Store) -
     "tampered", ["{}", "3", '{"bytes": "!", "arrays": {}}', '{"bytes": "AAAA", "arrays": {"steps": ["<i8", 3]}}']
 )
 def test_what_is_no_whole_run_is_trained_again(tmp_path: Path, tampered: str) -> None:
-    from optuna.storages._rdb.models import TrialUserAttributeModel as Attribute
-
+    attribute = tables().TrialUserAttributeModel
     storage = str(tmp_path / "races.db")
     store = open_store(storage, CARD)
     store.add("tuning", {0: RUNS[0]}, {0: outcome()})
@@ -157,7 +159,7 @@ def test_what_is_no_whole_run_is_trained_again(tmp_path: Path, tampered: str) ->
     opened = open_database(storage)
     optuna.load_study(study_name=str(store.name), storage=opened.storage).add_trial(optuna.create_trial(value=1.0))
     with opened.session() as session:
-        session.execute(update(Attribute).where(Attribute.key == "outcome").values(value_json=tampered))
+        session.execute(update(attribute).where(attribute.key == "outcome").values(value_json=tampered))
     opened.close()
     again = open_store(storage, CARD)
     assert (again.kept, again.outcomes("tuning")) == (0, {})
@@ -199,6 +201,67 @@ def test_a_finished_race_begins_anew_unless_it_is_named(storage: str, store: Sto
     named = open_store(storage, CARD, name=store.name)
     assert (named.resumed, named.kept, named.recall("result")) == (True, 1, RESULT)
     named.close()
+
+
+def test_a_race_that_cannot_be_told_apart_is_taken_up_by_its_name_alone(tmp_path: Path) -> None:
+    card = replace(CARD, fingerprint=json.dumps({"data": "1", "unknown": ["_thread.lock"]}))
+    store = open_store(tmp_path / "races.db", card)
+    store.close()
+    with pytest.warns(UserWarning, match=f"a new race begins: '{store.name}' was stopped, but .* holds _thread.lock"):
+        fresh = open_store(tmp_path / "races.db", card)
+    assert not fresh.resumed
+    fresh.close()
+    named = open_store(tmp_path / "races.db", card, name=store.name)
+    assert named.resumed
+    named.close()
+
+
+FOREIGN = [
+    "3", "null", "[]", "{}", "no JSON", '{"problem": "digits"}',
+    json.dumps({**CARD.as_fact(datetime(2026, 1, 1)), "fingerprint": "3"}),
+    json.dumps({**CARD.as_fact(datetime(2026, 1, 1)), "started": "yesterday"}),
+    json.dumps({**CARD.as_fact(datetime(2026, 1, 1)), "command": {"effort": "quick", "seed": 1}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("card", FOREIGN)
+def test_what_is_no_race_is_passed_over(tmp_path: Path, card: str) -> None:
+    path = tmp_path / "races.db"
+    theirs = open_store(path, replace(CARD, problem="theirs"))
+    theirs.remember("result", RESULT)
+    theirs.close()
+    own = open_store(path, replace(CARD, problem="own"))
+    opened = open_database(path)
+    attribute = tables().StudyUserAttributeModel
+    with opened.session() as session:
+        change = update(attribute).where(attribute.key == "fallline race", attribute.study_id == 1)
+        session.execute(change.values(value_json=card))
+    opened.close()
+    assert [race.problem for race in past_races(path)] == ["own"]
+    own.close()
+    again = open_store(path, CARD)
+    assert (again.name, again.resumed) == (own.name, True)
+    again.close()
+    with pytest.raises(ValueError, match=f"there is no race '{theirs.name}' in .*; it has '{own.name}'"):
+        open_store(path, CARD, name=theirs.name)
+
+
+@pytest.mark.parametrize("result", [3, "x", {}, {"verdict": 3, "occasion": {}}])
+def test_what_is_no_result_is_passed_over(tmp_path: Path, result: Any) -> None:
+    store = open_store(tmp_path / "races.db", CARD)
+    store.remember("result", result)
+    store.close()
+    assert [race.finished for race in past_races(tmp_path / "races.db")] == [False]
+
+
+def test_a_storage_that_is_refused_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, opened = tmp_path / "races.db", open_database(tmp_path / "races.db")
+    monkeypatch.setattr("fallline.racing.storage.opening.open_database", lambda storage: opened)
+    with pytest.raises(ValueError, match="there is no race 'other'"):
+        open_store(path, CARD, name="other")
+    pool = opened.storage.engine.pool
+    assert isinstance(pool, QueuePool)
+    assert pool.checkedin() == 0
 
 
 def test_another_race_begins_anew(storage: str, store: Store) -> None:

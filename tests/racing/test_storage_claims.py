@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 from fallline.racing.runs import Outcome, Run
 from fallline.racing.storage import claim as claims
@@ -22,6 +23,7 @@ from fallline.racing.storage.database import Database, open_database
 from fallline.racing.storage.opening import open_store
 from fallline.racing.storage.past import past_races
 from fallline.racing.storage.store import Store
+from fallline.racing.storage.tables import tables
 
 CARD = RaceCard("digits", json.dumps({"seed": "1"}), True, {}, {"effort": {}, "seed": 1}, 10)
 
@@ -70,7 +72,8 @@ def add(store: Store) -> None:
 @pytest.mark.parametrize(
     ("kind", "changes", "refused"),
     [
-        ("own", {}, False),
+        ("own", {}, True),
+        ("own", {"token": "of an earlier process with this number"}, False),
         ("living", {}, True),
         ("another user's", {}, True),
         ("ended", {}, False),
@@ -99,8 +102,9 @@ def test_who_may_take_a_race_up(
     store.close()
 
 
-def test_who_lost_a_race_stops(path: Path) -> None:
+def test_who_lost_a_race_stops(path: Path, database: Database) -> None:
     first = open_store(path, CARD)
+    rewrite(database, seconds=0)
     second = open_store(path, CARD)
     sentence = r"was taken over by process \d+ on .*, as this process had been silent"
     with pytest.raises(OSError, match=sentence):
@@ -139,10 +143,21 @@ def test_the_heart_beats_while_a_job_is_trained(
     store.close()
 
 
-def test_of_many_that_begin_at_once_one_begins(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Threads stand for processes, so that one process is as good as another.
-    monkeypatch.setattr(claims, "_is_live", lambda held, claim, now: held["token"] != claim.token)
+@pytest.mark.parametrize(
+    "claim", ["null", "3", '"x"', "{}", '{"token": "x"}', "no JSON", '{"host": 1, "process": "x", "seconds": 0}']
+)
+def test_what_is_no_claim_holds_nobody_back(path: Path, database: Database, claim: str) -> None:
+    open_store(path, CARD).close()
+    with database.session() as session:
+        attribute = tables().StudyUserAttributeModel
+        session.execute(update(attribute).where(attribute.key == "claim").values(value_json=claim))
+    assert not past_races(path)[0].running
+    again = open_store(path, CARD)
+    assert again.resumed
+    again.close()
 
+
+def test_of_many_that_begin_at_once_one_begins(path: Path) -> None:
     def begin(_: int) -> Store | str:
         try:
             return open_store(path, CARD)

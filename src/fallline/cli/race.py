@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fallline.cli.fail import fail
+from fallline.cli.race_outputs import Outputs, leave_if_unwritten
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 
 if TYPE_CHECKING:
+    from fallline.problems import Bundled
     from fallline.training import Problem
 
 _DEFAULT_PROBLEM = "digits"
+#: What a race that is taken up brings with it.
+_SETTLED = ("arms", "effort", "search", "rounds", "halving", "seed", "training")
 
 
 def race(
+    context: typer.Context,
     problem: Annotated[
         str | None,
         typer.Argument(
@@ -71,16 +75,32 @@ def race(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Settles everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Settles everything that is drawn.")] = 0,
+    training: Annotated[
+        str,
+        typer.Option(
+            help="How runs are trained: batched (side by side), 'in turn', processes (in turn, in one process a core), "
+            "or auto: the fastest of these, by a short measurement. It changes numbers by rounding alone; a race "
+            "that is taken up goes on as it began."
+        ),
+    ] = "auto",
     json: Annotated[
         Path | None, typer.Option(help="Write the protocol, all arms and the verdict to this file.")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Write the report, one page that needs no network, to this file.")
+        Path | None,
+        typer.Option(
+            help="Write the report, one page that needs no network, to this file; with --problems one a problem, "
+            "race-digits.html and so on."
+        ),
     ] = Path("race.html"),
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
     tensorboard: Annotated[
-        Path | None, typer.Option(help="Write the curves of every run for TensorBoard into this folder.")
+        Path | None,
+        typer.Option(
+            help="Write the curves of every run for TensorBoard into this folder; with --problems into one of it for "
+            "each problem."
+        ),
     ] = None,
     storage: Annotated[
         str,
@@ -91,8 +111,16 @@ def race(
     ] = "fallline-races.db",
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Take up the last race of the storage that was stopped, with its own options."),
+        typer.Option(
+            "--resume",
+            help="Take up the last race of the storage that was stopped, with its own options. One on a problem file "
+            "needs the file, as in `fallline race problem.py --resume`.",
+        ),
     ] = False,
+    race_name: Annotated[
+        str | None,
+        typer.Option("--race", help="With --resume: which race, as `fallline races` names it.", show_default=False),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Train in so many processes of this machine.", show_default=False)
     ] = None,
@@ -123,25 +151,26 @@ def race(
     # Read when torch is loaded, which nothing has done yet. By default torch's threads wait for each other in a loop
     # for milliseconds, which on a machine that does other work too makes a race take two to four times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    page = None if no_report else report
-    _check_outputs({"--json": json, "--report": page}, tensorboard)
+    outputs = Outputs(json, None if no_report else report, tensorboard)
+    outputs.check()
     names: list[str] | str | None = "all" if arms == "all" else None if arms is None else _listed(arms)
     asked = {
         "arms": names, "effort": effort, "search": ["lr", *_listed(search or "")], "rounds": rounds, "halving": halving,
-        "seed": seed, "storage": storage, "workers": workers, "ray": ray,
+        "seed": seed, "training": training, "storage": storage, "workers": workers, "ray": ray,
     }  # fmt: skip
     try:
+        if race_name is not None and not resume:
+            fail("--race names the race that --resume takes up; give --resume too")
         if problems is not None:
             if problem is not None or resume:
                 fail("--problems names the problems; give no problem beside it, and no --resume")
-            _race_several(problems, asked, json, quiet)
-            return
-        if resume:
-            if problem is not None or arms is not None:
-                fail("--resume takes the problem and the arms from the storage; give neither")
-            problem, options = _stopped(storage)
-            asked = {**asked, **options}
-        _race_one(_problem(problem or _DEFAULT_PROBLEM), asked, json, page, tensorboard, quiet)
+            _race_several(problems, asked, outputs, quiet)
+        elif resume:
+            _refuse_settled(context)
+            taken_up, options = _stopped(storage, race_name, problem)
+            _race_one(taken_up, {**asked, **options}, outputs, quiet)
+        else:
+            _race_one(_problem(problem or _DEFAULT_PROBLEM), asked, outputs, quiet)
     except (ValueError, OSError, ImportError, LookupError) as error:
         fail(str(error.args[0] if isinstance(error, LookupError) else error))
     except SystemExit as error:
@@ -168,71 +197,51 @@ def _problem(name: str) -> Problem:
 
     if name.endswith(".py") or os.sep in name or Path(name).exists():
         return read_problem(Path(name))
-    problem = find(name).make()
-    problem.origin = name
+    return _made(find(name))
+
+
+def _made(bundled: Bundled) -> Problem:
+    problem = bundled.make()
+    problem.origin = bundled.name
     return problem
 
 
-def _race_one(
-    problem: Problem, asked: dict[str, Any], json: Path | None, page: Path | None, tensorboard: Path | None, quiet: bool
-) -> None:
+def _stopped(storage: str, name: str | None, problem: str | None) -> tuple[Problem, dict[str, Any]]:
+    """The problem and the options of a race that was stopped."""
+    from fallline.cli.stopped_race import bundled_problem, options_of, stopped_race
+
+    given = None if problem is None else _problem(problem)
+    race = stopped_race(storage, _shown(storage), name, None if given is None else given.origin)
+    options = options_of(race)
+    return given or _made(bundled_problem(race, by_name=name is not None)), options
+
+
+def _refuse_settled(context: typer.Context) -> None:
+    """Leave with a sentence where an option is given that the race has settled already."""
+    sources = {name: context.get_parameter_source(name) for name in _SETTLED}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        fail(f"--resume goes on with a race as it was begun; leave {', '.join(f'--{name}' for name in given)} out")
+
+
+def _race_one(problem: Problem, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:
     from fallline.cli.console import LiveRace
     from fallline.cli.race_result import show_result
     from fallline.racing.protocol import race as run_race
 
     metric = problem.metric
     with LiveRace(quiet=quiet, higher_is_better=metric.higher_is_better, metric=metric.name) as live:
-        result = run_race(problem, watcher=live, slices=page is not None, **asked)
+        result = run_race(problem, watcher=live, slices=outputs.report is not None, **asked)
     show_result(result)
-    if json is not None:
-        result.write_json(json)
-        print(f"All of it is written to {json.resolve()}.")
-    if page is not None:
-        result.report(page)
-        print(f"The report is in {page.resolve()}: open it in a browser.")
-    if tensorboard is not None:
-        result.to_tensorboard(tensorboard)
-        print(f"The curves are written to {tensorboard.resolve()}: tensorboard --logdir {tensorboard}")
+    leave_if_unwritten(outputs.write(result), result)
 
 
-def _race_several(problems: str, asked: dict[str, Any], json: Path | None, quiet: bool) -> None:
+def _race_several(problems: str, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:
     from fallline.cli.several import race_several
     from fallline.problems import REAL, find
 
-    chosen = list(REAL) if problems == "all" else _listed(problems)
-    race_several([find(name) for name in chosen], asked, json, quiet=quiet)
-
-
-def _stopped(storage: str) -> tuple[str, dict[str, Any]]:
-    """The problem and the options of the last race in a storage that has not finished."""
-    from fallline.racing.effort import Effort
-    from fallline.racing.storage.past import past_races
-
-    stopped = next((race for race in past_races(storage) if not race.finished), None)
-    if stopped is None:
-        raise ValueError(f"no race in {_shown(storage)} was stopped; `fallline races` lists those that there are")
-    command = stopped.command
-    if command["problem"] is None or command["arms"] is None:
-        raise ValueError(
-            f"the race '{stopped.name}' was started by a program with objects of its own; run that program again, and "
-            "its call of fallline.race takes the race up"
-        )
-    options = {name: command[name] for name in ("arms", "search", "seed", "smallest_difference")}
-    effort = Effort(**command["effort"])
-    return command["problem"], {**options, "effort": effort, "rounds": None, "halving": None, "resume": stopped.name}
-
-
-def _check_outputs(files: Mapping[str, Path | None], tensorboard: Path | None) -> None:
-    """Refuse what can't be written before anything is spent."""
-    for option, file in files.items():
-        if file is not None and not file.resolve().parent.is_dir():
-            fail(f"{option} {file}: there is no folder {file.resolve().parent}")
-        if file is not None and file.is_dir():
-            fail(f"{option} {file}: that is a folder; give a file")
-    if tensorboard is not None:
-        if tensorboard.is_file():
-            fail(f"--tensorboard {tensorboard}: that is a file; give a folder")
-        try:
-            import tensorboard as installed  # noqa: F401
-        except ImportError:
-            fail("--tensorboard needs TensorBoard: pip install 'fallline[tensorboard]'")
+    chosen = [find(name) for name in (REAL if problems == "all" else _listed(problems))]
+    twice = next((one.name for one in chosen if chosen.count(one) > 1), None)
+    if twice is not None or not chosen:
+        fail(f"--problems {problems}: {f'{twice} is named twice' if chosen else 'no problem is named'}; name each once")
+    race_several(chosen, asked, outputs, quiet=quiet)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fallline.cli.fail import fail
+from fallline.cli.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,8 +48,7 @@ def _table(found: list[PastRace]) -> Table:
         table.add_column(heading, justify="right" if heading == "runs" else "left", overflow="fold")
     for race in found:
         texts = (race.name, race.problem, ", ".join(race.arms), _effort(race.effort), _runs(race), _outcome(race))
-        # What a storage holds was written by anybody: control characters would reach the terminal.
-        table.add_row(*(escape("".join(one if one.isprintable() else "?" for one in text)) for text in texts))
+        table.add_row(*(escape(printable(text)) for text in texts))  # which was written by anybody
     return table
 
 
@@ -57,7 +57,8 @@ def _effort(effort: Mapping[str, Any]) -> str:
     from fallline.racing.effort import EFFORTS
 
     named = next((name for name, one in EFFORTS.items() if asdict(one) == effort), None)
-    return named or f"{effort['trials']} trials, {effort['finalists']} x {effort['seeds']} finals"
+    trials, finalists, seeds = (effort.get(name, "?") for name in ("trials", "finalists", "seeds"))
+    return named or f"{trials} trials, {finalists} x {seeds} finals"
 
 
 def _runs(race: PastRace) -> str:
@@ -67,4 +68,6 @@ def _runs(race: PastRace) -> str:
 def _outcome(race: PastRace) -> str:
     if not race.finished:
         return "running" if race.running else "stopped; the same command goes on with it"
-    return f"{race.winner} wins" if race.winner is not None else f"no winner, {race.ranking[0]} comes first"
+    if race.winner is not None:
+        return f"{race.winner} wins"
+    return f"no winner, {race.ranking[0]} comes first" if race.ranking else "finished"

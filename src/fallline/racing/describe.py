@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fallline._version import __version__
 from fallline.racing.effort import Effort
 from fallline.racing.plan import Plan
 from fallline.training import Problem
@@ -38,5 +39,5 @@ def describe(problem: Problem, effort: Effort, seed: int, plan: Plan) -> dict[st
         "seed": seed,
         "training": plan.training,
         "one_at_a_time": plan.obstacle,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "versions": {"fallline": __version__, "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
     }

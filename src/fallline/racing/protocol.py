@@ -111,8 +111,8 @@ def _check(problem: Problem, seed: int) -> None:
         raise ProblemError(f"problem: must be a fallline.Problem, got {type(problem).__name__}.")
     if problem.test is None:
         raise ProblemError("test: a race is judged on a test split; give the problem test=(X, y).")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed must be a whole number from 0; got {seed!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1; got {seed!r}")
 
 
 def _command(

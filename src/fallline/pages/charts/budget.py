@@ -36,7 +36,7 @@ def picture(found: Budget) -> Picture:
         {"trials": Axis("trials")},
         Axis(f"validation {found.metric} of the best", scale.logarithmic),
         tuple(
-            Mark("line", number, {"trials": np.arange(1.0, len(curve) + 1)}, curve)
+            Mark("line", number, {"trials": np.arange(1.0, len(curve) + 1)}, scale.shown(curve))
             for number, curve in enumerate(found.arms.values())
         ),
         dict(enumerate(found.arms)),
@@ -51,5 +51,6 @@ def picture(found: Budget) -> Picture:
             "Exact for the trials that were run: drawn k at a time, the mean of the best. Where lines cross, who leads "
             "depends on how many trials one can afford. A trial that diverged counts as the worst of its arm, or as "
             "the untrained model where that is worse.",
+            *scale.left_out(every),
         ),
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fallline.pages.charts.medians import FEWEST_SEEDS, Median, median
-from fallline.pages.charts.picture import Axis, Mark, Picture, Table, score_scale, shown_number
+from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, score_scale, shown_number
 from fallline.pages.charts.race_data import ArmData, RaceData
 from fallline.racing.wording import counted
 
@@ -82,7 +82,6 @@ def picture(found: Curves) -> Picture:
     """Draw curves: medians and bands over faint seeds; fewer than 3 seeds as dots; crosses where runs diverged."""
     every = np.concatenate([arm.values.ravel() for arm in found.arms])
     scale = score_scale(every, found.untrained, higher_is_better=found.higher_is_better)
-    cut = int((every < scale.limit).sum() if found.higher_is_better else 0)
     return Picture(
         f"{found.what[0].upper()}{found.what[1:]}",
         {
@@ -91,14 +90,15 @@ def picture(found: Curves) -> Picture:
             "seconds": Axis("seconds (steps times the time of a step alone)"),
         },
         Axis(found.what, scale.logarithmic, view=None if scale.logarithmic else scale.view),
-        tuple(mark for number, arm in enumerate(found.arms) for mark in _marks(number, arm, scale.view)),
+        tuple(mark for number, arm in enumerate(found.arms) for mark in _marks(number, arm, scale)),
         {number: _label(arm) for number, arm in enumerate(found.arms)},
         _table(found),
-        notes=_notes(found, cut),
+        notes=(*_notes(found), *_beyond(found, scale), *scale.left_out(every)),
     )
 
 
-def _marks(number: int, arm: ArmCurves, view: tuple[float, float]) -> list[Mark]:
+def _marks(number: int, arm: ArmCurves, scale: Scale) -> list[Mark]:
+    arm = replace(arm, values=scale.shown(arm.values))
     seeds = len(arm.values)
     if arm.median is None:
         x = {name: np.tile(values, seeds) for name, values in arm.x.items()}
@@ -106,9 +106,9 @@ def _marks(number: int, arm: ArmCurves, view: tuple[float, float]) -> list[Mark]
     gap = np.full((seeds, 1), np.nan)
     apart = {name: np.hstack([np.tile(values, (seeds, 1)), gap]).ravel() for name, values in arm.x.items()}
     # A band's end that a run without a number holds lies beyond the chart.
-    low, high = (np.clip(end, *_widened(arm, view)) for end in (arm.median.low, arm.median.high))
+    low, high = (np.clip(end, *_widened(arm, scale.view)) for end in (arm.median.low, arm.median.high))
     there = np.isfinite(arm.median.value)
-    middle = np.where(there, arm.median.value, np.nan)
+    middle = scale.shown(np.where(there, arm.median.value, np.nan))
     shown = {name: values[there] for name, values in arm.x.items()}
     return [
         Mark("band", number, shown, low[there], high[there]),
@@ -140,7 +140,7 @@ def _label(arm: ArmCurves) -> str:
     return f"{arm.name} ({', '.join(parts)})"
 
 
-def _notes(found: Curves, cut: int) -> tuple[str, ...]:
+def _notes(found: Curves) -> tuple[str, ...]:
     first = found.arms[0]
     notes = [_band(len(first.values), first.median)]
     diverged = {arm.name: int(arm.diverged.sum()) for arm in found.arms if arm.diverged.any()}
@@ -151,9 +151,18 @@ def _notes(found: Curves, cut: int) -> tuple[str, ...]:
     if broken:
         counts = ", ".join(f"{name} {count}" for name, count in broken.items())
         notes.append(f"Runs with values that are not numbers, which rank last there: {counts}.")
-    if cut:
-        notes.append(f"{counted(cut, 'point')} far below the untrained model lie beneath the chart.")
     return tuple(notes)
+
+
+def _beyond(found: Curves, scale: Scale) -> tuple[str, ...]:
+    """A note that counts each arm's points that are too bad for the view; a logarithmic axis shows them all."""
+    if scale.logarithmic:
+        return ()
+    low, high = scale.view
+    cut = {arm.name: int(((arm.values < low) | (arm.values > high)).sum()) for arm in found.arms}
+    counts = ", ".join(f"{name} {count}" for name, count in cut.items() if count)
+    side = "beneath" if found.higher_is_better else "above"
+    return (f"Points far worse than the untrained model, which lie {side} the chart: {counts}.",) if counts else ()
 
 
 def _band(seeds: int, middle: Median | None) -> str:

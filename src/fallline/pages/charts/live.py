@@ -110,7 +110,7 @@ def _axis(axis: Axis, values: list[Array]) -> dict[str, Any]:
 def _decades(values: list[Array]) -> float:
     every = np.concatenate([np.empty(0), *values])
     positive = every[(every > 0) & np.isfinite(every)]
-    return float(np.log10(positive.max() / positive.min())) if len(positive) else 0.0
+    return float(np.log10(positive.max()) - np.log10(positive.min())) if len(positive) else 0.0
 
 
 def axis_title(axis: Axis) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fallline.racing.wording import counted
 
 Array = NDArray[np.float64]
 
@@ -84,12 +87,21 @@ class Scale:
     high_view: tuple[float, float]
     limit: float
 
+    def shown(self, values: Array) -> Array:
+        """The values, NaN where a logarithmic axis has no place for them."""
+        return np.where(values > 0, values, np.nan) if self.logarithmic else values
+
+    def left_out(self, values: Array) -> tuple[str, ...]:
+        """A note that counts the zeros that `shown` leaves out, if there are any."""
+        zeros = int((values == 0).sum()) if self.logarithmic else 0
+        return (f"Left out, as a logarithmic axis has no place for 0: {counted(zeros, 'value')}.",) if zeros else ()
+
 
 def score_scale(scores: Array, untrained: float, *, higher_is_better: bool) -> Scale:
     """A scale on which the good scores can be told apart.
 
-    It is logarithmic for positive losses over more than one power of ten. Scores worse than the untrained model's by
-    more than the best is better are off it, and so is what isn't finite.
+    It is logarithmic for losses that are never negative and, zeros aside, over more than one power of ten. Scores worse
+    than the untrained model's by more than the best is better are off it, and so is what isn't finite.
 
     >>> score_scale(np.array([0.9, 0.5, -40.0]), 0.1, higher_is_better=True).limit
     -0.7...
@@ -97,9 +109,11 @@ def score_scale(scores: Array, untrained: float, *, higher_is_better: bool) -> S
     finite = scores[np.isfinite(scores)]
     if not len(finite):
         return Scale(False, (0.0, 1.0), 1.0, (0.0, 1.1), math.nan)
-    logarithmic = not higher_is_better and finite.min() > 0 and bool(finite.max() > 10 * finite.min())
+    positive = finite[finite > 0]
+    several_powers = len(positive) > 0 and positive.max() / 10 > positive.min()
+    logarithmic = bool(not higher_is_better and finite.min() >= 0 and several_powers)
     sign = -1.0 if higher_is_better else 1.0
-    losses = np.log10(finite) if logarithmic else sign * finite
+    losses = np.log10(positive) if logarithmic else sign * finite
     best, reference = losses.min(), losses.max()
     if math.isfinite(untrained) and (untrained > 0 or not logarithmic):
         reference = math.log10(untrained) if logarithmic else sign * untrained
@@ -109,9 +123,17 @@ def score_scale(scores: Array, untrained: float, *, higher_is_better: bool) -> S
     shown = losses[losses <= limit]
     ends = sorted(float(end) if logarithmic else sign * float(end) for end in (best, shown.max()))
     span = ends[1] - ends[0] or abs(ends[1]) or 1.0
-    places = (ends[0] - 0.06 * span, ends[1] + 0.06 * span, ends[1] + 0.12 * span, ends[1] + 0.2 * span)
-    low, high, ceiling, top = (float(10**place if logarithmic else place) for place in places)
-    return Scale(logarithmic, (low, high), ceiling, (low, top), float(10**limit if logarithmic else sign * limit))
+    # Near the largest power of ten there is less room above, which is shared out.
+    room = min(0.2 * span, sys.float_info.max_10_exp - ends[1]) if logarithmic else 0.2 * span
+    places = (ends[0] - 0.06 * span, ends[1] + 0.3 * room, ends[1] + 0.6 * room, ends[1] + room)
+    low, high, ceiling, top = (_power_of_ten(place) if logarithmic else float(place) for place in places)
+    off = _power_of_ten(limit) if logarithmic else float(sign * limit)
+    return Scale(logarithmic, (low, high), ceiling, (low, top), off)
+
+
+def _power_of_ten(place: float) -> float:
+    """Ten to the power, or the largest or smallest whole one that a float holds in full precision."""
+    return math.pow(10, np.clip(place, sys.float_info.min_10_exp, sys.float_info.max_10_exp))
 
 
 def shortened(name: str, length: int) -> str:

@@ -111,7 +111,7 @@ def picture(found: Searched) -> Picture:
         {arm.number: _key(arm) for arm in found.arms},
         _table(found),
         scale.ceiling if above else None,
-        _notes(found, scale),
+        (*_notes(found, scale), *scale.left_out(every)),
     )
 
 
@@ -131,12 +131,12 @@ def _marks(arm: ArmTrials, found: Searched, scale: Scale) -> list[Mark]:
         x = 1 - x
     off = _off(arm, found, scale)
     on = ~off & ~arm.diverged
-    marks = []
+    marks, scores = [], scale.shown(arm.scores)
     if arm.alone and not found.options:
-        marks.append(Mark("line", arm.number, {"value": x}, np.where(on & ~arm.short, arm.scores, np.nan)))
+        marks.append(Mark("line", arm.number, {"value": x}, np.where(on & ~arm.short, scores, np.nan)))
     groups = (
-        ("dots", on & ~arm.short, arm.scores),
-        ("hollow", on & arm.short, arm.scores),
+        ("dots", on & ~arm.short, scores),
+        ("hollow", on & arm.short, scores),
         ("hollow", off, np.full_like(x, scale.ceiling)),
         ("crosses", arm.diverged, np.full_like(x, scale.ceiling)),
     )

@@ -54,13 +54,14 @@ def named_slice(data: Mapping[str, Any], arms: Sequence[str]) -> NamedSlice:
 def picture(found: NamedSlice) -> Picture:
     """Draw a slice of one dimension: one line for each model on random axes, a single one through all of them else."""
     alone = len(found.losses) == 1
-    scale = score_scale(found.losses, np.nan, higher_is_better=False)
+    every = np.concatenate([found.losses.ravel(), found.model_losses])
+    scale = score_scale(every, np.nan, higher_is_better=False)
     marks = [
-        Mark("line", found.numbers[curve], {"offset": found.offsets[0]}, losses)
+        Mark("line", found.numbers[curve], {"offset": found.offsets[0]}, scale.shown(losses))
         for curve, losses in enumerate(found.losses)
     ]
     marks += [
-        Mark("dots", number, {"offset": place[:1]}, np.array([loss]))
+        Mark("dots", number, {"offset": place[:1]}, scale.shown(np.array([loss])))
         for number, place, loss in zip(found.numbers, found.coordinates, found.model_losses, strict=True)
     ]
     names = ["all"] if alone else list(found.names)
@@ -68,9 +69,9 @@ def picture(found: NamedSlice) -> Picture:
     return Picture(
         "A line through the loss around the best runs",
         {"offset": Axis("offset")},
-        Axis("loss", scale.logarithmic),
+        Axis("loss", scale.logarithmic, view=scale.view),
         tuple(marks),
         dict(zip(found.numbers, found.names, strict=True)),
         Table(("offset", *names), tuple((f"{offset:.3g}", *map(shown_number, losses)) for offset, *losses in rows)),
-        notes=(found.description,),
+        notes=(found.description, *scale.left_out(every)),
     )

@@ -27,10 +27,20 @@ def runs_csv(data: Mapping[str, Any]) -> str:
     """Every run as a row: arm, stage, trial, seed, how it ended, and what was searched."""
     rows = [row for arm in data["arms"] for row in _rows(arm, data["protocol"])]
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
-    writer.writeheader()
-    writer.writerows(rows)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    csv.writer(file).writerows([_harmless(cell) for cell in row] for row in _table(names, rows))
     return file.getvalue()
+
+
+def _table(names: list[str], rows: list[dict[str, Any]]) -> Iterator[list[Any]]:
+    yield names
+    for row in rows:
+        yield [row.get(name) for name in names]
+
+
+def _harmless(cell: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, behind an apostrophe; anything else as it is."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def _rows(arm: Mapping[str, Any], protocol: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fallline.pages.charts.race_data import RaceData
 from fallline.pages.charts.slices import NamedSlice, named_slice
 from fallline.pages.player import Scene, Trajectory
+from fallline.racing.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +21,19 @@ _AXES = ("first axis", "second axis")
 def slices_of(data: Mapping[str, Any], race: RaceData) -> tuple[NamedSlice, ...]:
     """The slices that the data holds under "slices", each as `Slice.to_json` with the models' names under "names"."""
     return tuple(named_slice(one, [arm.name for arm in race.arms]) for one in data.get("slices", ()))
+
+
+def missing(slices: Sequence[NamedSlice], race: RaceData) -> tuple[str, ...]:
+    """Notes on what the slices lack: arms that are in none of them, and points where the loss is not finite."""
+    notes, shown = [], {name for one in slices for name in one.names}
+    absent = [arm.name for arm in race.arms if arm.name not in shown]
+    if slices and absent:
+        notes.append(f"Not shown, as their runs diverged: {listed(absent)}.")
+    points = sum(one.losses.size for one in slices)
+    gaps = points - sum(int(np.isfinite(one.losses).sum()) for one in slices)
+    if gaps:
+        notes.append(f"Lines and maps have gaps where the loss is not finite: at {gaps:,} of {points:,} points.")
+    return tuple(notes)
 
 
 def scenes(plane: NamedSlice) -> Iterator[Scene]:

@@ -18,7 +18,7 @@ from fallline.pages.charts.race_data import RaceData, read_race
 from fallline.pages.charts.still import drawn
 from fallline.pages.palette import COLOURS, dash, symbol
 from fallline.pages.report.downloads import packed, race_json, runs_csv
-from fallline.pages.report.landscape import scenes, slices_of
+from fallline.pages.report.landscape import missing, scenes, slices_of
 from fallline.pages.report.leaderboard import leaderboard
 from fallline.pages.report.measured import measured, not_tuned
 from fallline.pages.report.policy import policy
@@ -59,6 +59,7 @@ def report_page(data: Mapping[str, Any]) -> str:
         policy=policy([*scripts, _plotly()]),
         lines=[_chart(slices.picture(one)) for one in lines],
         maps=maps,
+        missing=missing(found, race),
         scripts=scripts,
         style=_asset("report.css") + (player.stylesheet() if maps else ""),
         plotly=_packed_plotly(),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+
+from fallline.racing.storage.tables import tables
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -13,45 +16,52 @@ CARD, CLAIM, RESULT = "fallline race", "claim", "result"
 
 
 def read_attribute(session: Session, study: int, key: str) -> Any | None:
-    """The value of a study's attribute, or None."""
+    """The value of a study's attribute, or None where there is none that can be read."""
     row = _row(session, study, key)
-    return None if row is None else json.loads(row.value_json)
+    return None if row is None else next(_values(row.value_json), None)
 
 
 def write_attribute(session: Session, study: int, key: str, value: Any) -> None:
     """Set a study's attribute to plain data."""
-    from optuna.storages._rdb.models import StudyUserAttributeModel
-
     text = json.dumps(value)
     row = _row(session, study, key)
     if row is None:
-        session.add(StudyUserAttributeModel(study_id=study, key=key, value_json=text))
+        session.add(tables().StudyUserAttributeModel(study_id=study, key=key, value_json=text))
     else:
         row.value_json = text
 
 
 def has_attribute(session: Session, study: int, key: str) -> bool:
     """Whether a study has an attribute, whose value may be long."""
-    from optuna.storages._rdb.models import StudyUserAttributeModel as Attribute
     from sqlalchemy import select
 
-    query = select(Attribute.study_id).where(Attribute.study_id == study, Attribute.key == key)
+    attribute = tables().StudyUserAttributeModel
+    query = select(attribute.study_id).where(attribute.study_id == study, attribute.key == key)
     return session.execute(query).first() is not None
 
 
 def _row(session: Session, study: int, key: str) -> Any:
-    from optuna.storages._rdb.models import StudyUserAttributeModel as Attribute
     from sqlalchemy import select
 
-    return session.scalars(select(Attribute).where(Attribute.study_id == study, Attribute.key == key)).one_or_none()
+    attribute = tables().StudyUserAttributeModel
+    return session.scalars(select(attribute).where(attribute.study_id == study, attribute.key == key)).one_or_none()
 
 
 def all_attributes(session: Session, key: str) -> list[tuple[int, str, Any]]:
-    """Every study that has an attribute, the oldest first: its number, its name, and the attribute's value."""
-    from optuna.storages._rdb.models import StudyModel
-    from optuna.storages._rdb.models import StudyUserAttributeModel as Attribute
+    """Every study that has an attribute, the oldest first: its number, its name, and the attribute's value.
+
+    What others wrote there in a form that can't be read is passed over.
+    """
     from sqlalchemy import select
 
-    query = select(StudyModel.study_id, StudyModel.study_name, Attribute.value_json).join_from(StudyModel, Attribute)
-    rows = session.execute(query.where(Attribute.key == key).order_by(StudyModel.study_id))
-    return [(study, name, json.loads(text)) for study, name, text in rows]
+    study, attribute = tables().StudyModel, tables().StudyUserAttributeModel
+    query = select(study.study_id, study.study_name, attribute.value_json).join_from(study, attribute)
+    rows = session.execute(query.where(attribute.key == key).order_by(study.study_id))
+    return [(number, name, value) for number, name, text in rows for value in _values(text)]
+
+
+def _values(text: str) -> Iterator[Any]:
+    try:
+        yield json.loads(text)
+    except ValueError:
+        return

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _SECONDS_BETWEEN_BEATS, SECONDS_OF_SILENCE = 10.0, 60.0
+#: The tokens of the claims that this process holds.
+_OWN: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -30,26 +32,32 @@ class Claim:
 
 
 def take_claim(session: Session, study: int, name: str, claim: Claim) -> None:
-    """Claim a race, in a transaction of its own. Raises OSError, in a sentence, where another process is running it."""
-    held = read_attribute(session, study, CLAIM)
-    if held is not None and _is_live(held, claim, _clock(session)):
+    """Claim a race, in a transaction of its own. Raises OSError, in a sentence, where it is being run."""
+    held = _as_claim(read_attribute(session, study, CLAIM))
+    if held is not None and _is_live(held, _clock(session)):
         raise OSError(
             f"the race '{name}' is being run by process {held['process']} on {held['host']}; wait for it, or stop it: "
             "what it has run is kept, and the same command goes on from there"
         )
+    _OWN.add(claim.token)
     _beat(session, study, claim)
 
 
-def running_elsewhere(session: Session) -> set[int]:
-    """The studies of races that other processes are running."""
-    now, own = _clock(session), Claim()
-    claims = all_attributes(session, CLAIM)
-    return {study for study, _, held in claims if held is not None and _is_live(held, own, now)}
+def forget_claim(claim: Claim) -> None:
+    """Let this process no longer count as running what it claimed, without a word to the database."""
+    _OWN.discard(claim.token)
+
+
+def running(session: Session) -> set[int]:
+    """The studies of races that this or another process is running."""
+    now = _clock(session)
+    claims = ((study, _as_claim(held)) for study, _, held in all_attributes(session, CLAIM))
+    return {study for study, held in claims if held is not None and _is_live(held, now)}
 
 
 def renew_claim(session: Session, study: int, name: str, claim: Claim) -> None:
     """Say that this process is still there. Raises OSError, in a sentence, where it has lost the race to another."""
-    held = read_attribute(session, study, CLAIM)
+    held = _as_claim(read_attribute(session, study, CLAIM))
     if held is None or held["token"] != claim.token:
         by = "" if held is None else f" by process {held['process']} on {held['host']}"
         raise OSError(f"the race '{name}' was taken over{by}, as this process had been silent; leave it to that one")
@@ -60,10 +68,20 @@ def _beat(session: Session, study: int, claim: Claim) -> None:
     write_attribute(session, study, CLAIM, {**asdict(claim), "seconds": _clock(session)})
 
 
-def _is_live(held: dict[str, Any], claim: Claim, now: float) -> bool:
+def _as_claim(fact: Any) -> dict[str, Any] | None:
+    """What stands in a storage as a claim, if it is one: others may keep something of their own under its name."""
+    kinds = {"host": str, "process": int, "token": str, "seconds": int | float}
+    sound = isinstance(fact, dict) and all(isinstance(fact.get(key), kind) for key, kind in kinds.items())
+    return fact if sound else None
+
+
+def _is_live(held: dict[str, Any], now: float) -> bool:
     if now - held["seconds"] > SECONDS_OF_SILENCE:
         return False
-    return held["host"] != claim.host or (held["process"] != claim.process and _runs(held["process"]))
+    if held["host"] != socket.gethostname():
+        return True
+    # An earlier process may have had this one's number.
+    return held["token"] in _OWN if held["process"] == os.getpid() else _runs(held["process"])
 
 
 def _runs(process: int) -> bool:
@@ -110,6 +128,7 @@ class Heartbeat:
     def silence(self) -> None:
         """Stop without a word to the database, as is safe at any moment."""
         self._stopped.set()
+        forget_claim(self._given[3])
 
     def stop(self) -> None:
         """Stop, and give the claim up if it is still held."""
@@ -117,7 +136,7 @@ class Heartbeat:
         self.silence()
         self._thread.join()
         with contextlib.suppress(OSError), database.alone() as session:
-            held = read_attribute(session, study, CLAIM)
+            held = _as_claim(read_attribute(session, study, CLAIM))
             if held is not None and held["token"] == claim.token:
                 write_attribute(session, study, CLAIM, None)
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fallline.racing.storage.tables import tables
+
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from sqlalchemy.engine import URL
@@ -39,10 +41,9 @@ class Database:
     @contextmanager
     def alone(self) -> Iterator[Session]:
         """A transaction that no other process has such a one beside; if this process dies, nothing of it is left."""
-        from optuna.storages._rdb import models
         from sqlalchemy import update
 
-        version = models.VersionInfoModel
+        version = tables().VersionInfoModel
         with self.session() as session:
             # Every database locks a row, or itself, that is written to; this one stays as it is.
             session.execute(update(version).values(schema_version=version.schema_version))

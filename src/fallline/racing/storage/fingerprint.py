@@ -8,48 +8,70 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
 
 from fallline._version import __version__
 from fallline.racing.arms.arm import Arm
 from fallline.racing.effort import Effort
-from fallline.racing.storage.identity import digest, identity
+from fallline.racing.storage.identity import identity
 from fallline.training import Problem, make_lanes
+
+_UNTRAINED, _UNKNOWN = "untrained scores", "unknown"
+#: Between two ways of summing the same numbers, as other threads do.
+_RELATIVE_TOLERANCE = 1e-3
 
 
 def fingerprint(problem: Problem, arms: Sequence[Arm], effort: Effort, seed: int, settings: Mapping[str, Any]) -> str:
     """A hash of each part of a race, as JSON: data, model, loss and metric, length, arms, effort, seed and so on.
 
-    A problem file read in another process gives the same fingerprint, an edited one another.
+    A problem file read in another process gives the same fingerprint, an edited one another. Beside the hashes stand
+    the loss and the metric of the untrained model, and the types of what can't be told apart, if there is any.
 
     >>> from fallline.problems import digits
     >>> there, here = (fingerprint(digits(), (), Effort(4, 2, 3), seed, {}) for seed in (0, 1))
     >>> differences(there, here)
     ['seed']
     """
+    metric = problem.metric
     parts = {
         "data": {name: [split.inputs, split.targets] for name, split in problem.splits().items()},
         "model": [problem.model, problem.build(0), problem.precision],
-        "loss and metric": [*_quality(problem), problem.target],
+        "loss and metric": [
+            problem.loss, problem.step, metric.name, metric.function, metric.higher_is_better, problem.target,
+        ],
         "length": [problem.batch, problem.epochs, problem.shuffle],
+        "device": problem.training_device.type,
         "arms": list(arms),
         "effort": asdict(effort),
         "seed": seed,
         "settings": dict(settings),
         "versions": [__version__, torch.__version__.split("+")[0], platform.python_version_tuple()[:2]],
-    }
-    return json.dumps({name: digest(json.dumps(identity(part)).encode()) for name, part in parts.items()})
+    }  # fmt: skip
+    told = {name: identity(part) for name, part in parts.items()}
+    unknown = sorted({kind for one in told.values() for kind in one.unknown})
+    return json.dumps(
+        {**{name: one.digest for name, one in told.items()}, _UNTRAINED: _untrained(problem), _UNKNOWN: unknown}
+    )
 
 
 def differences(there: str, here: str) -> list[str]:
-    """The parts in which two fingerprints differ."""
+    """The parts in which two fingerprints differ; numbers that differ by rounding do not."""
     first, second = json.loads(there), json.loads(here)
-    return [name for name in {**first, **second} if first.get(name) != second.get(name)]
+    return [name for name in {**first, **second} if not _same(name, first.get(name), second.get(name))]
 
 
-def _quality(problem: Problem) -> list[Any]:
-    metric = problem.metric
-    untrained = make_lanes(problem, [0], batched=False).evaluate(problem.valid)
-    # Of numbers that are summed in the order that the threads happen to have, the first digits.
-    first = [f"{float(value):.4g}" for value in (untrained.loss[0], untrained.metric[0])]
-    return [problem.loss, problem.step, metric.name, metric.function, metric.higher_is_better, first]
+def unknown(fingerprint: str) -> list[str]:
+    """The types of what two races of this fingerprint may still differ in."""
+    return list(json.loads(fingerprint).get(_UNKNOWN, ()))
+
+
+def _same(name: str, there: Any, here: Any) -> bool:
+    if name != _UNTRAINED or there is None or here is None:
+        return bool(there == here)
+    return np.allclose(there, here, rtol=_RELATIVE_TOLERANCE, atol=0.0, equal_nan=True)
+
+
+def _untrained(problem: Problem) -> list[float]:
+    found = make_lanes(problem, [0], batched=False).evaluate(problem.valid)
+    return [float(found.loss[0]), float(found.metric[0])]

@@ -9,9 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fallline.racing.storage.attributes import CARD, RESULT, all_attributes, read_attribute
-from fallline.racing.storage.claim import running_elsewhere
+from fallline.racing.storage.attributes import RESULT, all_attributes, read_attribute
+from fallline.racing.storage.card import kept_cards
+from fallline.racing.storage.claim import running
 from fallline.racing.storage.database import open_database, shown, sqlite_file
+from fallline.racing.storage.tables import tables
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 class PastRace:
     """A race in a storage: what was raced, how far it came, and its verdict if it has finished.
 
-    `running` says that another process is running it. `kept` and `planned` count runs. `winner`, `ranking` (best first)
+    `running` says that a process is running it. `kept` and `planned` count runs. `winner`, `ranking` (best first)
     and `sentence` are the verdict's: None or empty where there is no winner or the race has not finished. `command` is
     that of its `RaceCard`.
     """
@@ -82,20 +84,24 @@ def _reading(storage: str | Path) -> Iterator[Session | None]:
 
 def _races(session: Session) -> list[tuple[int, PastRace]]:
     """Study and race, the newest first."""
-    counts, running = _counts(session), running_elsewhere(session)
-    results = {study: result for study, _, result in all_attributes(session, RESULT)}
+    counts, ran = _counts(session), running(session)
+    results = {study: result for study, _, result in all_attributes(session, RESULT) if _is_result(result)}
     return [
-        (study, _past_race(name, card, study in running, counts.get(study, 0), results.get(study)))
-        for study, name, card in reversed(all_attributes(session, CARD))
+        (study, _past_race(name, card, study in ran, counts.get(study, 0), results.get(study)))
+        for study, name, card in reversed(kept_cards(session))
     ]
+
+
+def _is_result(fact: Any) -> bool:
+    return isinstance(fact, dict) and all(isinstance(fact.get(part), dict) for part in ("verdict", "occasion"))
 
 
 def _counts(session: Session) -> dict[int, int]:
     """The trials of each study."""
-    from optuna.storages._rdb.models import TrialModel
     from sqlalchemy import func, select
 
-    rows = session.execute(select(TrialModel.study_id, func.count()).group_by(TrialModel.study_id))
+    trial = tables().TrialModel
+    rows = session.execute(select(trial.study_id, func.count()).group_by(trial.study_id))
     return {int(study): int(count) for study, count in rows}
 
 

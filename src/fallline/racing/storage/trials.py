@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fallline.racing.arms.dimensions import Dimension
 from fallline.racing.runs import Outcome, Run
 from fallline.racing.storage.packing import pack, unpack
+from fallline.racing.storage.tables import tables
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -37,10 +38,9 @@ class Trials:
 
     def add(self, session: Session, stage: str, runs: Mapping[int, Run], outcomes: Mapping[int, Outcome]) -> None:
         """Add finished runs of a stage, by their numbers there."""
-        from optuna.storages._rdb.models import TrialModel
         from sqlalchemy import func, select
 
-        count = session.scalar(select(func.count()).where(TrialModel.study_id == self.study)) or 0
+        count = session.scalar(select(func.count()).where(tables().TrialModel.study_id == self.study)) or 0
         session.add_all(
             self._row(count + place, stage, number, runs[number], outcome)
             for place, (number, outcome) in enumerate(outcomes.items())
@@ -48,9 +48,9 @@ class Trials:
 
     def _row(self, place: int, stage: str, number: int, run: Run, outcome: Outcome) -> Any:
         from optuna.distributions import distribution_to_json
-        from optuna.storages._rdb import models
         from optuna.trial import TrialState
 
+        models = tables()
         now = datetime.now()
         value = outcome.score if stage == _SCORED else float(outcome.valid_metric[-1])
         sound = math.isfinite(value) and not outcome.diverged
