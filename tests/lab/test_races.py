@@ -25,9 +25,7 @@ from fallline.racing.storage.store import Store
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\n\ndata: {}\n\n"
 ARMS = ("adam", HOSTILE)
-CARD = RaceCard(
-    HOSTILE, "{}", False, {arm: {"lr": Range(1e-4, 1.0)} for arm in ARMS}, {"effort": {}, "seed": 0}, 8
-)
+CARD = RaceCard(HOSTILE, "{}", False, {arm: {"lr": Range(1e-4, 1.0)} for arm in ARMS}, {"effort": {}, "seed": 0}, 8)
 RESULT = {"verdict": {"winner": HOSTILE}, "occasion": {"sentence": f"{HOSTILE} wins."}}
 
 

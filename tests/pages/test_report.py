@@ -233,7 +233,8 @@ def test_an_arm_that_diverged_as_a_whole_is_shown() -> None:
 def kept(path: Path, data: dict[str, Any], fingerprint: str = "one") -> str:
     """Put a finished race into a storage, or one that has not finished where there is no data; return its name."""
     spaces = {"sgd": {"lr": Range(1e-4, 1.0)}}
-    store = open_store(path, RaceCard("hills", json.dumps({"data": fingerprint}), False, spaces, {"effort": {}, "seed": 0}, 1))
+    command = {"effort": {}, "seed": 0}
+    store = open_store(path, RaceCard("hills", json.dumps({"data": fingerprint}), False, spaces, command, 1))
     if data:
         store.remember("result", data)
     store.close()

@@ -39,5 +39,10 @@ def describe(problem: Problem, effort: Effort, seed: int, plan: Plan) -> dict[st
         "seed": seed,
         "training": plan.training,
         "one_at_a_time": plan.obstacle,
-        "versions": {"fallline": __version__, "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "versions": {
+            "fallline": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
     }
