@@ -173,7 +173,15 @@ def race(
             _race_one(_problem(problem or _DEFAULT_PROBLEM), asked, outputs, quiet)
     except (ValueError, OSError, ImportError, LookupError) as error:
         fail(str(error.args[0] if isinstance(error, LookupError) else error))
+    except (typer.Exit, typer.Abort):
+        raise
+    except RuntimeError as error:  # of the user's own model, loss, metric or optimizer, after some steps
+        told = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no word'}"
+        kept = f"the runs that had ended are kept in {_shown(storage)}, and the same command goes on once it is mended"
+        fail(f"something failed in mid-race ({told}); {kept}.", 1)
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # whoever read the output has gone
+            raise typer.Exit(1) from error
         fail(f"the problem's model, loss or metric called sys.exit({error.code!r}); take the call out")
     except KeyboardInterrupt:
         fail(f"stopped; the runs that had ended are kept in {_shown(storage)}, and the same command goes on.", 130)
