@@ -119,12 +119,14 @@ def test_few_lanes_take_turns_without_a_word() -> None:
         assert isinstance(lanes_for(make_problem(branching), [0, 1]), SequentialLanes)
 
 
-def test_dropout_draws_masks_of_its_own_for_each_lane() -> None:
+def test_masks_of_dropout_follow_from_the_seed_and_the_step() -> None:
     problem = make_problem(dropout)
     lanes = lanes_for(problem, [3] * 6)
     assert isinstance(lanes, BatchedLanes)
-    losses, _ = lanes.gradients(first_batch(lanes))
-    assert len(set(losses.tolist())) == 6
+    losses, _ = lanes.gradients(first_batch(lanes), 1)
+    assert len(set(losses.tolist())) == 1
+    later, _ = lanes.gradients(first_batch(lanes), 2)
+    assert float(later[0]) != float(losses[0])
     assert len(set(lanes.evaluate(problem.valid).loss.tolist())) == 1
 
 

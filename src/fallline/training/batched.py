@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
+from fallline.training.errors import ProblemError
 from fallline.training.evaluation import Score
+from fallline.training.lane_masks import LaneMasks
 from fallline.training.lane_operations import LaneOperations
-from fallline.training.lanes import Lanes
-from fallline.training.memory import keep_freed_memory, parts
+from fallline.training.lanes import Lanes, Pass
+from fallline.training.memory import keep_freed_memory
 from fallline.training.modules import slots
 from fallline.training.problem import Problem
 from fallline.training.splits import Split
@@ -45,30 +48,38 @@ class BatchedLanes(Lanes):
         self._trained, rest = slots(self._module)
         # What all lanes share stays in the module, and so carries no lane dimension.
         self._rest, self._constant = self._stack.share(rest)
-        self._loss_of_same = self._mapped(self._lane_loss, None, None)
-        self._loss_of_own = self._mapped(self._lane_loss, 0, 0)
+        self._loss_of_same = self._mapped(self._lane_loss, None, None, 0)
+        self._loss_of_own = self._mapped(self._lane_loss, 0, 0, 0)
         self._forward = self._mapped(self._lane_output, None)
         self._evaluated_loss = self._mapped(self._lane_step_loss, None, None)
         self._rebind()
 
-    def gradients(self, indices: Tensor) -> tuple[Tensor, list[Tensor]]:  # noqa: D102
-        size = self._budget // (indices.shape[1] * self._footprint.kept)
-        passes = [self._gradients(indices, lanes) for lanes in parts(len(self), size)]
-        if len(passes) == 1:
-            return passes[0]
-        losses, gradients = zip(*passes, strict=True)
-        return torch.cat(losses), [torch.cat(pieces) for pieces in zip(*gradients, strict=True)]
+    def _lanes_at_once(self, examples: int) -> int:
+        return self._budget // (examples * self._footprint.kept)
 
-    def _gradients(self, indices: Tensor, lanes: slice) -> tuple[Tensor, list[Tensor]]:
+    @staticmethod
+    def _at(lane: slice) -> slice:
+        return lane
+
+    @staticmethod
+    def _joined(rows: tuple[Tensor, ...]) -> Tensor:
+        return torch.cat(rows) if len(rows) > 1 else rows[0].contiguous()
+
+    def _pass(self, indices: Tensor, lanes: slice, keys: Tensor) -> Pass:
         batch = self._batch(indices, lanes)
         loss = self._loss_of_same if self._same_batches else self._loss_of_own
         leaves = [leaf[lanes] for leaf in self._leaves]
         buffers = [buffer[lanes] for buffer in self.buffers]
-        with LaneOperations():
-            losses, *after = loss(batch.inputs, batch.targets, *leaves, *buffers)
+        before = [buffer.clone() for buffer in buffers]
+        try:
+            with LaneOperations():
+                losses, *after = loss(batch.inputs, batch.targets, keys[lanes], *leaves, *buffers)
+        except Exception:
+            _store(buffers, before)  # the pass may have changed them before it failed
+            raise
         _store(buffers, after)
         gradients = torch.autograd.grad(losses, leaves, torch.ones_like(losses), materialize_grads=True)
-        return losses.detach(), [gradient.contiguous() for gradient in gradients]
+        return losses.detach(), gradients
 
     def _outputs(self, lanes: slice, inputs: Tensor) -> Tensor:
         return self._in_evaluation_mode(lanes, self._forward, inputs)
@@ -78,10 +89,11 @@ class BatchedLanes(Lanes):
 
     def _in_evaluation_mode(self, lanes: slice, function: Callable[..., Tensor], *data: Tensor) -> Tensor:
         self._module.eval()
-        with LaneOperations():
-            result = function(*data, *(tensor[lanes] for tensor in (*self.parameters, *self.buffers)))
-        self._module.train()
-        return result
+        try:
+            with LaneOperations():
+                return function(*data, *(tensor[lanes] for tensor in (*self.parameters, *self.buffers)))
+        finally:
+            self._module.train()
 
     def _each(self, score: Score, outputs: Tensor, targets: Tensor) -> Tensor:
         with LaneOperations():
@@ -96,9 +108,9 @@ class BatchedLanes(Lanes):
         tensors = [0] * (len(self.parameters) + len(self.buffers))
         return vmap(function, in_dims=(*data, *tensors), randomness="different")
 
-    def _lane_loss(self, inputs: Tensor, targets: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def _lane_loss(self, inputs: Tensor, targets: Tensor, key: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         """One lane's loss, and its buffers afterwards."""
-        with self._holding(tensors):
+        with self._holding(tensors), LaneMasks(key, count()) if self._masks else nullcontext():
             loss = self.problem.training_loss(self._module, inputs, targets)
             self._check_constants()
             return loss, *(slot.get() for slot in self._rest)
@@ -128,9 +140,9 @@ class BatchedLanes(Lanes):
         """Refuse a buffer that changes now but stayed as it was in the first pass: all lanes share it."""
         for slot in self._constant:
             if slot.get() is not slot.tensor:
-                raise RuntimeError(
+                raise ProblemError(
                     f"model: it replaced {slot.name}, which its first pass in training mode left as it was; "
-                    "let every pass replace it, or give it other values for every seed"
+                    "let every pass replace it, or give it other values for every seed."
                 )
 
 

@@ -22,7 +22,7 @@ def train_in_parts(items: Sequence[Item], train: Callable[[Sequence[Item], int],
 
     `items` say what to train, such as a seed and a rule each. `train(part, done)` trains some of them, `done` of which
     were trained before, and returns a result each; it is begun anew with a smaller part. The results are in the order
-    of the items. A run in a smaller population has the same numbers to rounding, but other masks of dropout.
+    of the items. A run in a smaller population has the same numbers to rounding.
 
     Raises ProblemError where there is not enough memory for one run alone.
 
@@ -41,7 +41,7 @@ def train_in_parts(items: Sequence[Item], train: Callable[[Sequence[Item], int],
             results += train(part, len(results))
             continue
         except Exception as error:
-            if not _ran_out_of_memory(error):
+            if not ran_out_of_memory(error):
                 raise
             if len(part) == 1:
                 raise ProblemError(
@@ -55,7 +55,12 @@ def train_in_parts(items: Sequence[Item], train: Callable[[Sequence[Item], int],
     return results
 
 
-def _ran_out_of_memory(error: Exception) -> bool:
+def ran_out_of_memory(error: Exception) -> bool:
+    """Whether this is how torch or Python say that there is no more memory.
+
+    >>> ran_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory")), ran_out_of_memory(TypeError())
+    (True, False)
+    """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID)

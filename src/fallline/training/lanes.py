@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
 from numbers import Integral
 
 import numpy as np
@@ -12,18 +14,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fallline.training.apart import apart
 from fallline.training.batches import Batches
+from fallline.training.counter_random import run_keys, step_keys
+from fallline.training.errors import ProblemError, first_line
 from fallline.training.evaluation import Evaluation, Score, example_losses, join_evaluations
 from fallline.training.fit_evaluation import needs_outputs
+from fallline.training.lane_masks import LaneMasks
 from fallline.training.memory import Footprint, footprint, parts, pass_budget
-from fallline.training.metrics import value_of
+from fallline.training.metrics import Metric, value_of
 from fallline.training.modules import slots
 from fallline.training.problem import Problem
-from fallline.training.randomness import seeded
+from fallline.training.randomness import draws
 from fallline.training.splits import Split
 from fallline.training.stack import stack
 
 Mask = NDArray[np.bool_]
+Pass = tuple[Tensor, Sequence[Tensor]]
 
 
 class Lanes(ABC):
@@ -33,7 +40,8 @@ class Lanes(ABC):
     `names` are those of the parameters in the module; `seeds` [K] may repeat, and `streams` has each seed once, in
     order of appearance. Frozen parameters and buffers that are the same for every seed, and that the first pass leaves
     as they are, are shared by all lanes. Lanes can be dropped: `count` is their number at first, and `index` [K], on
-    the CPU, says which of those each lane is. `first_loss` [K] is None until the first step. All else is on `device`.
+    the CPU, says which of those each lane is. `first_loss` [K] is None until the first step. `failed` says that the
+    user's code raised for a lane that had diverged, since lanes were last dropped. All else is on `device`.
     """
 
     def __init__(self, problem: Problem, seeds: Sequence[int]) -> None:
@@ -42,21 +50,37 @@ class Lanes(ABC):
         self.count = len(seeds)
         self.index = torch.arange(self.count)
         self.first_loss: Tensor | None = None
+        self.failed = False
         self._seat(_checked(seeds))
         self._moved: dict[int, tuple[Split, Split]] = {}
         self._train = self._here(problem.train)
         self._budget = pass_budget(self.device)
-        self._footprint = self._measured(self._build(self.streams[0]))
+        module = self._build(self.streams[0])
+        self._footprint = self._measured(module)
+        calls = count()
+        with LaneMasks(self._keys[0], calls):
+            self._draws = self._first_pass(module)  # others than those for masks
+        self._masks = next(calls) > 0
         self._stack = stack(self._build, self.seeds, self._first_pass)
         self.names, self.parameters, self.buffers = self._stack.names, self._stack.parameters, self._stack.buffers
 
     @abstractmethod
-    def gradients(self, indices: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Take one pass forward and backward in training mode.
+    def _lanes_at_once(self, examples: int) -> int:
+        """How many lanes may share one pass forward and backward over so many examples each."""
 
-        `indices` [streams, batch] are the examples of `train` that each seed's lanes see. Returns the losses [K] before
-        the step and one contiguous gradient [K, ...] a parameter; a parameter that the loss does not reach gets zeros.
-        """
+    @abstractmethod
+    def _pass(self, indices: Tensor, lanes: slice, keys: Tensor) -> Pass:
+        """Return what `gradients` does, of some lanes; `keys` [K] are those of all lanes' masks."""
+
+    @staticmethod
+    @abstractmethod
+    def _at(lane: slice) -> slice | int:
+        """Where a pass of this lane alone has its rows: a slice keeps their dimension, a number does not."""
+
+    @staticmethod
+    @abstractmethod
+    def _joined(rows: tuple[Tensor, ...]) -> Tensor:
+        """Put the rows of several passes together."""
 
     @abstractmethod
     def _outputs(self, lanes: slice, inputs: Tensor) -> Tensor:
@@ -82,17 +106,55 @@ class Lanes(ABC):
         problem = self.problem
         return Batches(len(problem.train), problem.batch, self.streams, shuffle=problem.shuffle, device=self.device)
 
+    def gradients(self, indices: Tensor, step: int = 1) -> tuple[Tensor, list[Tensor]]:
+        """Take one pass forward and backward in training mode, for an update counted from 1.
+
+        `indices` [streams, batch] are the examples of `train` that each seed's lanes see. Returns the losses [K] before
+        the update and one contiguous gradient [K, ...] a parameter; a parameter that the loss does not reach gets
+        zeros. Masks of dropout follow from a lane's seed and `step` alone, in whatever company it is.
+
+        A lane that has diverged, and for which the user's code raises, gets the loss NaN, and zeros. Raises
+        ProblemError where it raises for any other.
+        """
+        keys = step_keys(self._keys, step) if self._masks or self._draws else self._keys
+
+        def compute(lanes: slice) -> Pass:
+            return self._pass(indices, lanes, keys)
+
+        def stand_in(lane: slice, error: Exception) -> Pass:
+            self._excuse(lane, self._own_batch(indices, lane).inputs, error, f"step {step}")
+            self.failed = True
+            loss, *gradients = (torch.zeros_like(each[self._at(lane)]) for each in (self._keys, *self.parameters))
+            return loss * torch.nan, gradients
+
+        widths = parts(len(self), self._lanes_at_once(indices.shape[1]))
+        passes = [piece for lanes in widths for piece in apart(compute, lanes, stand_in)]
+        losses, gradients = zip(*passes, strict=True)
+        return self._joined(losses), [self._joined(pieces) for pieces in zip(*gradients, strict=True)]
+
     @torch.no_grad()
     def evaluate(self, split: Split, *, examples: bool = False) -> Evaluation:
         """Evaluate every lane on a split, in evaluation mode, in parts that bound the memory.
 
-        `examples` asks for each example's share as well.
+        `examples` asks for each example's share as well. A lane that has diverged, and for which the user's code
+        raises, gets NaN. Raises ProblemError where it raises for any other.
         """
         if not len(self):
             return Evaluation(torch.empty(0).double(), torch.empty(0).double())
         here = self._here(split)
         size = self._budget // max(1, self._footprint.output * len(split))
-        return join_evaluations([self._evaluate(lanes, here, examples) for lanes in parts(len(self), size)])
+
+        def compute(lanes: slice) -> Evaluation:
+            return self._evaluate(lanes, here, examples)
+
+        def stand_in(lane: slice, error: Exception) -> Evaluation:
+            self._excuse(lane, here.inputs, error, "an evaluation")
+            nan, shares = (torch.full(shape, torch.nan, dtype=torch.float64) for shape in ((1,), (1, len(split))))
+            return Evaluation(nan, nan, *((shares, shares) if examples else ()))
+
+        return join_evaluations(
+            [piece for lanes in parts(len(self), size) for piece in apart(compute, lanes, stand_in)]
+        )
 
     def keep(self, mask: Mask) -> None:
         """Keep the lanes where mask [K] is true, in their order, and forget the others.
@@ -108,6 +170,7 @@ class Lanes(ABC):
         self.buffers = [buffer[kept] for buffer in self.buffers]
         self.first_loss = None if self.first_loss is None else self.first_loss[kept]
         self._seat(list(itertools.compress(self.seeds, mask)))
+        self.failed = False
         self._rebind()
 
     def module(self, lane: int) -> nn.Module:
@@ -124,6 +187,7 @@ class Lanes(ABC):
         self.streams = tuple(dict.fromkeys(seeds))
         place = {seed: stream for stream, seed in enumerate(self.streams)}
         self._stream = torch.tensor([place[seed] for seed in seeds], dtype=torch.int64, device=self.device)
+        self._keys = run_keys(torch.tensor(seeds, dtype=torch.int64, device=self.device))
         self._same_batches = len(self.streams) == 1 or not self.problem.shuffle
 
     def _build(self, seed: int) -> nn.Module:
@@ -142,19 +206,40 @@ class Lanes(ABC):
             return footprint(module, few.inputs)
         return footprint(module, few.inputs, lambda inputs: self.problem.training_loss(module, inputs, few.targets))
 
-    def _first_pass(self, module: nn.Module) -> None:
-        batch = self.problem.batch
-        with seeded(0, self.device):
-            self.problem.training_loss(module, self._train.inputs[:batch].clone(), self._train.targets[:batch])
+    def _first_pass(self, module: nn.Module) -> bool:
+        """Take a pass in training mode, and tell whether it draws random numbers."""
+        first = Split(self._train.inputs[: self.problem.batch].clone(), self._train.targets[: self.problem.batch])
+        return draws(lambda: self.problem.training_loss(module, first.inputs, first.targets), self.device)
+
+    def _excuse(self, lane: slice, inputs: Tensor, error: Exception, when: str) -> None:
+        """Let it pass that the user's code raised for a lane which has diverged; raise ProblemError for any other."""
+        numbers = [parameter[lane] for parameter in self.parameters]
+        with suppress(Exception), torch.no_grad():
+            numbers.append(self._all_outputs(lane, inputs))
+        # A loss squares them, or more.
+        if not all(each.square().sum().isfinite() for each in numbers):
+            return
+        if isinstance(error, ProblemError):
+            raise error
+        source = "loss" if self.problem.step is None else "step"
+        raise ProblemError(
+            f"{source}: it, or the model, failed in {when} ({first_line(error)}), although the weights and the outputs "
+            "were finite; make both accept every batch and every finite output."
+        ) from error
 
     def _batch(self, indices: Tensor, lanes: slice) -> Split:
         """Gather inputs and targets of some lanes: [batch, ...] where all lanes see the same, else [k, batch, ...]."""
         rows = indices[0] if self._same_batches else indices[self._stream[lanes]]
         return Split(_rows(self._train.inputs, rows), _rows(self._train.targets, rows))
 
+    def _own_batch(self, indices: Tensor, lane: slice) -> Split:
+        """Gather inputs and targets [batch, ...] of one lane."""
+        batch = self._batch(indices, lane)
+        return batch if self._same_batches else Split(batch.inputs[0], batch.targets[0])
+
     def _evaluate(self, lanes: slice, split: Split, examples: bool) -> Evaluation:
         problem, metric = self.problem, self.problem.metric
-        outputs = self._all_outputs(lanes, split) if needs_outputs(problem) else None
+        outputs = self._all_outputs(lanes, split.inputs) if needs_outputs(problem) else None
         share: Tensor | None = None
         if problem.loss is None or outputs is None:
             loss = self._all_step_losses(lanes, split).cpu().double()
@@ -164,15 +249,15 @@ class Lanes(ABC):
         if outputs is None or problem.metric_is_loss:
             return Evaluation(loss, loss, share, share)
         if metric.contributions is None:
-            apart, targets = outputs.cpu(), split.targets.cpu()  # whatever library computes it
-            return Evaluation(loss, torch.stack([value_of(metric, output, targets) for output in apart]), share)
+            outputs_here, targets = outputs.cpu(), split.targets.cpu()  # whatever library computes it
+            return Evaluation(loss, torch.stack([_value(metric, output, targets) for output in outputs_here]), share)
         hits = self._each(metric.contributions, outputs, split.targets).cpu().double()
         return Evaluation(loss, hits.mean(1), share, hits if examples else None)
 
-    def _all_outputs(self, lanes: slice, split: Split) -> Tensor:
+    def _all_outputs(self, lanes: slice, inputs: Tensor) -> Tensor:
         size = self._budget // ((lanes.stop - lanes.start) * self._footprint.kept)
         # A copy of the inputs, since a model may write into them.
-        return torch.cat([self._outputs(lanes, split.inputs[rows].clone()) for rows in parts(len(split), size)], 1)
+        return torch.cat([self._outputs(lanes, inputs[rows].clone()) for rows in parts(len(inputs), size)], 1)
 
     def _all_step_losses(self, lanes: slice, split: Split) -> Tensor:
         """The losses [k] of a problem whose step alone knows them, of the whole split at once."""
@@ -190,6 +275,18 @@ def _checked(seeds: Sequence[int]) -> list[int]:
         if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
             raise ValueError(f"seeds: must be whole numbers from 0 to 2**63 - 1, got {seed!r}.")
     return [int(seed) for seed in seeds]
+
+
+def _value(metric: Metric, output: Tensor, targets: Tensor) -> Tensor:
+    try:
+        return value_of(metric, output, targets)
+    except ProblemError:
+        raise
+    except Exception as error:
+        raise ProblemError(
+            f"metric: {metric.name!r} failed on a run's outputs ({first_line(error)}), although they were finite; let "
+            "it return a number for all of them, NaN where it is not defined."
+        ) from error
 
 
 def _rows(values: Tensor, rows: Tensor) -> Tensor:

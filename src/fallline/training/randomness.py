@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -32,6 +32,20 @@ def seeded(seed: int, device: torch.device = _CPU) -> Iterator[None]:
     finally:
         for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)
+
+
+def draws(action: Callable[[], object], device: torch.device = _CPU) -> bool:
+    """Whether an action draws from torch's generators, which are left as they were.
+
+    >>> draws(lambda: torch.rand(2)), draws(lambda: torch.ones(2))
+    (True, False)
+    """
+    generators = _generators(device)
+    with seeded(0, device):
+        before = [generator.get_state() for generator in generators]
+        action()
+        after = [generator.get_state() for generator in generators]
+    return not all(map(torch.equal, before, after))
 
 
 def _generators(device: torch.device) -> list[torch.Generator]:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
+from fallline.training.counter_random import Calls
 from fallline.training.evaluation import Score
-from fallline.training.lanes import Lanes
+from fallline.training.lane_masks import LaneMasks
+from fallline.training.lanes import Lanes, Pass
 from fallline.training.modules import Slot, slots
 from fallline.training.problem import Problem
+from fallline.training.randomness import seeded
 from fallline.training.splits import Split
+
+_AS_IT_IS = nullcontext()
 
 
 class SequentialLanes(Lanes):
     """Lanes of one module each, whose tensors are rows of the population's.
 
-    The numbers agree with `BatchedLanes` to rounding, dropout's masks aside.
+    The numbers agree with `BatchedLanes` to rounding, dropout included. Whatever else a model draws from torch's
+    generator follows from a lane's seed and the step as well.
 
     >>> from fallline.problems import digits
     >>> lanes = SequentialLanes(digits(), seeds=[0, 1])
@@ -38,18 +45,25 @@ class SequentialLanes(Lanes):
         self._original = self.index.tolist()
         self._rebind()
 
-    def gradients(self, indices: Tensor) -> tuple[Tensor, list[Tensor]]:  # noqa: D102
-        passes = [self._gradients(indices, lane) for lane in range(len(self))]
-        losses, gradients = zip(*passes, strict=True)
-        return torch.stack(losses), [torch.stack(row) for row in zip(*gradients, strict=True)]
+    def _lanes_at_once(self, examples: int) -> int:
+        return 1
 
-    def _gradients(self, indices: Tensor, lane: int) -> tuple[Tensor, tuple[Tensor, ...]]:
-        batch = self._batch(indices, slice(lane, lane + 1))
-        if not self._same_batches:
-            batch = Split(batch.inputs[0], batch.targets[0])
-        loss = self.problem.training_loss(self._modules[lane], batch.inputs, batch.targets)
+    @staticmethod
+    def _at(lane: slice) -> int:
+        return int(lane.start)
+
+    @staticmethod
+    def _joined(rows: tuple[Tensor, ...]) -> Tensor:
+        return torch.stack(rows)
+
+    def _pass(self, indices: Tensor, lanes: slice, keys: Tensor) -> Pass:
+        lane = self._at(lanes)
+        batch = self._own_batch(indices, lanes)
         trained, rest = self._slots[lane]
-        gradients = torch.autograd.grad(loss, [slot.tensor for slot in trained], materialize_grads=True)
+        others = seeded(int(keys[lane]), self.device) if self._draws else _AS_IT_IS
+        with others, LaneMasks(keys[lane], Calls()) if self._masks else _AS_IT_IS:
+            loss = self.problem.training_loss(self._modules[lane], batch.inputs, batch.targets)
+            gradients = torch.autograd.grad(loss, [slot.tensor for slot in trained], materialize_grads=True)
         for slot, buffer in zip(rest, self.buffers, strict=True):
             _store(slot, buffer[lane])
         return loss.detach(), gradients
@@ -79,9 +93,10 @@ class SequentialLanes(Lanes):
 
 def _in_evaluation_mode(module: nn.Module, function: Callable[[nn.Module], Tensor]) -> Tensor:
     module.eval()
-    result = function(module)
-    module.train()
-    return result
+    try:
+        return function(module)
+    finally:
+        module.train()
 
 
 def _store(slot: Slot, row: Tensor) -> None:

@@ -52,11 +52,16 @@ def train(
     `progress(step, steps)` is called.
 
     A lane has diverged once a loss is not finite, or exceeds its first loss by 1e4 times that loss's size. From there
-    on its curve is NaN; at the next evaluation it is dropped from `lanes` and from `update`. Its neighbours' numbers do
-    not change, beyond the last digit where the width of the batched operations changes. Masks of dropout are drawn for
-    the whole population, so they follow from `lanes.seeds` and `start`.
+    on its curve is NaN; at the next evaluation it is dropped from `lanes` and from `update`, or at once where its
+    numbers make the user's code raise. Its neighbours' numbers do not change, beyond the last digit where the width of
+    the batched operations changes.
 
-    Raises ProblemError where a count is not a whole number in its range.
+    Masks of dropout follow from a lane's seed, the step, the place of the call in the pass, and the element: a lane has
+    them alone and in any company, and lanes of equal seed have the same. Other random numbers that a model draws follow
+    from `lanes.seeds` and `start` where lanes are batched, from a lane's seed and the step where they take turns.
+
+    Raises ProblemError where a count is not a whole number in its range, and where the model, the loss, the step or the
+    metric fails on finite numbers.
 
     >>> from contextlib import nullcontext
     >>> from fallline.problems import digits
@@ -109,13 +114,15 @@ class _Run:
         """Take one update of all lanes, and evaluate them where a point is due."""
         lanes = self.lanes
         indices = self.batches.at(step - 1)
-        losses, gradients = lanes.gradients(indices)
+        losses, gradients = lanes.gradients(indices, step)
         self._watch(step, losses, indices.shape[1])
         self.update(lanes.parameters, gradients, step)
         if self.recorder.wants(step):
             self._evaluate(step)
             self._drop()
             self._begin_interval()
+        elif lanes.failed:
+            self._part()
 
     def _watch(self, step: int, losses: Tensor, batch: int) -> None:
         """Add up the losses [K] of a step, and mark the lanes that are out of bounds."""
@@ -131,8 +138,10 @@ class _Run:
         self._samples += batch
 
     def _evaluate(self, step: int) -> None:
+        self._part()
+        if not len(self.lanes):
+            return
         index = self.lanes.index
-        self.recorder.diverge(index, self._diverged_at.cpu())
         with self.update.evaluated(self.lanes.parameters):
             quality = self.lanes.evaluate(self.lanes.problem.valid)
         self.recorder.diverge(index, torch.where(quality.loss.isfinite(), -1, step))
@@ -140,11 +149,18 @@ class _Run:
         if step:
             self.recorder.write(step, index, train_loss=self._total / self._samples)
 
+    def _part(self) -> None:
+        """Part with the lanes marked since the last point; moving the others costs more than a few of their steps."""
+        self.recorder.diverge(self.lanes.index, self._diverged_at.cpu())
+        self._drop()
+
     def _drop(self) -> None:
-        """Part with the lanes that diverged; not at once, since moving the others costs more than their few steps."""
+        """Forget the lanes that diverged, as the recorder knows them."""
         sound = self.recorder.sound(self.lanes.index)
         if sound.all():
             return
+        here = sound.to(self.lanes.device)
+        self._total, self._diverged_at = self._total[here], self._diverged_at[here]
         self.lanes.keep(sound.numpy())
         self.update.keep(sound.numpy())
         if self.lanes.streams != self.batches.seeds:
@@ -162,5 +178,5 @@ def _limit(first: Tensor) -> Tensor:
 
 
 def mask_seed(seeds: tuple[int, ...], start: int) -> int:
-    """Derive the state of torch's generator, which draws the masks of dropout."""
+    """Derive the state of torch's generator, for the random numbers that it draws during training."""
     return int(np.random.SeedSequence((start, *seeds)).generate_state(1, np.uint64)[0])

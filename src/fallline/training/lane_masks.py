@@ -1,0 +1,184 @@
+"""Dropout whose masks follow from a run's seed and step alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from fallline.training.counter_random import kept
+
+Replacement = Callable[..., Tensor | tuple[Tensor, Tensor | None] | None]
+
+_SELU_LOWEST = 1.7580993408473766  # minus what SELU tends to at its left end: alpha times scale
+
+
+class LaneMasks(TorchFunctionMode):
+    """While active, dropout of every kind takes its masks from a key, the place of the call in the pass, the element.
+
+    `key` (int64, no dimension) is that of a run in one step, from `step_keys`; where `torch.func.vmap` maps it, every
+    lane has the masks that it has alone. So lanes of equal seed have equal masks at equal steps, whatever moves them.
+    `calls` numbers the calls: `Calls`, or a count where nothing is computed again.
+
+    Other random functions, such as `torch.randn` and the dropout between the layers of recurrent networks, draw from
+    torch's generator as ever. Evaluation, p = 0 and p = 1 are torch's.
+
+    >>> from itertools import count
+    >>> key, ones = torch.tensor(7), torch.ones(2, 3)
+    >>> with LaneMasks(key, count()):
+    ...     first, second = functional.dropout(ones), functional.dropout(ones)
+    >>> with LaneMasks(key, count()):
+    ...     print(torch.equal(functional.dropout(ones), first), torch.equal(first, second))
+    True False
+    """
+
+    def __init__(self, key: Tensor, calls: Iterator[int]) -> None:
+        super().__init__()
+        self._key = key
+        self._calls = calls
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Replace the functions of the table, where they draw a mask; torch calls this for every operation."""
+        replacement = _REPLACEMENTS.get(func)
+        result = replacement(self, *args, **(kwargs or {})) if replacement else None
+        return func(*args, **(kwargs or {})) if result is None else result
+
+    def kept(self, shape: tuple[int, ...], p: float) -> Tensor:
+        """Booleans of a shape, each false with probability p; the next call draws others."""
+        return kept(self._key, next(self._calls), shape, p)
+
+
+def _scaled(input: Tensor, mask: Tensor, p: float) -> Tensor:
+    """Zero what is not kept, and scale the rest to the same mean (Srivastava and others, 2014)."""
+    return input * mask.to(input.dtype).mul_(1 / (1 - p))
+
+
+def _saturated(input: Tensor, mask: Tensor, p: float) -> Tensor:
+    """Put what is not kept at SELU's lowest value, and keep mean and variance (Klambauer and others, 2017)."""
+    scale = 1 / math.sqrt((_SELU_LOWEST**2 * p + 1) * (1 - p))
+    noise = mask.to(input.dtype)
+    return input * (noise * scale) + (noise - 1 + p) * (_SELU_LOWEST * scale)
+
+
+def _each_element(input: Tensor) -> tuple[int, ...]:
+    return tuple(input.shape)
+
+
+def _each_channel(alone: int = 0) -> Callable[[Tensor], tuple[int, ...]]:
+    """One element for a channel of each example; `alone` is the number of dimensions that an example by itself has."""
+
+    def shape(input: Tensor) -> tuple[int, ...]:
+        before = 1 if input.ndim == alone else 2
+        return (*input.shape[:before], *[1] * (input.ndim - before))
+
+    return shape
+
+
+def _dropping(
+    function: Callable[..., Tensor],
+    change: Callable[[Tensor, Tensor, float], Tensor],
+    shape: Callable[[Tensor], tuple[int, ...]],
+    *,
+    usually: bool,
+) -> Replacement:
+    """Replace a dropout of `torch.nn.functional`; `usually` is its default of `training`."""
+
+    def replacement(
+        masks: LaneMasks, input: Tensor, p: float = 0.5, training: bool = usually, inplace: bool = False
+    ) -> Tensor | None:
+        if not training or not 0 < p < 1 or not input.numel():
+            return None
+        function(input, 0.0, training)  # draws nothing, but refuses a shape, or warns of it, as ever
+        result = change(input, masks.kept(shape(input), p), p)
+        return _written(input, result) if inplace else result
+
+    return replacement
+
+
+def _written(input: Tensor, result: Tensor) -> Tensor:
+    try:
+        return input.copy_(result)
+    except RuntimeError:  # an input that all lanes share can't hold what differs between them
+        return result
+
+
+def _of_torch(replacement: Replacement, *, inplace: bool) -> Replacement:
+    """The same for a function of `torch` itself, or its form in place."""
+    return lambda masks, input, p, train: replacement(masks, input, p, train, inplace)
+
+
+def _attention(
+    masks: LaneMasks,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor | None:
+    """Attend with dropout of the weights, as torch's documentation defines it (Vaswani and others, 2017)."""
+    if not 0 < dropout_p < 1:
+        return None
+    if enable_gqa:
+        key, value = (each.repeat_interleave(query.shape[-3] // each.shape[-3], -3) for each in (key, value))
+    scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if attn_mask is None:
+        weights = torch.softmax(scores, -1)
+    else:
+        scores = scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+        blind = (scores == -torch.inf).all(-1, keepdim=True)  # tokens that may see none attend to nothing
+        weights = torch.softmax(scores.masked_fill(blind, 0), -1).masked_fill(blind, 0)
+    return _scaled(weights, masks.kept(tuple(weights.shape), dropout_p), dropout_p) @ value
+
+
+def _entered(function: Callable[..., Any]) -> Replacement:
+    """Replace a function of torch by itself, with the functions that it calls replaced.
+
+    While torch handles an override, none is active; so this copy does not ask whether it is overridden.
+    """
+    assert isinstance(function, FunctionType)
+    names = {**function.__globals__, "has_torch_function": lambda tensors: False}
+    copy = FunctionType(function.__code__, names, argdefs=function.__defaults__)
+
+    def replacement(masks: LaneMasks, *given: Any, **named: Any) -> Any:
+        with masks:
+            return copy(*given, **named)
+
+    return replacement
+
+
+_DROPOUT = _dropping(functional.dropout, _scaled, _each_element, usually=True)
+_ALPHA = _dropping(functional.alpha_dropout, _saturated, _each_element, usually=False)
+_CHANNELS = _dropping(torch.feature_dropout, _scaled, _each_channel(), usually=True)
+_ALPHA_CHANNELS = _dropping(functional.feature_alpha_dropout, _saturated, _each_channel(), usually=False)
+_REPLACEMENTS: dict[Callable[..., Any], Replacement] = {
+    functional.dropout: _DROPOUT,
+    functional.alpha_dropout: _ALPHA,
+    functional.dropout1d: _dropping(functional.dropout1d, _scaled, _each_channel(alone=2), usually=True),
+    functional.dropout2d: _dropping(functional.dropout2d, _scaled, _each_channel(), usually=True),
+    functional.dropout3d: _dropping(functional.dropout3d, _scaled, _each_channel(alone=4), usually=True),
+    functional.feature_alpha_dropout: _ALPHA_CHANNELS,
+    torch.dropout: _of_torch(_DROPOUT, inplace=False),
+    torch.dropout_: _of_torch(_DROPOUT, inplace=True),
+    torch.alpha_dropout: _of_torch(_ALPHA, inplace=False),
+    torch.alpha_dropout_: _of_torch(_ALPHA, inplace=True),
+    torch.feature_dropout: _of_torch(_CHANNELS, inplace=False),
+    torch.feature_dropout_: _of_torch(_CHANNELS, inplace=True),
+    torch.feature_alpha_dropout: _of_torch(_ALPHA_CHANNELS, inplace=False),
+    torch.feature_alpha_dropout_: _of_torch(_ALPHA_CHANNELS, inplace=True),
+    functional.scaled_dot_product_attention: _attention,
+    functional.multi_head_attention_forward: _entered(functional.multi_head_attention_forward),
+    torch.autograd.grad: _entered(torch.autograd.grad),  # which computes checkpointed parts of a model again
+}
