@@ -19,7 +19,7 @@ Batch = tuple[NDArray[Any], NDArray[Any]]
 
 def two_rules(epochs: int) -> dict[str, Any]:
     """Adam for the first layer, momentum for the rest; then momentum for all, with what both rules keep handed over."""
-    problem = fl.training.digits()
+    problem = fl.problems.digits()
     model = problem.build(0)
     first, *rest = model.parameters()
     groups: list[dict[str, Any]] = [{"params": [first], "rule": rules.adam, "lr": 0.003}, {"params": rest}]

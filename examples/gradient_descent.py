@@ -12,7 +12,7 @@ import fallline as fl
 
 def main(epochs: int = 5, seed: int = 0) -> dict[int | Literal["all"], fl.training.FitResult]:
     """Train the same network from the same weights with three sizes of batch, and print the curves."""
-    problem = fl.training.digits()
+    problem = fl.problems.digits()
     results: dict[int | Literal["all"], fl.training.FitResult] = {}
     rates: dict[int | Literal["all"], float] = {1: 0.02, 64: 0.5, "all": 1.0}
     for batch, lr in rates.items():

@@ -12,7 +12,7 @@ from fallline.schedules import large_minibatch, linear_scaling
 
 def main(batch: int = 512, epochs: int = 8) -> dict[str, list[float | None]]:
     """Follow the recipe on a small network, and tabulate it as it was published, for a batch of 8,192."""
-    problem = fl.training.digits()
+    problem = fl.problems.digits()
     steps_per_epoch = -(-len(problem.train) // batch)
     result = fl.fit(
         problem,

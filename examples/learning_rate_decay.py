@@ -16,7 +16,7 @@ LAWS: dict[str, Schedule] = {
 
 def main(epochs: int = 4, lr: float = 0.5) -> dict[str, list[float | None]]:
     """Train with each law and return the rate of every epoch's last step; k/√t once more, by steps."""
-    problem = fl.training.digits()
+    problem = fl.problems.digits()
     found = {}
     laws = {name: law.per_epoch(problem.steps_per_epoch) for name, law in LAWS.items()}
     for name, schedule in {**laws, "k/√t": inverse_square_root(k=1.0)}.items():

@@ -22,7 +22,7 @@ def main(epochs: int = 5) -> dict[str, float]:
         "first average of 7s, uncorrected": float(ema(constant, beta=0.98, bias_correction=False)[0]),
         "last average of 7s, uncorrected": float(ema(constant, beta=0.98, bias_correction=False)[-1]),
     }
-    problem = fl.training.digits()
+    problem = fl.problems.digits()
     for name, averages in (("last weights", None), ("averaged weights", 0.99)):
         result = fl.fit(problem, "gradient_descent", lr=0.3, batch=8, epochs=epochs, averages=averages)
         loss = result.curves[-1].validation_loss

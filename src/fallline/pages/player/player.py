@@ -30,8 +30,8 @@ def player(scene: Scene) -> Markup:
     It has no ids, no inline styles and no inline scripts but one of type application/json, so any number of them go
     on a page with a strict Content-Security-Policy.
 
-    >>> player(Scene("<b>", ((0, 1), (0, 1)), [[0, 1], [1, 2]]))[:65]
-    Markup('<figure class="fl-player" aria-label="Descent player: &lt;b&gt;">')
+    >>> player(Scene("<b>", ((0, 1), (0, 1)), [[0, 1], [1, 2]]))[:74]
+    Markup('<figure class="fl-player fl-still" aria-label="Descent player: &lt;b&gt;">')
     """
     drawing = drawing_of(scene)
     module: Any = _template().module
