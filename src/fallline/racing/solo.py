@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -55,14 +56,25 @@ def try_arms(problem: Problem, arms: Sequence[Arm]) -> None:
 
 
 def _stepper(problem: Problem, arm: Arm, configuration: Mapping[str, Any]) -> Callable[[], None]:
+    """A function that takes a step on the first batch; it starts afresh where weights that diverged make it raise."""
     model = problem.build(0)
+    start = copy.deepcopy(model.state_dict())
     batch = arm.recipe(configuration, problem).batch
-    optimizer = arm.optimizer(model.parameters(), configuration, problem)
     inputs, targets = problem.train.inputs[:batch], problem.train.targets[:batch]
+    optimizer = arm.optimizer(model.parameters(), configuration, problem)
 
-    def step() -> None:
+    def take() -> None:
         optimizer.zero_grad()
         problem.training_loss(model, inputs, targets).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+
+    def step() -> None:
+        nonlocal optimizer
+        try:
+            take()
+        except Exception:
+            model.load_state_dict(start)
+            optimizer = arm.optimizer(model.parameters(), configuration, problem)
+            take()
 
     return step
