@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline.pages.assets import asset, template
 from fallline.pages.palette import COLOURS, DASHES
 from fallline.pages.player.drawing import Drawing, Trail, drawing_of, number
 from fallline.pages.player.map import WIDTH
@@ -57,19 +57,13 @@ def stylesheet() -> str:
     return "\n".join([*inks, *dashes, _asset("player.css")])
 
 
-@cache
 def _asset(name: str) -> str:
-    return (files(__package__) / name).read_text("utf-8")
+    return asset(__package__, name)
 
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = number
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    return environment.from_string(_asset("player.html"))
+    return template(__package__, "player.html", number=number)
 
 
 def _data(drawing: Drawing) -> dict[str, Any]:

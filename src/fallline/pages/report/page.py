@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fallline.pages import player
+from fallline.pages.assets import asset, template
 from fallline.pages.charts import budget, curves, finals, searched, slices
 from fallline.pages.charts.live import live
 from fallline.pages.charts.picture import Picture, shown_number
@@ -116,16 +116,10 @@ def _packed_plotly() -> str:
     return packed(_plotly())
 
 
-@cache
 def _asset(name: str) -> str:
-    return (files(__package__) / name).read_text("utf-8")
+    return asset(__package__, name)
 
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["short"] = shown_number
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    return environment.from_string(_asset("report.html"))
+    return template(__package__, "report.html", short=shown_number)
