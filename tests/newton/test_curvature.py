@@ -121,3 +121,15 @@ def test_a_dead_unit_stays() -> None:
     assert optimizer.report is not None
     assert optimizer.report.loss_after < float(before)
     assert torch.allclose(first.weight[2], dead, rtol=0, atol=1e-11)
+
+
+def test_of_several_ways_out_of_a_saddle_every_machine_takes_the_same() -> None:
+    """Turned to a basis of its own, the Hessian has one way down for each of two eigenvalues that agree to rounding."""
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).Q
+    hessian = (turn * torch.tensor([-2.0, -2.0, 1.0, 3.0], dtype=torch.float64)) @ turn.T
+    noise = torch.randn(4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    gradient = torch.zeros(4, dtype=torch.float64)
+    first = saddle_free(gradient, hessian, stationary=True)
+    second = saddle_free(gradient, hessian + 1e-16 * (noise + noise.T), stationary=True)
+    torch.testing.assert_close(second.vector, first.vector, rtol=0, atol=1e-12)
+    torch.testing.assert_close(hessian @ first.vector, -2 * first.vector, rtol=0, atol=1e-12)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import fallline.optim.muon
 from fallline import optim
 from fallline.optim.adafactor import _mean_squares
+from fallline.optim.eigenvectors import eigenvectors
 from fallline.optim.muon import orthogonalised
 from tests.optim.oracle import in_double, outcome, raised, relative, same, states_of
 
@@ -424,6 +425,70 @@ def test_soap_without_a_basis_is_adam_with_its_first_gradient_left_out() -> None
     assert relative(ours[0], theirs[0]) <= 1e-12
 
 
+def first_rows_repeat(x: Tensor) -> Tensor:
+    return torch.cat([x[: len(x) // 2], x[: len(x) - len(x) // 2]])
+
+
+def some_rows_are_nought(x: Tensor) -> Tensor:
+    return x * (torch.arange(len(x)) % 3 > 0).to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+
+
+#: Gradients that leave a basis open: of less than full rank, by their shape or by what they hold, or all alike.
+OPEN: dict[str, tuple[tuple[int, ...], Callable[[Tensor], Tensor]]] = {
+    "wide": ((4, 6), lambda x: x),
+    "tall": ((10, 2), lambda x: x),
+    "taller": ((12, 3), lambda x: x),
+    "vector": ((7,), lambda x: x),
+    "three dimensions": ((2, 3, 8), lambda x: x),
+    "rank one": ((6, 6), lambda x: torch.outer(x[:, 0], x[0])),
+    "orthogonal": ((6, 4), lambda x: torch.linalg.qr(x).Q),
+    "repeated rows": ((6, 6), first_rows_repeat),
+    "rows of nought": ((6, 6), some_rows_are_nought),
+}
+
+
+@pytest.mark.parametrize("case", OPEN)
+@pytest.mark.parametrize("frequency", [1, 2, 3])
+def test_soap_does_not_make_rounding_larger(case: str, frequency: int) -> None:
+    """Gradients that differ by a rounding, as another processor's do, lead along the same path."""
+    shape, make = OPEN[case]
+    start, *gradients = drawn(shape, steps=12)
+    generator = torch.Generator().manual_seed(1)
+    ours, theirs = parameters(start), parameters(start)
+    for params, rounding in ((ours, 0.0), (theirs, 2e-16)):
+        optimizer = optim.SOAP(params, lr=0.05, precondition_frequency=frequency, precondition_1d=True)
+        for (x,) in gradients:
+            noise = torch.randn(shape, generator=generator, dtype=torch.float64)
+            follow(optimizer, params, [[make(x) * (1 + rounding * noise)]])
+    assert relative(theirs[0], ours[0]) <= 1e-7
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_soap_leaves_weights_that_have_no_gradient(dtype: torch.dtype) -> None:
+    start, *gradients = drawn((6, 6), dtype=dtype)
+    (p,) = ours = parameters(start)
+    follow(
+        optim.SOAP(ours, lr=0.05, weight_decay=0.0, precondition_frequency=2),
+        ours,
+        [[some_rows_are_nought(g)] for (g,) in gradients],
+    )
+    torch.testing.assert_close(p[::3], start[0][::3], rtol=0, atol=1e-5)
+
+
+def test_eigenvectors_of_one_value_do_not_hang_on_rounding() -> None:
+    (((turn,),), *_) = [drawn((8, 8), steps=0)]
+    turn = torch.linalg.qr(turn).Q
+    values = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 2.0, 3.0, 3.0], dtype=torch.float64)
+    matrix = (turn * values) @ turn.T
+    noise = torch.randn(8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found, vectors = eigenvectors(matrix)
+    _, others = eigenvectors(matrix + 1e-16 * (noise + noise.T))
+    torch.testing.assert_close(found, values, rtol=0, atol=1e-13)
+    torch.testing.assert_close(matrix @ vectors, vectors * found, rtol=0, atol=1e-13)
+    torch.testing.assert_close(vectors.T @ vectors, torch.eye(8, dtype=torch.float64), rtol=0, atol=1e-13)
+    torch.testing.assert_close(others, vectors, rtol=0, atol=1e-11)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Full-matrix Adagrad is what mathematics says
 # ---------------------------------------------------------------------------------------------------------------------
@@ -607,21 +672,40 @@ def test_loading_hooks_are_heard(method: str) -> None:
         ("contiguous", "negated"),
     ],
 )
-def test_memory_layout_does_not_matter(method: str, parameter: str, gradient: str) -> None:
+@pytest.mark.parametrize("shape", [(4, 6), (7, 3)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_memory_layout_does_not_matter(
+    method: str, parameter: str, gradient: str, shape: tuple[int, int], dtype: torch.dtype
+) -> None:
     place: dict[str, Callable[[Tensor], Tensor]] = {
         "contiguous": lambda x: x.clone(),
         "transposed": lambda x: x.T.contiguous().T,
         "strided": lambda x: torch.zeros(len(x), 2 * x.shape[1], dtype=x.dtype)[:, ::2].copy_(x),
         "negated": lambda x: torch._neg_view(-x),
     }
-    start, *gradients = drawn((4, 6), steps=5)
+    start, *gradients = drawn(shape, steps=5, dtype=dtype)
     plain, laid_out = start[0].clone().requires_grad_(), place[parameter](start[0]).detach().requires_grad_()
     for p, way in ((plain, "contiguous"), (laid_out, gradient)):
         optimizer = METHODS[method]([p])
         for step in gradients:
             p.grad = place[way](step[0])
             optimizer.step()
-    assert relative(laid_out, plain) <= (1e-12 if method != "Muon" else 5e-3)
+    assert torch.equal(laid_out, plain)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"Muon"}))
+@pytest.mark.parametrize("parameter", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("gradient", [torch.contiguous_format, torch.channels_last, "expanded"], ids=str)
+def test_memory_layout_of_convolutions_does_not_matter(method: str, parameter: Any, gradient: Any) -> None:
+    start, *gradients = drawn((4, 3, 2, 5), steps=4)
+    gradients = [[step[0][..., :1].expand(4, 3, 2, 5)] for step in gradients]
+    plain, laid_out = parameters(start)[0], nn.Parameter(start[0].to(memory_format=parameter))
+    for p, way in ((plain, torch.contiguous_format), (laid_out, gradient)):
+        optimizer = METHODS[method]([p])
+        for (g,) in gradients:
+            p.grad = g.clone() if way == "expanded" else g.contiguous(memory_format=way)
+            optimizer.step()
+    assert torch.equal(laid_out, plain)
 
 
 @pytest.mark.parametrize("method", sorted(METHODS.keys() - OWN))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fallline.math import dot, maximum, minimum, sqrt
-from fallline.optim.matrix import MatrixEngine, Segment, gradient, new_step, step_together
+from fallline.optim.matrix import MatrixEngine, Segment, contiguous, gradient, new_step, step_together
 from fallline.optim.session import Group
 from fallline.optim.states import StateOf
 from fallline.rules import maximize
@@ -106,7 +106,7 @@ def _estimate(p: Tensor, state: StateOf, values: Mapping[str, float]) -> Tensor:
 
 def _mean_squares(g: Tensor) -> tuple[Tensor, Tensor]:
     """Means of the squares of every row, [..., n, 1], and every column, [..., 1, m], in one walk through memory."""
-    g = g.to(torch.promote_types(g.dtype, torch.float32))
+    g = contiguous(g.to(torch.promote_types(g.dtype, torch.float32)))
     n = g.shape[-2]
     if g.numel() <= _BLOCK:
         squares = g.square()

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fallline.math import sqrt, where
-from fallline.optim.matrix import PreconditionedEngine, check_range, compute, gradient
+from fallline.optim.matrix import PreconditionedEngine, check_range, compute, contiguous, gradient
 from fallline.optim.session import Group
 from fallline.symbolic import rule
 
@@ -50,7 +50,7 @@ class FullMatrixAdagrad(PreconditionedEngine, torch.optim.Optimizer):
 
     def _move(self, group: Group, params: list[Tensor]) -> None:
         for p in params:
-            g = gradient(p).reshape(-1).to(torch.float64)
+            g = contiguous(gradient(p)).reshape(-1).to(torch.float64)
             state = self.state[p]
             if "outer_products" not in state:
                 state["outer_products"] = g.new_zeros(g.numel(), g.numel())

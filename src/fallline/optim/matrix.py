@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +35,13 @@ class MatrixEngine(Engine):
         for _, params in moving:  # all of them, before anything is written
             for p in params:
                 self._check(p)
-        for group, params in moving:
-            if overlapping([p for p in params if addressable(p)]):
-                for p in params:  # one by one, as they share memory
-                    self._move(group, [p])
-            else:
-                self._move(group, params)
+        with without_autocast(p.device for _, params in moving for p in params):
+            for group, params in moving:
+                if overlapping([p for p in params if addressable(p)]):
+                    for p in params:  # one by one, as they share memory
+                        self._move(group, [p])
+                else:
+                    self._move(group, params)
         return loss
 
     def _check_loaded(self) -> None:
@@ -80,6 +82,16 @@ class PreconditionedEngine(MatrixEngine):
         return name != "step"
 
 
+@contextmanager
+def without_autocast(devices: Iterable[torch.device]) -> Iterator[None]:
+    """Let products be of the type of what is multiplied, also where the caller's model runs in another."""
+    with ExitStack() as stack:
+        for kind in {device.type for device in devices}:
+            if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
 def gradient(p: Tensor) -> Tensor:
     """The gradient of a parameter that has one."""
     assert p.grad is not None
@@ -100,19 +112,31 @@ class Segment:
 
 
 def step_together(rule: Rule, segments: Iterable[Segment], **static: bool) -> None:
-    """Step in place: what a kernel takes in one launch, the rest by the reference."""
+    """Step in place: what a kernel takes in one launch, the rest by the reference; as if all tensors were contiguous.
+
+    So that a layout changes nothing, not even rounding, what lies otherwise is stepped in copies.
+    """
     waiting: dict[Kernel, list[Segment]] = {}
+    copied: list[tuple[Segment, Segment]] = []
     for segment in segments:
         p = segment.tensors["p"]
-        if _kernel_takes(segment.tensors.values(), p):
-            waiting.setdefault(kernel_for(rule, _name(p.dtype), static), []).append(segment)
+        if _has_kernels(segment.tensors.values(), p):
+            kernel = kernel_for(rule, _name(p.dtype), static)
+            if not _lies_for(kernel, segment.tensors.values(), p):
+                copied.append((segment, Segment(_contiguous(segment.tensors), segment.values)))
+                segment = copied[-1][1]
+            waiting.setdefault(kernel, []).append(segment)
         else:
-            update, states = compute(rule, segment.tensors, **static, **segment.values)
+            update, states = compute(rule, _contiguous(segment.tensors), **static, **segment.values)
             p.sub_(update)
             for name, value in states.items():
                 segment.tensors[name].copy_(value)
     for kernel, members in waiting.items():
         _launch(kernel, members)
+    for segment, copy in copied:
+        for name, tensor in segment.tensors.items():
+            if name != "g" and copy.tensors[name] is not tensor:
+                tensor.copy_(copy.tensors[name])
 
 
 def compute(rule: Rule, tensors: Mapping[str, Tensor], **values: Any) -> tuple[Tensor, dict[str, Tensor]]:
@@ -134,11 +158,24 @@ def _launch(kernel: Kernel, segments: Sequence[Segment]) -> None:
     increment_version([tensor for s in segments for name, tensor in s.tensors.items() if name != "g"])
 
 
-def _kernel_takes(tensors: Iterable[Tensor], p: Tensor) -> bool:
-    """Whether all lie as the parameter does, in one run of memory of a type that there are kernels for."""
-    if not p.numel() or _name(p.dtype) not in DTYPES or not is_dense(p):
-        return False
-    return all(x.dtype == p.dtype and addressable(x) and same_strides(x, p) and not x.is_neg() for x in tensors)
+def contiguous(tensor: Tensor) -> Tensor:
+    """The tensor itself, or the same numbers in the order of its indices: the one layout that products begin with."""
+    return tensor.resolve_neg().contiguous()
+
+
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: contiguous(tensor) for name, tensor in tensors.items()}
+
+
+def _has_kernels(tensors: Iterable[Tensor], p: Tensor) -> bool:
+    """Whether there are kernels for tensors of this type, here."""
+    return bool(p.numel()) and _name(p.dtype) in DTYPES and all(x.dtype == p.dtype and addressable(x) for x in tensors)
+
+
+def _lies_for(kernel: Kernel, tensors: Iterable[Tensor], p: Tensor) -> bool:
+    """Whether all lie alike in one run of memory; in the order of the indices, if sums would follow another."""
+    in_order = p.is_contiguous() or (is_dense(p) and not kernel.plan.totals)
+    return in_order and all(same_strides(x, p) and not x.is_neg() for x in tensors)
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,10 +10,12 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fallline.math import dot, sqrt
+from fallline.optim.eigenvectors import eigenvectors, turned_on
 from fallline.optim.matrix import (
     PreconditionedEngine,
     Segment,
     check_range,
+    contiguous,
     gradient,
     new_step,
     step_together,
@@ -20,6 +23,10 @@ from fallline.optim.matrix import (
 from fallline.optim.session import Group
 from fallline.optim.states import StateOf
 from fallline.symbolic import rule
+
+
+#: Rounding in an entry of a turned gradient is taken to be so many times that of its root mean square, times √n.
+_ROUNDINGS = 8
 
 
 class SOAP(PreconditionedEngine, torch.optim.Optimizer):
@@ -31,6 +38,9 @@ class SOAP(PreconditionedEngine, torch.optim.Optimizer):
     a QR decomposition. Conventions are those of the authors' code: a tensor's first gradient only begins the basis and
     moves nothing; ε stands beside the uncorrected root; weights decay after the step. Dimensions longer than
     `max_precond_dim` keep their axes, and so do vectors unless `precondition_1d`: with no dimension turned, it is Adam.
+    Where gradients do not say which basis is theirs, in directions that none has had a part in or that all had the same
+    part in, a convention does (`eigenvectors`), and no processor's rounding; what is no more than rounding in a turned
+    gradient counts as nought. How tensors lie in memory changes nothing.
     `normalize_grads` brings each tensor's step to a root mean square of lr before bias correction, and `correct_bias`
     says whether there is one.
 
@@ -86,13 +96,13 @@ class SOAP(PreconditionedEngine, torch.optim.Optimizer):
 
     def _move(self, group: Group, params: list[Tensor]) -> None:
         for p in params:
-            g = gradient(p).to(torch.promote_types(p.dtype, torch.float32))
+            g = contiguous(gradient(p).to(torch.promote_types(p.dtype, torch.float32)))
             state = self.state[p]
             if "Q" not in state:
-                _begin(state, g, group)
+                state.update(_beginning(g, group))
                 continue
-            state["step"] += 1
             _step(p, g, state, group)
+            state["step"] += 1
             _gather(state["GG"], g, _betas(group)[2])
             if state["step"] % group["precondition_frequency"] == 0:
                 _refresh(state)
@@ -123,8 +133,8 @@ def descent_then_decay(p, g, *, lr=3e-3, weight_decay=0.01):  # type: ignore[no-
 
 def _step(p: Tensor, g: Tensor, state: StateOf, group: Group) -> None:
     beta1, beta2, _ = _betas(group)
-    numbers = {"beta1": beta1, "beta2": beta2, "eps": group["eps"], "elements": p.numel(), "t": state["step"]}
-    turned = {"g": _turned(g, state["Q"]), "m": state["exp_avg"], "v": state["exp_avg_sq"]}
+    numbers = {"beta1": beta1, "beta2": beta2, "eps": group["eps"], "elements": p.numel(), "t": state["step"] + 1}
+    turned = {"g": _seen(_turned(g, state["Q"]), g, state["Q"]), "m": state["exp_avg"], "v": state["exp_avg_sq"]}
     direction = torch.empty_like(g)
     step_together(
         soap_direction,
@@ -136,33 +146,49 @@ def _step(p: Tensor, g: Tensor, state: StateOf, group: Group) -> None:
     step_together(descent_then_decay, [Segment({"p": p, "g": _turned_back(direction, state["Q"])}, rates)])
 
 
-def _begin(state: StateOf, g: Tensor, group: Group) -> None:
-    """Make the states; the first basis is that of the first gradient alone."""
+def _beginning(g: Tensor, group: Group) -> StateOf:
+    """The first states; the first basis is that of the first gradient alone, found in double precision."""
     turns = g.dim() > 1 or group["precondition_1d"]
-    state["step"] = new_step()
-    state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(g), torch.zeros_like(g)
-    state["GG"] = [g.new_zeros(n, n) if turns and n <= group["max_precond_dim"] else None for n in g.shape]
-    _gather(state["GG"], g, _betas(group)[2])
-    state["Q"] = [None if products is None else torch.linalg.eigh(products)[1].flip(1) for products in state["GG"]]
+    turned = [turns and n <= group["max_precond_dim"] for n in g.shape]
+    averages = [g.new_zeros(n, n) if turn else None for n, turn in zip(g.shape, turned, strict=True)]
+    _gather(averages, g, _betas(group)[2])
+    exact = g.double()
+    return {
+        "step": new_step(),
+        "exp_avg": torch.zeros_like(g),
+        "exp_avg_sq": torch.zeros_like(g),
+        "GG": averages,
+        "Q": [
+            eigenvectors(_products(exact, axis))[1].flip(1).to(g.dtype) if turn else None
+            for axis, turn in enumerate(turned)
+        ],
+    }
 
 
 def _gather(averages: Sequence[Tensor | None], g: Tensor, beta: float) -> None:
     """Average, for each dimension, the products of the gradient with itself over all others."""
     for axis, average in enumerate(averages):
         if average is not None:
-            others = [other for other in range(g.dim()) if other != axis]
-            average.lerp_(torch.tensordot(g, g, dims=(others, others)), 1 - beta)
+            average.lerp_(_products(g, axis), 1 - beta)
+
+
+def _products(g: Tensor, axis: int) -> Tensor:
+    """The products of a gradient with itself over all dimensions but one, [n, n]."""
+    others = [other for other in range(g.dim()) if other != axis]
+    return torch.tensordot(g, g, dims=(others, others))
 
 
 def _refresh(state: StateOf) -> None:
     """Bring the basis up to date, in descending order of its eigenvalues, and the moments over to it."""
-    mean = _turned_back(state["exp_avg"], state["Q"])
+    mean, squares, bases = _turned_back(state["exp_avg"], state["Q"]), state["exp_avg_sq"], list(state["Q"])
     for axis, (products, basis) in enumerate(zip(state["GG"], state["Q"], strict=True)):
         if basis is not None:
-            order = torch.argsort((basis * (products @ basis)).sum(0), descending=True)
-            state["exp_avg_sq"].copy_(state["exp_avg_sq"].index_select(axis, order))
-            basis.copy_(torch.linalg.qr(products @ basis[:, order]).Q)
-    state["exp_avg"].copy_(_turned(mean, state["Q"]))
+            bases[axis], order = turned_on(products, basis)
+            squares = squares.index_select(axis, order)
+    mean = _seen(_turned(mean, bases), mean, bases)
+    for old, new in zip((state["exp_avg"], state["exp_avg_sq"], *state["Q"]), (mean, squares, *bases), strict=True):
+        if old is not None:
+            old.copy_(new)
 
 
 def _turned(tensor: Tensor, bases: Sequence[Tensor | None]) -> Tensor:
@@ -171,6 +197,17 @@ def _turned(tensor: Tensor, bases: Sequence[Tensor | None]) -> Tensor:
         if basis is not None:
             tensor = torch.tensordot(tensor, basis, dims=([axis], [0])).movedim(-1, axis)
     return tensor
+
+
+def _seen(turned: Tensor, g: Tensor, bases: Sequence[Tensor | None]) -> Tensor:
+    """A turned gradient without what is rounding only: Adam would make full steps of it, where no gradient leads."""
+    axes = [axis for axis, basis in enumerate(bases) if basis is not None]
+    if not axes or not g.numel():
+        return turned
+    sizes = [g.shape[axis] for axis in axes]
+    rounding = _ROUNDINGS * torch.finfo(g.dtype).eps * math.sqrt(max(sizes) / math.prod(sizes))
+    floor = rounding * torch.linalg.vector_norm(g, dim=axes, keepdim=True)
+    return torch.where(turned.abs() > floor, turned, 0)
 
 
 def _turned_back(tensor: Tensor, bases: Sequence[Tensor | None]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fallline.optim.eigenvectors import eigenvectors
 from fallline.optim.newton.direction import Direction
 
 
@@ -25,7 +26,7 @@ def saddle_free(gradient: Tensor, hessian: Tensor, stationary: bool) -> Directio
     smallest = float(values[0])
     negative = smallest < 0 and not bool(flat[0])
     if stationary and negative:
-        lowest = vectors[:, 0]
+        lowest = eigenvectors(hessian)[1][:, 0]  # the same one on every machine
         uphill = float(lowest @ gradient) > 0
         return Direction(-lowest if uphill else lowest, negative, smallest, escape=smallest)
     divisors = torch.where(flat, torch.ones_like(sizes), sizes)
