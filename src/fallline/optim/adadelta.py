@@ -6,8 +6,8 @@ import torch
 
 from fallline import rules
 from fallline.optim.common_options import with_common_options
-from fallline.optim.engine import Engine, number
-from fallline.optim.recipe import Recipe
+from fallline.optim.engine import Engine
+from fallline.optim.recipe import Recipe, number
 from fallline.optim.session import Group
 
 

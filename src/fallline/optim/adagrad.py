@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import torch
 
 from fallline import rules
 from fallline.optim.common_options import with_common_options
-from fallline.optim.engine import Engine, number
-from fallline.optim.recipe import Recipe
+from fallline.optim.engine import Engine
+from fallline.optim.recipe import Recipe, number
 from fallline.optim.session import Group
 
 
@@ -20,6 +23,11 @@ class Adagrad(Engine, torch.optim.Adagrad):
     >>> p.sum().backward(); optimizer.step(); p.tolist()
     [0.5, 0.5, 0.5]
     """
+
+    @functools.wraps(torch.optim.Adagrad.__init__)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        with torch.device("cpu"):  # where torch's constructor puts step counts, whatever the default device
+            super().__init__(*arguments, **named)
 
     def _moves_sparse(self, group: Group) -> bool:
         return True

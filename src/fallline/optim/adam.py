@@ -7,8 +7,8 @@ from torch import Tensor
 
 from fallline import rules
 from fallline.optim.common_options import with_common_options
-from fallline.optim.engine import Engine, number
-from fallline.optim.recipe import Recipe
+from fallline.optim.engine import Engine
+from fallline.optim.recipe import Recipe, number
 from fallline.optim.session import Group
 
 _KEYS = {"m": "exp_avg", "v": "exp_avg_sq", "v_max": "max_exp_avg_sq"}

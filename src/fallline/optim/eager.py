@@ -44,13 +44,13 @@ class EagerRow:
             raise TypeError(
                 f"the rule '{recipe.rule.name}' sums over channels, which complex parameters can't have yet"
             )
-        if recipe.counts_steps:
-            self.state["step"] = self.state["step"] + 1 if differentiable else self.state["step"].add_(1)
         given = {**recipe.values, **{spec.absent: float(spec.name in self.made) for spec in recipe.rule.states}}
         given["dimensions"] = self.p.dim()
         if recipe.rule.uses_t:
-            given["t"] = float(self.state["step"])
-        given |= {spec.name: float(self.state[recipe.state_keys[spec.name]]) for spec in recipe.rule.number_states}
+            given["t"] = float(self.state["step"]) + 1
+        for spec in recipe.rule.number_states:
+            number = self.state[recipe.state_keys[spec.name]]
+            given[spec.name] = number if differentiable else float(number)
         self.given = given
         host = host_scalars(plan)
         values = [given[name] for name in host.names]
@@ -81,7 +81,10 @@ class EagerRow:
                 self.evaluation.take(total, sums[described(total.args[0])][0])
 
     def write(self) -> None:
-        """Move the parameter and its states in place, or, if autograd is to follow, put new states in their place."""
+        """Move the parameter and its states in place, or, if autograd is to follow, put new states in their place.
+
+        The step is counted when nothing is left that could fail.
+        """
         update, states = self.evaluation.results()
         if self.touched is None:
             self.tensors["p"].sub_(update)
@@ -94,18 +97,26 @@ class EagerRow:
             else:
                 state = self.state[key]
                 state[... if self.touched is None else self.touched] = _like(self.p, value).to(state.dtype)
-        self.new_numbers: tuple[float, ...] = ()
+        self.new_numbers: tuple[Any, ...] = ()
         if self.plan.new_numbers:
-            totals = {f"total_{i}": float(self.evaluation.value(total)) for i, total in enumerate(self.plan.totals)}
+            totals = {f"total_{i}": self.evaluation.value(total) for i, total in enumerate(self.plan.totals)}
             host, given = host_numbers(self.plan), {**self.given, **totals}
-            self.new_numbers = host.values(*(given[name] for name in host.names))
+            values = [given[name] for name in host.names]
+            evaluate = host.tensors if self.differentiable else host.values
+            self.new_numbers = evaluate(*(v if self.differentiable else float(v) for v in values))
+        if self.recipe.counts_steps:
+            self.state["step"] = self.state["step"] + 1 if self.differentiable else self.state["step"].add_(1)
         self.made = ()
         del self.evaluation, self.tensors
 
     def settle(self) -> None:
         """Take up what the states that are numbers become, which other tensors may have had to see as it was."""
         for name, number in zip(self.plan.new_numbers, self.new_numbers, strict=True):
-            self.state[self.recipe.state_keys[name]].fill_(number)
+            key = self.recipe.state_keys[name]
+            if self.differentiable:
+                self.state[key] = number.to(self.state[key])
+            else:
+                self.state[key].fill_(number)
 
     def _number(self, total: Tensor) -> Any:
         """A sum as it is added to the kernels': a number in an array, unless autograd is to follow it."""

@@ -12,8 +12,11 @@ from torch._compile import _disable_dynamo
 from torch.autograd import _profiler_enabled  # type: ignore[attr-defined]
 from torch.optim import optimizer as torch_optimizer
 
+from fallline.optim.common_options import refuse_unknown
+from fallline.optim.hyperparameters import check_changed
 from fallline.optim.recipe import Recipe
 from fallline.optim.session import Group, Session
+from fallline.optim.shards import is_distributed
 
 if TYPE_CHECKING:
     _Base = torch.optim.Optimizer
@@ -80,12 +83,14 @@ class Engine(_Base):
             for p in group["params"]:
                 if p.grad is not None:
                     self._check(p)
+                    if group.get("fused"):
+                        _check_fused(p)
                     if p.grad.layout != torch.strided and not self._moves_sparse(group):
                         raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
                     if p.grad.is_sparse and group.get("weight_decay", 0) != 0:
                         raise RuntimeError("weight_decay option is not compatible with sparse gradients")
         differentiable = bool(self.defaults.get("differentiable", False))
-        self._session = Session(self.param_groups, self.state, self._recipe, differentiable)
+        self._session = Session(self.param_groups, self.state, self._recipe, self._check_values, differentiable)
         if not self._session.ready(self.param_groups, self.state):
             raise RuntimeError(
                 "parameters, gradients or states changed while the step was being prepared; "
@@ -96,7 +101,7 @@ class Engine(_Base):
     def _check(self, p: Tensor) -> None:
         gradient = p.grad
         assert gradient is not None
-        if _is_distributed(p) or _is_distributed(gradient):
+        if is_distributed(p) or is_distributed(gradient):
             raise TypeError(
                 f"{type(self).__name__} can't step a DTensor yet: it would see one shard only. "
                 "Use one of torch.optim's own classes for distributed parameters"
@@ -104,12 +109,19 @@ class Engine(_Base):
         if gradient.layout == torch.strided and gradient.numel() and not gradient.untyped_storage().size():
             raise RuntimeError("a gradient's memory was freed; call backward() again before step()")
 
+    def _check_values(self, group: Group, recipe: Recipe) -> None:
+        """Raise ValueError for hyperparameters that a group can't have; asked whenever one has changed."""
+        check_changed(recipe.rule, recipe.values, torchs=True)
+
     def _moves_sparse(self, group: Group) -> bool:
         """Whether sparse gradients are taken, as torch's class of the name does; else they are refused in its words."""
         return False
 
     def add_param_group(self, param_group: Group) -> None:
-        """Add a param group, as torch's optimizers do."""
+        """Add a param group, as torch's optimizers do; the dictionary stays the caller's, and is not written into."""
+        if isinstance(param_group, dict):
+            param_group = dict(param_group)
+            refuse_unknown(type(self), param_group, self.defaults)
         super().add_param_group(param_group)
         self._session = None
 
@@ -180,20 +192,15 @@ def _moved(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, Tensor) else value
 
 
+#: torch's own check of what may stand beside fused=True.
+_check_fused: Callable[[Tensor], None] = getattr(torch_optimizer, "_device_dtype_check_for_fused", lambda p: None)
+
+
 def _own_step(optimizer: Engine, *arguments: Any, **named: Any) -> Any:
     return optimizer._step(*arguments, **named)
 
 
 _watched_step = torch.optim.Optimizer.profile_hook_step(_own_step)
-
-
-def _is_distributed(tensor: Tensor) -> bool:
-    return any(base.__name__ == "DTensor" for base in type(tensor).__mro__)
-
-
-def number(value: Any) -> Any:
-    """A hyperparameter as a plain number; a tensor holds one, and stays if autograd is to follow it."""
-    return value if isinstance(value, Tensor) and value.requires_grad else float(value)
 
 
 def check_interval(name: str, value: float | Tensor, low: float, high: float) -> None:

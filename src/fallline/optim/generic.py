@@ -80,8 +80,8 @@ class Optimizer(Engine, torch.optim.Optimizer):
         for one in self.param_groups if group is None else [self.param_groups[group]]:
             old, old_values = one["rule"], of_rule.read(one["rule"], one)
             for p in one["params"]:
-                if self.state.get(p):
-                    self.state[p] = hand_over(self.state[p], old, old_values, rule, values)
+                if handed_over := hand_over(self.state.pop(p, {}), old, old_values, rule, values):
+                    self.state[p] = handed_over
             for key in of_rule.gather(old, old.hyperparameters):
                 del one[key]
             one.update({"rule": rule, **of_rule.gather(rule, values)})
@@ -92,6 +92,11 @@ class Optimizer(Engine, torch.optim.Optimizer):
         saved = super().state_dict()
         for group in saved["param_groups"]:
             group["rule"] = group["rule"].name
+        # Numbers that are one for all tensors are one tensor here, and a copy each in what is saved: formats that keep
+        # tensors apart, as safetensors, refuse shared ones.
+        shared = {spec.name for group in self.param_groups for spec in group["rule"].global_states}
+        for key, state in saved["state"].items() if shared else ():
+            saved["state"][key] = {k: v.clone() if k in shared else v for k, v in state.items()}
         return saved
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -109,6 +114,9 @@ class Optimizer(Engine, torch.optim.Optimizer):
                 raise ValueError(f"the state_dict's group has no {', '.join(sorted(missing))}; it is of another rule")
             group["rule"] = own["rule"]
         super().load_state_dict({**state_dict, "param_groups": groups})
+
+    def _check_values(self, group: Group, recipe: Recipe) -> None:
+        of_rule.check_changed(recipe.rule, recipe.values)
 
     def _moves_sparse(self, group: Group) -> bool:
         """Where the formula rests without a gradient, so that only the touched rows need moving."""

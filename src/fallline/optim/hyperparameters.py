@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from fallline.optim.engine import number
+from fallline.optim.recipe import number
 from fallline.symbolic import Rule
 
+_SCHEDULE_ROUNDING = 1e-12
+#: torch's SGD and RMSprop take any momentum, and SGD any dampening.
+_FREE_IN_TORCH = ("momentum", "dampening")
 #: torch's schedulers add these to a group.
 _SCHEDULER_KEYS = ("initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
 #: Not hyperparameters of a rule.
@@ -74,6 +77,20 @@ def check(rule: Rule, values: Mapping[str, Any]) -> None:
             raise TypeError(f"'{name}' of the rule '{rule.name}' must be a number; got {value!r}")
         elif wanted := _bounds(rule, name, float(value)):
             raise ValueError(f"'{name}' of the rule '{rule.name}' must be {wanted}; got {float(value):g}")
+
+
+def check_changed(rule: Rule, values: Mapping[str, Any], torchs: bool = False) -> None:
+    """Raise ValueError, naming the hyperparameter, for a number that a group can't go on with.
+
+    `torchs` allows what the classes of torch.optim allow. A schedule may end below a rate of 0 by its rounding.
+    """
+    for name, value in values.items():
+        if name in rule.static or (name == "lr" and -_SCHEDULE_ROUNDING < float(value) < 0):
+            continue
+        if wanted := None if torchs and name in _FREE_IN_TORCH else _bounds(rule, name, float(value)):
+            raise ValueError(
+                f"'{name}' of the rule '{rule.name}' must be {wanted}; a param group was given {float(value):g}"
+            )
 
 
 def _bounds(rule: Rule, name: str, value: float) -> str | None:

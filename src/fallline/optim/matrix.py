@@ -100,7 +100,7 @@ def gradient(p: Tensor) -> Tensor:
 
 def new_step() -> Tensor:
     """A count of steps at nought, of the type that torch's optimizers count with."""
-    return torch.tensor(0.0, dtype=torch.promote_types(torch.get_default_dtype(), torch.float32))
+    return torch.tensor(0.0, dtype=torch.promote_types(torch.get_default_dtype(), torch.float32), device="cpu")
 
 
 @dataclass(frozen=True)

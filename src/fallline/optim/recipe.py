@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from fallline.symbolic import Rule, make_plan
 from fallline.symbolic.expression import walk
 
@@ -25,6 +27,11 @@ class Recipe:
     initial: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def keeps_states(self) -> bool:
+        """Whether anything is kept for a parameter."""
+        return self.counts_steps or bool(self.rule.states)
+
+    @property
     def static(self) -> dict[str, Any]:
         """The values that are part of the kernel's key."""
         return {name: self.values[name] for name in self.rule.static}
@@ -32,6 +39,11 @@ class Recipe:
     def fill(self, state: str) -> float:
         """The number that a new tensor of this state holds."""
         return self.initial.get(state, next(spec.fill for spec in self.rule.states if spec.name == state))
+
+
+def number(value: Any) -> Any:
+    """A hyperparameter as a plain number; a tensor holds one, and stays if autograd is to follow it."""
+    return value if isinstance(value, Tensor) and value.requires_grad else float(value)
 
 
 def check_globals(recipes: Sequence[Recipe]) -> None:

@@ -15,6 +15,7 @@ from fallline.optim.batch import Batch, Span
 from fallline.optim.eager import EagerRow
 from fallline.optim.layout import addressable, is_dense, is_plain, overlapping, rows_are_runs, same_strides
 from fallline.optim.recipe import Recipe, check_globals
+from fallline.optim.shards import check_sight, sums_over_all
 from fallline.optim.states import StateOf, check_states, make_states, share_global
 from fallline.symbolic import make_plan
 
@@ -39,23 +40,33 @@ class Session:
         groups: list[Group],
         state: dict[Tensor, StateOf],
         recipe_of: Callable[[Group], Recipe],
+        check: Callable[[Group, Recipe], None],
         differentiable: bool,
     ) -> None:
         self._groups = groups
         self._state = state
         self._recipe_of = recipe_of
+        self._check = check
+        self._checked_values: dict[int, object] = {}
         self._options = [_Options(group) for group in groups]
         self.differentiable = differentiable
-        self._recipes = [self._recipe(group) for group in groups]
+        self._recipes = [self._recipe(group, i) for i, group in enumerate(groups)]
         self._lists = [list(group["params"]) for group in groups]
         self._idle = [p for params in self._lists for p in params if p.grad is None]
+        plans = [make_plan(recipe.rule.trace(**recipe.static)) for recipe in self._recipes]
+        for recipe, plan, params in zip(self._recipes, plans, self._lists, strict=True):
+            check_sight(plan, params, f"the rule '{recipe.rule.name}'")
         active = [(i, p) for i, params in enumerate(self._lists) for p in params if p.grad is not None]
         for i, p in active:  # all of them, before any state is made: which are new is known only to this step
-            check_states(p, state[p], self._recipes[i])
+            check_states(p, state.get(p, {}), self._recipes[i])
         check_globals(self._recipes)
         shared = {recipe.state_keys[spec.name] for recipe in self._recipes for spec in recipe.rule.global_states}
         known = {key: next((other[key] for other in state.values() if key in other), None) for key in shared}
-        rows = [_Row(p, state[p], make_states(p, state[p], self._recipes[i]), i, self._recipes[i]) for i, p in active]
+        rows = []
+        for i, p in active:
+            recipe = self._recipes[i]
+            kept = state[p] if recipe.keeps_states or p in state else {}  # an empty entry would be saved as one
+            rows.append(_Row(p, kept, make_states(p, kept, recipe), i, recipe))
         for key in shared:
             share_global(state.values(), key, known[key])
         self._state_values = list(state.values())
@@ -73,8 +84,7 @@ class Session:
                 self._eager.append(EagerRow(row.p, row.state, row.made, row.group))
         self._batches = [_batch(kernel, members) for kernel, members in quick.items()]
         self._checked = [*(batch.refresh for batch in self._batches), *(row.ready for row in self._eager)]
-        plans = [make_plan(recipe.rule.trace(**recipe.static)) for recipe in self._recipes]
-        self._joint = bool(shared) or any(total.operation == "joint_sum" for plan in plans for total in plan.totals)
+        self._joint = bool(shared) or any(map(sums_over_all, plans))
 
     @property
     def has_eager(self) -> bool:
@@ -90,7 +100,7 @@ class Session:
             if len(params) != len(self._lists[i]) or not all(map(is_, params, self._lists[i])):
                 return False
             if not self._options[i].same(group):
-                recipe = self._recipe(group)
+                recipe = self._recipe(group, i)
                 if recipe.rule is not self._recipes[i].rule or recipe.static != self._recipes[i].static:
                     return False
                 self._options[i], self._recipes[i] = _Options(group), recipe
@@ -109,12 +119,15 @@ class Session:
             return False
         return True
 
-    def _recipe(self, group: Group) -> Recipe:
-        """The group's recipe; its values are plain numbers, unless autograd is to follow them."""
+    def _recipe(self, group: Group, i: int) -> Recipe:
+        """The group's recipe, checked if a value is new; values are plain numbers, unless autograd is to follow them."""
         recipe = self._recipe_of(group)
-        if self.differentiable:
-            return recipe
-        return replace(recipe, values={k: float(v) if isinstance(v, Tensor) else v for k, v in recipe.values.items()})
+        numbers = {k: float(v.detach()) if isinstance(v, Tensor) else v for k, v in recipe.values.items()}
+        known = recipe.rule, numbers
+        if self._checked_values.get(i) != known:
+            self._check(group, replace(recipe, values=numbers))
+            self._checked_values[i] = known
+        return recipe if self.differentiable else replace(recipe, values=numbers)
 
     def run(self) -> None:
         """Take the step."""

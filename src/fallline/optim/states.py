@@ -32,14 +32,16 @@ def check_states(p: Tensor, state: StateOf, recipe: Recipe) -> None:
 def make_states(p: Tensor, state: StateOf, recipe: Recipe) -> tuple[str, ...]:
     """Make the states that are absent; return the names of those just made."""
     if recipe.counts_steps and "step" not in state:
-        state["step"] = torch.tensor(0.0, dtype=_number_dtype())
+        state["step"] = torch.tensor(0.0, dtype=_number_dtype(), device="cpu")
     made = []
     for spec in recipe.rule.states:
         key = recipe.state_keys[spec.name]
         if state.get(key) is None:
             fill = recipe.fill(spec.name)
             if spec.kind != "tensor":
-                state[key] = torch.tensor(fill, dtype=torch.promote_types(_number_dtype(), _real_type(p)))
+                state[key] = torch.tensor(
+                    fill, dtype=torch.promote_types(_number_dtype(), _real_type(p)), device="cpu"
+                )
                 continue
             number = complex(fill, fill) if p.is_complex() else fill
             state[key] = torch.full_like(p, number, memory_format=torch.preserve_format, requires_grad=False)
@@ -56,13 +58,26 @@ def _number_dtype() -> torch.dtype:
 
 
 def adopt_numbers(states: Sequence[StateOf], key: str) -> Tensor:
-    """One vector of which each state's number under a key is a view, so that all change in one go: step counts, say."""
+    """One vector in which each state's number under a key lies, so that all change in one go: step counts, say.
+
+    Tensors that are there stay the tensors that they are, and lie there from now on.
+    """
     numbers = [state[key] for state in states]
     dtype = numbers[0].dtype if isinstance(numbers[0], Tensor) else _number_dtype()
-    vector = torch.tensor([float(number) for number in numbers], dtype=dtype)
-    for state, view in zip(states, vector.unbind(), strict=True):
-        state[key] = view
+    vector = torch.tensor([float(number) for number in numbers], dtype=dtype, device="cpu")
+    with torch.inference_mode(False):
+        for state, number, view in zip(states, numbers, vector.unbind(), strict=True):
+            if isinstance(number, Tensor) and _can_move(number, view):
+                number.data = view
+            else:
+                state[key] = view
     return vector
+
+
+def _can_move(number: Tensor, view: Tensor) -> bool:
+    """Whether a tensor can be let lie where a view does."""
+    alike = (number.dtype, number.device, number.layout) == (view.dtype, view.device, view.layout)
+    return alike and type(number) is Tensor and not number.requires_grad and not number.is_inference()
 
 
 def share_global(states: Iterable[StateOf], key: str, known: Tensor | None) -> None:
@@ -82,7 +97,7 @@ def adopt_small(params: Sequence[Tensor], states: Sequence[StateOf], key: str) -
     loose = [i for i, state in enumerate(states) if state[key]._base is None]
     sizes = [_padded(params[i]) for i in loose]
     with torch.inference_mode(False):  # whose views do not know what they are views of
-        vector = torch.zeros(sum(sizes), dtype=params[0].dtype)
+        vector = torch.zeros(sum(sizes), dtype=params[0].dtype, device="cpu")
         for i, offset in zip(loose, itertools.accumulate(sizes, initial=0), strict=False):
             view = vector.as_strided(params[i].shape, params[i].stride(), offset)
             states[i][key] = view.copy_(states[i][key])
