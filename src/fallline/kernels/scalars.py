@@ -28,7 +28,7 @@ _PYTHON: dict[str, Callable[..., Any]] = {
 _TORCH: dict[str, Callable[..., Any]] = {
     name: getattr(torch, name) for name in _NUMPY if name not in ("number", "power")
 }
-_TORCH |= {"number": lambda text: torch.tensor(float(text), dtype=torch.float64), "power": torch.pow}
+_TORCH |= {"number": lambda text: torch.tensor(float(text), dtype=torch.float64, device="cpu"), "power": torch.pow}
 
 
 class HostScalars:
@@ -56,7 +56,13 @@ class HostScalars:
 
     def tensors(self, *given: float | torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The same with tensors among the values, in double precision, for autograd to follow."""
-        return self._torch(*(torch.as_tensor(value, dtype=torch.float64) for value in given))  # type: ignore[no-any-return]
+        numbers = (
+            value.to(torch.float64)
+            if isinstance(value, torch.Tensor)
+            else torch.tensor(value, dtype=torch.float64, device="cpu")
+            for value in given
+        )
+        return self._torch(*numbers)  # type: ignore[no-any-return]
 
     def columns(self, given: Mapping[str, NDArray[np.float64] | float], rows: int) -> NDArray[np.float64]:
         """The same for many rows at once: [rows, count] from an array or one number for each name."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fallline.math import dot, maximum, minimum, sqrt
-from fallline.optim.matrix import MatrixEngine, Segment, contiguous, gradient, new_step, step_together
+from fallline.optim.matrix import MatrixEngine, Segment, check_range, contiguous, gradient, new_step, step_together
 from fallline.optim.session import Group
 from fallline.optim.states import StateOf
 from fallline.rules import maximize
@@ -36,15 +36,24 @@ class Adafactor(MatrixEngine, torch.optim.Adafactor):
     [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]
     """
 
+    def _check_group(self, group: Group) -> None:
+        for name in ("lr", "weight_decay"):
+            check_range(name, group[name], 0)
+        check_range("d", group["d"], 1)
+        check_range("-beta2_decay", -group["beta2_decay"], 0)
+        for i, eps in enumerate(group["eps"]):
+            if eps is not None:
+                check_range(f"eps[{i}]", eps, 0)
+
     def _move(self, group: Group, params: list[Tensor]) -> None:
         formula = maximize(adafactor) if group["maximize"] else adafactor
-        for p in params:
-            self._begin(p)
-            self.state[p]["step"] += 1
         vectors = [p for p in params if p.dim() < 2]
-        step_together(formula, [self._segment(group, p) for p in vectors], factored=False)
-        for batch in _batches([p for p in params if p.dim() > 1]):
-            step_together(formula, [self._segment(group, p) for p in batch], factored=True)
+        for batch, factored in ((vectors, False), *((b, True) for b in _batches([p for p in params if p.dim() > 1]))):
+            for p in batch:
+                self._begin(p)
+            step_together(formula, [self._segment(group, p) for p in batch], factored=factored)
+            for p in batch:
+                self.state[p]["step"] += 1
 
     def _segment(self, group: Group, p: Tensor) -> Segment:
         """What the formula needs; the second moment of a matrix is made for it, and held no longer."""
@@ -90,7 +99,7 @@ def _values(group: Group, p: Tensor, state: StateOf) -> dict[str, float]:
         "d": group["d"],
         "weight_decay": group["weight_decay"],
         "elements": float(p.numel()),
-        "t": float(state["step"]),
+        "t": float(state["step"]) + 1,
     }
 
 

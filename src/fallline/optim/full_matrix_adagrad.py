@@ -36,6 +36,8 @@ class FullMatrixAdagrad(PreconditionedEngine, torch.optim.Optimizer):
     def __init__(self, params: ParamsT, lr: float = 1e-2, *, eps: float = 1e-10, max_elements: int = 1024) -> None:
         super().__init__(params, {"lr": lr, "eps": eps, "max_elements": max_elements})
 
+    _kept_in = torch.float64
+
     def _check_group(self, group: Group) -> None:
         check_range("lr", group["lr"], 0)
         check_range("eps", group["eps"], 0)

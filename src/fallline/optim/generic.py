@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
 from torch.optim.optimizer import ParamsT
 
+from fallline import rules
 from fallline.optim import hyperparameters as of_rule
 from fallline.optim.engine import Engine
 from fallline.optim.handover import hand_over
 from fallline.optim.recipe import Recipe
-from fallline.optim.session import Group
+from fallline.optim.session import Group, Session
 from fallline.symbolic import Rule, rests_without_gradient
 
 
@@ -118,6 +120,18 @@ class Optimizer(Engine, torch.optim.Optimizer):
     def _check_values(self, group: Group, recipe: Recipe) -> None:
         of_rule.check_changed(recipe.rule, recipe.values)
 
+    def _prepare(self) -> Session:
+        for group in self.param_groups:
+            half = {p.dtype for p in group["params"] if p.dtype in (torch.bfloat16, torch.float16)}
+            if half and any(part is rules.prodigy for part, _ in group["rule"].parts):
+                warnings.warn(
+                    f"the rule '{group['rule'].name}' estimates its rate from how far the weights have moved, and "
+                    f"{_name(half.pop())} rounds its first steps away, so the estimate may stand still: keep the "
+                    "weights in float32 (torch.autocast still computes in half precision)",
+                    stacklevel=4,
+                )
+        return super()._prepare()
+
     def _moves_sparse(self, group: Group) -> bool:
         """Where the formula rests without a gradient, so that only the touched rows need moving."""
         rule = group["rule"]
@@ -134,6 +148,10 @@ class Optimizer(Engine, torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "rule": self.rule, "_given": self._given}
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _checked(rule: object, wanted: str) -> Rule:

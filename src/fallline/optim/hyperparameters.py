@@ -13,7 +13,8 @@ import torch
 from fallline.optim.recipe import number
 from fallline.symbolic import Rule
 
-_SCHEDULE_ROUNDING = 1e-12
+#: So far below 0 a schedule may end by rounding.
+SCHEDULE_ROUNDING = 1e-12
 #: torch's SGD and RMSprop take any momentum, and SGD any dampening.
 _FREE_IN_TORCH = ("momentum", "dampening")
 #: torch's schedulers add these to a group.
@@ -85,7 +86,7 @@ def check_changed(rule: Rule, values: Mapping[str, Any], torchs: bool = False) -
     `torchs` allows what the classes of torch.optim allow. A schedule may end below a rate of 0 by its rounding.
     """
     for name, value in values.items():
-        if name in rule.static or (name == "lr" and -_SCHEDULE_ROUNDING < float(value) < 0):
+        if name in rule.static or (name == "lr" and -SCHEDULE_ROUNDING < float(value) < 0):
             continue
         if wanted := None if torchs and name in _FREE_IN_TORCH else _bounds(rule, name, float(value)):
             raise ValueError(

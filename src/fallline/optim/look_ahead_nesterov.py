@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fallline.optim.engine import check_interval
+from fallline.optim.hyperparameters import SCHEDULE_ROUNDING
 
 
 class LookAheadNesterov(torch.optim.Optimizer):
@@ -51,9 +52,9 @@ class LookAheadNesterov(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a param group, as torch's optimizers do."""
-        group = {**self.defaults, **param_group}
-        check_interval("lr", group["lr"], 0.0, float("inf"))
-        check_interval("momentum", group["momentum"], 0.0, 1.0)
+        if isinstance(param_group, dict):
+            param_group = dict(param_group)
+            _check({**self.defaults, **param_group})
         super().add_param_group(param_group)
 
     @torch.no_grad()
@@ -65,6 +66,8 @@ class LookAheadNesterov(torch.optim.Optimizer):
                 "function that clears the gradients, runs the model, calls backward() and returns the loss. "
                 "fallline.optim.SGD(..., momentum=0.9, nesterov=True) takes the same path without one"
             )
+        for group in self.param_groups:
+            _check(group)
         loss = self._loss_ahead(closure)
         for group in self.param_groups:
             for p in group["params"]:
@@ -93,3 +96,8 @@ class LookAheadNesterov(torch.optim.Optimizer):
         finally:
             for p, rest, _, _ in moved:
                 p.copy_(rest)
+
+
+def _check(group: dict[str, Any]) -> None:
+    check_interval("lr", group["lr"], -SCHEDULE_ROUNDING, float("inf"))
+    check_interval("momentum", group["momentum"], 0.0, 1.0)

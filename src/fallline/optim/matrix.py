@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +12,20 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from fallline.kernels import DTYPES, Kernel, SegmentTable, evaluate, host_scalars, kernel_for
+from fallline.optim.autocast import without_autocast
 from fallline.optim.engine import Engine
+from fallline.optim.hyperparameters import SCHEDULE_ROUNDING
 from fallline.optim.layout import addressable, is_dense, overlapping, same_strides
 from fallline.optim.session import Group
+from fallline.optim.shards import check_whole
 from fallline.symbolic import Rule, make_plan
 
 
 class MatrixEngine(Engine):
     """A mixin for a `torch.optim.Optimizer`: its step hands each group's parameters that have gradients to `_move`."""
+
+    #: How many parameters there were when none was found to be a shard.
+    _known_whole = -1
 
     def _move(self, group: Group, params: list[Tensor]) -> None:
         raise NotImplementedError
@@ -31,6 +36,9 @@ class MatrixEngine(Engine):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        for group in self.param_groups:
+            self._check_group(group)
+        self._check_whole()
         moving = [(group, [p for p in group["params"] if p.grad is not None]) for group in self.param_groups]
         for _, params in moving:  # all of them, before anything is written
             for p in params:
@@ -44,6 +52,25 @@ class MatrixEngine(Engine):
                     self._move(group, params)
         return loss
 
+    def _check_whole(self) -> None:
+        params = [p for group in self.param_groups for p in group["params"]]
+        if len(params) != self._known_whole:
+            check_whole(params, type(self).__name__)
+            self._known_whole = len(params)
+
+    def _check_group(self, group: Group) -> None:
+        """Raise ValueError for a hyperparameter out of its range."""
+        raise NotImplementedError
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a param group, as torch's optimizers do. Raises ValueError for a hyperparameter out of its range."""
+        super().add_param_group(param_group)
+        try:
+            self._check_group(self.param_groups[-1])
+        except Exception:
+            self.param_groups.pop()
+            raise
+
     def _check_loaded(self) -> None:
         """What is missing is found at the step: these methods follow no single rule."""
 
@@ -56,40 +83,25 @@ class MatrixEngine(Engine):
 
 
 class PreconditionedEngine(MatrixEngine):
-    """For methods that torch has no class of: groups are checked, and states stay as precise as they were saved."""
+    """For methods that torch has no class of: gradients are checked, and states stay as precise as they were saved."""
+
+    #: The type, or a wider one, in which products of gradients are kept.
+    _kept_in = torch.float32
 
     def _check(self, p: Tensor) -> None:
         super()._check(p)
-        if not bool(torch.isfinite(gradient(p)).all()):
+        size = float(torch.linalg.vector_norm(gradient(p), dtype=torch.float64))
+        kept_in = torch.promote_types(p.dtype, self._kept_in)
+        if not size * size < torch.finfo(kept_in).max:
+            found = f"so large (a norm of {size:.3g}) that {_name(kept_in)} does not hold its square"
             raise ValueError(
-                f"the gradient of a parameter of shape {tuple(p.shape)} is not finite, and {type(self).__name__} "
-                "would remember that for good; skip the step, clip the gradient or lower the learning rate"
+                f"the gradient of a parameter of shape {tuple(p.shape)} is {found if size < math.inf else 'not finite'}"
+                f", and {type(self).__name__} would remember that for good; skip the step, clip the gradient or lower "
+                "the learning rate"
             )
-
-    def _check_group(self, group: Group) -> None:
-        raise NotImplementedError
-
-    def add_param_group(self, param_group: Group) -> None:
-        """Add a param group, as torch's optimizers do. Raises ValueError for a hyperparameter out of its range."""
-        super().add_param_group(param_group)
-        try:
-            self._check_group(self.param_groups[-1])
-        except Exception:
-            self.param_groups.pop()
-            raise
 
     def _keeps_type(self, group: Group, name: str) -> bool:
         return name != "step"
-
-
-@contextmanager
-def without_autocast(devices: Iterable[torch.device]) -> Iterator[None]:
-    """Let products be of the type of what is multiplied, also where the caller's model runs in another."""
-    with ExitStack() as stack:
-        for kind in {device.type for device in devices}:
-            if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-                stack.enter_context(torch.autocast(kind, enabled=False))
-        yield
 
 
 def gradient(p: Tensor) -> Tensor:
@@ -183,7 +195,7 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def check_range(name: str, value: Any, low: float, high: float = math.inf) -> None:
-    """Raise ValueError unless low <= value < high."""
-    if not low <= float(value) < high:
+    """Raise ValueError unless low <= value < high; a rate may end below 0 by a schedule's rounding."""
+    if not low - (SCHEDULE_ROUNDING if name == "lr" else 0) <= float(value) < high:
         below = f" and less than {high:g}" if high < math.inf else " and finite"
         raise ValueError(f"{name} must be at least {low:g}{below}; got {value}")

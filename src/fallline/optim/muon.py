@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from fallline.optim.matrix import MatrixEngine, Segment, gradient, step_together
+from fallline.optim.matrix import MatrixEngine, Segment, check_range, gradient, step_together
 from fallline.optim.session import Group
 from fallline.rules import decoupled_decay
 from fallline.symbolic import rule
@@ -34,9 +34,10 @@ class Muon(MatrixEngine, _TorchMuon):
 
     The average of the gradients is replaced by the nearest matrix with orthonormal rows or columns, nearly, so that
     all directions are stepped along alike (Jordan et al., Muon: an optimizer for hidden layers in neural networks,
-    2024). `adjust_lr_fn` scales the step of a matrix: by √max(1, rows/columns) ("original", the default), or by
+    2024). `adjust_lr_fn` scales the step of a matrix: by √max(1, rows/columns) ("original", the default), by
     0.2 √max(rows, columns) ("match_rms_adamw"; Liu et al., Muon is scalable for LLM training, 2025), with which
-    learning rates found for AdamW fit. The iteration runs in bfloat16, in which torch's class runs it too.
+    learning rates found for AdamW fit, or, where torch has it, by √(rows/columns) ("spectral_unclamped"; Bernstein,
+    Deriving Muon, 2025). The iteration runs in bfloat16, in which torch's class runs it too.
 
     It is for the matrices of hidden layers; what else there is goes to another optimizer:
 
@@ -52,6 +53,11 @@ class Muon(MatrixEngine, _TorchMuon):
 
     Raises ValueError for a parameter that is not a matrix and what else torch's class refuses, in its words.
     """
+
+    def _check_group(self, group: Group) -> None:
+        for name in ("lr", "momentum", "weight_decay"):
+            check_range(name, group[name], 0)
+        _scale(group["adjust_lr_fn"], 1, 1)
 
     def _check(self, p: Tensor) -> None:
         super()._check(p)
@@ -126,6 +132,8 @@ def _scale(convention: str | None, rows: int, columns: int) -> float:
         return math.sqrt(max(1, rows / columns))
     if convention == "match_rms_adamw":
         return 0.2 * math.sqrt(max(rows, columns))
+    if convention == "spectral_unclamped":
+        return math.sqrt(rows / columns)
     raise ValueError(f"Adjust learning rate function {convention} is not supported")
 
 

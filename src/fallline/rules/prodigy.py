@@ -12,19 +12,24 @@ def prodigy(
 ):  # fmt: skip
     """Adam whose rate grows with an estimate d of the distance from the start to a solution (Mishchenko et al., 2024).
 
-    As in the authors' code, without bias correction, with decoupled decay. d is the same for all tensors, and is kept
-    as `ratio`, d/d₀; lr is a factor on it, to be left at 1 or scheduled.
+    As in the authors' code, without bias correction, with decoupled decay, and at rest, states and all, where lr is 0
+    or no gradient has been yet. d is the same for all tensors, and is kept as `ratio`, d/d₀; lr is a factor on it, to
+    be left at 1 or scheduled.
     """
+    moving = lr > 0
     beta3 = sqrt(beta2)
     d = d0 * ratio
     eta = d * lr
-    m = beta1 * m + d * (1 - beta1) * g
-    v = beta2 * v + d * d * (1 - beta2) * g * g
-    s = beta3 * s + ratio * eta * g
-    numerator = beta3 * numerator + dot(ratio * eta * g, p0 - p, all_tensors=True)
-    denominator = sum(abs(s), all_tensors=True)
-    estimate = where(denominator > 0, d_coef * numerator / (d0 * denominator), 0.0)
+    m = where(moving, beta1 * m + d * (1 - beta1) * g, m)
+    v = where(moving, beta2 * v + d * d * (1 - beta2) * g * g, v)
+    s = where(moving, beta3 * s + ratio * eta * g, s)
+    gained = dot(ratio * eta * g, p0 - p, all_tensors=True)
+    denominator = sum(where(moving, abs(s), 0.0), all_tensors=True)
+    known = denominator > 0
+    numerator = where(known, beta3 * numerator + gained, numerator)
+    estimate = where(known, d_coef * numerator / (d0 * denominator), 0.0)
     highest = maximum(highest, estimate)
     grown = minimum(highest, where(ratio > 1, ratio, maximum(ratio, estimate)) * growth_rate)
-    update = eta * (m / (sqrt(v) + d0 * grown * eps) + weight_decay * p)
+    grown = where(known, grown, ratio)
+    update = where(moving & known, eta * (m / (sqrt(v) + d0 * grown * eps) + weight_decay * p), 0.0)
     return update, m, v, s, p0, numerator, grown, highest

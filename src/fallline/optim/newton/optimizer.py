@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from fallline.optim.autocast import as_called, without_autocast
 from fallline.optim.newton.arguments import check_groups_agree, check_options, check_params
 from fallline.optim.newton.closure import Closure
 from fallline.optim.newton.conjugate_gradients import conjugate_gradients
@@ -17,6 +18,7 @@ from fallline.optim.newton.local_model import LocalModel
 from fallline.optim.newton.report import NewtonReport
 from fallline.optim.newton.saddle_free import saddle_free
 from fallline.optim.newton.step_length import take_step
+from fallline.optim.shards import check_all, check_whole
 
 
 class Newton(torch.optim.Optimizer):
@@ -81,7 +83,7 @@ class Newton(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a param group, as torch's optimizers do; its options must be those of the other groups."""
-        super().add_param_group(param_group)
+        super().add_param_group(dict(param_group) if isinstance(param_group, dict) else param_group)
         try:
             check_options(self.param_groups[-1])
             check_groups_agree(self.param_groups)
@@ -98,9 +100,19 @@ class Newton(torch.optim.Optimizer):
                 "Newton.step needs a closure: it evaluates the loss, and its derivatives, itself. Pass a function that "
                 "runs the model and returns the loss, without backward(): optimizer.step(lambda: loss_of(model(x), y))"
             )
+        for group in self.param_groups:
+            check_options(group)
         check_groups_agree(self.param_groups)
+        params = [p for g in self.param_groups for p in g["params"]]
+        check_whole(params, "Newton")
+        check_all("Newton")
+        closure = as_called(closure)
+        with without_autocast(p.device for p in params):
+            return self._step(closure, [p for p in params if p.requires_grad])
+
+    def _step(self, closure: Closure, params: list[Tensor]) -> Tensor:
         options = self.param_groups[0]
-        model = LocalModel(closure, [p for g in self.param_groups for p in g["params"] if p.requires_grad])
+        model = LocalModel(closure, params)
         gradient_norm = float(model.gradient.abs().max())
         stationary = gradient_norm <= options["tolerance_grad"]
         direction = _direction(model, options, stationary)
