@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fallline.optim.engine import check_interval
+from fallline.optim.states import own
 
 
 class LookAheadNesterov(torch.optim.Optimizer):
@@ -55,6 +56,11 @@ class LookAheadNesterov(torch.optim.Optimizer):
         check_interval("lr", group["lr"], 0.0, float("inf"))
         check_interval("momentum", group["momentum"], 0.0, 1.0)
         super().add_param_group(param_group)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load copies of what a state dict holds, so that its tensors may be used on; else as torch's optimizers do."""
+        super().load_state_dict(state_dict)
+        own(self.state)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

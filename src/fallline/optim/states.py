@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -63,6 +63,23 @@ def adopt_numbers(states: Sequence[StateOf], key: str) -> Tensor:
     for state, view in zip(states, vector.unbind(), strict=True):
         state[key] = view
     return vector
+
+
+def own(states: MutableMapping[Any, Any]) -> None:
+    """Let states that were loaded belong to nobody else: each tensor a copy, and what was one tensor still one."""
+    copies: dict[int, Tensor] = {}
+    for key, state in states.items():
+        states[key] = _copied(state, copies)
+
+
+def _copied(value: Any, copies: dict[int, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        if id(value) not in copies:
+            copies[id(value)] = value.clone()
+        return copies[id(value)]
+    if isinstance(value, dict):
+        return {key: _copied(inner, copies) for key, inner in value.items()}
+    return type(value)(_copied(inner, copies) for inner in value) if type(value) in (list, tuple) else value
 
 
 def share_global(states: Iterable[StateOf], key: str, known: Tensor | None) -> None:
