@@ -66,16 +66,30 @@ def test_a_name_may_be_set_right_after_a_refusal() -> None:
     [
         (lambda w: np.ones(3), "is now float64 of shape \\(3,\\), and it was float64 of shape \\(2,\\)"),
         (lambda w: w.astype("f4"), "is now float32 of shape \\(2,\\)"),
-        (lambda w: (w.setflags(write=False), w)[1], "has become read-only; leave its gradient out"),
+        (lambda w: (w.setflags(write=False), w)[1], "read-only"),
+        (lambda w: (setattr(w, "shape", (2, 1)), w)[1], "is now float64 of shape \\(2, 1\\), and it was float64 of"),
+        (lambda w: (setattr(w, "shape", (1, 2)), w)[1], "is now float64 of shape \\(1, 2\\)"),
+        (lambda w: (setattr(w, "dtype", np.float32), w)[1], "is now float32 of shape \\(4,\\)"),
+        (lambda w: (setattr(w, "dtype", np.float16), w)[1], "is now float16 of shape \\(8,\\)"),
+        (lambda w: (w.resize((3,), refcheck=False), w)[1], "is now float64 of shape \\(3,\\)"),
+        (lambda w: np.resize(w, (1,)), "is now float64 of shape \\(1,\\)"),
     ],
 )
-def test_a_name_that_stands_for_something_else(change: Any, sentence: str) -> None:
-    w = np.ones(2)
-    optimizer = arrays.Adam()
-    optimizer.update({"w": w}, {"w": np.ones(2)})
+@pytest.mark.parametrize("kind", [arrays.SGD, arrays.Adam, arrays.AdamP])
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_a_name_that_stands_for_something_else(change: Any, sentence: str, kind: Any, contiguous: bool) -> None:
+    w = np.ones(2) if contiguous else np.ones(2, ">f8")
+    optimizer, rest = kind(lr=0.5), np.ones(2)
+    for _ in range(2):
+        optimizer.update({"a": rest, "w": w}, {"a": np.ones(2), "w": np.ones(2)})
+    before = rest.copy()
     changed = change(w)
-    with pytest.raises(ValueError, match=sentence):
-        optimizer.update({"w": changed}, {"w": np.ones_like(changed)})
+    for _ in range(2):
+        with pytest.raises(ValueError, match=sentence):
+            optimizer.update({"a": rest, "w": changed}, {"a": np.ones(2), "w": np.ones(changed.shape, changed.dtype)})
+    assert rest.tolist() == before.tolist()
+    optimizer.update({"a": rest, "w": changed}, {"a": np.ones(2)})  # the others go on
+    assert rest.tolist() != before.tolist()
 
 
 @pytest.mark.parametrize(

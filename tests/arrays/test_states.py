@@ -12,7 +12,9 @@ import pytest
 
 import fallline as fl
 from fallline import arrays, rules
+from fallline.arrays.named import Named
 
+NAMED = [value for value in vars(arrays).values() if isinstance(value, type) and issubclass(value, Named)]
 RULES = [rules.adam, rules.nadam, rules.dampened_momentum, rules.prodigy, rules.adamp, rules.gradient_descent]
 
 
@@ -113,14 +115,61 @@ def test_a_static_hyperparameter_changes_the_formula() -> None:
     assert not np.array_equal(plain["layer/w"], params["layer/w"])
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
-def test_copies_go_their_own_way(copied: Any) -> None:
-    params = fresh()
-    optimizer = arrays.Adam(lr=0.1)
+COPIES: dict[str, Any] = {
+    "pickle": lambda pair: pickle.loads(pickle.dumps(pair)),
+    "deepcopy": copy.deepcopy,
+    "each by itself": lambda pair: (pickle.loads(pickle.dumps(pair[0])), copy.deepcopy(pair[1])),
+    "shallow": lambda pair: (copy.copy(pair[0]), copy.deepcopy(pair[1])),
+    "file": lambda pair: (loaded(pair[0]), copy.deepcopy(pair[1])),
+    "names of the same arrays": lambda pair: (copy.copy(pair[0]), dict(copy.deepcopy(pair[1]))),
+}
+
+
+def loaded(optimizer: arrays.Optimizer) -> arrays.Optimizer:
+    other = copy.copy(optimizer)
+    other.load_state_dict(optimizer.state_dict())
+    return other
+
+
+def odd() -> dict[str, Any]:
+    """Arrays that kernels move by way of a copy, beside one that they move where it lies."""
+    return {
+        "half": np.ones(3, np.float16),
+        "column": np.linspace(-1, 1, 6).reshape(3, 2)[:, 0],
+        "foreign": np.linspace(-1, 1, 3).astype(">f8"),
+        "number": np.array(0.5),
+        "w": np.linspace(-1, 1, 6).reshape(2, 3),
+    }
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("kind", NAMED, ids=lambda kind: kind.__name__)
+def test_copies_go_their_own_way(kind: Any, copied: Any) -> None:
+    params = odd()
+    optimizer = kind(lr=0.1)
     step(optimizer, params, 2)
-    twin, own = copied(optimizer), copy.deepcopy(params)
+    twin, own = copied((optimizer, params))
+    assert twin.hyperparameters == optimizer.hyperparameters
+    before = copy.deepcopy(params)
     step(twin, own, 2)
-    assert int(optimizer.state_dict()["states/b/step"]) == 2
+    for name in params:
+        np.testing.assert_array_equal(params[name], before[name])  # the copy moved its own, and nothing else
+    assert not np.array_equal(own["w"], before["w"])
     step(optimizer, params, 2)
     for name in params:
         np.testing.assert_array_equal(own[name], params[name])
+
+
+def test_a_copy_of_a_copy_that_never_moved_has_the_states() -> None:
+    optimizer, params = arrays.Adam(lr=0.1), fresh()
+    step(optimizer, params, 2)
+    again, own = copy.deepcopy(pickle.loads(pickle.dumps((optimizer, params))))
+    step(again, own, 1)
+    step(optimizer, params, 1)
+    np.testing.assert_array_equal(own["b"], params["b"])
+
+
+def test_a_pickled_optimizer_holds_no_parameters() -> None:
+    optimizer, params = arrays.SGD(lr=0.1), {"w": np.ones(100_000)}
+    step(optimizer, params, 1)
+    assert len(pickle.dumps(optimizer)) < 10_000

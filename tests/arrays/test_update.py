@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -188,3 +191,51 @@ def test_no_gradients_no_step() -> None:
     w = np.ones(2)
     arrays.SGD(lr=1.0).update({"w": w}, {})
     assert w.tolist() == [1.0, 1.0]
+
+
+def set_strides(w: Array) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        w.strides = (16, 8) if w.strides == (8, 16) else (8, 16)
+
+
+IN_PLACE: dict[str, Callable[[dict[str, Array]], object]] = {
+    "strides set": lambda params: set_strides(params["w"]),
+    "a view in its place": lambda params: params.update(w=params["w"][:]),
+    "a copy in its place": lambda params: params.update(w=params["w"].copy()),
+    "another order": lambda params: params.update(w=np.asfortranarray(params["w"])),
+    "other bytes": lambda params: params.update(w=params["w"].astype(">f8")),
+    "no contiguous array": lambda params: params.update(w=every_other(params["w"])),
+    "resized to what it was": lambda params: params["w"].resize((2, 2), refcheck=False),
+    "read-only and back": lambda params: (params["w"].setflags(write=False), params["w"].setflags(write=True)),
+}
+
+
+@pytest.mark.parametrize("change", IN_PLACE.values(), ids=IN_PLACE)
+def test_whatever_was_done_to_the_array_since_the_last_update(change: Any) -> None:
+    params = {"w": np.arange(4.0).reshape(2, 2)}
+    optimizer = arrays.Momentum(lr=0.5, momentum=0.5)
+    optimizer.update(params, {"w": np.ones((2, 2))})
+    change(params)
+    expected = params["w"] - 0.75
+    optimizer.update(params, {"w": np.ones((2, 2))})
+    np.testing.assert_array_equal(params["w"], expected)
+
+
+def test_arrays_in_a_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "w.npy", np.ones(3))
+    mapped = np.load(tmp_path / "w.npy", mmap_mode="r+")
+    optimizer = arrays.SGD(lr=0.5)
+    optimizer.update({"w": mapped}, {"w": np.ones(3)})
+    copy, own = pickle.loads(pickle.dumps((optimizer, {"w": mapped})))
+    copy.update(own, {"w": np.ones(3)})
+    mapped.flush()
+    assert np.load(tmp_path / "w.npy").tolist() == [0.5] * 3
+    assert own["w"].tolist() == [0.0] * 3
+
+
+@pytest.mark.parametrize("dtypes", [(">f8", "<f8"), ("<f8", ">f8"), (">f4", "=f4")])
+def test_the_order_of_bytes_is_no_other_type(dtypes: tuple[str, str]) -> None:
+    w = np.ones(2, dtypes[0])
+    arrays.SGD(lr=0.5).update({"w": w}, {"w": np.ones(2, dtypes[1])})
+    assert w.tolist() == [0.5, 0.5]

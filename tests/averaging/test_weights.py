@@ -124,6 +124,160 @@ def test_swapping_puts_everything_back_after_an_exception() -> None:
     average.update()  # the swap is over
 
 
+class Noting(nn.Module):
+    """Notes down what passes, in every way that there is."""
+
+    total: Tensor
+    late: Tensor | None
+    table: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.norm = nn.BatchNorm1d(2)
+        self.register_buffer("total", torch.tensor(4.0))
+        self.register_buffer("late", None)
+        self.register_buffer("table", torch.zeros(2), persistent=False)
+        self.hidden = torch.zeros(2)
+        self.calls = 0
+        self.seen: list[float] = []
+        self.best: dict[str, Tensor] = {"loss": torch.tensor(9.0)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.total = self.total + 100.0  # bound anew
+        self.late = torch.ones(2)
+        self.table.add_(1.0)  # written in place
+        self.hidden = self.hidden + 1.0
+        self.calls += 1
+        self.seen.append(1.0)
+        self.best["loss"].mul_(0.5)
+        self.register_buffer("new", torch.ones(1))
+        return self.norm(self.layer(x))  # type: ignore[no-any-return]
+
+
+def forward_pass(model: Any) -> None:
+    model(torch.randn(8, 2, dtype=model.layer.weight.dtype))
+
+
+def inference_pass(model: nn.Module) -> None:
+    with torch.inference_mode():
+        forward_pass(model)
+
+
+def replaced_data(model: nn.Module) -> None:
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = torch.full_like(tensor, 7)
+
+
+def replaced_parameters(model: nn.Module) -> None:
+    for module in model.modules():
+        for name, p in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(p.detach() + 1))
+
+
+def replaced_module(model: Any) -> None:
+    model.layer = nn.Linear(2, 2)
+    model.more = nn.Linear(1, 1)
+    del model.norm
+
+
+def half_precision(model: nn.Module) -> None:
+    model.half()
+
+
+def evaluation_mode(model: nn.Module) -> None:
+    model.eval().requires_grad_(False)
+
+
+def a_step(model: nn.Module) -> None:
+    forward_pass(model)
+    sum(p.square().sum() for p in model.parameters()).backward()  # type: ignore[union-attr]
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+
+
+def loaded(model: nn.Module) -> None:
+    model.load_state_dict({name: tensor * 0 for name, tensor in model.state_dict().items()}, assign=True)
+
+
+def deleted(model: Any) -> None:
+    del model.total, model.hidden, model.layer.weight
+
+
+def not_a_number(model: nn.Module) -> None:
+    nn.init.constant_(model.get_parameter("layer.weight"), torch.nan)
+
+
+def picture(model: nn.Module) -> list[Any]:
+    """All that its modules hold, with where it lies; numbers as bits."""
+
+    def seen(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            bits = value.detach().reshape(-1).view(torch.uint8).tolist()
+            return id(value), value.data_ptr(), value.dtype, value.shape, value.requires_grad, bits
+        if isinstance(value, dict):
+            return id(value), [(key, seen(inner)) for key, inner in value.items()]
+        return (id(value), [seen(inner) for inner in value]) if isinstance(value, list) else id(value)
+
+    return [[(name, seen(value)) for name, value in sorted(vars(module).items())] for module in model.modules()]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [forward_pass, inference_pass, replaced_data, replaced_parameters, replaced_module, half_precision, evaluation_mode,
+     a_step, loaded, deleted, not_a_number],
+    ids=lambda function: function.__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("within", ["", "exception", "nested"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_whatever_happens_inside_is_undone_to_the_bit(change: Any, within: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = Noting().to(dtype)
+    forward_pass(model)
+    average, other = WeightAverage(model, D), WeightAverage(model, D)
+    show(average, 1 / 3, 2 / 3)
+    show(other, 0.1)
+    before = picture(model)
+
+    def fail() -> None:
+        change(model)
+        raise KeyError
+
+    if within == "exception":
+        with pytest.raises(KeyError), average.swapped():
+            fail()
+    elif within == "nested":
+        with other.swapped():
+            inner = picture(model)
+            with average.swapped():
+                change(model)
+            assert picture(model) == inner
+    else:
+        with average.swapped():
+            change(model)
+    assert picture(model) == before
+    average.update()
+
+
+def test_inference_tensors_are_put_back() -> None:
+    model = Noting()
+    inference_pass(model)
+    average = WeightAverage(model, D)
+    average.update()
+    with average.swapped():
+        inference_pass(model)
+    assert (model.total.item(), model.calls) == (104.0, 1)
+
+
+def test_the_signals_of_a_recurrent_network_are_its_own_again() -> None:
+    """It keeps a list of its weights beside their names."""
+    model = nn.LSTM(2, 3)
+    average = WeightAverage(model, D)
+    average.update()
+    with average.swapped():
+        replaced_parameters(model)
+    assert all(p is q for p, q in zip(model.parameters(), model._flat_weights, strict=True))
+
+
 def test_tied_weights_are_one() -> None:
     model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
     model[1].weight = model[0].weight

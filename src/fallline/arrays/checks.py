@@ -28,7 +28,7 @@ def check_parameter(name: object, array: object) -> Array:
     if not isinstance(name, str):
         raise TypeError(f"the names of params must be strings; got {name!r}")
     whole = _as_array(f"params['{name}']", array)
-    if whole.dtype.newbyteorder("=").name not in _TAKEN:
+    if _native(whole.dtype).name not in _TAKEN:
         raise TypeError(
             f"params['{name}'] holds {whole.dtype}, and only {', '.join(_TAKEN)} can be trained; convert it by "
             f".astype(np.float64){_of_complex(whole)}"
@@ -46,7 +46,7 @@ def check_gradient(name: str, gradient: object, parameter: Array) -> Array:
         raise ValueError(
             f"grads['{name}'] has shape {whole.shape}, and params['{name}'] has {parameter.shape}; they must be equal"
         )
-    if whole.dtype != parameter.dtype:
+    if _native(whole.dtype) != _native(parameter.dtype):
         raise TypeError(
             f"grads['{name}'] holds {whole.dtype}, and params['{name}'] holds {parameter.dtype}; they must be equal: "
             f"compute it in {parameter.dtype}, or convert it by .astype(params['{name}'].dtype)"
@@ -63,10 +63,11 @@ def check_known(name: object, params: Mapping[str, Any]) -> None:
 
 def check_kept(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Raise ValueError if a name now stands for another kind of array than the one that its states were made for."""
-    if (array.shape, array.dtype) != (shape, dtype):
+    now, before = _native(array.dtype), _native(dtype)
+    if (array.shape, now) != (shape, before):
         raise ValueError(
-            f"params['{name}'] is now {array.dtype} of shape {array.shape}, and it was {dtype} of shape {shape}, for "
-            "which its states were made; give the new array a new name, or make a new optimizer"
+            f"params['{name}'] is now {now} of shape {array.shape}, and it was {before} of shape {shape}, for which "
+            "its states were made; give the new array a new name, or make a new optimizer"
         )
 
 
@@ -89,6 +90,11 @@ def _bounds(array: Array) -> tuple[int, int]:
     first: int = array.__array_interface__["data"][0]
     reach = [stride * (size - 1) for stride, size in zip(array.strides, array.shape, strict=True)]
     return first + sum(r for r in reach if r < 0), first + sum(r for r in reach if r > 0) + array.itemsize
+
+
+def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type in the machine's own order of bytes, whichever the array has."""
+    return dtype.newbyteorder("=")
 
 
 def _as_array(what: str, given: object) -> Array:

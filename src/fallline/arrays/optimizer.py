@@ -16,6 +16,9 @@ from fallline.optim import hyperparameters as of_rule
 from fallline.optim.generic import Optimizer as TorchOptimizer
 from fallline.symbolic import Rule
 
+#: What an optimizer makes anew when it is copied.
+_OWN = ("_engine", "_slots", "_owners", "_loaded")
+
 
 class Optimizer:
     """Moves NumPy arrays in place by a rule, which may have its hyperparameters as attributes: `optimizer.lr = 0.1`.
@@ -23,6 +26,7 @@ class Optimizer:
     `hyperparameters` by the names in the rule's signature. States are kept by the arrays' names. float32 and float64
     arrays are moved where they lie; other layouts and float16 by way of a copy. Arrays may be read and written by
     anybody between two updates; a name may stand for another array of the same shape and type, and its states go on.
+    Copies, also by pickle, have the states and no arrays: they move whatever `update` is given.
 
     Raises TypeError or ValueError for what is no rule and for hyperparameters that it can't have, as
     `fallline.Optimizer` does.
@@ -82,7 +86,7 @@ class Optimizer:
         for name, gradient in grads.items():
             slot = slots.get(name)
             check_known(name, params)
-            if slot is None or slot.array is not params[name]:
+            if slot is None or not slot.holds(params[name]):
                 changed[name] = check_parameter(name, params[name])
                 check_gradient(name, gradient, changed[name])  # before the name is known to stand for such an array
         if changed:
@@ -113,10 +117,17 @@ class Optimizer:
         """
         saved: dict[str, Any] = {"rule": np.array(rules.name_of(self.rule))}
         saved |= {f"hyperparameters/{name}": np.array(value) for name, value in self.hyperparameters.items()}
-        kept = {name: written_states(self._engine.state.get(slot.tensor, {})) for name, slot in self._slots.items()}
-        for name, states in {**self._loaded, **kept}.items():
-            saved |= {f"states/{name}/{key}": array.copy() for key, array in states.items()}
+        for name, states in self._states().items():
+            saved |= {f"states/{name}/{key}": array for key, array in states.items()}
         return saved
+
+    def _states(self) -> dict[str, dict[str, Array]]:
+        """Copies of the states of all names that have any."""
+        kept = {name: written_states(self._engine.state.get(slot.tensor, {})) for name, slot in self._slots.items()}
+        return {
+            name: {key: array.copy() for key, array in states.items()}
+            for name, states in {**self._loaded, **kept}.items()
+        }
 
     def load_state_dict(self, saved: Mapping[str, Array]) -> None:
         """Go on from what `state_dict` gave, or from `np.load` of it: hyperparameters and states, in place of its own.
@@ -137,6 +148,16 @@ class Optimizer:
             if key.startswith(kept):
                 array, _, state = key.removeprefix(kept).rpartition("/")
                 self._loaded.setdefault(array, {})[state] = np.array(saved[key])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tensors that share memory with arrays would come out as two that do not: the arrays stay behind.
+        more = {key: value for key, value in vars(self).items() if key not in _OWN}
+        return {**more, "rule": self.rule, "hyperparameters": self.hyperparameters, "_loaded": self._states()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        given = dict(state)
+        Optimizer.__init__(self, given.pop("rule"), **given.pop("hyperparameters"))
+        vars(self).update(given)
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and name in self.hyperparameters:

@@ -19,18 +19,26 @@ class Slot:
 
     def __init__(self, name: str, array: Array) -> None:
         self.name = name
-        self.array = array
-        self.shape, self.dtype = array.shape, array.dtype
         self.kind: np.dtype[Any] = np.promote_types(array.dtype, np.float32).newbyteorder("=")
-        self._values = self._room()
+        self._take(array)
         self.tensor = torch.from_numpy(self._values)
+
+    def holds(self, array: object) -> bool:
+        """Whether it is the array that stands for the name, and lies as it did when it began to."""
+        own = self.array
+        return array is own and own.shape == self.shape and own.strides == self._strides and own.dtype is self.dtype
 
     def bind(self, array: Array) -> None:
         """Let another array stand for the name; its states go on. Raises ValueError for one of another kind."""
         check_kept(self.name, array, self.shape, self.dtype)
-        self.array = array
-        self._values = self._room()
+        self._take(array)
         self.tensor.data = torch.from_numpy(self._values)
+
+    def _take(self, array: Array) -> None:
+        self.array = array
+        # Noted down, since an array's own can be set in place.
+        self.shape, self._strides, self.dtype = array.shape, array.strides, array.dtype
+        self._values = self._room()
 
     def load(self, gradient: Any, owners: set[int]) -> None:
         """Take the gradient. It is copied if a kernel can't read it, or if it lies in memory that belongs to `owners`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -97,8 +98,10 @@ class WeightAverage:
     def swapped(self) -> Iterator[nn.Module]:
         """Give the model the averaged weights within a `with` block, and its own back after it, whatever happens there.
 
-        All parameters and buffers are put back, so what a step or a forward pass in training mode does to them within
-        the block is lost. They are written in place: optimizers and views stay attached.
+        All that the model's modules hold is put back to the bit: what a step or a forward pass does to weights, buffers
+        and other tensors within the block is undone, and so is whatever is bound there to a name of a module, replaced
+        in a parameter (`p.data`), or changed in mode (`model.eval()`), counters and lists included. Tensors are
+        written in place: optimizers and views stay attached.
 
         Raises RuntimeError before the first update and within another `swapped()` of this average, ValueError if the
         model no longer has the weights it began with.
@@ -108,14 +111,12 @@ class WeightAverage:
         if self._swapped:
             raise RuntimeError("the averaged weights are already in the model: swapped() was called within swapped()")
         present = self._present()
-        tensors = [tensor.detach() for tensor in chain(self.model.parameters(), self.model.buffers())]
-        own = [tensor.clone() for tensor in tensors]
         self._swapped = True
         try:
-            _write([present[name] for name in self._averages], list(self._averages.values()))
-            yield self.model
+            with _undone(self.model):
+                _write([present[name] for name in self._averages], list(self._averages.values()))
+                yield self.model
         finally:
-            _write(tensors, own)
             self._swapped = False
 
     def state_dict(self) -> dict[str, Any]:
@@ -170,6 +171,38 @@ def _check_shapes(what: str, found: dict[str, tuple[int, ...]], averages: dict[s
             raise ValueError(
                 f"'{name}' has the shape {list(found[name])} in {what}; it must be {list(averages[name].shape)}"
             )
+
+
+#: What a module may gather things in; its own registries are such, too.
+_CONTAINERS = (dict, list, set, deque)
+
+
+@contextmanager
+def _undone(model: nn.Module) -> Iterator[None]:
+    """Undo, after a `with` block, what was bound to names of a model's modules or written into their tensors."""
+    names = [(module, dict(vars(module))) for module in model.modules()]
+    held = {id(value): value for _, attributes in names for value in attributes.values()}.values()
+    containers = [value for value in held if isinstance(value, _CONTAINERS)]
+    gathered = [(value, list(value.items() if isinstance(value, dict) else value)) for value in containers]
+    inside = (item for value in containers for item in (value.values() if isinstance(value, dict) else value))
+    # What hangs on a graph is the outcome of a pass, and can't be written into without a change to that graph.
+    leaves = {id(value): value for value in chain(held, inside) if isinstance(value, Tensor) and value.is_leaf}.values()
+    tensors = [(leaf, leaf.data, leaf.requires_grad, leaf.detach().clone()) for leaf in leaves]
+    try:
+        yield
+    finally:
+        for module, attributes in names:
+            for name in vars(module).keys() - attributes.keys():
+                del vars(module)[name]
+            vars(module).update(attributes)
+        for container, content in gathered:
+            container.clear()
+            container.extend(content) if isinstance(container, list | deque) else container.update(content)
+        for leaf, data, requires_grad, values in tensors:
+            leaf.data = data
+            with torch.inference_mode(leaf.is_inference()):
+                _write([leaf], [values])
+            leaf.requires_grad_(requires_grad)
 
 
 @torch.no_grad()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import torch
-
 from fallline import rules
 from fallline.optim.recipe import number
 from fallline.optim.session import Group

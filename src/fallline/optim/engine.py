@@ -17,6 +17,7 @@ from fallline.optim.hyperparameters import check_changed
 from fallline.optim.recipe import Recipe
 from fallline.optim.session import Group, Session
 from fallline.optim.shards import is_distributed
+from fallline.optim.states import own
 
 if TYPE_CHECKING:
     _Base = torch.optim.Optimizer
@@ -126,7 +127,7 @@ class Engine(_Base):
         self._session = None
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a state dict, as torch's optimizers do.
+        """Load copies of what a state dict holds, so that its tensors may be used on; else as torch's optimizers do.
 
         Raises ValueError, and leaves the optimizer as it was, if the state is of another optimizer or incomplete.
         """
@@ -148,6 +149,7 @@ class Engine(_Base):
             for name, value in given["state"].get(key, {}).items():
                 if self._keeps_type(group, name):
                     self.state[p][name] = _moved(value, p.device)
+        own(self.state)
 
     def _keeps_type(self, group: Group, name: str) -> bool:
         """Whether a state is loaded in the type in which it was saved; torch casts all but step counts."""

@@ -11,6 +11,7 @@ from torch.optim.optimizer import ParamsT
 
 from fallline.optim.engine import check_interval
 from fallline.optim.hyperparameters import SCHEDULE_ROUNDING
+from fallline.optim.states import own
 
 
 class LookAheadNesterov(torch.optim.Optimizer):
@@ -56,6 +57,11 @@ class LookAheadNesterov(torch.optim.Optimizer):
             param_group = dict(param_group)
             _check({**self.defaults, **param_group})
         super().add_param_group(param_group)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load copies of what a state dict holds, so that its tensors may be used on; else as torch's optimizers do."""
+        super().load_state_dict(state_dict)
+        own(self.state)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

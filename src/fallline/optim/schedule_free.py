@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import torch
+from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fallline import rules
@@ -67,24 +68,55 @@ class ScheduleFree(Optimizer):
             "puts the average into the weights, and make a new optimizer"
         )
 
+    @torch.no_grad()
     def train(self) -> None:
-        """Put the weights back where gradients are taken; call it before a step."""
-        self._move(to_training=True)
+        """Put the weights back where gradients are taken, to the bit; call it before a step.
 
+        Weights that something else changed since `eval` are taken to be the average, and y is computed from them.
+        """
+        for group, p, z in self._leaving(training=False):
+            y = self.state[p].pop("y", None)
+            untouched = y is not None and _alike(_average(y, z, group), p)
+            p.copy_(y if untouched else torch.lerp(p, z, 1 - float(group["beta"])))
+
+    @torch.no_grad()
     def eval(self) -> None:
         """Put the average into the weights: what is to be evaluated, saved and used."""
-        self._move(to_training=False)
+        for group, p, z in self._leaving(training=True):
+            y = self.state[p]["y"] = p.clone()  # which x and z give back to rounding only
+            p.copy_(_average(y, z, group))
+
+    def _leaving(self, training: bool) -> Iterator[tuple[Group, Tensor, Tensor]]:
+        """Turn the groups that are in one mode to the other: each group, with a weight of it and this weight's z."""
+        for group in self.param_groups:
+            if group["training"] == training:
+                group["training"] = not training
+                if keeps_average(group["rule"]):
+                    for p in group["params"]:
+                        if "z" in self.state.get(p, {}):
+                            yield group, p, self.state[p]["z"]
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Hold the average in the weights inside a `with`, and put back what they were after it."""
-        training = [group["training"] for group in self.param_groups]
+        """Hold the average in the weights inside a `with`, and put back to the bit what they were after it.
+
+        What is done to the weights inside, also to the tensors that they hold (`p.data`), is undone.
+        """
+        training = [(group, group["training"]) for group in self.param_groups]
+        weights = [p for group in self.param_groups for p in group["params"]]
+        own = [(p, p.data, p.detach().clone(), self.state.get(p, {}).get("y")) for p in weights]
         self.eval()
         try:
             yield
         finally:
-            if any(training):
-                self.train()
+            for group, before in training:
+                group["training"] = before
+            for p, data, values, y in own:
+                data.copy_(values)
+                p.data = data
+                if p in self.state:
+                    self.state[p].pop("y", None)
+                    self.state[p] |= {} if y is None else {"y": y}
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step. Raises RuntimeError after `eval` without `train`: the weights are not where they train."""
@@ -97,19 +129,15 @@ class ScheduleFree(Optimizer):
 
     step.hooked = True  # type: ignore[attr-defined]
 
-    @torch.no_grad()
-    def _move(self, to_training: bool) -> None:
-        for group in self.param_groups:
-            if group["training"] == to_training:
-                continue
-            group["training"] = to_training
-            if not keeps_average(group["rule"]):
-                continue
-            # y = (1-β)z + βx, and from it x = y + (1 - 1/β)(z - y).
-            share = 1 - group["beta"] if to_training else 1 - 1 / group["beta"]
-            for p in group["params"]:
-                if "z" in self.state[p]:
-                    p.lerp_(self.state[p]["z"], share)
+
+def _average(y: Tensor, z: Tensor, group: Group) -> Tensor:
+    """The average x, from y = (1-β)z + βx: x = y + (1 - 1/β)(z - y)."""
+    return torch.lerp(y, z, 1 - 1 / float(group["beta"]))
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    """Whether all numbers are equal, NaN among them."""
+    return bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 class ScheduleFreeSGD(ScheduleFree):

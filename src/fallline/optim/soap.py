@@ -24,7 +24,6 @@ from fallline.optim.session import Group
 from fallline.optim.states import StateOf
 from fallline.symbolic import rule
 
-
 #: Rounding in an entry of a turned gradient is taken to be so many times that of its root mean square, times √n.
 _ROUNDINGS = 8
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -39,9 +39,7 @@ def make_states(p: Tensor, state: StateOf, recipe: Recipe) -> tuple[str, ...]:
         if state.get(key) is None:
             fill = recipe.fill(spec.name)
             if spec.kind != "tensor":
-                state[key] = torch.tensor(
-                    fill, dtype=torch.promote_types(_number_dtype(), _real_type(p)), device="cpu"
-                )
+                state[key] = torch.tensor(fill, dtype=torch.promote_types(_number_dtype(), _real_type(p)), device="cpu")
                 continue
             number = complex(fill, fill) if p.is_complex() else fill
             state[key] = torch.full_like(p, number, memory_format=torch.preserve_format, requires_grad=False)
@@ -78,6 +76,23 @@ def _can_move(number: Tensor, view: Tensor) -> bool:
     """Whether a tensor can be let lie where a view does."""
     alike = (number.dtype, number.device, number.layout) == (view.dtype, view.device, view.layout)
     return alike and type(number) is Tensor and not number.requires_grad and not number.is_inference()
+
+
+def own(states: MutableMapping[Any, Any]) -> None:
+    """Let states that were loaded belong to nobody else: each tensor a copy, and what was one tensor still one."""
+    copies: dict[int, Tensor] = {}
+    for key, state in states.items():
+        states[key] = _copied(state, copies)
+
+
+def _copied(value: Any, copies: dict[int, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        if id(value) not in copies:
+            copies[id(value)] = value.clone()
+        return copies[id(value)]
+    if isinstance(value, dict):
+        return {key: _copied(inner, copies) for key, inner in value.items()}
+    return type(value)(_copied(inner, copies) for inner in value) if type(value) in (list, tuple) else value
 
 
 def share_global(states: Iterable[StateOf], key: str, known: Tensor | None) -> None:
