@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import linecache
 import os
 import re
@@ -34,6 +35,16 @@ def shown_path(file: str | Path) -> str:
     """A file's path, from the current folder where it lies within it."""
     path = Path(file)
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def near_file(file: Path) -> str:
+    """A question after the file that was most likely meant, of the same kind in the same folder; else no words."""
+    try:
+        names = [other.name for other in file.parent.iterdir() if other.suffix == file.suffix and other.is_file()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(file.name, names, 1)
+    return f"did you mean '{file.with_name(near[0])}'?" if near else ""
 
 
 def _place(error: BaseException, sentence: str, whole: bool) -> list[str]:

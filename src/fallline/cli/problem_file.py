@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fallline.cli.fail import shown_path
+from fallline.cli.fail import near_file, shown_path
 
 if TYPE_CHECKING:
     from fallline.training import Problem
@@ -29,7 +29,8 @@ def read_problem(path: Path) -> Problem:
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give a Python file that sets a variable `problem`")
     if not path.is_file():
-        raise ValueError(f"there is no file {path}")
+        near = near_file(path)
+        raise ValueError(f"there is no file {path}{'; ' if near else ''}{near}")
     source = path.resolve()
     spec = importlib.util.spec_from_file_location(path.stem, source)
     if spec is None or spec.loader is None:

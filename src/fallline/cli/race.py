@@ -224,7 +224,12 @@ def _problem(name: str) -> Problem:
 
     if name.endswith(".py") or os.sep in name or Path(name).exists():
         return read_problem(Path(name))
-    return _made(find(name))
+    try:
+        return _made(find(name))
+    except LookupError:
+        if Path(f"{name}.py").is_file():
+            fail(f"there is no bundled problem '{name}'; did you mean the file '{name}.py'?")
+        raise
 
 
 def _made(bundled: Bundled) -> Problem:
