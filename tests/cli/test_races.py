@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +71,47 @@ def test_what_a_storage_says_is_text(tmp_path: Path, text: str) -> None:
         assert told in shown.stdout
 
 
-@pytest.mark.parametrize("storage", ["none.db", "empty.db"])
-def test_a_storage_without_races(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str) -> None:
+def somebody_elses(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+
+
+@pytest.mark.parametrize("make", [Path.touch, somebody_elses])
+def test_a_storage_without_races(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("empty.db").touch()
-    shown = races("--storage", storage)
-    assert (shown.exit_code, shown.stdout) == (
-        0, f"There are no races in {storage}; `fallline race` runs one and keeps it there.\n"
-    )  # fmt: skip
-    assert not Path("none.db").exists()
+    make(Path("empty.db"))
+    before = Path("empty.db").read_bytes()
+    for asked in (["empty.db"], ["--storage", "empty.db"]):
+        shown = races(*asked)
+        assert (shown.exit_code, shown.stdout) == (
+            0, "There are no races in empty.db; `fallline race` runs one and keeps it there.\n"
+        )  # fmt: skip
+    told = CliRunner().invoke(app, ["report", "empty.db"])
+    assert (told.exit_code, "no race in empty.db has finished" in told.stderr) == (2, True)
+    assert [path.name for path in Path().iterdir()] == ["empty.db"]
+    assert Path("empty.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("asked", [["nope.db"], ["--storage", "nope.db"]])
+@pytest.mark.parametrize("command", ["races", "report"])
+def test_a_file_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, asked: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in ("`fallline race` makes one", "did you mean 'nopes.db'?"):
+        told = CliRunner().invoke(app, [command, *asked])
+        assert (told.exit_code, told.stdout) == (2, "")
+        assert told.stderr.startswith(f"fallline: there is no file nope.db; {words}")
+        Path("nopes.db").touch()
+    assert not Path("nope.db").exists()
+
+
+def test_a_folder_where_nothing_was_raced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = races()
+    assert (shown.exit_code, "There are no races in fallline-races.db" in shown.stdout) == (0, True)
+    told = CliRunner().invoke(app, ["report"])
+    assert (told.exit_code, "there is no file fallline-races.db" in told.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

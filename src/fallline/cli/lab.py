@@ -26,10 +26,25 @@ def lab(
         fail(f"the lab needs {error.name}; install it: pip install {error.name}")
 
     try:
+        if storage is not None:
+            _check(storage)
         serve(host, port, storage=storage, browser=browser, tell=_tell)
+    except ValueError as error:
+        fail(str(error))
     except OSError as error:
         fail(str(error), 1)
 
 
 def _tell(link: str) -> None:
     print(f"The lab is at {link}\nCtrl-C stops it.", flush=True)
+
+
+def _check(storage: str) -> None:
+    """Raise ValueError, in a sentence, for what can't be a storage; a file may yet come, when a race begins."""
+    from fallline.racing.storage.database import sqlite_file
+
+    file = sqlite_file(storage)
+    if file is not None and file.is_dir():
+        raise ValueError(f"--storage {storage}: that is a folder; give the file that keeps the races")
+    if file is not None and not file.resolve().parent.is_dir():
+        raise ValueError(f"--storage {storage}: there is no folder {file.resolve().parent}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -12,7 +13,7 @@ from fallline.cli.problems import problems
 from fallline.cli.race import race
 from fallline.cli.races import races
 from fallline.cli.report import report
-from fallline.cli.show import show
+from fallline.cli.show import rules, show
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 
 app = typer.Typer(
@@ -22,11 +23,13 @@ app = typer.Typer(
     "best, or that it is a tie. `fallline race problem.py` does the same on your own model.",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 app.command()(race)
 app.command()(races)
 app.command()(report)
+app.command()(rules)
 app.command()(show)
 app.command()(bench)
 app.command()(problems)
@@ -44,6 +47,9 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 what was asked for can't be done, 130 stopped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may know fewer letters than there are, and a name may hold none
+            stream.reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace")
     try:
         app()
     except KeyboardInterrupt:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from fallline.cli.fail import near_file, shown_path
 
 if TYPE_CHECKING:
     from fallline.training import Problem
@@ -18,14 +19,18 @@ _UNNAMED = "problem"  # what a Problem is called that was given no name
 def read_problem(path: Path) -> Problem:
     """Run a Python file and return the `problem` it defines, called after the file unless it has a name.
 
-    Raises ValueError, in a sentence with the line, if the file is missing, fails or defines no Problem.
+    Raises ValueError, in a sentence with the file and line, if the file is missing, it or what it imports fails, or it
+    defines no Problem.
     """
+    from fallline.racing.failure import is_sentence
     from fallline.training import Problem
+    from fallline.training.errors import first_line
 
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give a Python file that sets a variable `problem`")
     if not path.is_file():
-        raise ValueError(f"there is no file {path}")
+        near = near_file(path)
+        raise ValueError(f"there is no file {path}{'; ' if near else ''}{near}")
     source = path.resolve()
     spec = importlib.util.spec_from_file_location(path.stem, source)
     if spec is None or spec.loader is None:
@@ -35,15 +40,17 @@ def read_problem(path: Path) -> Problem:
     sys.path.insert(0, str(source.parent))
     try:
         spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise ValueError(f"{path}, line {error.lineno}: {error.msg}") from error
     except SystemExit as error:
         raise ValueError(
-            f"{path}, line {_line(error, source)}: it called sys.exit({error.code!r}) while it was read; "
+            f"{_place(error, path)}: it called sys.exit({error.code!r}) while it was read; "
             "put what parses arguments or ends the program under `if __name__ == '__main__':`"
         ) from error
+    except SyntaxError as error:
+        raise ValueError(f"{_place(error, path)}: {error.msg}") from error
     except Exception as error:
-        raise ValueError(f"{path}, line {_line(error, source)}: {type(error).__name__}: {error}") from error
+        kind = type(error).__name__
+        said = str(error) if is_sentence(error) else f"{kind}: {first_line(error).removeprefix(f'{kind}: ')}"
+        raise ValueError(f"{_place(error, path)}: {said}") from error
     problem = getattr(module, "problem", None)
     if not isinstance(problem, Problem):
         found = "no `problem`" if problem is None else f"a `problem` of type {type(problem).__name__}"
@@ -51,12 +58,14 @@ def read_problem(path: Path) -> Problem:
             f"{path} defines {found}; write problem = fallline.Problem(model=..., loss=..., train=..., ...)"
         )
     if problem.name == _UNNAMED:
-        problem.name = path.stem
+        problem.name = path.stem.encode(errors="replace").decode()  # a file's name need not be text
     problem.origin = str(source)
     return problem
 
 
-def _line(error: BaseException, source: Path) -> int | str:
-    """The last line of the file that had a part in the error."""
-    frames = reversed(traceback.extract_tb(error.__traceback__))
-    return next((frame.lineno or "?" for frame in frames if frame.filename == str(source)), "?")
+def _place(error: BaseException, path: Path) -> str:
+    """The user's file, this one or one that it imports, and the line of it that an error comes from."""
+    from fallline.racing.failure import failed_at
+
+    frame = failed_at(error)
+    return str(path) if frame is None else f"{shown_path(frame.file)}, line {frame.line}"

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fallline.cli.fail import fail
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from fallline.problems import Bundled
     from fallline.training import Problem
 
 
-def problems() -> None:
+def problems(
+    name: Annotated[str | None, typer.Argument(help="Only this one. Default: all.", show_default=False)] = None,
+) -> None:
     """List the problems that come with the package: real data sets, and functions with known minima."""
     from fallline.cli.console import console
+    from fallline.problems import ALL, find
 
+    try:
+        chosen = list(ALL.values()) if name is None else [find(name)]
+    except LookupError as error:
+        fail(str(error.args[0]))
     out = console()
-    out.print(_table())
+    out.print(_table(chosen))
     out.print(
         "\nExamples: to train, to validate, to test. Steps: updates in one run, of so many examples each. At the end: "
         "what is measured, and the value to reach.",
@@ -24,15 +36,13 @@ def problems() -> None:
     )
 
 
-def _table() -> Table:
+def _table(chosen: list[Bundled]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from fallline.problems import ALL
-
     table = Table.grid("", "", padding=(0, 2, 0, 0))
     table.columns[0].no_wrap = True
-    for bundled in ALL.values():
+    for bundled in chosen:
         table.add_row(Text(bundled.name, style="bold"), Text(bundled.sentence))
         table.add_row("", Text(_facts(bundled.make()), style="dim"))
     return table

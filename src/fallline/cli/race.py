@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -131,6 +131,9 @@ def race(
         ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="The result only: no estimate, no progress.")] = False,
+    whole: Annotated[
+        bool, typer.Option("--traceback", help="Where something fails, show the whole way there, as Python does.")
+    ] = False,
 ) -> None:
     """Race optimizers under an equal budget and give a verdict that says "tie" when it is a tie.
 
@@ -171,20 +174,36 @@ def race(
             _race_one(taken_up, {**asked, **options}, outputs, quiet)
         else:
             _race_one(_problem(problem or _DEFAULT_PROBLEM), asked, outputs, quiet)
-    except (ValueError, OSError, ImportError, LookupError) as error:
-        fail(str(error.args[0] if isinstance(error, LookupError) else error))
     except (typer.Exit, typer.Abort):
         raise
-    except RuntimeError as error:  # of the user's own model, loss, metric or optimizer, after some steps
-        told = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no word'}"
-        kept = f"the runs that had ended are kept in {_shown(storage)}, and the same command goes on once it is mended"
-        fail(f"something failed in mid-race ({told}); {kept}.", 1)
+    except Exception as error:
+        _leave(error, storage, whole=whole, problem=problem)
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # whoever read the output has gone
             raise typer.Exit(1) from error
-        fail(f"the problem's model, loss or metric called sys.exit({error.code!r}); take the call out")
+        sentence = f"the problem's model, loss or metric called sys.exit({error.code!r}); take the call out"
+        fail(sentence, error=error, whole=whole)
     except KeyboardInterrupt:
         fail(f"stopped; the runs that had ended are kept in {_shown(storage)}, and the same command goes on.", 130)
+
+
+def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) -> NoReturn:
+    """Leave with what an error says: a sentence of Fallline's, or that the user's own code failed after some steps."""
+    from fallline.racing.failure import failed_at, is_sentence
+    from fallline.training.errors import first_line
+
+    own = failed_at(error) is not None
+    if isinstance(error, ValueError | TypeError | OSError | ImportError | LookupError) and (
+        is_sentence(error) or not own
+    ):
+        told = str(error.args[0] if isinstance(error, LookupError) else error)
+        fail(told, error=error, whole=whole, beside=problem)
+    if not own and not isinstance(error, RuntimeError):
+        raise error
+    kept = f"the runs that had ended are kept in {_shown(storage)}, and the same command goes on once it is mended"
+    kind = type(error).__name__
+    sentence = f"something failed in mid-race ({kind}: {first_line(error).removeprefix(f'{kind}: ')}); {kept}."
+    fail(sentence, 1, error, whole=whole, beside=problem)
 
 
 def _shown(storage: str) -> str:
@@ -205,7 +224,12 @@ def _problem(name: str) -> Problem:
 
     if name.endswith(".py") or os.sep in name or Path(name).exists():
         return read_problem(Path(name))
-    return _made(find(name))
+    try:
+        return _made(find(name))
+    except LookupError:
+        if Path(f"{name}.py").is_file():
+            fail(f"there is no bundled problem '{name}'; did you mean the file '{name}.py'?")
+        raise
 
 
 def _made(bundled: Bundled) -> Problem:

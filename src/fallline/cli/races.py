@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallline.cli.fail import fail
+from fallline.cli.fail import fail, near_file
 from fallline.cli.text import printable
 
 if TYPE_CHECKING:
@@ -17,17 +17,43 @@ if TYPE_CHECKING:
 
     from fallline.racing.storage.past import PastRace
 
+_DEFAULT = "fallline-races.db"
+#: The storage of a command that reads one: an argument, or the option that `fallline race` has.
+Given = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="STORAGE",
+        help=f"SQLite file, or URL of an Optuna storage, that races were kept in. Default: {_DEFAULT}.",
+        show_default=False,
+    ),
+]
+Named = Annotated[str | None, typer.Option("--storage", help="The same, as an option.", show_default=False)]
 
-def races(
-    storage: Annotated[
-        str, typer.Option(help="SQLite file, or URL of an Optuna storage, that races were kept in.")
-    ] = "fallline-races.db",
-) -> None:
+
+def storage_of(given: str | None, named: str | None) -> str:
+    """The storage that was given either way. Leaves with a sentence where it is no file that there is."""
+    from fallline.racing.storage.database import sqlite_file
+
+    if given is not None and named is not None:
+        fail("the storage is given twice; give it once")
+    storage = given or named or _DEFAULT
+    try:
+        file = sqlite_file(storage)
+    except ValueError as error:
+        fail(str(error))
+    if file is not None and not file.exists():
+        fail(f"there is no file {file}; {near_file(file) or '`fallline race` makes one, where --storage says'}")
+    return storage
+
+
+def races(given: Given = None, named: Named = None) -> None:
     """List the races of a storage, newest first, with how far they came and what came of them."""
     from fallline.cli.console import console
     from fallline.racing.storage.database import shown
     from fallline.racing.storage.past import past_races
 
+    # Where nobody named one, a folder without a storage is one where nothing was raced.
+    storage = _DEFAULT if given is None and named is None else storage_of(given, named)
     try:
         found = past_races(storage)
     except (ValueError, OSError, ImportError) as error:

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from fallline.cli.fail import fail
+from fallline.cli.races import Given, Named, storage_of
 
 
 def report(
-    storage: Annotated[
-        str, typer.Argument(help="SQLite file, or URL of an Optuna storage, that races were kept in.")
-    ] = "fallline-races.db",
+    given: Given = None,
+    named: Named = None,
     race: Annotated[
         str | None,
         typer.Option(help="Which race, as `fallline races` names it. Default: the last one.", show_default=False),
@@ -24,6 +24,7 @@ def report(
     from fallline.pages.report import write_report
     from fallline.racing.storage.past import kept_result
 
+    storage = storage_of(given, named)
     try:
         write_report(kept_result(storage, race), output)
     except LookupError as error:

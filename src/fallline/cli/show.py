@@ -1,9 +1,10 @@
-"""`fallline show`: a rule's equation and what it costs; a combinator's on gradient descent; what a class says."""
+"""`fallline rules` lists what there is by name; `fallline show` tells all of one: its equation, cost, use, weakness."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,20 +19,41 @@ if TYPE_CHECKING:
 _ALIASES = {"schedule_free_adamw": "schedule_free_adam"}
 
 
+def rules() -> None:
+    """List all rules, the combinators that change a rule, and the methods that are no single rule, a line each."""
+    from fallline import rules as known
+    from fallline.training.method_name import CLASSES
+
+    named = {known.name_of(rule): _in_a_line(name, rule) for name, rule in known.ALL.items()}
+    _print_list("Rules", named)
+    _print_list("Combinators, which make a rule of a rule", {one.__name__: _first_line(one) for one in _combinators()})
+    _print_list("Methods whose step is no single rule", {name: _first_line(kind) for name, kind in CLASSES.items()})
+    print("`fallline show NAME` tells all of one; gradient_descent is also called sgd.")
+
+
 def show(
-    rule: Annotated[str, typer.Argument(help="The name of a rule, a combinator or a class, such as adam, l2 or muon.")],
+    rule: Annotated[
+        str | None,
+        typer.Argument(
+            help="The name of a rule, a combinator or a class, such as adam, l2 or muon. Without one: a list of all.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Print a rule's equation, source and conventions, states and cost, when to use it and its known weakness.
 
     Of a combinator, such as l2 or clip_norm, what it makes of gradient descent; of a class whose step is no single
-    rule, such as muon or newton, what it does.
+    rule, such as muon or newton, what it does. `fallline rules` lists them all.
     """
-    from fallline import rules
+    if rule is None:
+        rules()
+        return
+    from fallline import rules as known
     from fallline.cli.rule_name import find
     from fallline.symbolic.combinator import Combinator
 
-    key = rules.plain_name(rule)
-    combinator = getattr(rules, key, None)
+    key = known.plain_name(rule)
+    combinator = getattr(known, key, None)
     if isinstance(combinator, Combinator):
         _show_combinator(combinator)
         return
@@ -41,11 +63,37 @@ def show(
         _show_class(rule)
 
 
-def _show_rule(asked: str, found: Rule) -> None:
-    from fallline import rules
+def _print_list(title: str, lines: Mapping[str, str]) -> None:
+    """A line for each name, however long, for a pipe to search."""
+    print(f"{title}:")
+    for name, line in lines.items():
+        print(f"  {name:<22} {line}")
+    print()
+
+
+def _in_a_line(name: str, rule: Rule) -> str:
+    """What a rule does; of a composed one what it is made of, and when to use it."""
     from fallline.rules.guide import GUIDES
 
-    cost, name = found.cost(), rules.name_of(found)
+    return _first_line(rule) if rule.name == name else f"{rule.name}. {GUIDES[name].use}"
+
+
+def _first_line(documented: object) -> str:
+    return inspect.cleandoc(documented.__doc__ or "").partition("\n")[0]
+
+
+def _combinators() -> list[Combinator]:
+    from fallline import rules as known
+    from fallline.symbolic.combinator import Combinator
+
+    return [value for value in vars(known).values() if isinstance(value, Combinator)]
+
+
+def _show_rule(asked: str, found: Rule) -> None:
+    from fallline import rules as known
+    from fallline.rules.guide import GUIDES
+
+    cost, name = found.cost(), known.name_of(found)
     guide = GUIDES[name]
     if name != asked:
         print(f"{asked} is called {name} here.\n")
@@ -65,9 +113,9 @@ def _show_rule(asked: str, found: Rule) -> None:
 
 
 def _show_combinator(combinator: Combinator) -> None:
-    from fallline import rules
+    from fallline.rules import gradient_descent
 
-    name, combined = combinator.__name__, combinator(rules.gradient_descent)
+    name, combined = combinator.__name__, combinator(gradient_descent)
     print(f"{name}, a combinator: {inspect.cleandoc(combinator.__doc__ or '')}")
     print(f"\n{name}(gradient_descent):\n\n{combined.latex()}\n")
     _print_hyperparameters(combined)
@@ -75,16 +123,14 @@ def _show_combinator(combinator: Combinator) -> None:
 
 
 def _show_class(asked: str) -> None:
-    from fallline import rules
-    from fallline.symbolic.combinator import Combinator
     from fallline.training.method_name import find_method
 
     try:
         found = find_method(asked)
     except LookupError as error:
-        combinators = [name for name, value in vars(rules).items() if isinstance(value, Combinator)]
-        near = difflib.get_close_matches(asked, combinators, 1, cutoff=0.75)
-        fail(f"there is no rule or combinator '{asked}'; did you mean '{near[0]}'?" if near else str(error))
+        near = difflib.get_close_matches(asked, [one.__name__ for one in _combinators()], 1, cutoff=0.75)
+        sentence = f"there is no rule or combinator '{asked}'; did you mean '{near[0]}'?" if near else str(error)
+        fail(sentence if "did you mean" in sentence else f"there is no rule '{asked}'; `fallline rules` lists them all")
     assert isinstance(found, type)  # a rule's name was found before
     print(f"{found.__name__}: {inspect.cleandoc(found.__doc__ or '')}")
     print("\nIts step is no single rule, so there is no one equation of it to print.")

@@ -19,9 +19,12 @@ def stopped_race(storage: str, where: str, name: str | None, origin: str | None)
     `where` is what the storage is called; if `origin`, a file or a bundled problem, is given, it is the latest on that.
     Raises ValueError, in a sentence, where there is none.
     """
+    from fallline.racing.storage.database import sqlite_file
     from fallline.racing.storage.past import past_races
 
-    races = past_races(storage)
+    file, races = sqlite_file(storage), past_races(storage)
+    if file is not None and not file.exists():
+        raise ValueError(f"no race in {where} was stopped, as there is no such file")
     return _latest(races, where, origin) if name is None else _called(races, where, name)
 
 

@@ -12,11 +12,16 @@ class ProblemError(ValueError):
 def first_line(error: BaseException) -> str:
     """What an error says first, to be quoted inside a sentence.
 
-    >>> first_line(ValueError("too wide.\\nDetails follow"))
-    'too wide'
+    What a DataLoader's worker raised says it last; a missing key alone says nothing.
+
+    >>> first_line(ValueError("too wide.\\nDetails follow")), first_line(KeyError("x"))
+    ('too wide', "KeyError: 'x'")
     """
     lines = str(error).strip().splitlines()
-    return lines[0].rstrip(" .:") if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    said = lines[-1] if lines[0].startswith("Caught ") else lines[0]
+    return f"{'KeyError: ' if isinstance(error, KeyError) else ''}{said}".rstrip(" .:")
 
 
 def dtype_name(tensor: Tensor) -> str:

@@ -69,9 +69,14 @@ def _loaded(load: Callable[[], Any]) -> Any:
 
 def _portable(error: BaseException) -> BaseException:
     """The error with the worker's traceback as a note; where it can't be sent, another that says the same."""
-    error.add_note("In a worker:\n" + "".join(traceback.format_exception(error)))
+    told = "In a worker:\n" + "".join(traceback.format_exception(error))
+    error.add_note(told)
     try:
         again = unpack(pack(error))
     except Exception:
         again = None
-    return error if str(again) == str(error) else RuntimeError(f"{type(error).__name__}: {error}")
+    if str(again) == str(error) and getattr(again, "__notes__", None):
+        return error
+    other = RuntimeError(f"{type(error).__name__}: {error}")
+    other.add_note(told)
+    return other

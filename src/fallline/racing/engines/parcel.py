@@ -6,9 +6,9 @@ import contextlib
 import functools
 import io
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
 import cloudpickle
@@ -61,6 +61,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         # What is composed of rules says so; the parts that are not follow from a function of a name.
         if isinstance(thing, Rule | Combinator) and isinstance(thing.__reduce__(), str) and not _found(thing):
             return _made, (type(thing), _packed_function(thing))
+        if isinstance(thing, CodeType):  # cloudpickle leaves out the file, without which a failure there has no place
+            return _code_of, (*self.dispatch_table[CodeType](thing), thing.co_filename)
         return super().reducer_override(thing)
 
 
@@ -77,6 +79,10 @@ def _packed_function(thing: Rule | Combinator) -> bytes:
 def _made(kind: type[Rule] | type[Combinator], function: bytes) -> Rule | Combinator:
     """The one rule or combinator of a packed function, so that a worker's jobs share its kernel."""
     return rule(unpack(function)) if kind is Rule else combinator(unpack(function))
+
+
+def _code_of(make: Callable[..., CodeType], arguments: tuple[Any, ...], file: str) -> CodeType:
+    return make(*arguments).replace(co_filename=file)
 
 
 def _found(thing: Rule | Combinator) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class PastRace:
 
 
 def past_races(storage: str | Path) -> list[PastRace]:
-    """All races of a storage, the newest first; none where an SQLite file is not there.
+    """All races of a storage, the newest first; none where an SQLite file is not there or is somebody else's.
 
     Raises what `open_store` does for a storage that can't be opened.
     """
@@ -73,13 +74,25 @@ def kept_result(storage: str | Path, name: str | None = None) -> dict[str, Any]:
 
 @contextmanager
 def _reading(storage: str | Path) -> Iterator[Session | None]:
-    """A transaction that reads; None where there is no file, which is not to be made."""
+    """A transaction that reads; None where no file holds races, so that none is made and no other one written to."""
     file = sqlite_file(storage)
-    if file is not None and not file.exists():
+    if file is not None and not _holds_races(file):
         yield None
         return
     with closing(open_database(storage)) as database, database.session() as session:
         yield session
+
+
+def _holds_races(file: Path) -> bool:
+    """Whether an SQLite file has Optuna's tables; True as well for what can't be read, which opening it tells."""
+    if not file.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchone()
+    except sqlite3.Error:
+        return True
+    return found is not None
 
 
 def _races(session: Session) -> list[tuple[int, PastRace]]:
