@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fallline.cli.fail import fail
+from fallline.training.errors import first_line
 
 if TYPE_CHECKING:
     from fallline.racing.result import RaceResult
@@ -58,8 +59,9 @@ def write_file(option: str, path: Path | None, write: Callable[[Path], object], 
         return []
     try:
         write(path)
-    except OSError as error:
-        return [f"{option} {path} can't be written ({error.strerror or error})"]
+    except Exception as error:  # a full disk, or whatever the user's own objects do when they are written down
+        said = error.strerror if isinstance(error, OSError) else None
+        return [f"{option} {path} can't be written ({said or first_line(error)})"]
     print(told.format(path.resolve()))
     return []
 
@@ -67,8 +69,9 @@ def write_file(option: str, path: Path | None, write: Callable[[Path], object], 
 def leave_if_unwritten(failed: list[str], result: RaceResult) -> None:
     """Leave with a sentence where something could not be written, which says where the result is kept."""
     if failed:
-        where = result.occasion["storage"]["where"]
-        fail(f"{'; '.join(failed)}; the result is kept in {where}, and `fallline report` makes its page", 1)
+        kept = result.occasion["storage"]
+        where = "the result is nowhere but above" if kept is None else f"the result is kept in {kept['where']}"
+        fail(f"{'; '.join(failed)}; {where}{'' if kept is None else ', and `fallline report` makes its page'}", 1)
 
 
 def _check_file(option: str, file: Path) -> None:

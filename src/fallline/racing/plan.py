@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fallline.racing.runs import Run, population
+from fallline.racing.engines.parcel import can_be_sent
+from fallline.racing.runs import Job, Run, population
 from fallline.training import Problem, Speed, fastest, lanes_that_fit
 
 TRAINING = ("auto", "batched", "in turn", "processes")
@@ -58,6 +59,8 @@ def make_plan(problem: Problem, runs: Sequence[Run], training: str, slots: int) 
     typical = _typical(problem, runs)
     speed = fastest(problem, runs[0].seed, lambda some, batched: population(problem, typical[:some], batched))
     way = _fastest_in_all(speed, sum(run.steps for run in runs)) if training == "auto" else training
+    if training == "auto" and way == "processes" and not can_be_sent(problem, Job(tuple(typical), False, True)):
+        way = min((way for way in speed.seconds if way != "processes"), key=speed.seconds.__getitem__)
     if slots > 1 and way == "processes":
         way = "in turn"  # the engine's own processes train side by side already
     if training == "batched" and speed.obstacle is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from fallline.racing.audit import one_at_a_time, started_apart, step_zero_differ
 from fallline.racing.budget import Budget, Cost, budget_of
 from fallline.racing.describe import describe
 from fallline.racing.effort import Effort, as_effort
+from fallline.racing.ending import attempted, ended
 from fallline.racing.engines.choice import choose_engine
 from fallline.racing.engines.engine import Engine
 from fallline.racing.finals import Finals, as_final, final_runs, run_finals, sharing
@@ -35,7 +37,7 @@ from fallline.racing.stages import Stages
 from fallline.racing.storage.card import RaceCard
 from fallline.racing.storage.fingerprint import fingerprint
 from fallline.racing.storage.opening import open_store
-from fallline.racing.storage.store import Store
+from fallline.racing.storage.store import Lasting, Store
 from fallline.racing.tuning import Tuned, tune, tuning_runs
 from fallline.racing.watch import Silence, Watcher
 from fallline.training import Problem, ProblemError, make_lanes
@@ -83,6 +85,7 @@ def race(
     True
     """
     _check(problem, seed)
+    watcher = watcher or Silence()
     entrants = as_arms(arms, search=search, problem=problem)
     spent = as_effort(effort, rounds=rounds, halving=halving)
     problem.check(_seeds(seed, 1)[0])
@@ -97,13 +100,10 @@ def race(
         planned_runs=len(entrants)
         * (len(tuning_runs(entrants[0], problem, spent, seed, seed)) + spent.finalists * spent.seeds),
     )
-    with closing(choose_engine(workers, ray)) as engine, closing(open_store(storage, card, name=resume)) as store:
+    with closing(choose_engine(workers, ray)) as engine, closing(open_store(storage, card, name=resume)) as opened:
+        store = Lasting(opened, watcher.note)
         result = _Race(problem, entrants, spent, seed, store, engine, smallest_difference, training, watcher).run()
-        store.remember("result", result.to_json())
-        if slices:
-            result = result.with_slices()
-            store.remember("result", result.to_json())
-    return result
+        return ended(result, store, slices=slices)
 
 
 def _check(problem: Problem, seed: int) -> None:
@@ -136,10 +136,10 @@ class _Race:
         engine: Engine,
         smallest_difference: float | None,
         training: str,
-        watcher: Watcher | None,
+        watcher: Watcher,
     ) -> None:
         self.problem, self.arms, self.effort, self.seed = problem, arms, effort, seed
-        self.store, self.engine, self.watcher = store, engine, watcher or Silence()
+        self.store, self.engine, self.watcher = store, engine, watcher
         self.smallest_difference, self.training = smallest_difference, training
         self.sign = -1.0 if problem.metric.higher_is_better else 1.0
         # The first seed tunes; the others, which no trial has seen, run the finals.
@@ -162,15 +162,20 @@ class _Race:
             chosen = {name: found.ranked(self.sign)[: self.effort.finalists] for name, found in tuned.items()}
             finals = run_finals(stages, self.arms, tuned, chosen, self.final_seeds)
         bests = [(arm, tuned[arm.name].points[chosen[arm.name][0]]) for arm in self.arms]
-        seconds = self._remembered("step_seconds", lambda: solo_seconds(self.problem, bests))
-        untrained_loss, *untrained = self._untrained()
+        seconds, untimed = attempted(
+            "The steps could not be timed alone, so all arms have the time that was measured before the race",
+            lambda: self._remembered("step_seconds", lambda: solo_seconds(self.problem, bests)),
+        )
+        seconds = seconds or [plan.seconds] * len(bests)
+        before, unknown = attempted("The untrained model could not be evaluated", self._untrained)
+        untrained_loss, *untrained = before or (math.nan,) * 3
         examples = sharing(run for arm in finals.values() for runs in arm for run in runs)
         results = [
             self._arm_result(arm, tuned[arm.name], chosen[arm.name], finals[arm.name], examples, step, untrained_loss)
             for arm, step in zip(self.arms, seconds, strict=True)
         ]
         difference = self._audit(tuned, finals)
-        verdict = self._judge(results, untrained, difference, plan, stages.granted)
+        verdict = self._judge(results, untrained, difference, plan, stages.granted, (*untimed, *unknown))
         by_name = {result.name: result for result in results}
         return RaceResult(
             arms=tuple(by_name[name] for name in verdict.ranking),
@@ -272,6 +277,7 @@ class _Race:
         difference: float,
         plan: Plan,
         granted: Mapping[str, Budget],
+        failed: Sequence[str],
     ) -> Verdict:
         verdict = decide(
             [result.entry for result in results],
@@ -288,7 +294,7 @@ class _Race:
         if self.problem.target is not None:
             counts = {result.name: result.reached[0].reached for result in results}
             warnings += missed_target(counts, runs=self.effort.seeds)
-        warnings += [*started_apart(difference), *one_at_a_time(plan.obstacle)]
+        warnings += [*started_apart(difference), *one_at_a_time(plan.obstacle), *failed]
         return replace(verdict, warnings=tuple(warnings))
 
     def _untrained(self) -> tuple[float, float, float]:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from fallline.racing.arms.arm import Arm
+from fallline.racing.ending import attempted
 from fallline.racing.judging.records import Entry, Estimate, Verdict
 from fallline.racing.judging.statistics import mean_interval
 from fallline.racing.progress_to_target import Reached
@@ -90,7 +91,10 @@ class ArmResult:
         return self.arm.schedule(self._sound(), self.problem)
 
     def code(self) -> str:
-        """A program fragment that makes the best optimizer, in plain torch where torch has it."""
+        """A program fragment that makes the best optimizer, in plain torch where torch has it.
+
+        What is the user's own and in no module that could be imported goes by its name there, as a comment says.
+        """
         from fallline.racing.arms.code import torch_code
 
         return torch_code(self.arm, self._sound(), self.problem)
@@ -130,14 +134,15 @@ class RaceResult:
     """A finished race. Print it for the table and the verdict.
 
     `arms` are in the verdict's ranking; `protocol` says how it was measured, `occasion` what holds for this time only:
-    seconds, machine, storage. `slices` are cuts through the loss around the best runs, if they were asked for.
+    seconds, machine, storage. `slices` are cuts through the loss around the best runs; None where they were not asked
+    for.
     """
 
     arms: tuple[ArmResult, ...]
     verdict: Verdict
     protocol: Mapping[str, Any]
     occasion: Mapping[str, Any]
-    slices: tuple[Mapping[str, Any], ...] = ()
+    slices: tuple[Mapping[str, Any], ...] | None = None
 
     @property
     def best(self) -> ArmResult:
@@ -178,18 +183,36 @@ class RaceResult:
         Path(path).write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
     def with_slices(self) -> RaceResult:
-        """The same result with cuts through the loss around the best runs, for which these are trained once more."""
+        """The same result with cuts through the loss around the best runs, for which these are trained once more.
+
+        Where that fails or is interrupted there are none, and a warning says so.
+        """
         from fallline.racing.trained import slices_around, trained_models
 
         problem, batched = self.best.problem, self.protocol["training"] == "batched"
-        models = trained_models(problem, self.arms, self.best.final_seeds[0], batched=batched)
-        return replace(self, slices=tuple(slices_around(models, problem)))
+
+        def cut() -> tuple[Mapping[str, Any], ...]:
+            models = trained_models(problem, self.arms, self.best.final_seeds[0], batched=batched)
+            return tuple(slices_around(models, problem))
+
+        slices, failed = attempted("The cuts through the loss around the best runs are left out", cut)
+        return replace(self.warned(*failed), slices=slices or ())
+
+    def warned(self, *sentences: str) -> RaceResult:
+        """The same result with further warnings; none comes twice."""
+        warnings = tuple(dict.fromkeys((*self.verdict.warnings, *sentences)))
+        return replace(self, verdict=replace(self.verdict, warnings=warnings))
+
+    def stored(self, where: str | None, *warnings: str) -> RaceResult:
+        """The same result, all of whose runs are kept there; None where they are not, with what there is to say."""
+        kept = self.occasion["storage"] if where is not None else None
+        return replace(self.warned(*warnings), occasion={**self.occasion, "storage": kept})
 
     def report(self, path: str | Path) -> None:
         """Write the report: one page that needs no network. Raises OSError if the file can't be written."""
         from fallline.pages.report import write_report
 
-        write_report((self if self.slices else self.with_slices()).to_json(), Path(path))
+        write_report((self if self.slices is not None else self.with_slices()).to_json(), Path(path))
 
     def figure(self, kind: str, x: str = "steps") -> Figure:
         """A chart of the race for a paper, to be written as PNG, SVG or PDF.

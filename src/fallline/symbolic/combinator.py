@@ -18,7 +18,7 @@ class Combinator:
         self.function = function
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
-        self.__module__ = function.__module__
+        self.__module__ = function.__module__ or "__main__"  # what `exec` made may have none
         self.__qualname__ = function.__qualname__
         self._made: dict[Rule, Rule] = {}
 

@@ -42,7 +42,7 @@ class Rule:
         self.hyperparameters = dict(hyperparameters)
         self.uses_t = uses_t
         self.__doc__ = doc or function.__doc__
-        self.__module__ = function.__module__
+        self.__module__ = function.__module__ or "__main__"  # what `exec` made may have none
         self.__qualname__ = function.__qualname__
         self.__wrapped__ = function
         self._made_of = made_of

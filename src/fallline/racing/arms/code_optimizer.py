@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import keyword
+import math
+import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from fallline import optim, rules
@@ -16,7 +21,7 @@ from fallline.symbolic import Rule
 
 
 class Line(NamedTuple):
-    """An expression, and the lines of import that it needs."""
+    """An expression, and the lines that it needs first: imports, and comments on names that are to be there."""
 
     expression: str
     imports: frozenset[str]
@@ -29,8 +34,9 @@ def optimizer_line(method: Method, values: Mapping[str, Any], params: str = "mod
     'torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)'
     """
     maker, given = _maker(method, values)
-    told = ", ".join([params, *maker.first, *(f"{name}={value!r}" for name, value in given.items())])
-    return Line(f"{maker.name}({told})", maker.imports)
+    written = {name: _value_line(name, value) for name, value in given.items()}
+    told = ", ".join([params, *maker.first, *(f"{name}={line.expression}" for name, line in written.items())])
+    return Line(f"{maker.name}({told})", maker.imports.union(*(line.imports for line in written.values())))
 
 
 class _Maker(NamedTuple):
@@ -111,11 +117,43 @@ def _place_of(kind: type[torch.optim.Optimizer]) -> tuple[str, frozenset[str]]:
 
 
 def _imported(thing: Any) -> tuple[str, frozenset[str]]:
-    """A class or rule of the user's: its name, and its import unless it lives where the code will."""
-    name, module = thing.__qualname__, thing.__module__
-    if module == "__main__" or "<locals>" in name:
-        return thing.__name__, frozenset()
-    return name, frozenset({f"from {module} import {name.split('.')[0]}"})
+    """A class, rule or combinator of the user's: its name, and its import if a module has it, else a word on it."""
+    module = thing.__module__
+    if module not in ("__main__", "builtins") and _held(module, thing.__qualname__) is thing:
+        return thing.__qualname__, frozenset({f"from {module} import {thing.__qualname__.split('.')[0]}"})
+    name = _name_of(thing)
+    return name, frozenset({f"# {name} is your own; define it here, or import it"})
+
+
+def _held(module: str, name: str) -> Any:
+    """What a module has under a dotted name; None where it has nothing."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _name_of(thing: Any) -> str:
+    """What a thing is called where it was defined; what has no name there that Python can read gets one."""
+    there = vars(sys.modules[thing.__module__]) if thing.__module__ in sys.modules else {}
+    bound = [name for name, value in there.items() if value is thing]
+    for name in (thing.__qualname__.rpartition(".")[2], *bound):
+        if name.isidentifier() and not keyword.iskeyword(name):
+            return name
+    return "my_rule" if isinstance(thing, Rule) else "MyOptimizer" if isinstance(thing, type) else "mine"
+
+
+def _value_line(name: str, value: Any) -> Line:
+    """A value as Python reads it; the name alone, with a word on it, for what can't be written down."""
+    try:
+        value = value.item() if isinstance(value, (np.generic, torch.Tensor)) else value
+        if isinstance(value, float) and not math.isfinite(value):
+            return Line(f"float('{value}')", frozenset())
+        expression = repr(value)
+        ast.literal_eval(expression)
+    except Exception:  # whatever a stranger's object does when it is asked
+        return Line(name, frozenset({f"# {name} is your own value of it, as in the race"}))
+    return Line(expression, frozenset())
 
 
 def _rule_line(rule: Rule) -> Line:
@@ -132,7 +170,7 @@ def _rule_line(rule: Rule) -> Line:
 
 
 def _combinator_line(combinator: Any) -> Line:
-    name: str = combinator.__name__
+    name: str = combinator.__qualname__
     if getattr(rules, name, None) is combinator:
         return Line(f"fallline.rules.{name}", frozenset({"import fallline"}))
     return Line(*_imported(combinator))

@@ -14,6 +14,7 @@ from typing import Any
 import cloudpickle
 import torch
 
+from fallline.racing.runs import Job
 from fallline.symbolic import Combinator, Rule, combinator, rule
 from fallline.training import Problem, ProblemError
 from fallline.training.errors import first_line
@@ -30,7 +31,43 @@ def pack(thing: object) -> bytes:
     return buffer.getvalue()
 
 
-def pack_problem(problem: Problem, target: Path | io.BytesIO) -> None:
+def pack_job(job: Job) -> bytes:
+    """Pack a job; what its arms take from a file outside any package goes along by value.
+
+    Raises ValueError, naming the arms, if something in it can't be packed.
+    """
+    try:
+        with _by_value([run.lane.rule for run in job.runs]):
+            return pack(job)
+    except Exception as error:
+        arms = ", ".join(dict.fromkeys(run.arm for run in job.runs))
+        raise ValueError(
+            f"an arm among {arms} can't be sent to another process ({first_line(error)}); keep open files, locks and "
+            "connections out of what makes its optimizer, or train in this process alone: leave workers and ray out"
+        ) from error
+
+
+def can_be_sent(problem: Problem, job: Job) -> bool:
+    """Whether a problem and a job can be packed."""
+    try:
+        pack_job(job)
+        pack_problem(problem, _Nowhere())
+    except ValueError:
+        return False
+    return True
+
+
+class _Nowhere(io.RawIOBase):
+    """Takes whatever is written."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        return len(content)
+
+
+def pack_problem(problem: Problem, target: Path | io.IOBase) -> None:
     """Pack a problem into a file or a buffer.
 
     Where its model, loss or metric comes from a file outside any package, what that file defines goes along by value,
@@ -92,9 +129,9 @@ def _found(thing: Rule | Combinator) -> bool:
 
 
 def _is_script(module: ModuleType) -> bool:
-    """Whether a module is a file outside any package."""
+    """Whether a module is a file outside any package, or what Python was started with."""
     name = module.__name__
-    return not module.__package__ and "." not in name and name not in sys.stdlib_module_names
+    return name == "__main__" or (not module.__package__ and "." not in name and name not in sys.stdlib_module_names)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ import torch
 from loky import ProcessPoolExecutor
 
 from fallline.racing.engines.attempt import RERUNS, attempt, lost, read_report
-from fallline.racing.engines.parcel import pack, pack_problem, unpack
+from fallline.racing.engines.parcel import pack_job, pack_problem, unpack
 from fallline.racing.runs import Job, Outcome, Tell
 from fallline.training import Problem
 
@@ -65,7 +65,7 @@ class ProcessEngine:
                 at_once = 1 if max(deaths.values(), default=0) > 1 else self.slots
                 while waiting and len(running) < at_once:
                     key = waiting.popleft()
-                    running[self._submit(file, pack(jobs[key]), place[key])] = key
+                    running[self._submit(file, pack_job(jobs[key]), place[key])] = key
                 ended, _ = wait(running, _SECONDS_BETWEEN_TELLS, FIRST_COMPLETED)
                 tell(int(done.sum()))
                 for future in ended:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from fallline.racing.engines.attempt import RERUNS, attempt, lost, read_report
-from fallline.racing.engines.parcel import pack, pack_problem, unpack
+from fallline.racing.engines.parcel import pack_job, pack_problem, unpack
 from fallline.racing.engines.ray_connection import connect
 from fallline.racing.runs import Job, Outcome, Tell
 from fallline.training import Problem, ProblemError
@@ -42,7 +42,7 @@ class RayEngine:
         if not jobs:
             return
         stored = self._stored(problem)
-        running = {self._task.remote([stored], pack(job)): key for key, job in jobs.items()}
+        running = {self._task.remote([stored], pack_job(job)): key for key, job in jobs.items()}
         done = 0
         try:
             while running:

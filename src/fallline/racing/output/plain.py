@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fallline.racing.ending import attempted
 from fallline.racing.judging.records import Final, Trial
 from fallline.racing.judging.statistics import budget_curve
 from fallline.racing.result import ArmResult, RaceResult
@@ -28,7 +29,7 @@ def as_plain(result: RaceResult) -> dict[str, Any]:
             "protocol": dict(result.protocol),
             "arms": [_arm(arm, result) for arm in result.arms],
             "verdict": verdict,
-            "slices": list(result.slices),
+            "slices": list(result.slices or ()),
             "occasion": {
                 **result.occasion,
                 "sentence": sentence,
@@ -50,7 +51,7 @@ def _arm(arm: ArmResult, result: RaceResult) -> dict[str, Any]:
             "configuration": arm.configuration,
             "trial": best.trial,
             "fixed": arm.arm.fixed_values,
-            "code": arm.code(),
+            "code": attempted("", arm.code)[0],
         },
         "space": {name: dimension.to_json() for name, dimension in entry.space.items()},
         "trials": [_trial(trial, outcome) for trial, outcome in zip(entry.trials, arm.trials, strict=True)],
@@ -99,7 +100,7 @@ def _budget_curve(arm: ArmResult, result: RaceResult) -> list[float]:
 
 
 def plain(value: Any) -> Any:
-    """Numbers, texts, lists and mappings of them; what is not finite becomes None.
+    """Numbers, texts, lists and mappings of them; what is not finite becomes None, anything else its name.
 
     >>> plain({"loss": np.array([0.5, np.nan]), "step": np.int64(3)})
     {'loss': [0.5, None], 'step': 3}
@@ -114,4 +115,7 @@ def plain(value: Any) -> Any:
         return float(value) if math.isfinite(value) else None
     if isinstance(value, (np.integer, np.bool_)):
         return value.item()
-    return value
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    shown: str = attempted("", lambda: repr(value))[0] or type(value).__name__
+    return shown

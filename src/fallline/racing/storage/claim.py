@@ -22,6 +22,10 @@ _SECONDS_BETWEEN_BEATS, SECONDS_OF_SILENCE = 10.0, 60.0
 _OWN: set[str] = set()
 
 
+class TakenOverError(OSError):
+    """Another process runs the race now."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """A process's word that it is running a race; the token tells it from others of the same process."""
@@ -56,11 +60,13 @@ def running(session: Session) -> set[int]:
 
 
 def renew_claim(session: Session, study: int, name: str, claim: Claim) -> None:
-    """Say that this process is still there. Raises OSError, in a sentence, where it has lost the race to another."""
+    """Say that this process is still there. Raises TakenOverError, in a sentence, where another has the race now."""
     held = _as_claim(read_attribute(session, study, CLAIM))
     if held is None or held["token"] != claim.token:
         by = "" if held is None else f" by process {held['process']} on {held['host']}"
-        raise OSError(f"the race '{name}' was taken over{by}, as this process had been silent; leave it to that one")
+        raise TakenOverError(
+            f"the race '{name}' was taken over{by}, as this process had been silent; leave it to that one"
+        )
     _beat(session, study, claim)
 
 

@@ -25,16 +25,18 @@ _DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
 
 @dataclass(frozen=True)
 class Database:
-    """An open storage; `where` is what it is called, without a password."""
+    """An open storage; `where` is what it is called, without a password; of a file `opened` is which one that was."""
 
     storage: RDBStorage
     where: str
+    opened: tuple[int, int] | None = None
 
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A transaction on Optuna's own tables. Raises OSError, in a sentence, if the database fails."""
         from sqlalchemy.orm import Session
 
+        self._check_there()
         with told(self.where, "failed"), Session(self.storage.engine) as session, session.begin():
             yield session
 
@@ -48,6 +50,15 @@ class Database:
             # Every database locks a row, or itself, that is written to; this one stays as it is.
             session.execute(update(version).values(schema_version=version.schema_version))
             yield session
+
+    def _check_there(self) -> None:
+        """Raise OSError for a file that has gone: SQLite goes on writing to what no name leads to any more."""
+        if self.opened is None:
+            return
+        there = _file_id(self.where)
+        if there != self.opened:
+            what = "was deleted" if there is None else "was replaced by another file"
+            raise OSError(f"the storage {self.where} {what} while it was in use")
 
     def close(self) -> None:
         """Close its connections."""
@@ -120,7 +131,16 @@ def _of_file(path: Path) -> Database:
 
     # Connecting by ourselves, a file may be called whatever it likes, without a URL's rules.
     with told(str(path), "is no Optuna database that can be opened"):
-        return Database(_storage("sqlite://", str(path), {"creator": connect, "poolclass": QueuePool}), str(path))
+        storage = _storage("sqlite://", str(path), {"creator": connect, "poolclass": QueuePool})
+    return Database(storage, str(path), _file_id(str(path)))
+
+
+def _file_id(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _check_file(path: Path) -> None:
