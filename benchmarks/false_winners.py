@@ -5,6 +5,8 @@ any winner is false; at most 5 % of the races should name one. Then the second n
 in its gradients, of a size that leaves its mean score, at its best learning rate, three standard deviations over the
 seeds behind. At least 60 % of the races should find that with the learning rate alone. Both with one, two and three
 searched dimensions. `--simulated` judges made-up scores instead: no training, so quick, over noises and landscapes.
+`--twelve` judges made-up scores of twelve equal arms, of which at most 5 % of the races may call any behind another,
+and then of eleven equal ones and a worse one.
 
     python benchmarks/false_winners.py --races 200 --processes 2
 """
@@ -232,16 +234,66 @@ def simulated(races: int) -> None:
         )
 
 
+ARMS = 12
+
+
+def twelve_verdict(landscape: Landscape, noise: float, gap: float, race: int) -> Verdict:
+    """The verdict on twelve arms of which the last is worse by `gap` spreads of the seeds."""
+    rng = np.random.default_rng(race)
+    hardness = 0.3 * rng.exponential(size=EXAMPLES)
+    arms = [
+        simulated_arm(
+            f"arm {place}", landscape=landscape, noise=noise, gap=gap * noise if place == ARMS - 1 else 0.0,
+            dimensions=1, hardness=hardness, rng=rng,
+        )
+        for place in range(ARMS)
+    ]  # fmt: skip
+    return decide(arms, higher_is_better=False, untrained=UNTRAINED, seed=race)
+
+
+def twelve(races: int, processes: int) -> None:
+    """How often twelve arms, equal but for the last, have one that is called behind, and how often the worse one is."""
+    print(f"share of {races} races of twelve arms in which an arm is called behind that is equal to all others, and in")
+    print("which the last is, that is worse by so many spreads of the seeds; 95 % intervals by Clopper and Pearson")
+    print("landscape  noise  gap     false behind               last behind")
+    worst = 0.0
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        for name, noise, gap in itertools.product(LANDSCAPES, (0.02, 0.1), (0.0, SPREADS)):
+            verdicts = list(
+                pool.map(twelve_of, [name] * races, [noise] * races, [gap] * races, range(races), chunksize=20)
+            )
+            behind = [{one.other for one in verdict.comparisons if one.separated} for verdict in verdicts]
+            last = f"arm {ARMS - 1}"
+            false = sum(bool(names - {last} if gap else names) for names in behind)
+            worst = worst if gap else max(worst, false / races)
+            told = shown(sum(last in names for names in behind), races) if gap else ""
+            print(f"{name:>9} {noise:6.2f} {gap:4.0f}   {shown(false, races)}   {told}", flush=True)
+    print(f"false behind among equals, at most {FALSE_AT_MOST:.0%} wanted: {worst:.1%}, {met(worst <= FALSE_AT_MOST)}")
+
+
+def twelve_of(landscape: str, noise: float, gap: float, race: int) -> Verdict:
+    """`twelve_verdict` of a landscape by its name, as another process can be told it."""
+    return twelve_verdict(LANDSCAPES[landscape], noise, gap, race)
+
+
+def shown(count: int, races: int) -> str:
+    ends = binomtest(count, races).proportion_ci(0.95, method="exact")
+    return f"{count / races:.3f} ({ends.low:.3f} to {ends.high:.3f})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--races", type=int, default=200, help="races for each line of the table")
     parser.add_argument("--quick", action="store_true", help="20 races a line, on two data sets")
     parser.add_argument("--processes", type=int, default=2, help="processes of one thread each that races run in")
     parser.add_argument("--simulated", action="store_true", help="judge made-up scores instead of racing")
+    parser.add_argument("--twelve", action="store_true", help="judge made-up scores of twelve arms")
     options = parser.parse_args()
     races = 20 if options.quick else options.races
     if options.simulated:
         simulated(races)
+    elif options.twelve:
+        twelve(races, options.processes)
     else:
         real(races, 2 if options.quick else DATA_SETS, options.processes)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+from fallline.racing.judging.records import Estimate
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:
@@ -23,14 +26,16 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def duration(seconds: float) -> str:
-    """A measured time in three digits and the unit that suits it.
+def duration(seconds: float | Estimate) -> str:
+    """A measured time in three digits and the unit that suits it, with its interval if it has one.
 
-    >>> duration(1.234e-4), duration(0.0123), duration(2)
-    ('123 µs', '12.3 ms', '2 s')
+    >>> duration(1.234e-4), duration(0.0123), duration(2), duration(Estimate(2e-3, 1.5e-3, 0.25))
+    ('123 µs', '12.3 ms', '2 s', '2 ms (1.5 to 250)')
     """
-    scale, unit = next(((s, u) for s, u in ((1.0, "s"), (1e-3, "ms")) if seconds >= s), (1e-6, "µs"))
-    return f"{seconds / scale:.3g} {unit}"
+    time = seconds if isinstance(seconds, Estimate) else Estimate(seconds, math.nan, math.nan)
+    scale, unit = next(((s, u) for s, u in ((1.0, "s"), (1e-3, "ms")) if time.value >= s), (1e-6, "µs"))
+    ends = f" ({time.low / scale:.3g} to {time.high / scale:.3g})" if time.has_interval else ""
+    return f"{time.value / scale:.3g} {unit}{ends}"
 
 
 def rough_duration(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fallline.racing.judging.records import Comparison, Entry
+from fallline.racing.judging.records import Comparison, Entry, Estimate
 from fallline.racing.judging.statistics import Floats
 
 
@@ -14,9 +14,9 @@ class Contender:
 
     entry: Entry
     losses: Floats  # (seeds,) of its best configuration
-    score: float  # their mean, in the metric's own orientation
+    score: Estimate  # their mean, in the metric's own orientation
     error: float  # standard error of its loss over the test examples, or over the seeds where those do not split
-    study: Floats  # (repeats,) with trials and seeds drawn again
+    study: Floats | None  # (repeats,) with trials and seeds drawn again; None with one finalist
     split: Floats | None  # (repeats,) with test examples drawn again as well
 
     @property
@@ -39,5 +39,5 @@ class Judgement:
     groups: list[list[Contender]]  # each led by its best arm, the others not separated from it
     comparisons: tuple[Comparison, ...]
     sign: float  # -1 where higher is better
-    untrained_valid: float  # the validation score before training
+    untrained_valid: float | None  # the validation score before training, where it is known
     metric: str

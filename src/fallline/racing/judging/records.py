@@ -14,6 +14,39 @@ LARGEST_SCORE = 1e100
 """A score further from zero than this counts as diverged: its square would leave the range of a double."""
 
 
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with the ends of its 95 % confidence interval, NaN where there is too little for one."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there was enough for one."""
+        return not math.isnan(self.low)
+
+
+def median_rank(count: int) -> tuple[int, float]:
+    """The order statistic that begins the narrowest interval of 95 % for a median of `count`, and its confidence.
+
+    The interval goes from the `rank`-th lowest to the `rank`-th highest and holds whatever the distribution; of fewer
+    than six it goes from the lowest to the highest and is less sure. Source: Thompson, On confidence ranges for the
+    median, 1936.
+
+    >>> median_rank(10), median_rank(3)
+    ((2, 0.978515625), (1, 0.75))
+    """
+    outside = np.cumsum([math.comb(count, below) for below in range(max(1, count // 2))])
+    confidences = [1 - 2 * float(share) / 2**count for share in outside]
+    rank = max(1, sum(confidence >= CONFIDENCE for confidence in confidences))
+    return rank, confidences[rank - 1]
+
+
 @dataclass(frozen=True)
 class Trial:
     """One tuning run: its point in the search space and the validation score found there.
@@ -102,8 +135,8 @@ class Entry:
     """One arm's outcome: all its trials, and the finals of its best ones, best by validation first.
 
     `space` gives each searched dimension. `bytes_per_parameter` is what a step moves (NaN when not known),
-    `step_seconds` is the time of one step alone. `stratified` says that the trials are points of one scrambled Sobol
-    sequence and all ran equally long.
+    `step_seconds` the time of one step alone in each round of measuring, or one number. `stratified` says that the
+    trials are points of one scrambled Sobol sequence and all ran equally long.
 
     Raises ValueError when a final names no trial or one twice, when the finals differ in seeds or examples, or when a
     trial lacks a searched dimension.
@@ -120,7 +153,7 @@ class Entry:
     finals: tuple[Final, ...]
     space: Mapping[str, Dimension]
     bytes_per_parameter: float
-    step_seconds: float
+    step_seconds: float | Sequence[float]
     stratified: bool = False
 
     def __post_init__(self) -> None:
@@ -134,8 +167,28 @@ class Entry:
             raise ValueError(f"The finals of arm {self.name!r} must all have the same seeds and test examples.")
         if not all(set(self.space) <= set(trial.configuration) for trial in self.trials):
             raise ValueError(f"Every trial of arm {self.name!r} must have a value for each of {sorted(self.space)}.")
-        if not (math.isfinite(self.step_seconds) and self.step_seconds >= 0):
+        times = self.step_rounds
+        if not times or not all(math.isfinite(seconds) and seconds >= 0 for seconds in times):
             raise ValueError(f"step_seconds of arm {self.name!r} must be at least 0, not {self.step_seconds}.")
+
+    @property
+    def step_rounds(self) -> tuple[float, ...]:
+        """Seconds of a step alone in each round of measuring."""
+        times = self.step_seconds
+        return tuple(times) if isinstance(times, Sequence) else (times,)
+
+    @property
+    def step_time(self) -> Estimate:
+        """The median of the rounds with the 95 % interval that order statistics give, NaN with too few for one."""
+        times = sorted(self.step_rounds)
+        rank, confidence = median_rank(len(times))
+        ends = (times[rank - 1], times[-rank]) if confidence >= CONFIDENCE else (math.nan, math.nan)
+        return Estimate(float(np.median(times)), *ends)
+
+    @property
+    def judges_trials(self) -> bool | None:
+        """Whether finals tell what another draw of trials would come to; None where nothing was searched."""
+        return len(self.finals) > 1 if self.space else None
 
     @property
     def diverged(self) -> bool:
@@ -167,22 +220,16 @@ def check_comparable(entries: Sequence[Entry]) -> None:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A value with the ends of its confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Comparison:
     """The best arm against one other: three questions, kept apart.
 
     Differences and intervals count how much better `best` is, in the metric's unit: positive is in its favour whatever
     the metric's orientation. `failed` names the questions that do not separate the two: "settings" (the paired
     permutation over the seeds), "study" (another draw of trials) and "split" (another draw of test examples, or a
-    difference not above `smallest_difference`). `split` is None where the metric does not split by example.
+    difference not above `smallest_difference`). `settings_p` is that of this pair alone, `adjusted_p` is corrected for
+    all pairs of arms, and the intervals hold together for all pairs. `study` is None where nothing tells of other
+    trials: with one finalist, which fails the question, and where nothing was searched, which does not. `split` is None
+    where the metric does not split by example.
     """
 
     best: str
@@ -192,7 +239,7 @@ class Comparison:
     difference: float
     settings_p: float
     adjusted_p: float
-    study: tuple[float, float]
+    study: tuple[float, float] | None
     split: tuple[float, float] | None
     smallest_difference: float
     failed: tuple[str, ...]
@@ -205,7 +252,8 @@ class Verdict:
 
     `ties` are groups of two or more arms, best first; `comparisons` hold the best arm against each other arm that did
     not diverge, in the order of `ranking`, which names every arm, best first, diverged ones last. `conclusion` is the
-    sentence without the cost of a step, which is measured anew each time.
+    sentence without the cost of a step, which is measured anew each time. `scores` are the mean test scores by which
+    arms that did not diverge as a whole are ranked, with their intervals over the seeds; a seed that diverged counts.
     """
 
     winner: str | None
@@ -215,3 +263,4 @@ class Verdict:
     warnings: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     ranking: tuple[str, ...]
+    scores: Mapping[str, Estimate]

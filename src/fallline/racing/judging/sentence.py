@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from fallline.racing.judging import statistics
 from fallline.racing.judging.contenders import Contender, Judgement
+from fallline.racing.judging.pairs import ROUNDING, faster
 from fallline.racing.judging.records import Comparison, Entry, shape
 from fallline.racing.wording import counted, duration, listed
-
-SAME_TIME = 1.05  # step times within this ratio are equal: measured again they could swap
 
 
 def sentence(judgement: Judgement, winner: str | None, effort_names_winner: bool, *, cost: bool = True) -> str:
@@ -42,15 +43,16 @@ def _limits(judgement: Judgement) -> str:
 
 
 def _score(judgement: Judgement, arm: Contender) -> str:
-    return f"mean test {judgement.metric} {arm.score:.4g}"
+    return f"mean test {judgement.metric} {arm.score.value:.4g}"
 
 
 def _ranked(judgement: Judgement) -> str:
     first, *others = judgement.standing
-    then = [f"{arm.name} ({arm.score:.4g})" for arm in others]
+    then = [f"{arm.name} ({arm.score.value:.4g})" for arm in others]
     return (
-        f"This is a ranking and never names a winner: {_limits(judgement)}, {first.name} comes first "
-        f"({_score(judgement, first)}), then {listed(then)}; take standard effort for a verdict"
+        f"This is a ranking by mean score, which other seeds or other trials could change, and never names a winner: "
+        f"{_limits(judgement)}, {first.name} comes first ({_score(judgement, first)}), then {listed(then)}; take "
+        "standard effort for a verdict"
     )
 
 
@@ -59,13 +61,14 @@ def _won(judgement: Judgement) -> str:
     p = max(one.adjusted_p for one in judgement.comparisons)
     two = len(judgement.comparisons) == 1
     others, level = (
-        (second.name, f"p = {p:.2g}") if two else ("every other arm", f"p at most {p:.2g} after Holm's correction")
+        (second.name, f"p = {p:.2g}") if two else ("every other arm", f"p at most {p:.2g}, corrected for all pairs")
     )
-    draws = ["other trials"] if best.split is None else ["other trials", "other test examples"]
+    draws = [] if best.study is None else ["other trials"]
+    draws += [] if best.split is None else ["other test examples"]
     return (
         f"{_limits(judgement)}, {best.name} wins ({_score(judgement, best)}, next {second.name} with "
-        f"{second.score:.4g}): its lead over {others} is more than {listed([f'other seeds ({level})', *draws], 'or')} "
-        "would explain"
+        f"{second.score.value:.4g}): its lead over {others} is more than "
+        f"{listed([f'other seeds ({level})', *draws], 'or')} would explain"
     )
 
 
@@ -73,14 +76,14 @@ def _ahead(judgement: Judgement) -> str:
     best, second = judgement.standing[:2]
     return (
         f"{_limits(judgement)}, the settings found for {best.name} are ahead ({_score(judgement, best)}, next "
-        f"{second.name} with {second.score:.4g}), but {_doubts(judgement)}, so no winner is named: it is a tie with "
-        f"{listed([arm.name for arm in judgement.groups[0][1:]])}{_behind(judgement)}"
+        f"{second.name} with {second.score.value:.4g}), but {_doubts(judgement)}, so no winner is named: "
+        f"it is a tie with {listed([arm.name for arm in judgement.groups[0][1:]])}{_behind(judgement)}"
     )
 
 
 def _tied(judgement: Judgement) -> str:
     group = judgement.groups[0]
-    values = [f"{value:.4g}" for value in sorted(arm.score for arm in group)]
+    values = [f"{value:.4g}" for value in sorted(arm.score.value for arm in group)]
     span = " to ".join(dict.fromkeys([values[0], values[-1]]))
     return (
         f"{_limits(judgement)}, it is a tie, so no winner is named: {listed([arm.name for arm in group])} share the "
@@ -95,19 +98,21 @@ def _doubts(judgement: Judgement) -> str:
     doubted: dict[str, bool] = {
         "other seeds": any("settings" in one.failed for one in tied),
         "other trials": any("study" in one.failed for one in tied),
-        "other test examples": any(one.split is not None and one.split[0] <= 0 for one in tied),
+        "other test examples": any("split" in one.failed and not _too_small(one) for one in tied),
     }
     draws = [draw for draw, doubt in doubted.items() if doubt]
     whose = "the order, for each of them one or another" if len(tied) > 1 and len(draws) > 1 else "their order"
     reasons = [f"{listed(draws, 'or')} could change {whose}"] if draws else []
-    if any(_too_small(one) for one in tied):
+    if any(_too_small(one) and "settings" not in one.failed for one in tied):
         reasons.append(f"a lead of no more than {tied[0].smallest_difference:.2g} does not count")
     return listed(reasons)
 
 
 def _too_small(comparison: Comparison) -> bool:
-    """Whether the lead holds over the seeds and is still too small to count."""
-    return comparison.difference <= comparison.smallest_difference and "settings" not in comparison.failed
+    """Whether the lead is too small to count and nothing else than that keeps the test examples from separating."""
+    split, rounding = comparison.split, ROUNDING * max(abs(comparison.best_score), abs(comparison.other_score))
+    small = comparison.difference <= comparison.smallest_difference + rounding
+    return small and (split is None or split[0] > rounding)
 
 
 def _behind(judgement: Judgement) -> str:
@@ -117,41 +122,51 @@ def _behind(judgement: Judgement) -> str:
 
 
 def _advice(judgement: Judgement, cost: bool) -> str:
-    """Which arm of the best group is least sensitive to its learning rate and, if asked, which is cheapest.
-
-    Least sensitive: most trials near the group's best one by validation.
-    """
+    """What tells the arms of the best group apart: how many of their trials came near the best and, if asked, costs."""
     group = [arm.entry for arm in judgement.groups[0]]
+    told = [_sensitivity(judgement, group), _cost(group) if cost else ""]
+    text = " and ".join(one for one in told if one)
+    return f"; {text}" if text else ""
+
+
+def _sensitivity(judgement: Judgement, group: list[Entry]) -> str:
+    """Which arms had the most trials near the group's best one by validation; nothing where that tells none apart."""
     scores = [[trial.comparable for trial in entry.trials] for entry in group]
     losses = [[judgement.sign * score for score in some if score is not None] for some in scores]
-    worst = judgement.sign * judgement.untrained_valid
-    near = [statistics.near_best(one, min(map(min, losses)), worst) for one in losses]
-    steady = [entry.name for entry, count in zip(group, near, strict=True) if count == max(near)]
+    best, untrained = min(map(min, losses)), judgement.untrained_valid
+    if untrained is None or best >= judgement.sign * untrained:
+        return ""
+    near = [statistics.near_best(one, best, judgement.sign * untrained) for one in losses]
+    most = [entry.name for entry, count in zip(group, near, strict=True) if count == max(near)]
+    if len(most) == len(group):
+        return ""
     what = "learning rate" if all(set(entry.space) <= {"lr"} for entry in group) else "settings"
-    these, all_of_them, less = ("of the two", "both", "less") if len(group) == 2 else ("of these", "all", "least")
-    sensitivity = f"{all_of_them} are equally" if len(steady) == len(group) else f"{these} {_are(steady)} {less}"
-    share = f"{max(near)} of {counted(len(group[0].trials), 'trial')} near the best"
-    costs = f" and {_cost(group)}" if cost else ""
-    return f"; {sensitivity} sensitive to the {what} ({share}){costs}"
+    these, more, less = (
+        ("of the two", "more", "less sensitivity") if len(group) == 2 else ("of these", "the most", "low sensitivity")
+    )
+    share = f"{max(near)} of {counted(len(group[0].trials), 'trial')}"
+    return f"{these} {listed(most)} had {more} trials near the best ({share}), a sign of {less} to the {what}"
 
 
 def _cost(group: list[Entry]) -> str:
-    """Which arm of a group is cheapest: the shortest step, then the fewest bytes moved."""
-    cheap, by_bytes = _cheapest(group)
-    all_of_them, cheaper = ("both", "cheaper") if len(group) == 2 else ("all", "cheapest")
-    found = f"{all_of_them} cost about" if len(cheap) == len(group) else f"{_are(cheap)} {cheaper} at"
-    step = duration(min(entry.step_seconds for entry in group if entry.name in cheap))
-    return f"{found} {step} a step{', moving the fewest bytes' if by_bytes else ''}"
+    """Which arm of a group has the cheapest step: by the clock where that tells it from all others, else by bytes.
 
-
-def _are(names: list[str]) -> str:
-    return f"{listed(names)} {'is' if len(names) == 1 else 'are'}"
-
-
-def _cheapest(group: list[Entry]) -> tuple[list[str], bool]:
-    """The cheapest arms, and whether the bytes decided between equally fast ones."""
-    fastest = min(entry.step_seconds for entry in group)
-    quick = [entry for entry in group if entry.step_seconds <= SAME_TIME * fastest]
-    moved = [math.inf if math.isnan(entry.bytes_per_parameter) else entry.bytes_per_parameter for entry in quick]
-    cheap = [entry.name for entry, count in zip(quick, moved, strict=True) if count == min(moved)]
-    return cheap, len(cheap) < len(quick)
+    Where rounds of timing disagree, the clock names none. Arms that it tells to be slower than another are left out.
+    """
+    times = np.array([entry.step_rounds for entry in group])
+    told = faster(times)
+    quick = [entry for entry, slower in zip(group, told.any(axis=0), strict=True) if not slower]
+    both, cheaper = ("both", "cheaper") if len(group) == 2 else ("all", "cheapest")
+    if len(quick) == 1 and told[group.index(quick[0])].sum() == len(group) - 1:
+        return f"{quick[0].name} is {cheaper} at {duration(quick[0].step_time)} a step"
+    of_whom = "" if len(quick) == len(group) else f" of {listed([entry.name for entry in quick])}"
+    apart = f"step times{of_whom} can't be told apart here"
+    moved = [entry.bytes_per_parameter for entry in quick]
+    fewest = min((count for count in moved if not math.isnan(count)), default=math.nan)
+    light = [entry.name for entry, count in zip(quick, moved, strict=True) if count == fewest]
+    if math.isnan(fewest):
+        return apart
+    if len(light) == len(quick):
+        whole = both if len(quick) == len(group) else "both" if len(quick) == 2 else "all"
+        return f"{apart}, where {whole} move equally many bytes"
+    return f"{apart}, where {listed(light)} {'moves' if len(light) == 1 else 'move'} the fewest bytes"

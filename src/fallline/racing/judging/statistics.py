@@ -29,17 +29,18 @@ def finite(values: ArrayLike, name: str) -> Floats:
     return array
 
 
-def stand_in(losses: ArrayLike, untrained: float) -> float:
+def stand_in(losses: ArrayLike, untrained: float | None) -> float:
     """The finite loss that takes a diverged run's place: it ranks last, with no made-up size.
 
     It is the untrained model's loss, for a run that diverged leaves nothing better to use; where some finite loss is
-    as bad as that, it is the next double above the worst of them.
+    as bad as that, or the untrained one is not known (None), it is the next double above the worst of them.
 
     >>> stand_in([0.3, 0.5], untrained=2.3), stand_in([0.3, 7.0], untrained=2.3) > 7.0
     (2.3, True)
     """
     worst = np.max(finite(losses, "losses"), initial=-np.inf)
-    return float(max(finite(untrained, "untrained"), np.nextafter(worst, np.inf)))
+    beyond = float(np.nextafter(worst, np.inf))
+    return beyond if untrained is None else max(float(finite(untrained, "untrained")), beyond)
 
 
 def sign_flip_p(differences: ArrayLike, *, seed: int = 0) -> Floats:
@@ -169,25 +170,22 @@ def standard_error(values: ArrayLike) -> float:
     return float(sample.std(ddof=1) / np.sqrt(len(sample))) if len(sample) > 1 else 0.0
 
 
-def mean_interval(scores: ArrayLike, *, level: float = 1 - LEVEL) -> Estimate:
-    """The mean of scores (n,), at least two, with Student's t interval.
+def mean_interval(
+    scores: ArrayLike, *, level: float = 1 - LEVEL, bounds: tuple[float, float] = (-np.inf, np.inf)
+) -> Estimate:
+    """The mean of scores (n,), at least two, with Student's t interval, cut off at `bounds`.
 
     >>> mean_interval([1.0, 2.0, 3.0])
     Estimate(value=2.0, low=-0.484..., high=4.484...)
     """
     from scipy.special import stdtrit
 
-    sample = _at_least_two(scores)
-    mean = float(sample.mean())
-    reach = float(stdtrit(len(sample) - 1, (1 + level) / 2)) * standard_error(sample)
-    return Estimate(mean, mean - reach, mean + reach)
-
-
-def _at_least_two(scores: ArrayLike) -> Floats:
     sample = finite(scores, "scores")
     if sample.ndim != 1 or len(sample) < 2:
         raise ValueError(f"scores must be a vector of at least two for an interval; its shape is {sample.shape}.")
-    return sample
+    mean = float(sample.mean()) + 0.0  # never -0.0
+    reach = float(stdtrit(len(sample) - 1, (1 + level) / 2)) * standard_error(sample)
+    return Estimate(mean, max(mean - reach, bounds[0]), min(mean + reach, bounds[1]))
 
 
 def near_best(losses: ArrayLike, best: float, untrained: float, *, margin: float = 0.1) -> int:
