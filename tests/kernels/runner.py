@@ -30,22 +30,27 @@ def numbers(rule: Rule, t: int = 1, **given: float) -> dict[str, float]:
     return {**rule.defaults, **absent, "t": float(t), "dimensions": 2.0, **given}
 
 
-def table_of(kernel: Kernel, tensors: Sequence[Arrays]) -> SegmentTable:
+def table_of(kernel: Kernel, tensors: Sequence[Arrays], owners: Sequence[int] | None = None) -> SegmentTable:
     """A table with the addresses of these tensors; a channel is an index of the first of several dimensions."""
     widths = [a["p"].size // a["p"].shape[0] if a["p"].ndim > 1 else a["p"].size for a in tensors]
-    table = SegmentTable(kernel, [arrays["p"].size for arrays in tensors], widths)
+    table = SegmentTable(kernel, [arrays["p"].size for arrays in tensors], widths, owners)
     for row, arrays in enumerate(tensors):
         assert all(arrays[name].flags.c_contiguous and arrays[name].dtype == kernel.dtype for name in kernel.columns)
         table.addresses[row] = [arrays[name].ctypes.data for name in kernel.columns]
     return table
 
 
-def step(table: SegmentTable, given: Sequence[Numbers]) -> None:
-    """Take a step with these numbers for each tensor."""
+def fill_in(table: SegmentTable, given: Sequence[Numbers]) -> None:
+    """Give each tensor its numbers."""
     host = table.kernel.scalars
     for row, values in enumerate(given):
         if host.count:
             table.scalars[row] = host.values(*[values[name] for name in host.names])
+
+
+def step(table: SegmentTable, given: Sequence[Numbers]) -> None:
+    """Take a step with these numbers for each tensor."""
+    fill_in(table, given)
     table.run()
 
 

@@ -14,13 +14,24 @@ from numba.core import event
 
 import fallline as fl
 from fallline import rules
-from fallline.kernels import Kernel, SegmentTable, kernel_for
+from fallline.kernels import Kernel, SegmentTable, kernel_for, run_jointly
 from fallline.kernels.table import CHUNK
 from fallline.kernels.threads import WORTH_SHARING
 from fallline.math import abs, dot, exp, maximum, minimum, sign, sqrt, sum, where
 from fallline.rules import adam, adamw, amsgrad, centered_rmsprop, dampened_momentum, heavy_ball, l2, maximize, rmsprop
 from fallline.symbolic import Rule
-from tests.kernels.runner import Arrays, Numbers, kernel_step, numbers, reference_step, relative, step, table_of
+from tests.kernels.runner import (
+    Arrays,
+    Numbers,
+    drawn,
+    fill_in,
+    kernel_step,
+    numbers,
+    reference_step,
+    relative,
+    step,
+    table_of,
+)
 
 # ---------------------------------------------------------------------------------------------------------------------
 # A user's rules, with what the library's own do not use
@@ -324,6 +335,92 @@ def test_sums_are_over_each_channel_and_each_tensor(shapes: list[Shape], threads
         spread = np.reshape(rows, (-1,) + (1,) * (gradient.ndim - 1)) if gradient.ndim > 1 else rows
         np.testing.assert_array_equal(arrays["row"], np.broadcast_to(spread, gradient.shape))
         np.testing.assert_array_equal(arrays["whole"], np.full(gradient.shape, gradient.sum()))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sums over all tensors of an owner, whatever tables these lie in
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@fl.rule
+def joint_norm(p: Any, g: Any, *, lr: float = 0.1) -> Any:
+    return lr * g / sqrt(dot(g, g, all_tensors=True))
+
+
+@fl.rule
+def joint_norm_of_both(p: Any, g: Any, m: Any, *, lr: float = 0.1) -> Any:
+    """The sum of squares of all gradients, and one that only this rule knows."""
+    return lr * g / sqrt(dot(g, g, all_tensors=True)) + lr * p / (1 + sum(p * p, all_tensors=True)), 0 * m + sum(g)
+
+
+@fl.rule
+def joint_spread(p: Any, g: Any, *, lr: float = 0.1) -> Any:
+    """Two sums one on the other."""
+    away = g - sum(g, all_tensors=True) / sum(0 * g + 1, all_tensors=True)
+    return lr * away / sqrt(dot(away, away, all_tensors=True))
+
+
+@fl.rule
+def no_sum(p: Any, g: Any, *, lr: float = 0.1) -> Any:
+    return lr * g
+
+
+def joint_update(rule: Rule, p: Any, g: Any, whole: Sequence[Arrays], of_all: Sequence[Arrays]) -> Any:
+    """What the rule takes off at lr = 1. Every rule that sums the squares of g sums those of all such rules."""
+    squares = np.sum([np.sum(arrays["g"] ** 2) for arrays in of_all])
+    if rule is joint_norm:
+        return g / np.sqrt(squares)
+    if rule is joint_norm_of_both:
+        return g / np.sqrt(squares) + p / (1 + np.sum([np.sum(arrays["p"] ** 2) for arrays in whole]))
+    if rule is joint_spread:
+        every = np.concatenate([arrays["g"].ravel() for arrays in whole])
+        return (g - every.mean()) / np.linalg.norm(every - every.mean())
+    return g
+
+
+#: For each table the rule, and the owner of each of its tensors.
+Tables = list[tuple[Rule, list[int]]]
+JOINT: dict[str, Tables] = {
+    "one owner": [(joint_norm, [0, 0, 0])],
+    "several owners of one table": [(joint_norm, [2, 0, 1, 0])],
+    "an owner without tensors": [(joint_norm, [3, 1])],
+    "two tables of one owner": [(joint_norm, [0, 0]), (joint_norm, [0])],
+    "the second has more owners": [(joint_norm, [0, 1]), (joint_norm, [0, 3, 2])],
+    "the first has more owners": [(joint_norm, [3, 2]), (joint_norm, [0, 1])],
+    "owners apart": [(joint_norm, [2]), (joint_norm, [0]), (joint_norm, [1])],
+    "rules that share one of their sums": [(joint_norm, [1, 0]), (joint_norm_of_both, [0, 1, 2])],
+    "so in the other order": [(joint_norm_of_both, [0, 1, 2]), (joint_norm, [1, 0])],
+    "levels differ": [(joint_norm, [0, 1]), (joint_spread, [0, 2, 0]), (no_sum, [1])],
+    "levels differ, fewest first": [(no_sum, [2]), (joint_spread, [1, 1]), (joint_norm, [1, 0])],
+    "without any sum": [(no_sum, [0]), (no_sum, [1])],
+    "nothing": [],
+}
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("tables", JOINT.values(), ids=JOINT)
+def test_each_owner_has_its_own_sums_over_all_tables(tables: Tables, dtype: str) -> None:
+    shapes: list[Shape] = [(5,), (3, 4), (), (CHUNK + 3,)]
+    held = [
+        [drawn(rule, shapes[(i + 2 * k) % 4], dtype, seed=10 * k + i) for i in range(len(owners))]
+        for k, (rule, owners) in enumerate(tables)
+    ]
+    before = [[{name: array.astype(np.float64) for name, array in one.items()} for one in group] for group in held]
+    parts = []
+    for (rule, owners), arrays in zip(tables, held, strict=True):
+        table = table_of(kernel_for(rule, dtype), arrays, owners)
+        fill_in(table, [numbers(rule, lr=1.0)] * len(owners))
+        parts.append(table)
+    run_jointly(parts)
+    for (rule, owners), found, old in zip(tables, held, before, strict=True):
+        for owner, arrays, was in zip(owners, found, old, strict=True):
+            whole = [a for (other, theirs), group in zip(tables, before, strict=True) if other is rule
+                     for its, a in zip(theirs, group, strict=True) if its == owner]  # fmt: skip
+            of_all = [a for (other, theirs), group in zip(tables, before, strict=True)
+                      if other in (joint_norm, joint_norm_of_both)
+                      for its, a in zip(theirs, group, strict=True) if its == owner]  # fmt: skip
+            expected = was["p"] - joint_update(rule, was["p"], was["g"], whole, of_all)
+            assert relative(arrays["p"], expected) <= TOLERANCE[dtype]
 
 
 def test_long_sums_keep_their_digits() -> None:

@@ -717,6 +717,52 @@ def test_momentum_goes_on_through_a_switch_from_its_average_to_its_sum() -> None
     torch.testing.assert_close(switched, pure, rtol=1e-12, atol=0)
 
 
+#: The moment before and after, after three gradients of 2 at weights that rest: a sum at μ is 2 (1 + μ + μ²), an
+#: average at β is (1 - β) times that. They go over into each other by the average's own factor, b = m / (1 - β).
+OWN_FACTORS: dict[str, tuple[fl.symbolic.Rule, dict[str, float], fl.symbolic.Rule, dict[str, float], str, float]] = {
+    "an average to a sum": (
+        fl.rules.adam, {"beta1": 0.5}, fl.rules.momentum, {"momentum": 0.75}, "b", 2 * (1 + 0.5 + 0.25),
+    ),
+    "the slow rule's fast average to a sum": (
+        fl.rules.ademamix, {"beta1": 0.5}, fl.rules.nesterov, {"momentum": 0.0}, "b", 2 * (1 + 0.5 + 0.25),
+    ),
+    "an average of another name to a sum": (
+        fl.rules.ema_momentum, {"momentum": 0.5}, fl.rules.nesterov, {"momentum": 0.75}, "b", 2 * (1 + 0.5 + 0.25),
+    ),
+    "a sum to an average": (
+        fl.rules.momentum, {"momentum": 0.5}, fl.rules.ema_momentum, {"momentum": 0.75}, "m", 0.25 * 2 * 1.75,
+    ),
+    "an average to an average": (
+        fl.rules.adam, {"beta1": 0.5}, fl.rules.ema_momentum, {"momentum": 0.75}, "m", 0.5 * 2 * 1.75,
+    ),
+    "a sum to a sum": (fl.rules.nesterov, {"momentum": 0.5}, fl.rules.momentum, {"momentum": 0.75}, "b", 2 * 1.75),
+    "squares to squares": (
+        fl.rules.adam, {"beta2": 0.5}, fl.rules.rmsprop, {"alpha": 0.75}, "v", 0.5 * 4 * 1.75,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("moved", ["all groups", "one group"])
+@pytest.mark.parametrize(("old", "olds", "new", "news", "key", "expected"), OWN_FACTORS.values(), ids=OWN_FACTORS)
+def test_a_moment_goes_on_by_its_own_factor(
+    old: fl.symbolic.Rule,
+    olds: dict[str, float],
+    new: fl.symbolic.Rule,
+    news: dict[str, float],
+    key: str,
+    expected: float,
+    moved: str,
+) -> None:
+    rows = [torch.ones(2, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    own = {"lr": 0.0, **olds}
+    # The group's own factors are those that count, and not the optimizer's.
+    groups: list[dict[str, Any]] = [{"params": rows[:1]}, {"params": rows[1:], **own}]
+    optimizer = fl.Optimizer(groups, old, **(own if moved == "all groups" else {"lr": 0.0}))
+    quadratic_steps(optimizer, rows, 3)
+    optimizer.switch(new, None if moved == "all groups" else 1, lr=0.1, **news)
+    torch.testing.assert_close(optimizer.state[rows[1]][key], torch.full_like(rows[1], expected), rtol=1e-12, atol=0)
+
+
 SWITCHES: dict[str, tuple[fl.symbolic.Rule, fl.symbolic.Rule, set[str], bool]] = {
     "Adam to AMSGrad: its highest moment is new, so all is": (fl.rules.adam, fl.rules.amsgrad, set(), False),
     "AMSGrad to Adam: both moments go on, and the count": (fl.rules.amsgrad, fl.rules.adam, {"m", "v"}, True),

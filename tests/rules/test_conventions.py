@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fallline import rules
-from fallline.rules import adam, gradient_descent, momentum
+from fallline.rules import adam, gradient_descent, maximize, momentum
 from fallline.rules.ademamix import slow_decay
 from fallline.symbolic import Rule
 from tests.rules.paths import CURVATURES, START, Array, Gradient, gradient, path
@@ -114,9 +114,21 @@ def test_first_steps_are_as_long_as_the_trust_ratio_says(
     np.testing.assert_allclose(np.linalg.norm(place - start), length, rtol=1e-12)
 
 
-def test_lars_and_lamb_stay_where_weights_and_gradients_are_zero() -> None:
-    for rule in (rules.lars, rules.lamb):
-        np.testing.assert_array_equal(path(rule, 3, {}, np.zeros_like, 0 * START), np.zeros((3, 5)))
+#: What one step without a gradient leaves of each weight, from weights that are not zero.
+LEFT: dict[str, tuple[Rule, dict[str, float], float]] = {
+    "lars": (rules.lars, {"lr": 0.5, "weight_decay": 0.0}, 1.0),
+    "lars, without epsilon": (rules.lars, {"lr": 0.5, "weight_decay": 0.0, "eps": 0.0}, 1.0),
+    "lars, decayed by a ratio of 1": (rules.lars, {"lr": 0.5, "weight_decay": 0.25}, 1 - 0.5 * 0.25),
+    "lamb": (rules.lamb, {"lr": 0.5, "weight_decay": 0.0}, 1.0),
+    "lamb, decayed by the whole rate": (rules.lamb, {"lr": 0.5, "weight_decay": 0.25}, 1 - 0.5),
+}
+
+
+@pytest.mark.parametrize(("rule", "given", "left"), LEFT.values(), ids=LEFT)
+def test_layers_without_a_gradient(rule: Rule, given: dict[str, float], left: float) -> None:
+    (place,) = path(rule, 1, given, np.zeros_like)
+    np.testing.assert_allclose(place, left * START, rtol=1e-15)
+    np.testing.assert_array_equal(path(rule, 3, given, np.zeros_like, 0 * START), np.zeros((3, 5)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -147,6 +159,23 @@ ONE_STEP: dict[str, tuple[Rule, dict[str, float], list[float], list[float]]] = {
 def test_one_step(rule: Rule, given: dict[str, float], slopes: list[float], expected: list[float]) -> None:
     (place,) = path(rule, 1, {"lr": 1.0, **given}, lambda x: np.array(slopes))
     np.testing.assert_allclose(place, expected, rtol=1e-12, atol=0.0)
+
+
+#: How many elements of so many agree, and by how much they are lengthened: the inverse of their share, at most 1000.
+SHARES: list[tuple[int, int, float]] = [(4, 2, 2.0), (500, 1, 500.0), (1000, 1, 1000.0), (4000, 1, 1000.0)]
+
+
+@pytest.mark.parametrize(("size", "agreeing", "longer"), SHARES)
+def test_a_cautious_step_is_lengthened_a_thousandfold_at_most(size: int, agreeing: int, longer: float) -> None:
+    slopes = np.zeros(size)
+    slopes[:agreeing] = -2.0
+    (place,) = path(rules.cautious(gradient_descent), 1, {"lr": 0.5}, lambda x: slopes, np.zeros(size))
+    np.testing.assert_allclose(place, -0.5 * longer * slopes, rtol=1e-12)
+
+
+def test_a_cautious_step_where_nothing_agrees_is_none() -> None:
+    climbing = rules.cautious(maximize(gradient_descent))
+    np.testing.assert_array_equal(path(climbing, 2, {"lr": 1.0}), [START, START])
 
 
 def test_a_cautious_step_never_climbs() -> None:

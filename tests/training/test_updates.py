@@ -24,6 +24,13 @@ FAMILIES: dict[str, list[LaneRule]] = {
     "static hyperparameters": [lane(rules.adamp, lr=lr, nesterov=lr > 0.1) for lr in (0.1, 0.2, 0.3)],
     "reductions": [lane(trust_ratio, lr=0.1), lane(rules.momentum, lr=0.1), lane(trust_ratio, lr=0.02)],
     "sums over all tensors": [lane(counting, lr=0.1), lane(rules.momentum, lr=0.1), lane(counting, lr=0.02)],
+    "one sum in several rules": [  # the movers have their highest lanes at different places
+        lane(rules.clip_norm(rules.gradient_descent), lr=0.1, max_norm=0.5),
+        lane(rules.clip_norm(rules.momentum), lr=0.1, max_norm=0.1),
+        lane(rules.clip_norm(rules.gradient_descent), lr=0.1, max_norm=1.0),
+        lane(rules.clip_norm(rules.adam), lr=0.1, max_norm=0.2),
+        lane(rules.maximize(rules.clip_norm(rules.adam)), lr=0.1, max_norm=0.2),
+    ],
     "numbers and dimensions": [lane(rules.nadam, lr=0.1), lane(rules.adamp, lr=0.1), lane(rules.nadam, lr=0.02)],
 }
 
