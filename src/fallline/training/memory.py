@@ -34,7 +34,7 @@ class _Largest(TorchFunctionMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         if isinstance(result, Tensor):
-            self.bytes = max(self.bytes, result.numel() * result.element_size())
+            self.bytes = max(self.bytes, _bytes(result))
         return result
 
 
@@ -46,14 +46,14 @@ def footprint(module: nn.Module, inputs: Tensor, compute: Callable[[Tensor], Ten
     >>> footprint(nn.Linear(3, 4), torch.randn(2, 3))
     Footprint(kept=32, output=16)
     """
-    known = {parameter.data_ptr() for parameter in module.parameters()}
+    known = {_address(parameter) for parameter in module.parameters()}
     kept = 0
 
     def count(tensor: Tensor) -> Tensor:
         nonlocal kept
-        if tensor.data_ptr() not in known:
-            known.add(tensor.data_ptr())
-            kept += tensor.nbytes
+        if _address(tensor) not in known:
+            known.add(_address(tensor))
+            kept += _bytes(tensor)
         return tensor
 
     module.eval()
@@ -62,6 +62,15 @@ def footprint(module: nn.Module, inputs: Tensor, compute: Callable[[Tensor], Ten
     module.train()
     examples = len(inputs)
     return Footprint(max(kept + output.nbytes, 2 * top.bytes) // examples, output.nbytes // examples)
+
+
+def _address(tensor: Tensor) -> int:
+    return tensor.data_ptr() if tensor.layout == torch.strided else id(tensor)
+
+
+def _bytes(tensor: Tensor) -> int:
+    """Bytes of a tensor, of a sparse one as if it held all its elements: what it holds is told otherwise by each kind."""
+    return tensor.numel() * tensor.element_size()
 
 
 def pass_budget(device: torch.device) -> int:
