@@ -16,7 +16,7 @@ from fallline.training.lane_masks import LaneMasks
 from fallline.training.memory import footprint, pass_budget
 from fallline.training.modules import slots, trainable, unchanged_by
 from fallline.training.python_state import differing, python_state
-from fallline.training.randomness import draws, seeded
+from fallline.training.randomness import draws, preserved, seeded
 from fallline.training.splits import Split
 
 if TYPE_CHECKING:
@@ -127,6 +127,11 @@ def spare(model: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
 
 def traits_of(problem: Problem, build: Callable[[], nn.Module], train: Split, key: Tensor) -> Traits:
     """Take a pass of every kind: in training, on the smaller batch that ends an epoch, and in evaluation."""
+    with preserved(key.device, libraries=True):
+        return _traits(problem, build, train, key)
+
+
+def _traits(problem: Problem, build: Callable[[], nn.Module], train: Split, key: Tensor) -> Traits:
     first, batch = build(), problem.batch
     few = Split(train.inputs[:2].clone(), train.targets[:2])
     manner = manner_of(first, few.inputs, key.device)
