@@ -12,7 +12,7 @@ from fallline.training.attempt import attempt, shape
 from fallline.training.errors import ProblemError, first_line
 from fallline.training.fit_evaluation import loss_of, needs_outputs, outputs_of
 from fallline.training.metrics import value_of
-from fallline.training.modules import trainable
+from fallline.training.modules import same, trainable
 from fallline.training.randomness import seeded
 from fallline.training.splits import Split
 from fallline.training.traits import manner_of, needs_gradients
@@ -61,7 +61,7 @@ def _check_fresh(module: nn.Module, again: nn.Module) -> None:
             "model: two calls returned the same parameters or buffers; make each call build a fresh module, and copy "
             "what is pretrained with copy.deepcopy."
         )
-    if any(not torch.equal(first, second) for first, second in zip(mine, other, strict=True)):
+    if any(not same(first, second) for first, second in zip(mine, other, strict=True)):
         raise ProblemError(
             "model: it drew different weights for the same seed; draw them from torch's generator (torch.nn.init), "
             "not from NumPy's or Python's."
@@ -97,7 +97,7 @@ def _check_gradients(problem: Problem, module: nn.Module, loss: Tensor, seed: in
         ) from error
     if all(gradient is None for gradient in gradients):
         raise ProblemError(_independent(source))
-    if any(gradient is not None and not gradient.isfinite().all() for gradient in gradients):
+    if any(gradient is not None and not gradient.to_dense().isfinite().all() for gradient in gradients):
         raise ProblemError(
             f"{source}: its gradient is not finite at the start, with the weights of seed {seed}; "
             "scale the inputs or start from smaller weights."

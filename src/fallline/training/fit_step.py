@@ -11,7 +11,12 @@ from torch import Tensor, nn
 from fallline.optim.newton import Newton
 from fallline.training.counter_random import run_keys, step_keys
 from fallline.training.lane_masks import drawing, replaceable, reseed_for_update
+from fallline.training.modules import densify
 from fallline.training.problem import Step
+
+
+#: Classes of torch that take sparse gradients.
+_TAKE_SPARSE = (torch.optim.SGD, torch.optim.Adagrad, torch.optim.SparseAdam)
 
 
 class NotFiniteError(ArithmeticError):
@@ -29,6 +34,7 @@ class Stepper:
         self._seed = seed
         self._steps = 0
         self._replaced = replaceable(model)
+        self._dense = not isinstance(optimizer, _TAKE_SPARSE)
         self._model = model
         self._loss = loss
         self._optimizer = optimizer
@@ -58,6 +64,8 @@ class Stepper:
                         raise NotFiniteError(met[0])
                 if self._calls_backward:
                     loss.backward()  # type: ignore[no-untyped-call]
+                    if self._dense:
+                        densify(self._model.parameters())
             return loss
 
         if self._takes_closure:

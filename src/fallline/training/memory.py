@@ -23,11 +23,11 @@ class Footprint:
 
 
 class _Largest(TorchFunctionMode):
-    """Notes the size of the largest tensor that is computed."""
+    """Notes the size of the largest tensor that is computed, and of all together."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes = 0
+        self.bytes = self.total = 0
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
@@ -35,6 +35,7 @@ class _Largest(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         if isinstance(result, Tensor):
             self.bytes = max(self.bytes, _bytes(result))
+            self.total += _bytes(result)
         return result
 
 
@@ -57,8 +58,14 @@ def footprint(module: nn.Module, inputs: Tensor, compute: Callable[[Tensor], Ten
         return tensor
 
     module.eval()
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor), _Largest() as top:
-        output = module(inputs) if compute is None else compute(inputs)
+    compute = module if compute is None else compute
+    with torch.enable_grad(), _Largest() as top:
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+                output = compute(inputs.clone())
+        except RuntimeError:  # torch.func can't be watched so; what it computes is an upper bound of what it keeps
+            output = compute(inputs.clone())
+            kept = top.total
     module.train()
     examples = len(inputs)
     return Footprint(max(kept + output.nbytes, 2 * top.bytes) // examples, output.nbytes // examples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -72,6 +72,13 @@ def unchanged_by(action: Callable[[], object], rest: list[Slot]) -> list[bool]:
 def version(tensor: Tensor) -> int:
     """How often a tensor was changed in place, as far as torch counts it."""
     return 0 if tensor.is_inference() else tensor._version
+
+
+def densify(parameters: Iterable[Tensor]) -> None:
+    """Make sparse gradients dense, as they are in a race, for optimizers that take no sparse ones."""
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.layout != torch.strided:
+            parameter.grad = parameter.grad.to_dense()
 
 
 def stackable(tensor: Tensor) -> bool:
