@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fallline.training import BatchedLanes, Lanes, Problem, ProblemError, SequentialLanes, obstacle_to_batching, train
-from fallline.training.modules import slots
+from fallline.training.modules import slots, unchanged_by
 from fallline.training.stack import stack
 from tests.training.layers import LAYERS, EvaluatedBody, frozen
 from tests.training.models import Descent, first_batch, make_problem
@@ -125,8 +125,9 @@ def test_a_frozen_body_is_not_stacked(kind: type[Lanes]) -> None:
 )
 def test_what_is_stacked(model: Callable[[], nn.Module], buffers: list[tuple[int, ...]]) -> None:
     problem = make_problem(model)
-    inputs = problem.train.inputs[:8]
-    found = stack(problem.build, SEEDS, lambda module: module(inputs))
+    probe = problem.build(3)
+    unchanged = unchanged_by(lambda: probe(problem.train.inputs[:8]), slots(probe)[1])
+    found = stack(problem.build, SEEDS, unchanged)
     assert [tuple(buffer.shape) for buffer in found.buffers] == [(5, *shape) for shape in buffers]
     modules = [problem.build(seed) for seed in (3, 4)]
     for module in modules:
@@ -153,11 +154,12 @@ class LateBuffer(nn.Module):
         return output
 
 
-def test_a_buffer_that_changes_late_is_refused() -> None:
-    lanes = BatchedLanes(make_problem(LateBuffer), SEEDS)
-    lanes.gradients(first_batch(lanes))
-    with pytest.raises(ProblemError, match="it replaced late, which its first pass"):
-        lanes.gradients(first_batch(lanes))
+def test_what_counts_its_passes_is_not_batched() -> None:
+    with pytest.raises(ProblemError, match="the model keeps passes from pass to pass"):
+        BatchedLanes(make_problem(LateBuffer), SEEDS)
+    assert obstacle_to_batching(make_problem(LateBuffer), 3) == (
+        "the model keeps passes from pass to pass, which is no parameter or buffer"
+    )
 
 
 def squared(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:

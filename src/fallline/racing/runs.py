@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.training import Curves, Lanes, Problem, make_lanes, train, train_in_parts
+from fallline.training import Curves, Lanes, Problem, ProblemError, make_lanes, train, train_in_parts
+from fallline.training.errors import first_line
 from fallline.training.updates import LaneRule, LaneUpdate
 
 
@@ -65,6 +67,7 @@ class Job:
 
 
 Tell = Callable[[int], None]
+Result = TypeVar("Result")
 
 
 def gather_jobs(runs: Mapping[int, Run], *, width: int, batched: bool, score: bool) -> list[tuple[list[int], Job]]:
@@ -87,28 +90,45 @@ def train_job(problem: Problem, job: Job, tell: Tell) -> list[Outcome]:
     """Train the runs of a job and return their outcomes in order; `tell` is called with the run-steps done so far."""
 
     def train_part(runs: Sequence[Run], done: int) -> list[Outcome]:
-        lanes, update = population(problem, runs, job.batched)
         steps = runs[0].steps
-        curves = train(lanes, update, steps=steps, progress=lambda step, _: tell(done * steps + step * len(runs)))
-        scores, examples = _scores(lanes, update) if job.score else ({}, {})
-        return [_outcome(curves, lane, scores, examples) for lane in range(len(runs))]
+
+        def trained(lanes: Lanes, update: LaneUpdate) -> list[Outcome]:
+            curves = train(lanes, update, steps=steps, progress=lambda step, _: tell(done * steps + step * len(runs)))
+            scores, examples = _scores(lanes, update, steps) if job.score else ({}, {})
+            return [_outcome(curves, lane, scores, examples) for lane in range(len(runs))]
+
+        return in_turn_if_need_be(problem, runs, job.batched, trained)
 
     return train_in_parts(job.runs, train_part)
+
+
+def in_turn_if_need_be(
+    problem: Problem, runs: Sequence[Run], batched: bool, train: Callable[[Lanes, LaneUpdate], Result]
+) -> Result:
+    """Train runs side by side, and begin again in turn where they turn out, on the way, not to go side by side."""
+    try:
+        return train(*population(problem, runs, batched))
+    except ProblemError as error:
+        if not batched:
+            raise
+        why = first_line(error)
+    warnings.warn(f"Runs were begun again and trained in turn, since they can't be batched: {why}.", stacklevel=2)
+    return train(*population(problem, runs, False))
 
 
 def population(problem: Problem, runs: Sequence[Run], batched: bool) -> tuple[Lanes, LaneUpdate]:
     """The lanes of these runs, which share their batch size, and what moves them."""
     lanes = make_lanes(problem.with_batch(runs[0].batch), [run.seed for run in runs], batched=batched)
-    return lanes, LaneUpdate(lanes.parameters, [run.lane for run in runs])
+    return lanes, LaneUpdate(lanes.parameters, [run.lane for run in runs], [run.seed for run in runs])
 
 
-def _scores(lanes: Lanes, update: LaneUpdate) -> tuple[dict[int, float], dict[int, NDArray[np.float64]]]:
+def _scores(lanes: Lanes, update: LaneUpdate, steps: int) -> tuple[dict[int, float], dict[int, NDArray[np.float64]]]:
     """The metric on the test split, and each example's share in it, of the lanes that are left."""
     test = lanes.problem.test
     if test is None or not len(lanes):
         return {}, {}
     with update.evaluated(lanes.parameters):
-        quality = lanes.evaluate(test, examples=True)
+        quality = lanes.evaluate(test, examples=True, step=steps)
     left = lanes.index.tolist()
     scores = dict(zip(left, quality.metric.tolist(), strict=True))
     if quality.example_metric is None:

@@ -10,6 +10,7 @@ from typing import Any
 from fallline.racing.arms.arm import Arm
 from fallline.racing.search.sobol import sobol_points
 from fallline.training import Problem
+from fallline.training.modules import densify
 
 _ROUNDS, _STEPS = 7, 12
 _SECONDS = 0.5  # after which the rounds that an arm has had are enough
@@ -65,7 +66,8 @@ def _stepper(problem: Problem, arm: Arm, configuration: Mapping[str, Any]) -> Ca
 
     def take() -> None:
         optimizer.zero_grad()
-        problem.training_loss(model, inputs, targets).backward()  # type: ignore[no-untyped-call]
+        problem.training_loss(model, inputs.clone(), targets).backward()  # type: ignore[no-untyped-call]
+        densify(model.parameters())
         optimizer.step()
 
     def step() -> None:

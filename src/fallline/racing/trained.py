@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from fallline.landscape.slices import slice as slice_of
-from fallline.racing.runs import Run, population
+from fallline.racing.runs import Run, in_turn_if_need_be
 from fallline.racing.tuning import run_of
-from fallline.training import Problem, train
+from fallline.training import Lanes, Problem, train
 from fallline.training.modules import trainable
+from fallline.training.updates import LaneUpdate
 
 if TYPE_CHECKING:
     from fallline.racing.result import ArmResult
@@ -37,11 +38,14 @@ def trained_models(problem: Problem, arms: Sequence[ArmResult], seed: int, *, ba
 
 
 def _trained(problem: Problem, runs: Mapping[str, Run], batched: bool) -> dict[str, nn.Module]:
-    lanes, update = population(problem, list(runs.values()), batched)
-    train(lanes, update, steps=next(iter(runs.values())).steps)
     names = list(runs)
-    with update.evaluated(lanes.parameters):
-        return {names[first]: lanes.module(lane) for lane, first in enumerate(lanes.index.tolist())}
+
+    def models(lanes: Lanes, update: LaneUpdate) -> dict[str, nn.Module]:
+        train(lanes, update, steps=runs[names[0]].steps)
+        with update.evaluated(lanes.parameters):
+            return {names[first]: lanes.module(lane) for lane, first in enumerate(lanes.index.tolist())}
+
+    return in_turn_if_need_be(problem, list(runs.values()), batched, models)
 
 
 def slices_around(models: Mapping[str, nn.Module], problem: Problem) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from fallline.training.fit_result import FitResult, Point
 from fallline.training.fitting import fit
 from fallline.training.in_parts import train_in_parts
 from fallline.training.lane_count import lanes_that_fit
+from fallline.training.lane_masks import draws_of
 from fallline.training.lanes import Lanes
 from fallline.training.metrics import Metric
 from fallline.training.population import lanes_for, make_lanes, obstacle_to_batching
@@ -36,6 +37,7 @@ __all__ = [
     "Split",
     "StreamProblem",
     "Update",
+    "draws_of",
     "epoch_order",
     "fastest",
     "fit",

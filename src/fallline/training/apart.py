@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from fallline.training.errors import BatchingError
 from fallline.training.in_parts import ran_out_of_memory
 
 Result = TypeVar("Result")
@@ -16,7 +17,7 @@ def apart(
     """Compute something of some lanes at once; where that raises, of each half of them, and so on.
 
     `stand_in(lane, error)` takes the place of what raises for one lane alone, or raises itself. Running out of memory
-    is nobody's fault here, and raised as it is.
+    is nobody's fault here, nor is it that lanes can't be batched; both are raised as they are.
 
     >>> def compute(lanes):
     ...     return [1 / (lane - 2) for lane in range(lanes.start, lanes.stop)]
@@ -26,7 +27,7 @@ def apart(
     try:
         return [compute(lanes)]
     except Exception as error:
-        if ran_out_of_memory(error):
+        if ran_out_of_memory(error) or isinstance(error, BatchingError):
             raise
         if lanes.stop - lanes.start == 1:
             return [stand_in(lanes, error)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import count
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from fallline.training.errors import ProblemError
+from fallline.training.errors import BatchingError
 from fallline.training.evaluation import Score
 from fallline.training.lane_masks import LaneMasks
 from fallline.training.lane_operations import LaneOperations
@@ -20,15 +20,18 @@ from fallline.training.lanes import Lanes, Pass
 from fallline.training.memory import keep_freed_memory
 from fallline.training.modules import slots
 from fallline.training.problem import Problem
+from fallline.training.python_state import differing, python_state
 from fallline.training.splits import Split
+from fallline.training.stack import SharedTensors
 
 
 class BatchedLanes(Lanes):
     """Lanes of one module whose tensors carry a lane dimension through every operation (`torch.func.vmap`).
 
     Lanes are independent, so the gradient of the sum of their losses holds each lane's own gradient: the forward pass
-    is mapped and ordinary autograd goes back. Raises what torch raises where an operation can't be mapped, such as a
-    branch on a tensor's value.
+    is mapped and ordinary autograd goes back. What all lanes share is watched, and stacked where a pass changes it.
+    Raises what torch raises where an operation can't be mapped, such as a branch on a tensor's value; BatchingError
+    where a model keeps what is no tensor of its own from pass to pass, or draws what can't be mapped.
 
     >>> from fallline.problems import digits
     >>> lanes = BatchedLanes(digits(), seeds=[0, 0, 1])
@@ -39,23 +42,51 @@ class BatchedLanes(Lanes):
 
     def __init__(self, problem: Problem, seeds: Sequence[int]) -> None:
         super().__init__(problem, seeds)
+        self._check_traits()
         keep_freed_memory()
         # What torch has no rule for it takes lane by lane, which is slow but right.
         warnings.filterwarnings(
             "ignore", "There is a performance drop because we have not yet implemented the batching"
         )
         self._module = self._build(self.streams[0])
-        self._trained, rest = slots(self._module)
-        # What all lanes share stays in the module, and so carries no lane dimension.
-        self._rest, self._constant = self._stack.share(rest)
-        self._loss_of_same = self._mapped(self._lane_loss, None, None, 0)
-        self._loss_of_own = self._mapped(self._lane_loss, 0, 0, 0)
-        self._forward = self._mapped(self._lane_output, None)
-        self._evaluated_loss = self._mapped(self._lane_step_loss, None, None)
+        self._trained, self._untrained = slots(self._module)
+        self._state = python_state(self._module)
+        self._shared = SharedTensors()
+        self._operations = LaneOperations(self._shared.escaped)
+        self._arrange()
         self._rebind()
 
+    def check(self) -> None:  # noqa: D102
+        changed = differing(self._state, python_state(self._module))
+        if changed is not None:
+            raise BatchingError(_keeps(changed))
+
+    def _check_traits(self) -> None:
+        traits = self._traits
+        if traits.state is not None:
+            raise BatchingError(_keeps(traits.state))
+        if traits.others or traits.libraries:
+            source = "torch's generator" if traits.others else "Python's or NumPy's generator"
+            raise BatchingError(f"the model draws from {source} in a way that can't be mapped")
+        if traits.manner.gradients:
+            raise BatchingError("the model differentiates by its inputs where it is evaluated")
+        if self._stack.obstacle is not None:
+            raise BatchingError(self._stack.obstacle)
+
+    def _arrange(self) -> None:
+        """Part what is stacked from what all lanes share, which stays in the module and has no lane dimension."""
+        self._rest, constant = self._stack.share(self._untrained)
+        self._shared.hold(constant)
+        self._loss_of_same = self._mapped(self._lane_loss, None, None, 0)
+        self._loss_of_own = self._mapped(self._lane_loss, 0, 0, 0)
+        self._forward = self._mapped(self._lane_output, None, 0)
+        self._evaluated_loss = self._mapped(self._lane_step_loss, None, None, 0)
+
     def _lanes_at_once(self, examples: int) -> int:
-        return self._budget // (examples * self._footprint.kept)
+        return self._budget // (examples * self._traits.kept)
+
+    def _evaluated_at_once(self, output: int) -> int:
+        return self._budget // output
 
     @staticmethod
     def _at(lane: slice) -> slice:
@@ -67,62 +98,102 @@ class BatchedLanes(Lanes):
 
     def _pass(self, indices: Tensor, lanes: slice, keys: Tensor) -> Pass:
         batch = self._batch(indices, lanes)
-        loss = self._loss_of_same if self._same_batches else self._loss_of_own
         leaves = [leaf[lanes] for leaf in self._leaves]
-        buffers = [buffer[lanes] for buffer in self.buffers]
-        before = [buffer.clone() for buffer in buffers]
-        try:
-            with LaneOperations():
-                losses, *after = loss(batch.inputs, batch.targets, keys[lanes], *leaves, *buffers)
-        except Exception:
-            _store(buffers, before)  # the pass may have changed them before it failed
-            raise
-        _store(buffers, after)
+
+        def compute(buffers: list[Tensor]) -> Sequence[Tensor]:
+            loss = self._loss_of_same if self._same_batches else self._loss_of_own
+            found: Sequence[Tensor] = loss(batch.inputs, batch.targets, keys[lanes], *leaves, *buffers)
+            return found
+
+        losses = self._with_buffers(lanes, compute)
         gradients = torch.autograd.grad(losses, leaves, torch.ones_like(losses), materialize_grads=True)
         return losses.detach(), gradients
 
-    def _outputs(self, lanes: slice, inputs: Tensor) -> Tensor:
-        return self._in_evaluation_mode(lanes, self._forward, inputs)
+    def _outputs(self, lanes: slice, inputs: Tensor, keys: Tensor) -> Tensor:
+        return self._in_evaluation_mode(lanes, lambda: self._forward, inputs, keys)
 
-    def _step_losses(self, lanes: slice, split: Split) -> Tensor:
-        return self._in_evaluation_mode(lanes, self._evaluated_loss, split.inputs.clone(), split.targets)
+    def _step_losses(self, lanes: slice, split: Split, keys: Tensor) -> Tensor:
+        return self._in_evaluation_mode(lanes, lambda: self._evaluated_loss, split.inputs, split.targets, keys)
 
-    def _in_evaluation_mode(self, lanes: slice, function: Callable[..., Tensor], *data: Tensor) -> Tensor:
+    def _in_evaluation_mode(self, lanes: slice, function: Callable[[], Callable[..., Any]], *data: Tensor) -> Tensor:
+        parameters = [parameter[lanes] for parameter in self.parameters]
         self._module.eval()
         try:
-            with LaneOperations():
-                return function(*data, *(tensor[lanes] for tensor in (*self.parameters, *self.buffers)))
+            # A copy of the inputs, which come first, since a model may write into them.
+            return self._with_buffers(
+                lanes, lambda buffers: function()(data[0].clone(), *data[1:], *parameters, *buffers)
+            )
         finally:
             self._module.train()
 
-    def _each(self, score: Score, outputs: Tensor, targets: Tensor) -> Tensor:
-        with LaneOperations():
-            scores: Tensor = vmap(score, in_dims=(0, None), randomness="different")(outputs, targets)
+    def _with_buffers(self, lanes: slice, compute: Callable[[list[Tensor]], Sequence[Tensor]]) -> Tensor:
+        """Compute something of some lanes, and what becomes of their buffers; their own, where they were shared."""
+        buffers = [buffer[lanes] for buffer in self.buffers]
+        before = [buffer.clone() for buffer in buffers]
+        try:
+            with self._operations:
+                found, *after = compute(buffers)
+        except Exception as error:
+            _store(buffers, before)  # the pass may have changed them before it failed
+            # Numbers that differ between lanes can't be written into what they share.
+            changed = self._shared.changed() or ([*range(len(self._shared))] if "vmap: inplace" in str(error) else [])
+            if not changed:
+                raise
+        else:
+            changed = self._shared.changed()
+            if not changed:
+                _store(buffers, after)
+                return found
+            _store(buffers, before)
+        self._unshare(changed)
+        return self._with_buffers(lanes, compute)
+
+    def _unshare(self, changed: Sequence[int]) -> None:
+        """Give each lane a row of its own of tensors that all shared, as they were until now: as they were built."""
+        fresh = self._stack.part(slots(self._build(self.streams[0]))[1])[1]
+        self._stack.constants = [slot.tensor.detach() for slot in fresh]
+        self._stack.unshare(changed, len(self))
+        self.buffers = self._stack.buffers
+        self._arrange()
+
+    def _each(self, score: Score, outputs: Tensor, targets: Tensor, keys: Tensor) -> Tensor:
+        def one(output: Tensor, targets: Tensor, key: Tensor) -> Tensor:
+            with self._drawing(key):
+                return score(output, targets)
+
+        with self._operations:
+            scores: Tensor = vmap(one, in_dims=(0, None, 0))(outputs, targets, keys)
         return scores
 
     def _rebind(self) -> None:
+        self._stack.buffers = self.buffers
         self._leaves = [parameter.detach().requires_grad_() for parameter in self.parameters]
 
     def _mapped(self, function: Callable[..., Any], *data: int | None) -> Callable[..., Any]:
-        """Map a function of data and all tensors over the lanes; data of dimension None are the same for all."""
+        """Map a function of data and all tensors over the lanes; data of dimension None are the same for all.
+
+        What is drawn is replaced by what follows from each lane's key; whatever else would be drawn is refused.
+        """
         tensors = [0] * (len(self.parameters) + len(self.buffers))
-        return vmap(function, in_dims=(*data, *tensors), randomness="different")
+        return vmap(function, in_dims=(*data, *tensors), randomness="error")
+
+    def _drawing(self, key: Tensor) -> AbstractContextManager[object]:
+        return LaneMasks(key, count()) if self._traits.replaced else nullcontext()
 
     def _lane_loss(self, inputs: Tensor, targets: Tensor, key: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         """One lane's loss, and its buffers afterwards."""
-        with self._holding(tensors), LaneMasks(key, count()) if self._masks else nullcontext():
+        with self._holding(tensors), self._drawing(key):
             loss = self.problem.training_loss(self._module, inputs, targets)
-            self._check_constants()
             return loss, *(slot.get() for slot in self._rest)
 
-    def _lane_output(self, inputs: Tensor, *tensors: Tensor) -> Tensor:
-        with self._holding(tensors):
-            output: Tensor = self._module(inputs)
-            return output
+    def _lane_output(self, inputs: Tensor, key: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        with self._holding(tensors), self._drawing(key):
+            return self._module(inputs), *(slot.get() for slot in self._rest)
 
-    def _lane_step_loss(self, inputs: Tensor, targets: Tensor, *tensors: Tensor) -> Tensor:
-        with self._holding(tensors):
-            return self.problem.evaluation_loss(self._module, inputs, targets)
+    def _lane_step_loss(self, inputs: Tensor, targets: Tensor, key: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        with self._holding(tensors), self._drawing(key):
+            loss = self.problem.evaluation_loss(self._module, inputs, targets)
+            return loss, *(slot.get() for slot in self._rest)
 
     @contextmanager
     def _holding(self, tensors: Sequence[Tensor]) -> Iterator[None]:
@@ -133,21 +204,19 @@ class BatchedLanes(Lanes):
                 slot.put(tensor)
             yield
         finally:
+            self._shared.put_back()
             for slot in places:
                 slot.put(slot.tensor)
 
-    def _check_constants(self) -> None:
-        """Refuse a buffer that changes now but stayed as it was in the first pass: all lanes share it."""
-        for slot in self._constant:
-            if slot.get() is not slot.tensor:
-                raise ProblemError(
-                    f"model: it replaced {slot.name}, which its first pass in training mode left as it was; "
-                    "let every pass replace it, or give it other values for every seed."
-                )
+
+def _keeps(name: str) -> str:
+    return f"the model keeps {name} from pass to pass, which is no parameter or buffer"
 
 
 def _store(buffers: list[Tensor], after: Sequence[Tensor]) -> None:
     """Take over buffers that the module replaced; those that it changed in place are there already."""
     for buffer, value in zip(buffers, after, strict=True):
         if value.data_ptr() != buffer.data_ptr():
+            if (value.shape, value.dtype) != (buffer.shape, buffer.dtype):
+                raise BatchingError(f"a buffer of {buffer[0].dtype} and shape {tuple(buffer.shape[1:])} changes its kind")
             buffer.copy_(value.detach())

@@ -12,9 +12,10 @@ from fallline.training.attempt import attempt, shape
 from fallline.training.errors import ProblemError, first_line
 from fallline.training.fit_evaluation import loss_of, needs_outputs, outputs_of
 from fallline.training.metrics import value_of
-from fallline.training.modules import trainable
+from fallline.training.modules import same, trainable
 from fallline.training.randomness import seeded
 from fallline.training.splits import Split
+from fallline.training.traits import manner_of, needs_gradients
 
 if TYPE_CHECKING:
     from fallline.training.problem import Problem
@@ -24,7 +25,7 @@ def dry_run(problem: Problem, seed: int) -> None:
     """Raise ProblemError where model, loss, data and metric do not fit together with the weights of this seed."""
     module, again = problem.build(seed), problem.build(seed)
     _check_fresh(module, again)
-    with seeded(seed):
+    with seeded(seed, libraries=True):
         # On the CPU, since a label out of range would leave CUDA unusable.
         batch = _part(problem.train, slice(problem.batch))
         loss = attempt(problem, module, batch, "train", training=True)
@@ -32,8 +33,9 @@ def dry_run(problem: Problem, seed: int) -> None:
         _check_gradients(problem, module, loss, seed)
         _check_mean(problem, module, batch)
         _check_last_batch(problem, module)
+        gradients = needs_gradients(module, problem.train.inputs[:2])
         module.eval()
-        with torch.no_grad():
+        with torch.set_grad_enabled(gradients):
             for name, split in problem.splits().items():
                 _check_sample(problem, module, name, split)
             module.to(problem.training_device)
@@ -59,7 +61,7 @@ def _check_fresh(module: nn.Module, again: nn.Module) -> None:
             "model: two calls returned the same parameters or buffers; make each call build a fresh module, and copy "
             "what is pretrained with copy.deepcopy."
         )
-    if any(not torch.equal(first, second) for first, second in zip(mine, other, strict=True)):
+    if any(not same(first, second) for first, second in zip(mine, other, strict=True)):
         raise ProblemError(
             "model: it drew different weights for the same seed; draw them from torch's generator (torch.nn.init), "
             "not from NumPy's or Python's."
@@ -95,7 +97,7 @@ def _check_gradients(problem: Problem, module: nn.Module, loss: Tensor, seed: in
         ) from error
     if all(gradient is None for gradient in gradients):
         raise ProblemError(_independent(source))
-    if any(gradient is not None and not gradient.isfinite().all() for gradient in gradients):
+    if any(gradient is not None and not gradient.to_dense().isfinite().all() for gradient in gradients):
         raise ProblemError(
             f"{source}: its gradient is not finite at the start, with the weights of seed {seed}; "
             "scale the inputs or start from smaller weights."
@@ -147,7 +149,9 @@ def _check_sample(problem: Problem, module: nn.Module, name: str, split: Split) 
 
 def _check_evaluation(problem: Problem, module: nn.Module, name: str, split: Split, seed: int) -> None:
     """Evaluate a split once, as will be done on the way; its quality is told to nobody."""
-    output = outputs_of(module, split) if needs_outputs(problem) else None
+    manner = manner_of(module, problem.train.inputs[:2].to(problem.training_device), problem.training_device)
+    module.eval()
+    output = outputs_of(module, split, manner) if needs_outputs(problem) else None
     loss = loss_of(problem, module, split, output)
     if not loss.isfinite():
         raise ProblemError(

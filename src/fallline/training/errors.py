@@ -9,6 +9,13 @@ class ProblemError(ValueError):
     """A problem is not well formed; the sentence names the argument and says what to change."""
 
 
+class BatchingError(ProblemError):
+    """The lanes of a problem can't share every operation, as is found while they are made or trained; in turn they can.
+
+    What it says is the reason alone.
+    """
+
+
 def first_line(error: BaseException) -> str:
     """What an error says first, to be quoted inside a sentence.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fallline.averaging import WeightAverage
 from fallline.training.batches import Batches
 from fallline.training.errors import ProblemError, first_line
-from fallline.training.fit_evaluation import evaluate
+from fallline.training.fit_evaluation import Evaluator
 from fallline.training.fit_result import Point
 from fallline.training.fit_schedule import Scheduler
 from fallline.training.fit_step import Stepper
@@ -34,13 +34,15 @@ class Run:
         optimizer: torch.optim.Optimizer,
         scheduler: Scheduler,
         averages: WeightAverage | None,
+        seed: int = 0,
     ) -> None:
         self.points: list[Point] = []
         self.steps = 0
         self.epoch = 0
         self._model = model
         self._optimizer: Any = optimizer
-        self._stepper = Stepper(model, problem.training_loss, optimizer)
+        self._stepper = Stepper(model, problem.training_loss, optimizer, seed)
+        self._evaluate = Evaluator(model, problem, seed) if isinstance(problem, Problem) else None
         self._scheduler = scheduler
         self._averages = averages
         self._keeps_average = hasattr(optimizer, "train") and hasattr(optimizer, "eval")  # Schedule-Free
@@ -118,8 +120,9 @@ class Run:
 
     def _record(self, problem: Problem) -> float:
         """Evaluate and add a row; the validation loss."""
+        assert self._evaluate is not None
         with self._averaged():
-            loss, metric = evaluate(self._model, problem, problem.valid)
+            loss, metric = self._evaluate(problem.valid, self.steps)
         self._add(loss, metric)
         return loss
 

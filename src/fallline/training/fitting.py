@@ -19,7 +19,7 @@ from fallline.training.fit_step import NotFiniteError
 from fallline.training.problem import Problem
 from fallline.training.randomness import seeded
 from fallline.training.streams import StreamProblem
-from fallline.training.train import mask_seed
+
 
 
 def fit(
@@ -46,8 +46,9 @@ def fit(
     `schedule` is one of `fallline.schedules`, which count steps (`.per_epoch` counts epochs), a torch scheduler of the
     optimizer, or a function that takes the optimizer and returns one. `averages` is a decay, or a
     `fallline.averaging.WeightAverage` of the model: the validation split is then evaluated with the averaged weights.
-    From `seed` follow the initial weights, the order of the examples and the masks of dropout. `progress=False` shows
-    no bar; there is none either where there is no terminal.
+    From `seed` follow the initial weights, the order of the examples and all that is drawn in a step or an evaluation,
+    dropout included, as in a race: a run of a race is had again with its seed and hyperparameters. `progress=False`
+    shows no bar; there is none either where there is no terminal.
 
     A `StreamProblem` is read once, batch by batch as they come, and each batch's loss from before its update is
     recorded: online learning, evaluated prequentially (Gama, Sebastião and Rodrigues, 2013).
@@ -75,10 +76,10 @@ def fit(
     made = as_optimizer(optimizer, module, hyperparameters, model is not None)
     average = _as_average(averages, module)
     scheduler = Scheduler(schedule, made, stream=isinstance(problem, StreamProblem))
-    run = Run(problem, module, made, scheduler, average)
+    run = Run(problem, module, made, scheduler, average, int(seed))
     passes = None if isinstance(problem, StreamProblem) else _passes(problem, batch, epochs, seed)
     steps = None if passes is None else passes[0].steps_per_epoch * passes[1]
-    with seeded(mask_seed((seed,), 0)), progress_bar(progress, steps) as tell, run.training():
+    with seeded(int(seed), libraries=True), progress_bar(progress, steps) as tell, run.training():
         finished, reason = _outcome(run, problem, passes, tell)
     return FitResult(module, made, average, run.points, problem.metric.name, finished, reason)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from torch import Tensor, nn
 
@@ -40,14 +41,17 @@ def lanes_that_fit(problem: Problem, steps: int | None = None) -> int:
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors)
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _operations(problem: Problem, module: nn.Module) -> int:
-    """Count the floating-point operations of a batch forward, those of matrix products and convolutions."""
+    """Count the floating-point operations of a batch forward, those of matrix products and convolutions.
+
+    Where the model differentiates on the way, which torch can't follow, those count that came before.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
     batch = problem.batch
-    with seeded(0), FlopCounterMode(display=False) as counter:
+    with seeded(0, libraries=True), FlopCounterMode(display=False) as counter, suppress(RuntimeError):
         problem.training_loss(module, problem.train.inputs[:batch].clone(), problem.train.targets[:batch])
     return int(counter.get_total_flops())

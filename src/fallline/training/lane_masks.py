@@ -1,33 +1,46 @@
-"""Dropout whose masks follow from a run's seed and step alone."""
+"""Random numbers of a model that follow from a run's seed, its step and the split alone."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from fallline.training.counter_random import kept
+from fallline.training.counter_random import (
+    Calls,
+    evaluation_keys,
+    kept,
+    normal,
+    run_keys,
+    step_keys,
+    uniform,
+)
+from fallline.training.randomness import preserved, reseed
 
 Replacement = Callable[..., Tensor | tuple[Tensor, Tensor | None] | None]
 
+_SEED, _STEP = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9  # odd, so that no two steps of a run are the same
 _SELU_LOWEST = 1.7580993408473766  # minus what SELU tends to at its left end: alpha times scale
 
 
 class LaneMasks(TorchFunctionMode):
     """While active, dropout of every kind takes its masks from a key, the place of the call in the pass, the element.
 
+    Normal, uniform and Bernoulli numbers are taken likewise, where no generator is given for them.
+
     `key` (int64, no dimension) is that of a run in one step, from `step_keys`; where `torch.func.vmap` maps it, every
-    lane has the masks that it has alone. So lanes of equal seed have equal masks at equal steps, whatever moves them.
+    lane has the numbers that it has alone. So lanes of equal seed have equal masks at equal steps, whatever moves them.
     `calls` numbers the calls: `Calls`, or a count where nothing is computed again.
 
-    Other random functions, such as `torch.randn` and the dropout between the layers of recurrent networks, draw from
-    torch's generator as ever. Evaluation, p = 0 and p = 1 are torch's.
+    Other random functions, such as `torch.multinomial` and the dropout between the layers of recurrent networks, draw
+    from torch's generator as ever. p = 0 and p = 1, and dropout in evaluation, are torch's.
 
     >>> from itertools import count
     >>> key, ones = torch.tensor(7), torch.ones(2, 3)
@@ -54,6 +67,62 @@ class LaneMasks(TorchFunctionMode):
     def kept(self, shape: tuple[int, ...], p: float) -> Tensor:
         """Booleans of a shape, each false with probability p; the next call draws others."""
         return kept(self._key, next(self._calls), shape, p)
+
+    def numbers(self, draw: Callable[..., Tensor], like: Tensor) -> Tensor:
+        """Numbers from `uniform` or `normal` of the shape, type and device of a tensor; the next call draws others."""
+        return draw(self._key.to(like.device), next(self._calls), tuple(like.shape), like.dtype)
+
+    def fresh(self, like: Tensor) -> Tensor:
+        """A tensor of the shape and type of another, with room for each lane's own numbers where the key is mapped."""
+        return self._key.to(like.device, like.dtype).expand(like.shape).clone()
+
+
+@contextmanager
+def drawing(key: Tensor, device: torch.device, *, libraries: bool = False, replaced: bool = True) -> Iterator[None]:
+    """Draw everything inside from a key; the generators of torch, and of `libraries`, are started from it.
+
+    They are not put back: whoever calls this does so once for many keys, by `preserved`.
+    """
+    reseed(int(key), device, libraries=libraries)
+    if not replaced:
+        yield
+        return
+    with LaneMasks(key, Calls()):
+        yield
+
+
+@contextmanager
+def draws_of(seed: int, step: int, split: str | None = None, device: torch.device | None = None) -> Iterator[None]:
+    """Draw as the run of a seed does in a step, counted from 1; or as its model is evaluated on a split after a step.
+
+    With it a loop of one's own has the random numbers of `fallline.fit` and of a race: dropout, noise, and whatever
+    else is drawn from the generators of torch, Python and NumPy. Those go on afterwards as if nothing was drawn.
+
+    >>> with draws_of(seed=3, step=1):
+    ...     first = torch.randn(2), torch.randperm(5)
+    >>> with draws_of(seed=3, step=1):
+    ...     print(all(map(torch.equal, first, (torch.randn(2), torch.randperm(5)))))
+    True
+    """
+    device = device or torch.device("cpu")
+    keys = run_keys(torch.tensor([seed], dtype=torch.int64, device=device))
+    key = step_keys(keys, step)[0] if split is None else evaluation_keys(keys, step, split)[0]
+    with preserved(device, libraries=True), drawing(key, device, libraries=True):
+        yield
+
+
+def replaceable(module: nn.Module) -> bool:
+    """Whether what a module draws can be replaced: a compiled one draws by itself.
+
+    >>> replaceable(nn.Linear(2, 2))
+    True
+    """
+    return not any(hasattr(part, "_orig_mod") for part in module.modules())
+
+
+def reseed_for_update(seed: int, step: int, device: torch.device) -> None:
+    """Let what an optimizer draws itself follow from its run's seed and the step; nothing is put back."""
+    reseed((seed * _SEED + step * _STEP) % 2**64, device, libraries=True)
 
 
 def _scaled(input: Tensor, mask: Tensor, p: float) -> Tensor:
@@ -143,6 +212,94 @@ def _attention(
     return _scaled(weights, masks.kept(tuple(weights.shape), dropout_p), dropout_p) @ value
 
 
+def _drawn(draw: Callable[..., Tensor]) -> Replacement:
+    """Replace `torch.rand` or `torch.randn`."""
+
+    def replacement(masks: LaneMasks, *size: Any, **options: Any) -> Tensor | None:
+        if options.pop("generator", None) is not None or options.get("out") is not None:
+            return None
+        grad = options.pop("requires_grad", False)
+        like = torch.empty(*size, **options)
+        if not like.numel() or not _strided(like):
+            return None
+        drawn = masks.numbers(draw, like)
+        return drawn.requires_grad_() if grad else drawn
+
+    return replacement
+
+
+def _drawn_like(draw: Callable[..., Tensor]) -> Replacement:
+    """Replace `torch.rand_like` or `torch.randn_like`."""
+
+    def replacement(masks: LaneMasks, input: Tensor, **options: Any) -> Tensor | None:
+        if options.pop("generator", None) is not None:
+            return None
+        grad = options.pop("requires_grad", False)
+        like = torch.empty_like(input, **options)
+        if not like.numel() or not _strided(like):
+            return None
+        drawn = masks.numbers(draw, like)
+        return drawn.requires_grad_() if grad else drawn
+
+    return replacement
+
+
+def _strided(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.layout == torch.strided
+
+
+def _normal(
+    masks: LaneMasks, mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, **options: Any
+) -> Tensor | None:
+    """Replace `torch.normal` in its forms, from tensors and from numbers."""
+    if generator is not None or options.get("out") is not None:
+        return None
+    if size is not None:
+        like = torch.empty(size, **{name: value for name, value in options.items() if name != "requires_grad"})
+    else:
+        like = torch.as_tensor(mean).detach() + torch.as_tensor(std).detach()
+    return masks.numbers(normal, like) * std + mean if _strided(like) else None
+
+
+def _bernoulli(masks: LaneMasks, input: Tensor, p: Any = None, *, generator: Any = None, **options: Any) -> Tensor | None:
+    if generator is not None or options.get("out") is not None or not input.is_floating_point():
+        return None
+    return (masks.numbers(uniform, input) < (input if p is None else p)).to(input.dtype)
+
+
+def _filling(draw: Callable[..., Tensor | None]) -> Replacement:
+    """Replace a function that fills a tensor with what `draw` makes of the arguments, None where torch is to do it."""
+
+    def replacement(masks: LaneMasks, input: Tensor, *given: Any, generator: Any = None, **named: Any) -> Tensor | None:
+        if generator is not None or not _strided(input) or not input.numel():
+            return None
+        # What all lanes share can't hold what differs between them; torch says so.
+        return input.copy_(draw(masks, input, *given, **named))
+
+    return replacement
+
+
+def _normal_inside(masks: LaneMasks, input: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    return masks.numbers(normal, input) * std + mean
+
+
+def _uniform_inside(masks: LaneMasks, input: Tensor, *bounds: float, to: float = 1.0, **others: float) -> Tensor:
+    low, high = (*bounds, *(others.get("from", 0.0), to)[len(bounds) :])
+    return masks.numbers(uniform, input) * (high - low) + low
+
+
+def _bernoulli_inside(masks: LaneMasks, input: Tensor, p: Any = 0.5) -> Tensor:
+    return (masks.numbers(uniform, input) < p).to(input.dtype)
+
+
+def _empty(masks: LaneMasks, *size: Any, **options: Any) -> Tensor | None:
+    """Make room for what is drawn next, as `torch.distributions` does."""
+    if options.get("out") is not None or options.get("requires_grad"):
+        return None
+    like = torch.empty(*size, **options)
+    return masks.fresh(like) if _strided(like) and like.numel() else like
+
+
 def _entered(function: Callable[..., Any]) -> Replacement:
     """Replace a function of torch by itself, with the functions that it calls replaced.
 
@@ -164,6 +321,17 @@ _ALPHA = _dropping(functional.alpha_dropout, _saturated, _each_element, usually=
 _CHANNELS = _dropping(torch.feature_dropout, _scaled, _each_channel(), usually=True)
 _ALPHA_CHANNELS = _dropping(functional.feature_alpha_dropout, _saturated, _each_channel(), usually=False)
 _REPLACEMENTS: dict[Callable[..., Any], Replacement] = {
+    torch.rand: _drawn(uniform),
+    torch.randn: _drawn(normal),
+    torch.rand_like: _drawn_like(uniform),
+    torch.randn_like: _drawn_like(normal),
+    torch.normal: _normal,
+    torch.bernoulli: _bernoulli,
+    Tensor.bernoulli: _bernoulli,
+    Tensor.normal_: _filling(_normal_inside),
+    Tensor.uniform_: _filling(_uniform_inside),
+    Tensor.bernoulli_: _filling(_bernoulli_inside),
+    torch.empty: _empty,
     functional.dropout: _DROPOUT,
     functional.alpha_dropout: _ALPHA,
     functional.dropout1d: _dropping(functional.dropout1d, _scaled, _each_channel(alone=2), usually=True),

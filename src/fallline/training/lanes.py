@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import count
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -16,18 +16,18 @@ from torch import Tensor, nn
 
 from fallline.training.apart import apart
 from fallline.training.batches import Batches
-from fallline.training.counter_random import run_keys, step_keys
+from fallline.training.counter_random import evaluation_keys, run_keys, step_keys
 from fallline.training.errors import ProblemError, first_line
 from fallline.training.evaluation import Evaluation, Score, example_losses, join_evaluations
 from fallline.training.fit_evaluation import needs_outputs
-from fallline.training.lane_masks import LaneMasks
-from fallline.training.memory import Footprint, footprint, parts, pass_budget
+from fallline.training.memory import parts, pass_budget
 from fallline.training.metrics import Metric, value_of
 from fallline.training.modules import slots
 from fallline.training.problem import Problem
-from fallline.training.randomness import draws
+from fallline.training.randomness import preserved
 from fallline.training.splits import Split
 from fallline.training.stack import stack
+from fallline.training.traits import traits_of
 
 Mask = NDArray[np.bool_]
 Pass = tuple[Tensor, Sequence[Tensor]]
@@ -38,8 +38,8 @@ class Lanes(ABC):
 
     `parameters` and `buffers` are contiguous tensors [K, ...], changed in place by an update and by training;
     `names` are those of the parameters in the module; `seeds` [K] may repeat, and `streams` has each seed once, in
-    order of appearance. Frozen parameters and buffers that are the same for every seed, and that the first pass leaves
-    as they are, are shared by all lanes. Lanes can be dropped: `count` is their number at first, and `index` [K], on
+    order of appearance. Frozen parameters and buffers that are the same for every seed, and that no pass changes, are
+    not among them. Lanes can be dropped: `count` is their number at first, and `index` [K], on
     the CPU, says which of those each lane is. `first_loss` [K] is None until the first step. `failed` says that the
     user's code raised for a lane that had diverged, since lanes were last dropped. All else is on `device`.
     """
@@ -55,13 +55,8 @@ class Lanes(ABC):
         self._moved: dict[int, tuple[Split, Split]] = {}
         self._train = self._here(problem.train)
         self._budget = pass_budget(self.device)
-        module = self._build(self.streams[0])
-        self._footprint = self._measured(module)
-        calls = count()
-        with LaneMasks(self._keys[0], calls):
-            self._draws = self._first_pass(module)  # others than those for masks
-        self._masks = next(calls) > 0
-        self._stack = stack(self._build, self.seeds, self._first_pass)
+        self._traits = traits_of(problem, partial(self._build, self.streams[0]), self._train, self._keys[0])
+        self._stack = stack(self._build, self.seeds, self._traits.constant)
         self.names, self.parameters, self.buffers = self._stack.names, self._stack.parameters, self._stack.buffers
 
     @abstractmethod
@@ -83,15 +78,18 @@ class Lanes(ABC):
         """Put the rows of several passes together."""
 
     @abstractmethod
-    def _outputs(self, lanes: slice, inputs: Tensor) -> Tensor:
-        """Return the outputs [k, n, ...] of some lanes for the same inputs [n, ...], in evaluation mode."""
+    def _outputs(self, lanes: slice, inputs: Tensor, keys: Tensor) -> Tensor:
+        """Return the outputs [k, n, ...] of some lanes for the same inputs [n, ...], in evaluation mode.
+
+        `keys` [k] are those of what they draw.
+        """
 
     @abstractmethod
-    def _step_losses(self, lanes: slice, split: Split) -> Tensor:
+    def _step_losses(self, lanes: slice, split: Split, keys: Tensor) -> Tensor:
         """Return the losses [k] of some lanes by the problem's own step, in evaluation mode."""
 
     @abstractmethod
-    def _each(self, score: Score, outputs: Tensor, targets: Tensor) -> Tensor:
+    def _each(self, score: Score, outputs: Tensor, targets: Tensor, keys: Tensor) -> Tensor:
         """Return each lane's score(output, target) [k, ...], from outputs [k, n, ...] and the same targets [n, ...]."""
 
     @abstractmethod
@@ -111,12 +109,12 @@ class Lanes(ABC):
 
         `indices` [streams, batch] are the examples of `train` that each seed's lanes see. Returns the losses [K] before
         the update and one contiguous gradient [K, ...] a parameter; a parameter that the loss does not reach gets
-        zeros. Masks of dropout follow from a lane's seed and `step` alone, in whatever company it is.
+        zeros. What a lane draws follows from its seed and `step` alone, in whatever company it is.
 
         A lane that has diverged, and for which the user's code raises, gets the loss NaN, and zeros. Raises
         ProblemError where it raises for any other.
         """
-        keys = step_keys(self._keys, step) if self._masks or self._draws else self._keys
+        keys = step_keys(self._keys, step)
 
         def compute(lanes: slice) -> Pass:
             return self._pass(indices, lanes, keys)
@@ -128,33 +126,41 @@ class Lanes(ABC):
             return loss * torch.nan, gradients
 
         widths = parts(len(self), self._lanes_at_once(indices.shape[1]))
-        passes = [piece for lanes in widths for piece in apart(compute, lanes, stand_in)]
+        with preserved(self.device, libraries=self._draws_from_libraries):
+            passes = [piece for lanes in widths for piece in apart(compute, lanes, stand_in)]
         losses, gradients = zip(*passes, strict=True)
         return self._joined(losses), [self._joined(pieces) for pieces in zip(*gradients, strict=True)]
 
     @torch.no_grad()
-    def evaluate(self, split: Split, *, examples: bool = False) -> Evaluation:
-        """Evaluate every lane on a split, in evaluation mode, in parts that bound the memory.
+    def evaluate(self, split: Split, *, examples: bool = False, step: int = 0) -> Evaluation:
+        """Evaluate every lane on a split after so many updates, in evaluation mode, in parts that bound the memory.
 
-        `examples` asks for each example's share as well. A lane that has diverged, and for which the user's code
-        raises, gets NaN. Raises ProblemError where it raises for any other.
+        `examples` asks for each example's share as well. What a lane draws follows from its seed, `step` and which of
+        the problem's splits it is. A lane that has diverged, and for which the user's code raises, gets NaN. Raises
+        ProblemError where it raises for any other.
         """
         if not len(self):
             return Evaluation(torch.empty(0).double(), torch.empty(0).double())
         here = self._here(split)
-        size = self._budget // max(1, self._footprint.output * len(split))
+        name = next((name for name, own in self.problem.splits().items() if own is split), "")
+        size = self._evaluated_at_once(max(1, self._traits.manner.output * len(split)))
 
         def compute(lanes: slice) -> Evaluation:
-            return self._evaluate(lanes, here, examples)
+            keys = partial(evaluation_keys, self._keys[lanes], step, name)
+            return self._evaluate(lanes, here, examples, keys)
 
         def stand_in(lane: slice, error: Exception) -> Evaluation:
             self._excuse(lane, here.inputs, error, "an evaluation")
             nan, shares = (torch.full(shape, torch.nan, dtype=torch.float64) for shape in ((1,), (1, len(split))))
             return Evaluation(nan, nan, *((shares, shares) if examples else ()))
 
-        return join_evaluations(
-            [piece for lanes in parts(len(self), size) for piece in apart(compute, lanes, stand_in)]
-        )
+        with preserved(self.device, libraries=self._draws_from_libraries):
+            return join_evaluations(
+                [piece for lanes in parts(len(self), size) for piece in apart(compute, lanes, stand_in)]
+            )
+
+    def check(self) -> None:
+        """Raise BatchingError where lanes have come to share what each should have for itself."""
 
     def keep(self, mask: Mask) -> None:
         """Keep the lanes where mask [K] is true, in their order, and forget the others.
@@ -177,7 +183,7 @@ class Lanes(ABC):
         """A module of its own with the weights and buffers that a lane has now, on the CPU."""
         module = self._build(self.seeds[lane])
         trained, rest = slots(module)
-        own, _ = self._stack.share(rest)
+        own, _ = self._stack.part(rest)
         for slot, stacked in zip((*trained, *own), (*self.parameters, *self.buffers), strict=True):
             slot.tensor.data = stacked[lane].clone()
         return module.cpu()
@@ -200,22 +206,16 @@ class Lanes(ABC):
             self._moved[id(split)] = split, here  # with the split itself, so that its id stays its own
         return self._moved[id(split)][1]
 
-    def _measured(self, module: nn.Module) -> Footprint:
-        few = Split(self._train.inputs[:2].clone(), self._train.targets[:2])
-        if self.problem.step is None:
-            return footprint(module, few.inputs)
-        return footprint(module, few.inputs, lambda inputs: self.problem.training_loss(module, inputs, few.targets))
-
-    def _first_pass(self, module: nn.Module) -> bool:
-        """Take a pass in training mode, and tell whether it draws random numbers."""
-        first = Split(self._train.inputs[: self.problem.batch].clone(), self._train.targets[: self.problem.batch])
-        return draws(lambda: self.problem.training_loss(module, first.inputs, first.targets), self.device)
+    @property
+    def _draws_from_libraries(self) -> bool:
+        """Whether Python's and NumPy's generators are to be started for each pass: one that changes may begin to."""
+        return self._traits.libraries or self._traits.state is not None
 
     def _excuse(self, lane: slice, inputs: Tensor, error: Exception, when: str) -> None:
         """Let it pass that the user's code raised for a lane which has diverged; raise ProblemError for any other."""
         numbers = [parameter[lane] for parameter in self.parameters]
         with suppress(Exception), torch.no_grad():
-            numbers.append(self._all_outputs(lane, inputs))
+            numbers.append(self._all_outputs(lane, inputs, lambda first: self._keys[lane]))
         # A loss squares them, or more.
         if not all(each.square().sum().isfinite() for each in numbers):
             return
@@ -237,35 +237,51 @@ class Lanes(ABC):
         batch = self._batch(indices, lane)
         return batch if self._same_batches else Split(batch.inputs[0], batch.targets[0])
 
-    def _evaluate(self, lanes: slice, split: Split, examples: bool) -> Evaluation:
+    def _evaluate(self, lanes: slice, split: Split, examples: bool, keys: Callable[[int], Tensor]) -> Evaluation:
         problem, metric = self.problem, self.problem.metric
-        outputs = self._all_outputs(lanes, split.inputs) if needs_outputs(problem) else None
+        outputs = self._all_outputs(lanes, split.inputs, keys) if needs_outputs(problem) else None
         share: Tensor | None = None
         if problem.loss is None or outputs is None:
-            loss = self._all_step_losses(lanes, split).cpu().double()
+            loss = self._all_step_losses(lanes, split, keys(0)).cpu().double()
         else:
-            loss = self._each(problem.loss, outputs, split.targets).cpu().double()
-            share = example_losses(self._each, problem.loss, outputs, split.targets, loss) if examples else None
+            each = partial(self._each, keys=keys(0))
+            loss = each(problem.loss, outputs, split.targets).cpu().double()
+            share = example_losses(each, problem.loss, outputs, split.targets, loss) if examples else None
         if outputs is None or problem.metric_is_loss:
             return Evaluation(loss, loss, share, share)
         if metric.contributions is None:
             outputs_here, targets = outputs.cpu(), split.targets.cpu()  # whatever library computes it
             return Evaluation(loss, torch.stack([_value(metric, output, targets) for output in outputs_here]), share)
-        hits = self._each(metric.contributions, outputs, split.targets).cpu().double()
+        hits = self._each(metric.contributions, outputs, split.targets, keys(0)).cpu().double()
         return Evaluation(loss, hits.mean(1), share, hits if examples else None)
 
-    def _all_outputs(self, lanes: slice, inputs: Tensor) -> Tensor:
-        size = self._budget // ((lanes.stop - lanes.start) * self._footprint.kept)
-        # A copy of the inputs, since a model may write into them.
-        return torch.cat([self._outputs(lanes, inputs[rows].clone()) for rows in parts(len(inputs), size)], 1)
+    @abstractmethod
+    def _evaluated_at_once(self, output: int) -> int:
+        """How many lanes may be evaluated at once whose outputs take so many bytes each."""
 
-    def _all_step_losses(self, lanes: slice, split: Split) -> Tensor:
-        """The losses [k] of a problem whose step alone knows them, of the whole split at once."""
-        size = self._budget // (self._footprint.kept * len(split))
-        pieces = parts(lanes.stop - lanes.start, size)
+    def _all_outputs(self, lanes: slice, inputs: Tensor, keys: Callable[[int], Tensor]) -> Tensor:
+        """The outputs [k, n, ...] of some lanes, of as many examples at once as one lane alone would take."""
+        manner = self._traits.manner
+        examples = min(len(inputs), manner.examples)
+        width = self._budget // (manner.kept * examples)
         return torch.cat(
-            [self._step_losses(slice(lanes.start + piece.start, lanes.start + piece.stop), split) for piece in pieces]
+            [self._outputs_of(lanes, inputs[rows], keys(rows.start), width) for rows in parts(len(inputs), examples)], 1
         )
+
+    def _outputs_of(self, lanes: slice, inputs: Tensor, keys: Tensor, width: int) -> Tensor:
+        some = parts(lanes.stop - lanes.start, width)
+        # A copy of the inputs, since a model may write into them.
+        return torch.cat([self._outputs(_within(lanes, part), inputs.clone(), keys[part]) for part in some])
+
+    def _all_step_losses(self, lanes: slice, split: Split, keys: Tensor) -> Tensor:
+        """The losses [k] of a problem whose step alone knows them, of the whole split at once."""
+        size = self._budget // (self._traits.kept * len(split))
+        some = parts(lanes.stop - lanes.start, size)
+        return torch.cat([self._step_losses(_within(lanes, part), split, keys[part]) for part in some])
+
+
+def _within(lanes: slice, part: slice) -> slice:
+    return slice(lanes.start + part.start, lanes.start + part.stop)
 
 
 def _checked(seeds: Sequence[int]) -> list[int]:

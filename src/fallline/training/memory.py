@@ -23,18 +23,19 @@ class Footprint:
 
 
 class _Largest(TorchFunctionMode):
-    """Notes the size of the largest tensor that is computed."""
+    """Notes the size of the largest tensor that is computed, and of all together."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes = 0
+        self.bytes = self.total = 0
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         if isinstance(result, Tensor):
-            self.bytes = max(self.bytes, result.numel() * result.element_size())
+            self.bytes = max(self.bytes, _bytes(result))
+            self.total += _bytes(result)
         return result
 
 
@@ -46,22 +47,37 @@ def footprint(module: nn.Module, inputs: Tensor, compute: Callable[[Tensor], Ten
     >>> footprint(nn.Linear(3, 4), torch.randn(2, 3))
     Footprint(kept=32, output=16)
     """
-    known = {parameter.data_ptr() for parameter in module.parameters()}
+    known = {_address(parameter) for parameter in module.parameters()}
     kept = 0
 
     def count(tensor: Tensor) -> Tensor:
         nonlocal kept
-        if tensor.data_ptr() not in known:
-            known.add(tensor.data_ptr())
-            kept += tensor.nbytes
+        if _address(tensor) not in known:
+            known.add(_address(tensor))
+            kept += _bytes(tensor)
         return tensor
 
     module.eval()
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor), _Largest() as top:
-        output = module(inputs) if compute is None else compute(inputs)
+    compute = module if compute is None else compute
+    with torch.enable_grad(), _Largest() as top:
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+                output = compute(inputs.clone())
+        except RuntimeError:  # torch.func can't be watched so; what it computes is an upper bound of what it keeps
+            output = compute(inputs.clone())
+            kept = top.total
     module.train()
     examples = len(inputs)
     return Footprint(max(kept + output.nbytes, 2 * top.bytes) // examples, output.nbytes // examples)
+
+
+def _address(tensor: Tensor) -> int:
+    return tensor.data_ptr() if tensor.layout == torch.strided else id(tensor)
+
+
+def _bytes(tensor: Tensor) -> int:
+    """Bytes of a tensor, of a sparse one as if it held all its elements: what it holds is told otherwise by each kind."""
+    return tensor.numel() * tensor.element_size()
 
 
 def pass_budget(device: torch.device) -> int:

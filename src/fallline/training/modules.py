@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -61,9 +61,44 @@ def unchanged_by(action: Callable[[], object], rest: list[Slot]) -> list[bool]:
     >>> [slot.name for slot, same in zip(rest, unchanged_by(lambda: module(torch.randn(4, 2)), rest)) if same]
     ['0.weight', '0.bias']
     """
-    before = [slot.tensor.clone() for slot in rest]
+    before = [(slot.tensor.clone(), version(slot.tensor)) for slot in rest]
     action()
-    return [slot.get() is slot.tensor and torch.equal(slot.tensor, was) for slot, was in zip(rest, before, strict=True)]
+    return [
+        slot.get() is slot.tensor and version(slot.tensor) == then and same(slot.tensor, was)
+        for slot, (was, then) in zip(rest, before, strict=True)
+    ]
+
+
+def version(tensor: Tensor) -> int:
+    """How often a tensor was changed in place, as far as torch counts it."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def densify(parameters: Iterable[Tensor]) -> None:
+    """Make sparse gradients dense, as they are in a race, for optimizers that take no sparse ones."""
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.layout != torch.strided:
+            parameter.grad = parameter.grad.to_dense()
+
+
+def stackable(tensor: Tensor) -> bool:
+    """Whether rows of such tensors can be stacked: not those of sparse or quantised ones."""
+    return tensor.layout == torch.strided and not tensor.is_quantized
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same, sparse ones too.
+
+    >>> same(torch.eye(2).to_sparse(), torch.eye(2).to_sparse()), same(torch.eye(2), torch.ones(2, 2))
+    (True, False)
+    """
+    if (one.layout, one.shape, one.dtype) != (other.layout, other.shape, other.dtype):
+        return False
+    if one.layout != torch.strided:
+        one, other = one.to_dense(), other.to_dense()
+    if one.is_quantized:
+        one, other = one.dequantize(), other.dequantize()
+    return torch.equal(one, other)
 
 
 def _places(module: nn.Module) -> Iterator[tuple[str, Tensor, Place]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import warnings
 from collections.abc import Sequence
 
@@ -12,8 +13,8 @@ from torch import Tensor
 from fallline.training.batched import BatchedLanes
 from fallline.training.errors import first_line
 from fallline.training.lanes import Lanes
+from fallline.training.modules import slots, stackable
 from fallline.training.problem import Problem
-from fallline.training.randomness import seeded
 from fallline.training.sequential import SequentialLanes
 from fallline.training.splits import Split
 
@@ -42,8 +43,8 @@ def make_lanes(problem: Problem, seeds: Sequence[int], *, batched: bool) -> Lane
 def obstacle_to_batching(problem: Problem, seed: int) -> str | None:
     """Say why this problem's lanes can't be batched; None where they can.
 
-    Both kinds are tried on one batch, with two lanes; batched lanes will do when their gradients, buffers and losses
-    agree with those of ordinary modules to rounding.
+    Both kinds are tried on a few batches, with two lanes; batched lanes will do when their gradients, losses and all
+    that their models hold agree with those of ordinary modules to rounding.
 
     >>> from fallline.problems import digits
     >>> obstacle_to_batching(digits(), seed=0) is None
@@ -51,37 +52,42 @@ def obstacle_to_batching(problem: Problem, seed: int) -> str | None:
     """
     plain = copy.copy(problem)
     plain.precision = None  # in few bits two ways to the same number differ, and say nothing
-    seeds, device = (seed, seed ^ 1), problem.training_device
-    with seeded(0, device):
-        alone = _numbers(SequentialLanes(plain, seeds))
+    seeds = (seed, seed ^ 1)
+    alone = _numbers(SequentialLanes(plain, seeds))
     try:
-        with seeded(1, device):
-            again = _numbers(BatchedLanes(plain, seeds))
-        with seeded(2, device):
-            together = _numbers(BatchedLanes(plain, seeds))
-            if problem.precision is not None:
-                _numbers(BatchedLanes(problem, seeds))
+        together = _numbers(BatchedLanes(plain, seeds))
+        if problem.precision is not None:
+            _numbers(BatchedLanes(problem, seeds))
     except Exception as error:
         return first_line(error.__cause__ or error).split(". ")[0]
-    # A model that draws random numbers, other than masks of dropout, gives the same only in evaluation mode.
-    names = alone if _difference(together["loss"], again["loss"]) == 0 else ["evaluation"]
-    for name in names:
-        difference = _difference(together[name], alone[name])
+    for name, numbers in alone.items():
+        difference = _difference(together[name], numbers)
         if not difference <= _TOLERANCE * torch.finfo(alone["loss"][0].dtype).eps:
             return f"their {name} would differ by {difference:.1g} of its size"
     return None
 
 
 def _numbers(lanes: Lanes) -> dict[str, list[Tensor]]:
-    """What lanes compute from one batch."""
-    problem = lanes.problem
-    loss, gradient = lanes.gradients(lanes.batches().at(0))
-    piece = Split(problem.valid.inputs[: problem.batch], problem.valid.targets[: problem.batch])
-    quality = lanes.evaluate(piece)
+    """What lanes compute from the first batches, the smaller one at the end among them, and hold afterwards."""
+    problem, batches = lanes.problem, lanes.batches()
+    losses, gradients = [], []
+    for step, place in enumerate((0, batches.steps_per_epoch - 1, 0), 1):
+        loss, gradient = lanes.gradients(batches.at(place), step)
+        losses.append(loss)
+        gradients += gradient
+        piece = Split(problem.valid.inputs[: problem.batch], problem.valid.targets[: problem.batch])
+        quality = lanes.evaluate(piece)
+    lanes.check()
+    modules = [lanes.module(lane) for lane in range(len(lanes))]
     return {
-        "loss": [loss],
-        "gradient": gradient,
-        "buffers": [buffer for buffer in lanes.buffers if buffer.is_floating_point()],
+        "loss": losses,
+        "gradient": gradients,
+        "parameters and buffers": [
+            slot.get().detach()
+            for module in modules
+            for slot in itertools.chain(*slots(module))
+            if slot.get().dtype.is_floating_point and stackable(slot.get())
+        ],
         "evaluation": [quality.loss, quality.metric],
     }
 

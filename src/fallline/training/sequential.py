@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 
-from fallline.training.counter_random import Calls
 from fallline.training.evaluation import Score
-from fallline.training.lane_masks import LaneMasks
+from fallline.training.lane_masks import drawing, replaceable
 from fallline.training.lanes import Lanes, Pass
 from fallline.training.modules import Slot, slots
 from fallline.training.problem import Problem
-from fallline.training.randomness import seeded
 from fallline.training.splits import Split
-
-_AS_IT_IS = nullcontext()
 
 
 class SequentialLanes(Lanes):
-    """Lanes of one module each, whose tensors are rows of the population's.
+    """Lanes of one module each, that share nothing: only their parameters and buffers are rows of the population's.
 
-    The numbers agree with `BatchedLanes` to rounding, dropout included. Whatever else a model draws from torch's
-    generator follows from a lane's seed and the step as well.
+    The numbers agree with `BatchedLanes` to rounding, whatever they draw. Whatever a module keeps beside its
+    parameters and buffers is a lane's own as well.
 
     >>> from fallline.problems import digits
     >>> lanes = SequentialLanes(digits(), seeds=[0, 1])
@@ -37,16 +35,33 @@ class SequentialLanes(Lanes):
         super().__init__(problem, seeds)
         self._modules: list[nn.Module] = []
         self._slots: list[tuple[list[Slot], list[Slot]]] = []
+        self._rows: list[tuple[list[Tensor], ...]] = []
         for seed in self.seeds:
             module = self._build(seed)
             trained, rest = slots(module)
             self._modules.append(module)
-            self._slots.append((trained, self._stack.share(rest)[0]))
+            self._slots.append((trained, self._stack.part(rest)[0]))
         self._original = self.index.tolist()
+        # What a pass changes may be the reason that a later one draws.
+        self._replaced = (self._traits.replaced or self._traits.state is not None) and replaceable(self._modules[0])
         self._rebind()
+
+    def module(self, lane: int) -> nn.Module:
+        """A module of its own with all that a lane has now, on the CPU."""
+        try:
+            return copy.deepcopy(self._modules[lane]).cpu()
+        except Exception:  # it holds what can't be copied
+            module = self._build(self.seeds[lane])
+            for mine, own in zip(slots(module), slots(self._modules[lane]), strict=True):
+                for slot, other in zip(mine, own, strict=False):
+                    slot.tensor.data = other.tensor.detach().clone()
+            return module.cpu()
 
     def _lanes_at_once(self, examples: int) -> int:
         return 1
+
+    def _evaluated_at_once(self, output: int) -> int:
+        return 1  # so that no lane is evaluated again where another one fails
 
     @staticmethod
     def _at(lane: slice) -> int:
@@ -60,48 +75,72 @@ class SequentialLanes(Lanes):
         lane = self._at(lanes)
         batch = self._own_batch(indices, lanes)
         trained, rest = self._slots[lane]
-        others = seeded(int(keys[lane]), self.device) if self._draws else _AS_IT_IS
-        with others, LaneMasks(keys[lane], Calls()) if self._masks else _AS_IT_IS:
+        rows, buffers = self._rows[lane]
+        with self._drawing(keys[lane]):
             loss = self.problem.training_loss(self._modules[lane], batch.inputs, batch.targets)
             gradients = torch.autograd.grad(loss, [slot.tensor for slot in trained], materialize_grads=True)
-        for slot, buffer in zip(rest, self.buffers, strict=True):
-            _store(slot, buffer[lane])
-        return loss.detach(), gradients
+        for slot, row in zip(trained, rows, strict=True):
+            _follow(slot, row)
+        for slot, row in zip(rest, buffers, strict=True):
+            _note(slot, row)
+        return loss.detach(), [_dense(gradient) for gradient in gradients]
 
-    def _outputs(self, lanes: slice, inputs: Tensor) -> Tensor:
-        return self._evaluated(lanes, lambda module: module(inputs.clone()))
+    def _outputs(self, lanes: slice, inputs: Tensor, keys: Tensor) -> Tensor:
+        return self._evaluated(lanes, keys, lambda module: module(inputs.clone()))
 
-    def _step_losses(self, lanes: slice, split: Split) -> Tensor:
+    def _step_losses(self, lanes: slice, split: Split, keys: Tensor) -> Tensor:
         loss = self.problem.evaluation_loss
-        return self._evaluated(lanes, lambda module: loss(module, split.inputs.clone(), split.targets))
+        return self._evaluated(lanes, keys, lambda module: loss(module, split.inputs.clone(), split.targets))
 
-    def _evaluated(self, lanes: slice, function: Callable[[nn.Module], Tensor]) -> Tensor:
-        return torch.stack([_in_evaluation_mode(module, function) for module in self._modules[lanes]])
+    def _evaluated(self, lanes: slice, keys: Tensor, function: Callable[[nn.Module], Tensor]) -> Tensor:
+        found = []
+        for module, key in zip(self._modules[lanes], keys, strict=True):
+            module.eval()
+            try:
+                with self._drawing(key), torch.set_grad_enabled(self._traits.manner.gradients):
+                    found.append(function(module).detach())
+            finally:
+                module.train()
+        return torch.stack(found)
 
-    def _each(self, score: Score, outputs: Tensor, targets: Tensor) -> Tensor:
-        return torch.stack([score(output, targets) for output in outputs])
+    def _each(self, score: Score, outputs: Tensor, targets: Tensor, keys: Tensor) -> Tensor:
+        found = []
+        for output, key in zip(outputs, keys, strict=True):
+            with self._drawing(key):
+                found.append(score(output, targets))
+        return torch.stack(found)
+
+    def _drawing(self, key: Tensor) -> AbstractContextManager[None]:
+        return drawing(key, self.device, libraries=self._draws_from_libraries, replaced=self._replaced)
 
     def _rebind(self) -> None:
         left = [self._original.index(lane) for lane in self.index.tolist()]
         self._original = self.index.tolist()
         self._modules = [self._modules[place] for place in left]
         self._slots = [self._slots[place] for place in left]
-        for lane, (trained, rest) in enumerate(self._slots):
-            for slot, stacked in zip((*trained, *rest), (*self.parameters, *self.buffers), strict=True):
-                slot.tensor.data = stacked[lane]
+        self._rows = []
+        for lane, own in enumerate(self._slots):
+            rows = tuple([stacked[lane] for stacked in kind] for kind in (self.parameters, self.buffers))
+            for slot, row in zip(itertools.chain(*own), itertools.chain(*rows), strict=True):
+                slot.tensor.data = row
+            self._rows.append(rows)
 
 
-def _in_evaluation_mode(module: nn.Module, function: Callable[[nn.Module], Tensor]) -> Tensor:
-    module.eval()
-    try:
-        return function(module)
-    finally:
-        module.train()
+def _follow(slot: Slot, row: Tensor) -> None:
+    """Take over the numbers of a parameter whose memory the module replaced, and bind it to its row again."""
+    if slot.tensor.data_ptr() != row.data_ptr():
+        row.copy_(slot.tensor.detach())
+        slot.tensor.data = row
 
 
-def _store(slot: Slot, row: Tensor) -> None:
-    """Take over a buffer that the module replaced; one that it changed in place is there already."""
+def _note(slot: Slot, row: Tensor) -> None:
+    """Copy a buffer that the module replaced, where it fits; it stays the module's own."""
     value = slot.get()
-    if value is not slot.tensor:
+    if (value.shape, value.dtype, value.layout) != (row.shape, row.dtype, row.layout):
+        return
+    if value.data_ptr() != row.data_ptr():
         row.copy_(value.detach())
-        slot.put(slot.tensor)
+
+
+def _dense(gradient: Tensor) -> Tensor:
+    return gradient if gradient.layout == torch.strided else gradient.to_dense()

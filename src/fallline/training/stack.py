@@ -9,14 +9,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fallline.training.modules import Slot, slots, unchanged_by
+from fallline.training.modules import Slot, same, slots, stackable, version
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stack:
     """`parameters`, named `names`, and `buffers` are [K, ...], one row a lane; `constants` are the same for all lanes.
 
     `is_constant` tells, for each untrained tensor of a module, whether it is among the constants or the buffers.
+    `obstacle` says which tensor would have to be stacked and can't be, if there is one.
     """
 
     names: list[str]
@@ -24,41 +25,109 @@ class Stack:
     buffers: list[Tensor]
     constants: list[Tensor]
     is_constant: list[bool]
+    obstacle: str | None = None
+
+    def part(self, rest: list[Slot]) -> tuple[list[Slot], list[Slot]]:
+        """Part a module's untrained tensors into those that are stacked and those that are the same for all lanes."""
+        stacked = [slot for slot, constant in zip(rest, self.is_constant, strict=True) if not constant]
+        return stacked, list(itertools.compress(rest, self.is_constant))
 
     def share(self, rest: list[Slot]) -> tuple[list[Slot], list[Slot]]:
-        """Part a module's untrained tensors into those that are stacked and those that are shared, and share these."""
-        shared = list(itertools.compress(rest, self.is_constant))
+        """The same, and let the module hold the constants of all lanes."""
+        stacked, shared = self.part(rest)
         for slot, constant in zip(shared, self.constants, strict=True):
             slot.tensor.data = constant
-        return [slot for slot, constant in zip(rest, self.is_constant, strict=True) if not constant], shared
+        return stacked, shared
+
+    def unshare(self, changed: Sequence[int], lanes: int) -> None:
+        """Give each of so many lanes its own row of the constants of these numbers."""
+        untrained = iter(self.buffers), iter(self.constants)  # taken by turns, as is_constant says
+        places = [place for place, constant in enumerate(self.is_constant) if constant]
+        own = {places[number] for number in changed}
+        mixed = [next(untrained[constant]) for constant in self.is_constant]
+        for place in own:
+            mixed[place] = torch.stack([mixed[place]] * lanes)
+            self.is_constant[place] = False
+        self.buffers = list(itertools.compress(mixed, (not one for one in self.is_constant)))
+        self.constants = list(itertools.compress(mixed, self.is_constant))
 
 
-def stack(build: Callable[[int], nn.Module], seeds: Sequence[int], take_pass: Callable[[nn.Module], object]) -> Stack:
+class SharedTensors:
+    """Watches the tensors of a module that all lanes share, for the first pass that changes one of them."""
+
+    def __init__(self) -> None:
+        self._slots: list[Slot] = []
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def hold(self, slots: list[Slot]) -> None:
+        """Watch these from now on."""
+        self._slots = slots
+        self._replaced: set[int] = set()
+        self._copies: dict[int, Tensor] = {}
+        self._known = [(version(slot.tensor), _address(slot.tensor)) for slot in slots]
+        self._places: dict[int, list[int]] = {}
+        for number, slot in enumerate(slots):
+            self._places.setdefault(_memory(slot.tensor), []).append(number)
+
+    def escaped(self, tensor: Tensor) -> None:
+        """Note that torch is asked for memory of a tensor in which it does not count changes."""
+        for number in self._places.get(_memory(tensor), ()):
+            self._copies.setdefault(number, self._slots[number].tensor.detach().clone())
+
+    def put_back(self) -> None:
+        """Note which of the tensors the module replaced by others, and put them back."""
+        for number, slot in enumerate(self._slots):
+            if slot.get() is not slot.tensor:
+                self._replaced.add(number)
+                slot.put(slot.tensor)
+
+    def changed(self) -> list[int]:
+        """The numbers of the tensors that changed since `hold`."""
+        found = [
+            number
+            for number, (slot, known) in enumerate(zip(self._slots, self._known, strict=True))
+            if number in self._replaced or known != (version(slot.tensor), _address(slot.tensor))
+        ]
+        found += [number for number, was in self._copies.items() if not same(self._slots[number].tensor.detach(), was)]
+        self._copies.clear()
+        return list(dict.fromkeys(found))
+
+def _address(tensor: Tensor) -> int:
+    return tensor.data_ptr() if tensor.layout == torch.strided else id(tensor)
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided else id(tensor)
+
+
+def stack(build: Callable[[int], nn.Module], seeds: Sequence[int], unchanged: Sequence[bool]) -> Stack:
     """Stack the tensors of the modules of these seeds.
 
-    Constant is what every seed has alike and `take_pass`, a pass in training mode, leaves as it is: the frozen body of
-    a pretrained model takes memory and time once, however many lanes there are.
+    Constant is what every seed has alike and is `unchanged` by passes, of the untrained tensors: the frozen body of
+    a pretrained model takes memory and time once, however many lanes there are. So are sparse and quantised tensors,
+    of which there are no rows.
 
     >>> def build(seed):
     ...     torch.manual_seed(seed)
     ...     return nn.Sequential(nn.BatchNorm1d(3, affine=False), nn.Linear(3, 2))
-    >>> found = stack(build, [4, 5, 4], lambda module: module(torch.randn(6, 3)))
+    >>> found = stack(build, [4, 5, 4], [False, False, True])
     >>> [tuple(tensor.shape) for tensor in (*found.parameters, *found.buffers)]
-    [(3, 2, 3), (3, 2), (3, 3), (3, 3), (3,)]
+    [(3, 2, 3), (3, 2), (3, 3), (3, 3)]
     """
     streams = list(dict.fromkeys(seeds))
     trained, rest = slots(build(streams[0]))
-    is_constant = [False] * len(rest)
-    if rest:
-        probe = build(streams[0])
-        is_constant = unchanged_by(lambda: take_pass(probe), slots(probe)[1])
+    is_alike = list(unchanged)
+    is_constant = _constant(rest, is_alike)
     rows = {streams[0]: [slot.tensor.detach() for slot in trained]}
     untrained = {streams[0]: [slot.tensor for slot in rest]}
     for seed in streams[1:]:
         own, own_rest = slots(build(seed))
         rows[seed] = [slot.tensor.detach() for slot in own]
         for i, (slot, other) in enumerate(zip(rest, own_rest, strict=True)):
-            is_constant[i] = is_constant[i] and torch.equal(slot.tensor, other.tensor)
+            is_alike[i] = is_alike[i] and same(slot.tensor, other.tensor)
+        is_constant = _constant(rest, is_alike)
         # What is alike so far is kept once, so that a large body is never in memory for every seed.
         pairs = zip(rest, own_rest, is_constant, strict=True)
         untrained[seed] = [slot.tensor if alike else other.tensor for slot, other, alike in pairs]
@@ -69,7 +138,16 @@ def stack(build: Callable[[int], nn.Module], seeds: Sequence[int], take_pass: Ca
         _stacked(buffers),
         [slot.tensor.detach() for slot in itertools.compress(rest, is_constant)],
         is_constant,
+        next((_obstacle(slot) for slot, *two in zip(rest, is_constant, is_alike, strict=True) if two[0] > two[1]), None),
     )
+
+
+def _constant(rest: list[Slot], is_alike: list[bool]) -> list[bool]:
+    return [alike or not stackable(slot.tensor) for slot, alike in zip(rest, is_alike, strict=True)]
+
+
+def _obstacle(slot: Slot) -> str:
+    return f"{slot.name} differs from run to run, and is of a kind that has no rows, {slot.tensor.layout}"
 
 
 def _stacked(rows: list[list[Tensor]]) -> list[Tensor]:

@@ -56,10 +56,10 @@ def train(
     numbers make the user's code raise. Its neighbours' numbers do not change, beyond the last digit where the width of
     the batched operations changes.
 
-    Masks of dropout follow from a lane's seed, the step, the place of the call in the pass, and the element: a lane has
-    them alone and in any company, and lanes of equal seed have the same. Other random numbers that a model draws follow
-    from `lanes.seeds` and `start` where lanes are batched, from a lane's seed and the step where they take turns.
+    Whatever a model draws, in training and in evaluation, follows from a lane's seed, the step and the split: a lane
+    has the same alone and in any company, and `fallline.fit` with its seed has it too.
 
+    Raises BatchingError where batched lanes turn out to share what each should have for itself: train them in turn.
     Raises ProblemError where a count is not a whole number in its range, and where the model, the loss, the step or the
     metric fails on finite numbers.
 
@@ -83,7 +83,7 @@ def train(
     every = None if evaluate_every is None else as_count("evaluate_every", evaluate_every)
     if not 0 <= start <= steps:
         raise ProblemError(f"start: must be from 0 to steps, which is {steps}, got {start}.")
-    with seeded(mask_seed(lanes.seeds, start), lanes.device):
+    with seeded(_own_seed(lanes.seeds, start), lanes.device, libraries=True):
         run = _Run(lanes, update, evaluation_points(problem, steps, start, every))
         for step in range(start + 1, steps + 1):
             if not len(lanes):
@@ -143,7 +143,8 @@ class _Run:
             return
         index = self.lanes.index
         with self.update.evaluated(self.lanes.parameters):
-            quality = self.lanes.evaluate(self.lanes.problem.valid)
+            quality = self.lanes.evaluate(self.lanes.problem.valid, step=step)
+        self.lanes.check()
         self.recorder.diverge(index, torch.where(quality.loss.isfinite(), -1, step))
         self.recorder.write(step, index, valid_loss=quality.loss, valid_metric=quality.metric)
         if step:
@@ -177,6 +178,6 @@ def _limit(first: Tensor) -> Tensor:
     return first + BOUND * first.abs().clamp_min(_SMALLEST_SCALE)
 
 
-def mask_seed(seeds: tuple[int, ...], start: int) -> int:
-    """Derive the state of torch's generator, for the random numbers that it draws during training."""
+def _own_seed(seeds: tuple[int, ...], start: int) -> int:
+    """Derive where the generators start for what is drawn beside the lanes, as an update of one's own may."""
     return int(np.random.SeedSequence((start, *seeds)).generate_state(1, np.uint64)[0])

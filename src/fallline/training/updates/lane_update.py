@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -28,7 +29,7 @@ class LaneUpdate:
     """Moves the stacked parameters of a population, each lane by its own rule.
 
     `parameters` are tensors [lanes, ...], moved in place; lane i follows `lanes[i]`. No lane's numbers depend on which
-    others there are.
+    others there are; what an optimizer class draws follows from the lane's seed in `seeds` [lanes], if they are given.
     Raises ValueError if parameters are not floating-point numbers.
 
     >>> from fallline import rules
@@ -39,12 +40,15 @@ class LaneUpdate:
     [[0.75, 0.75, 0.75], [0.5, 0.5, 0.5]]
     """
 
-    def __init__(self, parameters: Sequence[Tensor], lanes: Sequence[LaneRule]) -> None:
+    def __init__(
+        self, parameters: Sequence[Tensor], lanes: Sequence[LaneRule], seeds: Sequence[int] | None = None
+    ) -> None:
         for parameter in parameters:
             if not parameter.is_floating_point():
                 raise ValueError(
                     f"parameters: must be floating-point numbers for lanes to train, got {parameter.dtype}."
                 )
+        self._seeds: list[int | None] = [None] * len(lanes) if seeds is None else [*seeds]
         self._factors = ScheduleFactors()
         self._rule_movers: dict[Family, list[RuleMover]] = {}
         self._torch_movers: list[TorchMover] = []
@@ -89,6 +93,7 @@ class LaneUpdate:
         """Forget the lanes where `mask` [lanes] is false; the next call gets the others only, in new tensors."""
         position = np.cumsum(mask) - 1
         self._part(mask, position)
+        self._seeds = list(itertools.compress(self._seeds, mask))
         self._wait({int(position[lane]): waiting for lane, waiting in self._waiting.items() if mask[lane]})
 
     def _movers(self) -> Iterator[Mover]:
@@ -122,7 +127,7 @@ class LaneUpdate:
             if isinstance(rule.rule, Rule):
                 families.setdefault(_family(rule), []).append(lane)
             else:
-                self._torch_movers.append(TorchMover(parameters, lane, rule, self._factors))
+                self._torch_movers.append(TorchMover(parameters, lane, rule, self._factors, self._seeds[lane]))
         for family, members in families.items():
             rules = [lanes[lane][1] for lane in members]
             if family not in self._rule_movers:

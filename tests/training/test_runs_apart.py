@@ -1,0 +1,373 @@
+"""Every run of a population is the run that it is alone: by a plain torch loop, by `fit`, in turn and side by side."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import fallline as fl
+from fallline.training import (
+    BatchedLanes,
+    Batches,
+    Problem,
+    SequentialLanes,
+    draws_of,
+    lanes_for,
+    obstacle_to_batching,
+    train,
+)
+from tests.training.layers import frozen
+from tests.training.models import Descent, make_problem, mlp
+
+functional = nn.functional
+SEEDS = (3, 5, 3, 4, 5)
+RATES = (0.3, 0.2, 0.1, 0.05, 0.4)
+
+
+class Guided(nn.Module):
+    """A network beside a frozen copy of itself, from which its output is measured; `renew` changes the copy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = mlp()
+        self.target = copy.deepcopy(frozen(mlp))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.renew(inputs)
+        output: Tensor = self.net(inputs) + 0.5 * self.target(inputs).detach()
+        return output
+
+    def renew(self, inputs: Tensor) -> None:
+        """Change the copy, at some time."""
+
+
+def every_fifth_pass(self: Any, inputs: Tensor) -> None:
+    self.passes = getattr(self, "passes", 0) + 1
+    if self.passes % 5 == 0:
+        self.target.load_state_dict(self.net.state_dict())
+
+
+def on_a_counted_step(self: Any, inputs: Tensor) -> None:
+    if self.training:
+        self.count += 1
+        if int(self.count) == 7:
+            with torch.no_grad():
+                for mine, other in zip(self.target.parameters(), self.net.parameters(), strict=True):
+                    mine.lerp_(other, 0.5)
+
+
+def through_data(self: Any, inputs: Tensor) -> None:
+    self.passes = getattr(self, "passes", 0) + 1
+    if self.passes == 7:
+        for mine, other in zip(self.target.parameters(), self.net.parameters(), strict=True):
+            mine.data.mul_(0.9).add_(other.data, alpha=0.1)
+
+
+def through_new_data(self: Any, inputs: Tensor) -> None:
+    if self.training:
+        for mine, other in zip(self.target.parameters(), self.net.parameters(), strict=True):
+            mine.data = 0.9 * mine.data + 0.1 * other.data
+
+
+def in_evaluation_alone(self: Any, inputs: Tensor) -> None:
+    if not self.training:
+        with torch.no_grad():
+            self.target[0].weight.copy_(self.net[0].weight)
+
+
+def in_the_last_batch_alone(self: Any, inputs: Tensor) -> None:
+    if self.training and len(inputs) < 16:
+        with torch.no_grad():
+            self.target[0].weight.add_(self.net[0].weight.detach(), alpha=0.5)
+
+
+def in_the_last_batch_alone_alike(self: Any, inputs: Tensor) -> None:
+    if self.training and len(inputs) < 16:
+        self.target[0].weight.data.mul_(0.5)
+
+
+def by_assignment(self: Any, inputs: Tensor) -> None:
+    self.passes = getattr(self, "passes", 0) + 1
+    if self.passes == 7:
+        self.target = copy.deepcopy(self.net).requires_grad_(False)
+
+
+def in_a_hidden_list(self: Any, inputs: Tensor) -> None:
+    if "hidden" not in vars(self):
+        self.hidden = [copy.deepcopy(self.net)]
+    with torch.no_grad():
+        for mine, other in zip(self.hidden[0].parameters(), self.net.parameters(), strict=True):
+            mine.lerp_(other, 0.3)
+        self.target.load_state_dict(self.hidden[0].state_dict())
+
+
+def delayed_mean(self: Any, inputs: Tensor) -> None:
+    if self.training:
+        self.count += 1
+        with torch.no_grad():
+            hidden = self.net[0](inputs).mean(0)
+            self.target[0].bias.lerp_(hidden, 0.3 * (self.count > 5))
+
+
+RENEWALS = {
+    renew.__name__.replace("_", " "): renew
+    for renew in (
+        every_fifth_pass,
+        on_a_counted_step,
+        through_data,
+        through_new_data,
+        in_evaluation_alone,
+        in_the_last_batch_alone,
+        in_the_last_batch_alone_alike,
+        by_assignment,
+        in_a_hidden_list,
+        delayed_mean,
+    )
+}
+
+
+def guided(renew: Callable[[Any, Tensor], None]) -> Callable[[], nn.Module]:
+    return type("Renewed", (Guided,), {"renew": renew})
+
+
+class Stateful(nn.Module):
+    """Keeps its last hidden values, as plain attribute, and a list of what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(16, 8), nn.Linear(8, 3)
+        self.hidden: Tensor | None = None
+        self.seen: list[float] = []
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = torch.tanh(self.first(inputs))
+        if self.hidden is not None:
+            hidden = hidden + 0.5 * self.hidden
+        self.hidden = hidden.mean(0).detach()
+        self.seen.append(float(self.hidden.sum()))
+        output: Tensor = self.head(hidden) * (1 + 0.01 * len(self.seen))
+        return output
+
+
+class LazyBuffer(nn.Module):
+    """Makes a buffer when it first sees inputs, and moves it on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not hasattr(self, "mean"):
+            self.register_buffer("mean", torch.zeros(inputs.shape[1]))
+        if self.training:
+            self.mean: Tensor = 0.9 * self.mean + 0.1 * inputs.mean(0) * self.head.weight.detach().norm()
+        output: Tensor = self.head(inputs - self.mean)
+        return output
+
+
+class Growing(nn.Module):
+    """A buffer that becomes longer."""
+
+    bank: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(16, 3)
+        self.register_buffer("bank", torch.zeros(1, 3))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        output: Tensor = self.head(inputs)
+        if self.training:
+            self.bank = torch.cat([self.bank, output.detach().mean(0, keepdim=True)])[-4:]
+        return output + self.bank.mean(0)
+
+
+class Clipped(nn.Module):
+    """Keeps its weights short, before they are used."""
+
+    def __init__(self, anew: bool) -> None:
+        super().__init__()
+        self.head = nn.Linear(16, 3)
+        self.anew = anew
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        weight = self.head.weight
+        if self.anew:
+            weight.data = weight.data.clamp(-0.1, 0.1)
+        else:
+            with torch.no_grad():
+                weight.clamp_(-0.1, 0.1)
+        output: Tensor = self.head(inputs)
+        return output
+
+
+STATEFUL: dict[str, Callable[[], nn.Module]] = {
+    **{name: guided(renew) for name, renew in RENEWALS.items()},
+    "plain attributes": Stateful,
+    "a lazy buffer": LazyBuffer,
+    "a buffer that grows": Growing,
+    "weights clipped in place": lambda: Clipped(anew=False),
+    "weights clipped anew": lambda: Clipped(anew=True),
+}
+
+
+class Variational(nn.Module):
+    """Draws its code in training and in evaluation."""
+
+    def __init__(self, draw: Callable[[Tensor], Tensor] = torch.randn_like) -> None:
+        super().__init__()
+        self.encode, self.decode = nn.Linear(16, 8), nn.Linear(4, 3)
+        self.draw = draw
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        mean, deviation = self.encode(inputs).chunk(2, 1)
+        output: Tensor = self.decode(mean + functional.softplus(deviation) * self.draw(mean))
+        return output
+
+
+class MonteCarlo(nn.Module):
+    """Dropout that evaluation does not switch off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(16, 8), nn.Linear(8, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        output: Tensor = self.head(functional.dropout(torch.relu(self.first(inputs)), 0.3, training=True))
+        return output
+
+
+class AlwaysTraining(nn.Dropout):
+    def train(self, mode: bool = True) -> AlwaysTraining:
+        return super().train(True)
+
+
+DRAWN_SIDE_BY_SIDE: dict[str, Callable[[Tensor], Tensor]] = {
+    "randn_like": torch.randn_like,
+    "randn": lambda like: torch.randn(like.shape),
+    "randn of numbers": lambda like: torch.randn(len(like), 4, dtype=like.dtype),
+    "rand": lambda like: torch.rand(*like.shape),
+    "rand_like": torch.rand_like,
+    "normal": lambda like: torch.normal(torch.zeros(like.shape), 0.5),
+    "normal of numbers": lambda like: torch.normal(1.0, 0.5, like.shape),
+    "normal in place": lambda like: torch.empty(like.shape).normal_(0.5, 2.0),
+    "uniform in place": lambda like: torch.empty(like.shape).uniform_(-1, 1),
+    "bernoulli": lambda like: torch.bernoulli(torch.sigmoid(like.detach())),
+    "distribution": lambda like: torch.distributions.Normal(torch.zeros_like(like), 1.0).rsample(),
+}
+DRAWN_IN_TURN: dict[str, Callable[[Tensor], Tensor]] = {
+    "multinomial": lambda like: torch.multinomial(torch.ones(len(like), 4), 4, replacement=True).to(like.dtype),
+    "randperm": lambda like: like.detach()[torch.randperm(len(like))],
+    "randint": lambda like: torch.randint(0, 3, like.shape).to(like.dtype),
+    "exponential": lambda like: torch.empty(like.shape).exponential_(),
+    "Python": lambda like: torch.full(like.shape, random.random()),
+    "NumPy": lambda like: torch.from_numpy(np.random.standard_normal(tuple(like.shape))).float(),
+}
+DRAWING: dict[str, Callable[[], nn.Module]] = {
+    **{name: (lambda draw=draw: Variational(draw)) for name, draw in {**DRAWN_SIDE_BY_SIDE, **DRAWN_IN_TURN}.items()},
+    "dropout in evaluation": MonteCarlo,
+    "a layer in training mode": lambda: nn.Sequential(nn.Linear(16, 8), AlwaysTraining(0.4), nn.Linear(8, 3)),
+    "dropout of cells": lambda: Cells(),
+}
+
+
+class Cells(nn.Module):
+    """Recurrent layers, whose dropout torch draws itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.GRU(4, 5, num_layers=2, dropout=0.5, batch_first=True)
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        output: Tensor = self.head(self.cells(inputs.reshape(len(inputs), 4, 4))[0][:, -1])
+        return output
+
+
+def plain_loop(problem: Problem, seed: int, rate: float) -> NDArray[np.float64]:
+    """Train as anybody would, with the random numbers of this seed's run; train and validation losses [2, epochs]."""
+    model = problem.build(seed)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    batches = Batches(len(problem.train), problem.batch, [seed])
+
+    def evaluated(step: int) -> float:
+        model.eval()
+        with draws_of(seed, step, "valid"):
+            loss = problem.evaluation_loss(model, problem.valid.inputs.clone(), problem.valid.targets)
+        model.train()
+        return float(loss.detach())
+
+    evaluated(0)
+    curves, step = np.zeros((2, problem.epochs)), 0
+    for epoch in range(problem.epochs):
+        total = 0.0
+        for _ in range(problem.steps_per_epoch):
+            rows = batches.at(step)[0]
+            step += 1
+            optimizer.zero_grad()
+            with draws_of(seed, step):
+                loss = problem.training_loss(model, problem.train.inputs[rows], problem.train.targets[rows])
+                loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += float(loss.detach()) * len(rows)
+        curves[:, epoch] = total / len(problem.train), evaluated(step)
+    return curves
+
+
+def by_fit(problem: Problem, seed: int, rate: float) -> NDArray[np.float64]:
+    result = fl.fit(problem, torch.optim.SGD, lr=rate, seed=seed, progress=False)
+    return np.array([[point.training_loss for point in result.curves[1:]],
+                     [point.validation_loss for point in result.curves[1:]]], np.float64)  # fmt: skip
+
+
+def by_lanes(lanes: Any, rates: tuple[float, ...]) -> NDArray[np.float64]:
+    curves = train(lanes, Descent(rates))
+    return np.stack([curves.train_loss[:, 1:], curves.valid_loss[:, 1:]], 1)
+
+
+def assert_runs_apart(problem: Problem, rates: tuple[float, ...] = RATES) -> None:
+    """Each of five runs is the same by all ways."""
+    with pytest.warns(UserWarning) if obstacle_to_batching(problem, 3) else nullcontext():
+        lanes = lanes_for(problem, SEEDS)
+    found = by_lanes(lanes, rates)
+    in_turn = by_lanes(SequentialLanes(problem, SEEDS), rates)
+    assert len({*found[:, 1, -1].tolist()}) == 5
+    for lane, (seed, rate) in enumerate(zip(SEEDS, rates, strict=True)):
+        expected = plain_loop(problem, seed, rate)
+        close(found[lane], expected)
+        close(in_turn[lane], expected)
+        close(by_fit(problem, seed, rate), expected)
+        close(by_lanes(SequentialLanes(problem, [seed]), (rate,))[0], expected)
+
+
+def close(actual: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", STATEFUL.values(), ids=STATEFUL.keys())
+def test_what_a_run_changes_is_its_own(model: Callable[[], nn.Module]) -> None:
+    assert_runs_apart(make_problem(model, metric="loss"))
+
+
+@pytest.mark.parametrize("model", DRAWING.values(), ids=DRAWING.keys())
+def test_what_a_run_draws_is_its_own(model: Callable[[], nn.Module]) -> None:
+    state, other, third = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    assert_runs_apart(make_problem(model, metric="loss", epochs=2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert random.getstate() == other
+    assert np.random.get_state()[1].tolist() == third
+
+
+@pytest.mark.parametrize("draw", DRAWN_SIDE_BY_SIDE.values(), ids=DRAWN_SIDE_BY_SIDE.keys())
+def test_common_draws_go_side_by_side(draw: Callable[[Tensor], Tensor]) -> None:
+    assert obstacle_to_batching(make_problem(lambda: Variational(draw), metric="loss"), 3) is None
