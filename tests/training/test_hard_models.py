@@ -320,5 +320,3 @@ def test_they_race(model: Callable[[], nn.Module], step: Any) -> None:
     problem: Problem = make_problem(model, epochs=1, test=(test.inputs, test.targets), **changes)
     result = fl.race(problem, ["sgd", "adam"], effort="quick", storage=None)
     assert {arm.name for arm in result.arms} == {"sgd", "adam"}
-
-

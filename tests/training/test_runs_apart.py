@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 import fallline as fl
 from fallline.training import (
-    BatchedLanes,
     Batches,
     Problem,
     SequentialLanes,

@@ -26,16 +26,9 @@ def budget_of(problem: Problem, runs: Iterable[Run]) -> Budget:
     """What some runs are granted: those that diverge stop early and use less."""
     total = Budget(0, 0, 0)
     for run in runs:
-        total += Budget(1, run.steps, _samples(problem, run))
+        samples = problem.with_batch(run.batch).batches([run.seed]).samples(run.steps)
+        total += Budget(1, run.steps, samples)
     return total
-
-
-def _samples(problem: Problem, run: Run) -> int:
-    """Examples seen, the last batch of an epoch being smaller where the batches do not divide it."""
-    examples = len(problem.train)
-    a_pass = -(-examples // run.batch)
-    epochs, rest = divmod(run.steps, a_pass)
-    return epochs * examples + min(rest * run.batch, examples)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def describe(problem: Problem, effort: Effort, seed: int, plan: Plan) -> dict[st
         "batch": problem.batch,
         "epochs": problem.epochs,
         "steps": problem.steps,
-        "samples": problem.epochs * len(problem.train),
+        "samples": problem.batches([seed]).samples(problem.steps),
         "trials_per_arm": effort.trials,
         "rounds": effort.rounds,
         "halving": effort.halving,

@@ -7,6 +7,7 @@ from fallline.training.errors import ProblemError
 from fallline.training.evaluation import Evaluation
 from fallline.training.fastest import Speed, fastest
 from fallline.training.fit_result import FitResult, Point
+from fallline.training.fit_step import needs_closure
 from fallline.training.fitting import fit
 from fallline.training.in_parts import train_in_parts
 from fallline.training.lane_count import lanes_that_fit
@@ -44,6 +45,7 @@ __all__ = [
     "lanes_for",
     "lanes_that_fit",
     "make_lanes",
+    "needs_closure",
     "obstacle_to_batching",
     "train",
     "train_in_parts",

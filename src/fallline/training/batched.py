@@ -218,5 +218,7 @@ def _store(buffers: list[Tensor], after: Sequence[Tensor]) -> None:
     for buffer, value in zip(buffers, after, strict=True):
         if value.data_ptr() != buffer.data_ptr():
             if (value.shape, value.dtype) != (buffer.shape, buffer.dtype):
-                raise BatchingError(f"a buffer of {buffer[0].dtype} and shape {tuple(buffer.shape[1:])} changes its kind")
+                raise BatchingError(
+                    f"a buffer of {buffer[0].dtype} and shape {tuple(buffer.shape[1:])} changes its kind"
+                )
             buffer.copy_(value.detach())

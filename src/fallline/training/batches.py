@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fallline.training.sampling import Sampler
+
 _CPU = torch.device("cpu")
 
 
@@ -24,8 +26,9 @@ def epoch_order(examples: int, seed: int, epoch: int) -> Tensor:
 class Batches:
     """The batches of several seeds, side by side, as numbers of examples on a device.
 
-    Every epoch goes once through all examples, and its last batch may be smaller. Without `shuffle` every seed takes
-    them in the order in which they are given.
+    Every epoch goes once through all examples, and its last batch may be smaller; with `drop_last` the examples that
+    don't fill a batch are left out. Without `shuffle` every seed takes them in the order in which they are given. A
+    `sampler` names the `examples` of each epoch itself.
 
     >>> batches = Batches(examples=10, batch=4, seeds=[0, 1])
     >>> [tuple(batches.at(step).shape) for step in range(3)]
@@ -35,13 +38,23 @@ class Batches:
     """
 
     def __init__(
-        self, examples: int, batch: int, seeds: Sequence[int], *, shuffle: bool = True, device: torch.device = _CPU
+        self,
+        examples: int,
+        batch: int,
+        seeds: Sequence[int],
+        *,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        sampler: Sampler | None = None,
+        device: torch.device = _CPU,
     ) -> None:
-        self.examples = examples
         self.batch = batch
         self.seeds = tuple(seeds)
         self.shuffle = shuffle
-        self.steps_per_epoch = math.ceil(examples / batch)
+        self.steps_per_epoch = examples // batch if drop_last else math.ceil(examples / batch)
+        self.examples = self.steps_per_epoch * batch if drop_last else examples
+        self._named = examples
+        self._sampler = sampler
         self._device = device
         self._epoch = -1
         self._orders = torch.empty(0)
@@ -60,6 +73,8 @@ class Batches:
         return epochs * self.examples + min(rest * self.batch, self.examples)
 
     def _orders_of(self, epoch: int) -> Tensor:
+        if self._sampler is not None:
+            return torch.stack([self._sampler.order(seed, epoch) for seed in self.seeds])
         if not self.shuffle:
-            return torch.arange(self.examples).expand(len(self.seeds), -1)
-        return torch.stack([epoch_order(self.examples, seed, epoch) for seed in self.seeds])
+            return torch.arange(self._named).expand(len(self.seeds), -1)
+        return torch.stack([epoch_order(self._named, seed, epoch) for seed in self.seeds])

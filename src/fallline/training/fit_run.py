@@ -53,17 +53,10 @@ class Run:
         self._record(problem)
         for self.epoch in range(1, epochs + 1):
             for _ in range(batches.steps_per_epoch):
-                rows = self._rows(problem, batches)
-                loss = self._step(problem.train.inputs[rows], problem.train.targets[rows])
+                batch = problem.data.read(batches.at(self.steps)[0], batches.seeds[0], self.epoch - 1)
+                loss = self._step(batch.inputs, batch.targets)
                 tell(f"epoch {self.epoch}, loss {loss:.3g}")
             self._scheduler.after_epoch(self._record(problem))
-
-    def _rows(self, problem: Problem, batches: Batches) -> Tensor | slice:
-        """The examples that the next step sees."""
-        if problem.shuffle:
-            return batches.at(self.steps)[0]
-        place = self.steps % batches.steps_per_epoch
-        return slice(place * batches.batch, (place + 1) * batches.batch)
 
     def follow(self, problem: StreamProblem, tell: Tell) -> None:
         """Take each batch of the stream as it comes, and record how it was met before the model learnt from it."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from fallline.optim import LookAheadNesterov
 from fallline.optim.newton import Newton
+from fallline.training.arguments import required_arguments
 from fallline.training.counter_random import run_keys, step_keys
 from fallline.training.lane_masks import drawing, replaceable, reseed_for_update
 from fallline.training.modules import densify
 from fallline.training.problem import Step
-
 
 #: Classes of torch that take sparse gradients.
 _TAKE_SPARSE = (torch.optim.SGD, torch.optim.Adagrad, torch.optim.SparseAdam)
@@ -28,7 +30,10 @@ class NotFiniteError(ArithmeticError):
 
 
 class Stepper:
-    """Forward, backward, step; what evaluates the batch more than once (LBFGS, Newton, look-ahead) does it here too."""
+    """Forward, backward, step; what evaluates the batch more than once (LBFGS, Newton, look-ahead) does it here too.
+
+    A closure is given to optimizers that need one alone: all others find the gradients there, as in a plain loop.
+    """
 
     def __init__(self, model: nn.Module, loss: Step, optimizer: torch.optim.Optimizer, seed: int = 0) -> None:
         self._seed = seed
@@ -40,7 +45,8 @@ class Stepper:
         self._optimizer = optimizer
         self._device = next(model.parameters()).device
         self._keys = run_keys(torch.tensor([seed], dtype=torch.int64, device=self._device))
-        self._takes_closure = "closure" in inspect.signature(optimizer.step).parameters
+        self._needs_closure = needs_closure(type(optimizer)) or bool(required_arguments(optimizer.step))
+        self._wants_both: bool | None = None  # not known before the first step
         self._calls_backward = not isinstance(optimizer, Newton)  # which differentiates the loss itself, twice
 
     def step(self, inputs: Tensor, targets: Tensor) -> float:
@@ -54,9 +60,9 @@ class Stepper:
         key = step_keys(self._keys, self._steps)[0]
 
         def closure() -> Tensor:
-            self._model.zero_grad()
+            self._optimizer.zero_grad()
             # Whoever evaluates a batch several times has the same random numbers each time.
-            with drawing(key, self._device, libraries=True, replaced=self._replaced):
+            with torch.enable_grad(), drawing(key, self._device, libraries=True, replaced=self._replaced):
                 loss = self._loss(self._model, inputs.clone(), targets)  # a model may write into its inputs
                 if not met:
                     met.append(float(loss.detach()))
@@ -68,11 +74,50 @@ class Stepper:
                         densify(self._model.parameters())
             return loss
 
-        if self._takes_closure:
+        if self._needs_closure:
             reseed_for_update(self._seed, self._steps, self._device)
             self._optimizer.step(closure)  # type: ignore[arg-type]  # torch's stubs want a number, its classes take both
         else:
             closure()
             reseed_for_update(self._seed, self._steps, self._device)
-            self._optimizer.step()
+            self._step_from(closure)
         return met[0]
+
+    def _step_from(self, closure: Callable[[], Tensor]) -> None:
+        """Step from the gradients that are there; some (SAM) want a closure beside them, and say so by failing."""
+        if self._wants_both is None:
+            self._wants_both = self._fails_without()
+            if not self._wants_both:
+                return
+        self._optimizer.step(*([closure] if self._wants_both else []))  # type: ignore[call-overload]
+
+    def _fails_without(self) -> bool:
+        """Try the first step without a closure; whether it failed before it moved anything, and one could be given."""
+        before = self._versions()
+        try:
+            self._optimizer.step()
+        except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
+            if self._versions() != before or not _takes_one(self._optimizer.step):
+                raise
+            return True
+        return False
+
+    def _versions(self) -> list[int]:
+        return [parameter._version for group in self._optimizer.param_groups for parameter in group["params"]]
+
+
+def needs_closure(kind: type[torch.optim.Optimizer]) -> bool:
+    """Whether the step of an optimizer class evaluates the model itself, first of all.
+
+    >>> needs_closure(torch.optim.LBFGS), needs_closure(torch.optim.SGD)
+    (True, False)
+    """
+    return issubclass(kind, (LookAheadNesterov, Newton)) or len(required_arguments(kind.step)) > 1  # beside self
+
+
+def _takes_one(step: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(step).bind(None)
+    except TypeError:
+        return False
+    return True

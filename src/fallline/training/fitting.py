@@ -21,7 +21,6 @@ from fallline.training.randomness import seeded
 from fallline.training.streams import StreamProblem
 
 
-
 def fit(
     problem: Problem | StreamProblem,
     optimizer: Descent,
@@ -130,11 +129,11 @@ def _check(problem: object, model: object, seed: object) -> None:
 
 def _passes(problem: Problem, batch: int | Literal["all"] | None, epochs: int | None, seed: int) -> tuple[Batches, int]:
     """The batches of the run, and how often it goes through all examples."""
-    count = len(problem.train)
-    if batch is not None and batch != "all":
-        batch = as_count("batch", batch, count, 'the number of examples in train ("all" takes them all)')
-    size = problem.batch if batch is None else count if batch == "all" else batch
-    return Batches(count, size, [seed]), problem.epochs if epochs is None else as_count("epochs", epochs)
+    count = problem.data.examples
+    if batch is not None:
+        meaning = 'the number of examples in train ("all" takes them all)'
+        problem = problem.with_batch(count if batch == "all" else as_count("batch", batch, count, meaning))
+    return problem.batches([seed]), problem.epochs if epochs is None else as_count("epochs", epochs)
 
 
 def _as_average(averages: WeightAverage | float | None, model: nn.Module) -> WeightAverage | None:

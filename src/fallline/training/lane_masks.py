@@ -261,7 +261,9 @@ def _normal(
     return masks.numbers(normal, like) * std + mean if _strided(like) else None
 
 
-def _bernoulli(masks: LaneMasks, input: Tensor, p: Any = None, *, generator: Any = None, **options: Any) -> Tensor | None:
+def _bernoulli(
+    masks: LaneMasks, input: Tensor, p: Any = None, *, generator: Any = None, **options: Any
+) -> Tensor | None:
     if generator is not None or options.get("out") is not None or not input.is_floating_point():
         return None
     return (masks.numbers(uniform, input) < (input if p is None else p)).to(input.dtype)

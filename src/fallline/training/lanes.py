@@ -101,8 +101,7 @@ class Lanes(ABC):
 
     def batches(self) -> Batches:
         """The batches of the seeds that are left."""
-        problem = self.problem
-        return Batches(len(problem.train), problem.batch, self.streams, shuffle=problem.shuffle, device=self.device)
+        return self.problem.batches(self.streams, self.device)
 
     def gradients(self, indices: Tensor, step: int = 1) -> tuple[Tensor, list[Tensor]]:
         """Take one pass forward and backward in training mode, for an update counted from 1.
@@ -114,6 +113,7 @@ class Lanes(ABC):
         A lane that has diverged, and for which the user's code raises, gets the loss NaN, and zeros. Raises
         ProblemError where it raises for any other.
         """
+        indices = self._read_anew(indices, step)
         keys = step_keys(self._keys, step)
 
         def compute(lanes: slice) -> Pass:
@@ -194,7 +194,7 @@ class Lanes(ABC):
         place = {seed: stream for stream, seed in enumerate(self.streams)}
         self._stream = torch.tensor([place[seed] for seed in seeds], dtype=torch.int64, device=self.device)
         self._keys = run_keys(torch.tensor(seeds, dtype=torch.int64, device=self.device))
-        self._same_batches = len(self.streams) == 1 or not self.problem.shuffle
+        self._same_batches = len(self.streams) == 1 or not self.problem.data.differs_by_seed
 
     def _build(self, seed: int) -> nn.Module:
         return self.problem.build(seed).to(self.device).train()
@@ -226,6 +226,17 @@ class Lanes(ABC):
             f"{source}: it, or the model, failed in {when} ({first_line(error)}), although the weights and the outputs "
             "were finite; make both accept every batch and every finite output."
         ) from error
+
+    def _read_anew(self, indices: Tensor, step: int) -> Tensor:
+        """Read the examples of a step, where they differ at each reading; returns their numbers among these."""
+        data = self.problem.data
+        if data.reader is None:
+            return indices
+        epoch = (step - 1) // self.problem.steps_per_epoch
+        found = [data.read(rows, seed, epoch) for rows, seed in zip(indices.cpu(), self.streams, strict=True)]
+        inputs, targets = (torch.cat(half) for half in zip(*((one.inputs, one.targets) for one in found), strict=True))
+        self._train = Split(inputs.to(self.device), targets.to(self.device))
+        return torch.arange(indices.numel(), device=self.device).view_as(indices)
 
     def _batch(self, indices: Tensor, lanes: slice) -> Split:
         """Gather inputs and targets of some lanes: [batch, ...] where all lanes see the same, else [k, batch, ...]."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from fallline.training.arguments import (
-    as_count,
     as_device,
     as_precision,
     as_target,
@@ -20,6 +18,7 @@ from fallline.training.arguments import (
     check_module,
     check_step,
 )
+from fallline.training.batches import Batches
 from fallline.training.dry_run import dry_run
 from fallline.training.errors import ProblemError, first_line
 from fallline.training.metrics import MetricLike, as_metric
@@ -29,6 +28,7 @@ from fallline.training.randomness import seeded
 from fallline.training.splits import Split, as_split
 from fallline.training.training_data import as_training_data
 
+_CPU = torch.device("cpu")
 Loss = Callable[[Tensor, Tensor], Tensor]
 Step = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -42,14 +42,18 @@ class Problem:
     loss(model(inputs), targets) in training; without `loss`, in evaluation too.
 
     `train`, `valid` and `test` are pairs (X, y) of tensors or NumPy arrays [n, ...], torch Datasets, or DataLoaders.
-    All are read once, into memory: random augmentation in a Dataset is frozen by that. Of a DataLoader, the examples
-    that its sampler names are read in the order of its Dataset; one that collates in its own way or reads a stream is
-    iterated to its end. Floating-point data take the model's dtype, integer targets int64.
+    All are read once, into memory. Where an example of a training Dataset differs at the next reading, as random
+    augmentation makes it, every epoch reads it anew: what it draws from torch's, NumPy's or Python's generators follows
+    from the run's seed, the epoch and the example, so that all runs of a seed see the same. `valid` and `test` are
+    drawn once. A warning says either. Of a training DataLoader the size of batches, `drop_last`, `shuffle` and the
+    sampler hold, which draws anew for each epoch, from the run's seed; `valid` and `test` are what one pass gives.
+    Workers are not started, but for a loader that reads a stream: it is iterated to its end once, and goes through
+    epochs in that order. Floating-point data take the model's dtype, integer targets int64.
 
     With `steps`, `train` is a stream of that many batches: an IterableDataset of examples, a generator function or an
-    iterable of batches (X, y). Every run sees these batches once, in this order. Other data are shuffled anew in each
-    of `epochs` (20) passes. `batch` counts the examples of a step: 64 unless given, what a DataLoader says, or all
-    where there are fewer.
+    iterable of batches (X, y). Every run sees these batches once, in this order. Other data, DataLoaders aside, are
+    shuffled anew in each of `epochs` (20) passes. `batch` counts the examples of a step: 64 unless given, what a
+    DataLoader says, or all where there are fewer.
 
     `metric` is "loss", a name from scikit-learn or torchmetrics such as "accuracy", "f1_macro", "roc_auc" or "r2", a
     callable(output, target) whose name ends as scikit-learn names its functions (`_score`, `_error`, ...), a
@@ -108,14 +112,30 @@ class Problem:
         dtype = trainable(self.build(0))[0].dtype
         self.precision = as_precision(precision, dtype)
         data = as_training_data(train, batch=batch, epochs=epochs, steps=steps, dtype=dtype)
-        self.train, self.batch, self.epochs, self.shuffle = data.split, data.batch, data.epochs, data.shuffle
+        self.data = data
+        self.epochs = data.epochs
         self.valid = as_split("valid", valid, dtype)
         self.test = None if test is None else as_split("test", test, dtype)
 
     @property
+    def train(self) -> Split:
+        """The examples to train on; where they differ at each reading, those of one."""
+        return self.data.split
+
+    @property
+    def batch(self) -> int:
+        """Examples of a step."""
+        return self.data.batch
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether runs of different seeds take the examples in different orders."""
+        return self.data.shuffle
+
+    @property
     def steps_per_epoch(self) -> int:
         """Batches in one pass over `train`; the last may be smaller."""
-        return math.ceil(len(self.train) / self.batch)
+        return self.batches([0]).steps_per_epoch
 
     @property
     def steps(self) -> int:
@@ -140,11 +160,15 @@ class Problem:
     def with_batch(self, batch: int) -> Self:
         """The same problem with another batch size; the data are shared.
 
-        Raises ProblemError where there are fewer examples.
+        Raises ProblemError where there are fewer examples, and where a batch sampler of `train` makes its own.
         """
         changed = copy.copy(self)
-        changed.batch = as_count("batch", batch, len(self.train), "the number of examples in train")
+        changed.data = self.data.with_batch(batch)
         return changed
+
+    def batches(self, seeds: Sequence[int], device: torch.device = _CPU) -> Batches:
+        """The batches of runs with these seeds, as numbers of examples; `data.read` gives the examples."""
+        return self.data.batches(seeds, device)
 
     def training_loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """The loss of a batch that is trained on: the step's, or that of the model's output; in `precision`."""
@@ -191,5 +215,5 @@ class Problem:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(split)}" for name, split in self.splits().items())
-        length = f"{self.epochs} epochs" if self.shuffle else f"{self.steps} steps"
+        length = f"{self.epochs} epochs" if self.shuffle or self.epochs > 1 else f"{self.steps} steps"
         return f"Problem({self.name!r}, {sizes}, batch {self.batch}, {length}, metric {self.metric.name!r})"

@@ -82,5 +82,3 @@ def _tensor(tensor: Tensor) -> Any:
     except Exception:
         return (id(tensor),)
     return place
-
-

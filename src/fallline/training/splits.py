@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fallline.training.datasets import read_dataset, read_loader
+from fallline.training.datasets import read_once
 from fallline.training.errors import ProblemError
-from fallline.training.randomness import seeded
 
 _REMEDY = "give a pair (X, y) of tensors or NumPy arrays, a torch Dataset or a DataLoader"
 
@@ -33,7 +31,7 @@ def as_split(name: str, data: object, dtype: torch.dtype) -> Split:
     """Make a split of (X, y), or of a Dataset or a DataLoader, which is read once.
 
     Floating-point numbers become `dtype`, integer targets int64, on the CPU. What needs no conversion is not copied.
-    What reading draws from torch's generator follows from the name of the split.
+    What reading draws follows from the name of the split; where examples differ each time, a warning says so.
 
     Raises ProblemError, naming the split: not a pair, a Dataset or a DataLoader, not numbers, different lengths, no
     examples, NaN or infinity.
@@ -53,9 +51,7 @@ def as_split(name: str, data: object, dtype: torch.dtype) -> Split:
 def _pair(name: str, data: object) -> tuple[object, object]:
     """X and y as they were given, or read."""
     if isinstance(data, Dataset | DataLoader):
-        # Each split has a seed of its own: from the same one, random examples would be the same in all.
-        with seeded(zlib.crc32(name.encode())):
-            return read_loader(name, data) if isinstance(data, DataLoader) else read_dataset(name, data)
+        return read_once(name, data)
     if isinstance(data, tuple | list) and len(data) == 2:
         return data[0], data[1]
     hint = " (for a model without targets, (X, X))" if isinstance(data, Tensor | np.ndarray) else ""

@@ -94,6 +94,7 @@ class SharedTensors:
         self._copies.clear()
         return list(dict.fromkeys(found))
 
+
 def _address(tensor: Tensor) -> int:
     return tensor.data_ptr() if tensor.layout == torch.strided else id(tensor)
 
@@ -138,7 +139,9 @@ def stack(build: Callable[[int], nn.Module], seeds: Sequence[int], unchanged: Se
         _stacked(buffers),
         [slot.tensor.detach() for slot in itertools.compress(rest, is_constant)],
         is_constant,
-        next((_obstacle(slot) for slot, *two in zip(rest, is_constant, is_alike, strict=True) if two[0] > two[1]), None),
+        next(
+            (_obstacle(slot) for slot, *two in zip(rest, is_constant, is_alike, strict=True) if two[0] > two[1]), None
+        ),
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from torch.utils.data import DataLoader, IterableDataset
 
 from fallline.training.arguments import DEFAULT_BATCH, required_arguments
-from fallline.training.datasets import BATCHES, EXAMPLES, Pair, joined, pairs
 from fallline.training.errors import ProblemError
+from fallline.training.pairs import BATCHES, EXAMPLES, Pair, joined, pairs
 
 
 def is_stream(data: object) -> bool:

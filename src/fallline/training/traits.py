@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _ALL = 2**62
 _CLOSE = 1e-2  # coarse, for models in half precision
 
+
 @dataclass(frozen=True)
 class Manner:
     """How a model is evaluated: so many `examples` at once, and with `gradients` where it differentiates itself.

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 
-from fallline.optim import LookAheadNesterov
-from fallline.optim.newton import Newton
 from fallline.racing.arms.dimensions import Choice, Dimension, as_dimension
 from fallline.racing.arms.hyperparameters import Method, can_decay, hyperparameters, label
 from fallline.racing.arms.shared_dimensions import check_shared, offered
 from fallline.racing.arms.spaces import space_of
 from fallline.symbolic import Rule
-
-_NEED_CLOSURE = (LookAheadNesterov, Newton)
+from fallline.training import needs_closure
 
 
 def check_name(arm: Any) -> None:
@@ -46,12 +42,6 @@ def check_method(arm: str, given: Any) -> Method:
         )
     followed: Method = vars(given).get("follows", given)
     return followed
-
-
-def needs_closure(kind: type[torch.optim.Optimizer]) -> bool:
-    """Whether an optimizer's step evaluates the model itself."""
-    closure = inspect.signature(kind.step).parameters.get("closure")
-    return issubclass(kind, _NEED_CLOSURE) or (closure is not None and closure.default is closure.empty)
 
 
 def checked_space(arm: str, method: Method, given: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Dimension]:

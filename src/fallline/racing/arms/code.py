@@ -20,7 +20,7 @@ def torch_code(arm: Arm, configuration: Mapping[str, Any], problem: Problem) -> 
 
     `model`, `loss` and `train`, a torch Dataset, are to be there, as in the problem; where that has a `step` of its
     own it is called as `training_step(model, inputs, targets)`. Rules and classes of the user's are imported from
-    where they were defined, or are to be there too.
+    where they were defined, or are to be there too, and so are the `sampler` or the `batch_sampler` of a DataLoader.
 
     >>> from fallline import rules
     >>> from fallline.problems import digits
@@ -51,9 +51,18 @@ def torch_code(arm: Arm, configuration: Mapping[str, Any], problem: Problem) -> 
     imports = {"import torch", *(["import math"] if any("math." in line for line in law) else [])}
     begins, needed = _begin(lane, scheduler)
     loop, more = _loop(lane, scheduler, problem)
-    loader = f"loader = torch.utils.data.DataLoader(train, batch_size={recipe.batch}, shuffle={problem.shuffle})"
+    loader = f"loader = torch.utils.data.DataLoader(train, {_batching(problem, recipe.batch)})"
     lines = [*_sorted({*imports, *needed, *more}), "", *law, *([""] if law else []), loader, *begins, *loop]
     return "\n".join(lines) + "\n"
+
+
+def _batching(problem: Problem, batch: int) -> str:
+    """What a loader is told of batches and their order."""
+    data = problem.data
+    if data.own_batches:
+        return "batch_sampler=batch_sampler"
+    order = f"shuffle={data.shuffle}" if data.sampler is None else "sampler=sampler"
+    return f"batch_size={batch}, {order}{', drop_last=True' if data.drop_last else ''}"
 
 
 def _begin(lane: LaneRule, scheduler: str | None) -> tuple[list[str], frozenset[str]]:

@@ -10,10 +10,9 @@ import torch
 
 from fallline import rules
 from fallline.racing.arms.arm import Arm
-from fallline.racing.arms.checks import needs_closure
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.symbolic import Rule
-from fallline.training import Problem
+from fallline.training import Problem, needs_closure
 from fallline.training.method_name import CLASSES, find_method
 
 

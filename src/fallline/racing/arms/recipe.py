@@ -22,7 +22,7 @@ class Recipe:
 
 def batch_of(settings: Mapping[str, Any], problem: Problem) -> int:
     """The batch size of a run. Raises ValueError where there are fewer examples."""
-    batch, examples = int(settings.get("batch", problem.batch)), len(problem.train)
+    batch, examples = int(settings.get("batch", problem.batch)), problem.data.examples
     if batch > examples:
         raise ValueError(f"'batch' is {batch}, and the problem has {examples} examples to train on; give smaller ones")
     return batch
@@ -43,7 +43,7 @@ def run_steps(problem: Problem, batch: int, share: tuple[int, int] = (1, 1)) -> 
     (340, 180, 34)
     """
     numerator, denominator = share
-    an_epoch = -(-len(problem.train) // batch)
+    an_epoch = problem.with_batch(batch).steps_per_epoch
     if problem.epochs == 1:
         return max(1, an_epoch * numerator // denominator)
     return an_epoch * max(1, problem.epochs * numerator // denominator)

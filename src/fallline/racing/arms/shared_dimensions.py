@@ -41,7 +41,7 @@ def shared_dimension(name: str, problem: Problem | None) -> Dimension:
         return Range(0.0, 0.2, "linear")
     if problem is None:
         raise ValueError("search: the batch sizes follow from the problem's own; give the problem too")
-    least, most = max(_SMALLEST_BATCH, problem.batch / _SPREAD), min(problem.batch * _SPREAD, len(problem.train))
+    least, most = max(_SMALLEST_BATCH, problem.batch / _SPREAD), min(problem.batch * _SPREAD, problem.data.examples)
     powers = tuple(2**k for k in range(most.bit_length()) if 2**k >= least)
     return Choice(powers or (problem.batch,))
 

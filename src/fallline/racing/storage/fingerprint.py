@@ -40,7 +40,7 @@ def fingerprint(problem: Problem, arms: Sequence[Arm], effort: Effort, seed: int
         "loss and metric": [
             problem.loss, problem.step, metric.name, metric.function, metric.higher_is_better, problem.target,
         ],
-        "length": [problem.batch, problem.epochs, problem.shuffle],
+        "length": [problem.batch, problem.epochs, problem.shuffle, *_batches(problem)],
         "device": problem.training_device.type,
         "arms": list(arms),
         "effort": asdict(effort),
@@ -53,6 +53,17 @@ def fingerprint(problem: Problem, arms: Sequence[Arm], effort: Effort, seed: int
     return json.dumps(
         {**{name: one.digest for name, one in told.items()}, _UNTRAINED: _untrained(problem), _UNKNOWN: unknown}
     )
+
+
+def _batches(problem: Problem) -> list[Any]:
+    """The second epoch's first batch, where a sampler or random augmentation has a say in it, and whether one drops."""
+    data = problem.data
+    dropped = ["drop_last"] if data.drop_last else []
+    if data.sampler is None and data.reader is None:
+        return dropped
+    numbers = problem.batches([0]).at(problem.steps_per_epoch)[0]
+    batch = data.read(numbers, 0, 1)
+    return [*dropped, numbers, batch.inputs, batch.targets]
 
 
 def differences(there: str, here: str) -> list[str]:

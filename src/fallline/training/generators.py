@@ -1,0 +1,164 @@
+"""Every generator that a user's Python code may draw from: torch's, NumPy's, Python's, and those that it keeps."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+#: Things that are looked at in search of generators; and a longer list holds data, not what draws.
+_MOST_THINGS, _LONGEST = 10_000, 1_000
+_GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+_DATA = (torch.Tensor, np.ndarray, str, bytes, int, float, complex, type(None), ModuleType)
+
+
+class Generators:
+    """The global generators, and those that `owner`, and all that it holds, keeps for itself.
+
+    >>> class Noise:
+    ...     def __init__(self):
+    ...         self.own = np.random.default_rng()
+    ...     def draw(self):
+    ...         return float(self.own.normal() + np.random.normal() + random.random() + torch.rand(()))
+    >>> noise = Noise()
+    >>> generators = Generators(noise)
+    >>> with generators.kept():
+    ...     generators.seed(3, 1)
+    ...     first = noise.draw()
+    ...     generators.seed(3, 1)
+    ...     print(noise.draw() == first)
+    True
+    """
+
+    def __init__(self, owner: object) -> None:
+        self._own = _own_generators(owner)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Let all go on after the `with` as if nothing had been drawn in it."""
+        states = self.states()
+        try:
+            yield
+        finally:
+            torch.set_rng_state(states[0])
+            np.random.set_state(states[1])
+            random.setstate(states[2])
+            for generator, state in zip(self._own, states[3:], strict=True):
+                _put_state(generator, state)
+
+    def seed(self, *key: int) -> None:
+        """Let all start from what the numbers of the key, which are not negative, settle."""
+        numbers = np.random.SeedSequence(key).generate_state(4)
+        whole = int(numbers[0]) << 31 | int(numbers[1]) >> 1
+        torch.default_generator.manual_seed(whole)
+        np.random.seed(numbers)
+        random.seed(whole)
+        for place, generator in enumerate(self._own):
+            _seed(generator, whole, place)
+
+    def states(self) -> list[Any]:
+        """Where each stands: torch's, NumPy's, Python's, and its own."""
+        return [torch.get_rng_state(), np.random.get_state(), random.getstate(), *map(_state, self._own)]
+
+    def moved(self, action: Callable[[], Any]) -> tuple[Any, bool]:
+        """What an action returns, and whether it drew from any of them."""
+        before = self.states()
+        found = action()
+        return found, any(not _alike(one, other) for one, other in zip(before, self.states(), strict=True))
+
+
+def _own_generators(owner: object) -> list[Any]:
+    """The generators among what a thing holds: attributes, short lists, closures, and names that its methods read."""
+    found: dict[int, Any] = {}
+    seen: dict[int, object] = {}  # the things themselves, so that no other gets their number
+    waiting: list[Any] = [owner]
+    while waiting and len(seen) < _MOST_THINGS:
+        thing = waiting.pop()
+        if id(thing) in seen or isinstance(thing, _DATA):
+            continue
+        seen[id(thing)] = thing
+        if isinstance(thing, _GENERATORS):
+            if thing is not torch.default_generator:
+                found[id(thing)] = thing
+        else:
+            waiting += _held(thing)
+    return list(found.values())
+
+
+def _held(thing: Any) -> Sequence[Any]:
+    if isinstance(thing, list | tuple | set | frozenset | dict):
+        return [] if len(thing) > _LONGEST else list(thing.values() if isinstance(thing, dict) else thing)
+    if isinstance(thing, MethodType):
+        return [thing.__func__, thing.__self__]
+    if isinstance(thing, FunctionType):
+        cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
+        read = (thing.__globals__.get(name) for name in thing.__code__.co_names)
+        drawing = (one for one in read if isinstance(one, (*_GENERATORS, FunctionType)))
+        return [*cells, *(thing.__defaults__ or ()), *drawing]
+    if isinstance(thing, type):
+        return []
+    kinds = type(thing).__mro__[:-1]
+    functions = (one for kind in kinds for one in vars(kind).values() if isinstance(one, FunctionType))
+    slots = (getattr(thing, name, None) for kind in kinds for name in _names(kind))
+    return [*chain(getattr(thing, "__dict__", {}).values(), slots, functions)]
+
+
+def _names(kind: type) -> Sequence[str]:
+    names = vars(kind).get("__slots__", ())
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
+
+
+def _state(generator: Any) -> Any:
+    if isinstance(generator, torch.Generator):
+        return generator.get_state()
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    return generator.get_state() if isinstance(generator, np.random.RandomState) else generator.getstate()
+
+
+def _put_state(generator: Any, state: Any) -> None:
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, random.Random):
+        generator.setstate(state)
+    else:
+        generator.set_state(state)
+
+
+def _seed(generator: Any, seed: int, place: int) -> None:
+    """Seed a generator by a number and its place among several, which so differ."""
+    if isinstance(generator, torch.Generator):
+        generator.manual_seed((seed + place) % 2**62)
+    elif isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = type(generator.bit_generator)(np.random.SeedSequence((seed, place))).state
+    elif isinstance(generator, np.random.RandomState):
+        generator.seed(np.random.SeedSequence((seed, place)).generate_state(4))
+    else:
+        generator.seed(seed + place)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two states are the same."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, dict):
+        return all(_alike(one[key], other[key]) for key in one)
+    if isinstance(one, tuple) and len(one) < _LONGEST and not all(isinstance(part, int) for part in one):
+        return all(map(_alike, one, other))
+    return bool(one == other)

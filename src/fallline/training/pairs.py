@@ -1,0 +1,67 @@
+"""Pairs (x, y) that come one after another, checked and made into two tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fallline.training.errors import ProblemError
+
+Pair = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Items:
+    """What a stream of pairs holds, and how many of them become one tensor."""
+
+    plural: str
+    join: Callable[[list[Tensor]], Tensor]
+
+
+EXAMPLES = Items("examples", torch.stack)
+BATCHES = Items("batches", torch.cat)
+
+
+def pairs(name: str, items: Iterable[Any], kind: Items) -> Iterator[Sequence[Any]]:
+    """The items, each checked to be a pair (x, y) as it comes."""
+    for item in items:
+        if isinstance(item, Mapping):
+            raise ProblemError(_of_mappings(name, list(item), kind))
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            raise ProblemError(f"{name}: its {kind.plural} must be pairs (x, y); wrap it so that it returns them.")
+        yield item
+
+
+def joined(name: str, items: Iterable[Sequence[Any]], kind: Items) -> Pair:
+    """Two tensors [n, ...] of all pairs (x, y).
+
+    Raises ProblemError: there are none, or their shapes differ.
+    """
+    halves = list(zip(*items, strict=True))
+    if not halves:
+        raise ProblemError(f"{name}: it has no {kind.plural}; give it at least one example.")
+    return _tensor(name, "x", halves[0], kind), _tensor(name, "y", halves[1], kind)
+
+
+def _tensor(name: str, what: str, values: Sequence[Any], kind: Items) -> Tensor:
+    try:
+        return kind.join([torch.as_tensor(value) for value in values])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ProblemError(
+            f"{name}: the {what} of its {kind.plural} can't become one tensor; "
+            "transform every example to a tensor of the same shape and type."
+        ) from error
+
+
+def _of_mappings(name: str, keys: list[Any], kind: Items) -> str:
+    found = f"{name}: its {kind.plural} are dicts with the keys {', '.join(map(repr, keys))}, not pairs (x, y)"
+    if len(keys) < 2:
+        return f"{found}; wrap it so that it returns pairs."
+    x, y = (
+        f"torch.{kind.join.__name__}([torch.as_tensor(one[{key!r}]) for one in data])" for key in (keys[0], keys[-1])
+    )
+    return f"{found}; give two tensors, for instance {name}=({x}, {y})."
