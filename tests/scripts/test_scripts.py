@@ -1,0 +1,112 @@
+"""Scripts as people write them, raced: each final equals the same run by `fallline.fit`, and by a plain torch loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from scripts import SCRIPTS
+
+import fallline as fl
+from fallline.racing import RaceResult
+from fallline.racing.result import ArmResult
+from fallline.training.counter_random import evaluation_keys, run_keys, step_keys
+from fallline.training.fit_evaluation import evaluate
+from fallline.training.lane_masks import drawing
+
+_ARMS = ["sgd", "adam"]
+_EFFORT = fl.Effort(trials=4, finalists=2, seeds=2, names_winner=False)
+_CPU = torch.device("cpu")
+_SPLITS = ("valid", "test")
+
+
+@pytest.fixture(scope="module")
+def races() -> dict[str, RaceResult]:
+    """The races so far, so that every test of a script looks at one race."""
+    return {}
+
+
+def _race(races: dict[str, RaceResult], script: str) -> RaceResult:
+    if script not in races:
+        races[script] = fl.race(SCRIPTS[script](), _ARMS, _EFFORT, storage=None)
+    return races[script]
+
+
+def _finals(result: RaceResult) -> list[tuple[ArmResult, dict[str, object], int, list[float]]]:
+    """Each final's arm, configuration and seed, and what it came to: the losses on the way, then the test score."""
+    return [
+        (arm, dict(arm.entry.trials[final.trial].configuration), seed, [*outcome.valid_loss, outcome.score])
+        for arm in result.arms
+        for final, outcomes in zip(arm.entry.finals, arm.finals, strict=True)
+        for seed, outcome in zip(arm.final_seeds, outcomes, strict=True)
+    ]
+
+
+def _by_fit(arm: ArmResult, configuration: dict[str, object], seed: int) -> list[float]:
+    problem = arm.problem
+
+    def optimizer(params: object) -> torch.optim.Optimizer:
+        return arm.arm.optimizer(params, configuration, problem)  # type: ignore[arg-type]
+
+    fitted = fl.fit(problem, optimizer, seed=seed, progress=False)
+    assert problem.test is not None
+    steps = fitted.curves[-1].step
+    return [
+        *(float(point.validation_loss or torch.nan) for point in fitted.curves),
+        evaluate(fitted.model, problem, problem.test, seed=seed, step=steps)[1],
+    ]
+
+
+def _by_hand(arm: ArmResult, configuration: dict[str, object], seed: int) -> list[float]:
+    """The loop that everybody writes; only what is random is told where to begin, as a race tells it."""
+    problem = arm.problem
+    model = problem.build(seed)
+    optimizer = arm.arm.optimizer(model.parameters(), configuration, problem)
+    key = run_keys(torch.tensor([seed]))
+    found, step = [_measured(problem, model, key, 0, "valid")[0]], 0
+    for _ in range(problem.epochs):
+        for _ in range(problem.steps_per_epoch):
+            batch = problem.batches([seed]).at(step)
+            step += 1
+            model.train()
+            with drawing(step_keys(key, step)[0], _CPU, libraries=True):
+                if problem.step is None:
+                    assert problem.loss is not None
+                    loss = problem.loss(model(batch.inputs), batch.targets)
+                else:
+                    loss = problem.step(model, batch.inputs, batch.targets)
+                optimizer.zero_grad()
+                loss.backward()
+            optimizer.step()
+        found.append(_measured(problem, model, key, step, "valid")[0])
+    return [*found, _measured(problem, model, key, step, "test")[1]]
+
+
+def _measured(
+    problem: fl.Problem, model: torch.nn.Module, key: torch.Tensor, step: int, name: str
+) -> tuple[float, float]:
+    split = problem.splits()[name]
+    model.eval()
+    with drawing(evaluation_keys(key, step, name)[0], _CPU, libraries=True):
+        if problem.loss is None:
+            loss = float(problem.step(model, split.inputs.clone(), split.targets).detach())  # type: ignore[misc]
+            return loss, loss
+        with torch.no_grad():
+            output = model(split.inputs)
+    loss = float(problem.loss(output, split.targets))
+    return loss, loss if problem.metric_is_loss else float(problem.metric.function(output, split.targets))
+
+
+@pytest.mark.parametrize("again", [_by_fit, _by_hand])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_each_final_is_had_again(
+    script: str, again: Callable[..., list[float]], races: dict[str, RaceResult]
+) -> None:
+    finals = _finals(_race(races, script))
+    assert len(finals) == len(_ARMS) * _EFFORT.finalists * _EFFORT.seeds
+    for arm, configuration, seed, found in finals:
+        expected = again(arm, configuration, seed)
+        torch.testing.assert_close(
+            torch.tensor(found), torch.tensor(expected), rtol=1e-4, atol=1e-5, equal_nan=True, check_dtype=False
+        )
