@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from scripts import SCRIPTS
 
 import fallline as fl
 from fallline.racing import RaceResult
@@ -14,11 +13,11 @@ from fallline.racing.result import ArmResult
 from fallline.training.counter_random import evaluation_keys, run_keys, step_keys
 from fallline.training.fit_evaluation import evaluate
 from fallline.training.lane_masks import drawing
+from tests.scripts.scripts import SCRIPTS
 
 _ARMS = ["sgd", "adam"]
 _EFFORT = fl.Effort(trials=4, finalists=2, seeds=2, names_winner=False)
 _CPU = torch.device("cpu")
-_SPLITS = ("valid", "test")
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +64,9 @@ def _by_hand(arm: ArmResult, configuration: dict[str, object], seed: int) -> lis
     optimizer = arm.arm.optimizer(model.parameters(), configuration, problem)
     key = run_keys(torch.tensor([seed]))
     found, step = [_measured(problem, model, key, 0, "valid")[0]], 0
-    for _ in range(problem.epochs):
-        for _ in range(problem.steps_per_epoch):
-            batch = problem.batches([seed]).at(step)
+    for epoch in range(problem.epochs):
+        for numbers in _batches(problem, seed, epoch):
+            batch = problem.data.read(numbers, seed, epoch)
             step += 1
             model.train()
             with drawing(step_keys(key, step)[0], _CPU, libraries=True):
@@ -81,6 +80,11 @@ def _by_hand(arm: ArmResult, configuration: dict[str, object], seed: int) -> lis
             optimizer.step()
         found.append(_measured(problem, model, key, step, "valid")[0])
     return [*found, _measured(problem, model, key, step, "test")[1]]
+
+
+def _batches(problem: fl.Problem, seed: int, epoch: int) -> list[torch.Tensor]:
+    batches = problem.batches([seed])
+    return [batches.at(epoch * problem.steps_per_epoch + place)[0] for place in range(problem.steps_per_epoch)]
 
 
 def _measured(
@@ -98,11 +102,10 @@ def _measured(
     return loss, loss if problem.metric_is_loss else float(problem.metric.function(output, split.targets))
 
 
+@pytest.mark.filterwarnings("ignore:train. its examples differ")
 @pytest.mark.parametrize("again", [_by_fit, _by_hand])
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_each_final_is_had_again(
-    script: str, again: Callable[..., list[float]], races: dict[str, RaceResult]
-) -> None:
+def test_each_final_is_had_again(script: str, again: Callable[..., list[float]], races: dict[str, RaceResult]) -> None:
     finals = _finals(_race(races, script))
     assert len(finals) == len(_ARMS) * _EFFORT.finalists * _EFFORT.seeds
     for arm, configuration, seed, found in finals:

@@ -32,7 +32,8 @@ class Manner:
     """How a model is evaluated: so many `examples` at once, and with `gradients` where it differentiates itself.
 
     The number of examples follows from the model alone, so that what it draws is the same in any company; it is
-    unbounded where an output depends on the other examples, or a pass changes the model. `kept` and `output` count the bytes of an example, in a pass and in its output.
+    unbounded where an output depends on the other examples, where a pass changes the model, and where a step alone
+    knows how to call it. `kept` and `output` count the bytes of an example, in a pass and in its output.
     """
 
     examples: int
@@ -69,7 +70,10 @@ def manner_of(module: nn.Module, inputs: Tensor, device: torch.device) -> Manner
     needed = needs_gradients(module, inputs)
     before = python_state(module)
     with LaneMasks(torch.zeros((), dtype=torch.int64, device=device), count()):
-        found = footprint(module, inputs.clone())
+        try:
+            found = footprint(module, inputs.clone())
+        except Exception:  # a step may call the model otherwise; what fails anyway is told by whoever evaluates it
+            return Manner(_ALL, needed, 1, 1)
     if differing(before, python_state(module)) is not None or not _each_alone(module, inputs, needed):
         return Manner(_ALL, needed, found.kept, found.output)
     # A power of two, so that some bytes more or less are no other number.
