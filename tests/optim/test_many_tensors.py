@@ -281,3 +281,64 @@ def test_schedule_free_goes_between_where_it_trains_and_the_average() -> None:
         optimizer.step()
     optimizer.train()
     torch.testing.assert_close(p.detach(), trained_at)
+
+
+def test_prodigy_rests_at_a_rate_of_nought() -> None:
+    """As its authors' code does: a warm-up that begins at 0 shifts the path, and changes nothing else."""
+    params, later = ([torch.tensor(value).requires_grad_() for value in start()] for _ in range(2))
+    now, warmed = optim.Prodigy(params, d0=1e-3, weight_decay=0.1), optim.Prodigy(later, d0=1e-3, weight_decay=0.1)
+
+    def step(optimizer: torch.optim.Optimizer, tensors: list[Tensor]) -> None:
+        for p, g in zip(tensors, gradients([p.detach().numpy() for p in tensors]), strict=True):
+            p.grad = torch.tensor(g)
+        optimizer.step()
+
+    for steps in (1, 4, 1):  # at the beginning, in between and at once
+        warmed.param_groups[0]["lr"] = 0.0
+        before = [p.detach().clone() for p in later]
+        for _ in range(3):
+            step(warmed, later)
+        assert all(map(torch.equal, later, before))
+        warmed.param_groups[0]["lr"] = 1.0
+        for _ in range(steps):
+            step(warmed, later)
+            step(now, params)
+        assert all(map(torch.equal, later, params))
+        assert all(
+            torch.equal(warmed.state[q][key], value)
+            for p, q in zip(params, later, strict=True)
+            for key, value in now.state[p].items()
+        )
+
+
+def test_prodigy_without_any_gradient_rests() -> None:
+    p = torch.ones(3, requires_grad=True)
+    optimizer = optim.Prodigy([p], weight_decay=0.1)
+    p.grad = torch.zeros(3)
+    optimizer.step()
+    assert torch.equal(p, torch.ones(3))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_prodigy_says_that_half_precision_hides_its_progress(dtype: torch.dtype) -> None:
+    p = torch.ones(3, dtype=dtype, requires_grad=True)
+    p.grad = torch.ones_like(p)
+    with pytest.warns(UserWarning, match=f"'prodigy' estimates its rate .* {str(dtype)[6:]} rounds its first steps"):
+        optim.Prodigy([p]).step()
+
+
+@pytest.mark.parametrize("make", [optim.Prodigy, optim.NAdam, optim.ScheduleFreeAdamW, optim.SOAP, optim.Adam])
+@pytest.mark.parametrize("count", [3, 300])
+def test_saved_states_share_no_memory(make: Callable[..., torch.optim.Optimizer], count: int) -> None:
+    """Formats that keep each tensor by itself, such as safetensors, refuse tensors that lie on one another."""
+    params = [torch.ones(2, 2, requires_grad=True) for _ in range(count)]
+    optimizer = make(params)
+    for _ in range(2):
+        for p in params:
+            p.grad = torch.ones(2, 2)
+        optimizer.step()
+    states = optimizer.state_dict()["state"].values()
+    tensors = [t for s in states for v in s.values() for t in (v if isinstance(v, list) else [v])]
+    spans = sorted((t.data_ptr(), t.data_ptr() + t.numel() * t.element_size()) for t in tensors)
+    assert all(end <= begin for (_, end), (begin, _) in zip(spans, spans[1:], strict=False))
+    assert all(t.is_contiguous() for t in tensors)

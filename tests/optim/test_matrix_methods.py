@@ -822,3 +822,48 @@ def test_an_empty_matrix_is_nothing_to_move(method: str, shape: tuple[int, int])
     p = nn.Parameter(torch.ones(shape))
     follow(METHODS[method]([p]), [p], [[torch.ones(shape)]] * 2)
     assert p.shape == shape
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_a_gradient_whose_square_is_not_held_is_refused(method: str) -> None:
+    """One finite gradient, whose square is not: weights would be NaN some steps later."""
+    size = 1e20 if method == "SOAP" else 1e200
+    dtype = torch.float32 if method == "SOAP" else torch.float64
+    start, *gradients = drawn((3, 4), steps=12, dtype=dtype)
+    (p,) = ours = parameters(start)
+    optimizer = METHODS[method](ours)
+    follow(optimizer, ours, gradients[:2])
+    before = journal(optimizer)
+    with pytest.raises(ValueError, match=r"of shape \(3, 4\) is so large \(up to .*\) that float.. does not hold"):
+        follow(optimizer, ours, [[size * gradients[2][0]]])
+    same(journal(optimizer), before, 0.0)
+    follow(optimizer, ours, gradients[3:])
+    assert bool(torch.isfinite(p).all())
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_the_largest_gradient_that_is_taken_spoils_nothing(method: str) -> None:
+    dtype, size = (torch.float32, 1.8e19) if method == "SOAP" else (torch.float64, 1.3e154)
+    start, *gradients = drawn((3, 4), steps=30, dtype=dtype)
+    (p,) = ours = parameters(start)
+    optimizer = METHODS[method](ours)
+    gradients[5][0].mul_(size / gradients[5][0].norm())
+    follow(optimizer, ours, gradients)
+    assert bool(torch.isfinite(p).all())
+
+
+@NEEDS_MUON
+def test_muon_scales_by_the_spectral_norm() -> None:
+    """√(rows/columns), also below 1 (Bernstein): where the installed torch's class takes it."""
+    (start,), (gradient,) = drawn((4, 16), steps=1)
+    assert fallline.optim.muon._scale("spectral_unclamped", 4, 16) == 0.5
+    theirs = outcome(lambda: torch.optim.Muon([nn.Parameter(start.clone())], adjust_lr_fn="spectral_unclamped"))
+    if raised(theirs):
+        assert outcome(lambda: optim.Muon([nn.Parameter(start.clone())], adjust_lr_fn="spectral_unclamped")) == theirs
+        return
+    ends = []
+    for module in (torch.optim, optim):
+        p = nn.Parameter(start.clone())
+        follow(module.Muon([p], lr=0.1, adjust_lr_fn="spectral_unclamped"), [p], [[gradient]])
+        ends.append(p.detach() - start)
+    assert relative(ends[1], ends[0]) <= 5e-3

@@ -24,7 +24,7 @@ class FullMatrixAdagrad(PreconditionedEngine, torch.optim.Optimizer):
     which no gradient has been yet, and there is no step along them.
 
     Raises ValueError for a tensor that is too large, and for lr < 0 or eps < 0; at a step ValueError for a
-    gradient that is not finite, RuntimeError for sparse gradients and complex parameters.
+    gradient that is not finite or whose squares are not, RuntimeError for sparse gradients and complex parameters.
 
     >>> p = torch.nn.Parameter(torch.zeros(2))
     >>> optimizer = FullMatrixAdagrad([p], lr=1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -15,8 +16,6 @@ from fallline.symbolic import Rule
 
 #: So far below 0 a schedule may end by rounding.
 SCHEDULE_ROUNDING = 1e-12
-#: torch's SGD and RMSprop take any momentum, and SGD any dampening.
-_FREE_IN_TORCH = ("momentum", "dampening")
 #: torch's schedulers add these to a group.
 _SCHEDULER_KEYS = ("initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
 #: Not hyperparameters of a rule.
@@ -88,7 +87,8 @@ def check_changed(rule: Rule, values: Mapping[str, Any], torchs: bool = False) -
     for name, value in values.items():
         if name in rule.static or (name == "lr" and -SCHEDULE_ROUNDING < float(value) < 0):
             continue
-        if wanted := None if torchs and name in _FREE_IN_TORCH else _bounds(rule, name, float(value)):
+        free = _FREE_IN_TORCH.get(name) if torchs else None
+        if wanted := _bounds(rule, name, float(value)) if free is None else free.unmet(float(value)):
             raise ValueError(
                 f"'{name}' of the rule '{rule.name}' must be {wanted}; a param group was given {float(value):g}"
             )
@@ -98,11 +98,17 @@ def _bounds(rule: Rule, name: str, value: float) -> str | None:
     """What a value should be that it is not."""
     if value != value:
         return "a number"
+    known = _interval(rule, name)
+    return None if known is None else known.unmet(value)
+
+
+@lru_cache(maxsize=4096)
+def _interval(rule: Rule, name: str) -> _Interval | None:
     ours = all(getattr(part, "__module__", "").startswith("fallline.rules") for part, _ in rule.parts)
     known = _INTERVALS.get(name) if ours or name in _ANYWHERE else None
     if name == "alpha" and "alpha_warmup" in rule.hyperparameters:  # AdEMAMix's weight of a mean, no decay factor
         known = _FROM_ZERO
-    return None if known is None or known.holds(value) else str(known)
+    return known
 
 
 class _Interval(NamedTuple):
@@ -116,6 +122,10 @@ class _Interval(NamedTuple):
     def holds(self, value: float) -> bool:
         above = value >= self.low if self.has_low else value > self.low
         return above and (value <= self.high if self.has_high else value < self.high)
+
+    def unmet(self, value: float) -> str | None:
+        """The interval in words, unless it holds the value."""
+        return None if self.holds(value) else str(self)
 
     def __str__(self) -> str:
         above = f"{'at least' if self.has_low else 'more than'} {self.low:g}"
@@ -138,5 +148,7 @@ _INTERVALS = {
     **dict.fromkeys(("d0", "d_coef", "lr_max", "clip_value", "max_norm"), _POSITIVE),
     "growth_rate": _Interval(1, math.inf, has_low=False, has_high=True),
 }  # fmt: skip
+#: torch's SGD and RMSprop take a momentum above 1 too, and SGD any dampening.
+_FREE_IN_TORCH = {"momentum": _FROM_ZERO, "dampening": _Interval(-math.inf, math.inf, has_low=False)}
 #: Names that mean the same in every rule, a user's too.
 _ANYWHERE = ("lr", "eps", "weight_decay", "beta", "beta1", "beta2", "beta3")

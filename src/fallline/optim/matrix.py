@@ -93,11 +93,12 @@ class PreconditionedEngine(MatrixEngine):
         size = float(torch.linalg.vector_norm(gradient(p), dtype=torch.float64))
         kept_in = torch.promote_types(p.dtype, self._kept_in)
         if not size * size < torch.finfo(kept_in).max:
-            found = f"so large (a norm of {size:.3g}) that {_name(kept_in)} does not hold its square"
+            largest = float(gradient(p).abs().max())
+            large = f"so large (up to {largest:.3g}) that {_name(kept_in)} does not hold the sum of its squares"
             raise ValueError(
-                f"the gradient of a parameter of shape {tuple(p.shape)} is {found if size < math.inf else 'not finite'}"
-                f", and {type(self).__name__} would remember that for good; skip the step, clip the gradient or lower "
-                "the learning rate"
+                f"the gradient of a parameter of shape {tuple(p.shape)} is "
+                f"{large if largest < math.inf else 'not finite'}, and {type(self).__name__} would remember that "
+                "for good; skip the step, clip the gradient or lower the learning rate"
             )
 
     def _keeps_type(self, group: Group, name: str) -> bool:

@@ -29,6 +29,10 @@ class RMSprop(Engine, torch.optim.RMSprop):
             check_interval("alpha", param_group.get("alpha", self.defaults["alpha"]), 0.0, 1.0 + 1e-12)
         super().add_param_group(param_group)
 
+    def _check_values(self, group: Group, recipe: Recipe) -> None:
+        check_interval("momentum", group["momentum"], 0.0, float("inf"))  # below 0 no formula would see it
+        super()._check_values(group, recipe)
+
     def _recipe(self, group: Group) -> Recipe:
         values = {name: number(group[name]) for name in ("lr", "alpha", "eps")}
         rule = rules.centered_rmsprop if group["centered"] else rules.rmsprop

@@ -12,6 +12,7 @@ from torch.optim.optimizer import ParamsT
 
 from fallline import rules
 from fallline.optim.generic import Optimizer
+from fallline.optim.recipe import Recipe
 from fallline.optim.session import Group
 from fallline.symbolic import Rule
 
@@ -54,12 +55,15 @@ class ScheduleFree(Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         group.setdefault("training", True)
-        if keeps_average(group["rule"]) and not 0 < group["beta"] < 1:
+        try:
+            _check_beta(group)
+        except ValueError:
             self.param_groups.pop()
-            raise ValueError(
-                f"the first decay factor (beta, momentum, betas[0]) must be above 0 and below 1; got "
-                f"{float(group['beta']):g}: without it the average could not be had from the weights"
-            )
+            raise
+
+    def _check_values(self, group: Group, recipe: Recipe) -> None:
+        super()._check_values(group, recipe)
+        _check_beta(group)
 
     def switch(self, rule: Rule, group: int | None = None, **hyperparameters: Any) -> NoReturn:
         """Refuse to go on with another rule, with RuntimeError: the average would be lost."""
@@ -138,6 +142,14 @@ def _average(y: Tensor, z: Tensor, group: Group) -> Tensor:
 def _alike(a: Tensor, b: Tensor) -> bool:
     """Whether all numbers are equal, NaN among them."""
     return bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def _check_beta(group: Group) -> None:
+    if keeps_average(group["rule"]) and not 0 < group["beta"] < 1:
+        raise ValueError(
+            f"the first decay factor (beta, momentum, betas[0]) must be above 0 and below 1; got "
+            f"{float(group['beta']):g}: without it the average could not be had from the weights"
+        )
 
 
 class ScheduleFreeSGD(ScheduleFree):

@@ -47,10 +47,9 @@ class Session:
         self._state = state
         self._recipe_of = recipe_of
         self._check = check
-        self._checked_values: dict[int, object] = {}
         self._options = [_Options(group) for group in groups]
         self.differentiable = differentiable
-        self._recipes = [self._recipe(group, i) for i, group in enumerate(groups)]
+        self._recipes = [self._recipe(group) for group in groups]
         self._lists = [list(group["params"]) for group in groups]
         self._idle = [p for params in self._lists for p in params if p.grad is None]
         plans = [make_plan(recipe.rule.trace(**recipe.static)) for recipe in self._recipes]
@@ -100,7 +99,7 @@ class Session:
             if len(params) != len(self._lists[i]) or not all(map(is_, params, self._lists[i])):
                 return False
             if not self._options[i].same(group):
-                recipe = self._recipe(group, i)
+                recipe = self._recipe(group)
                 if recipe.rule is not self._recipes[i].rule or recipe.static != self._recipes[i].static:
                     return False
                 self._options[i], self._recipes[i] = _Options(group), recipe
@@ -119,15 +118,13 @@ class Session:
             return False
         return True
 
-    def _recipe(self, group: Group, i: int) -> Recipe:
-        """The group's recipe, checked if a value is new; values are plain numbers, unless autograd is to follow them."""
+    def _recipe(self, group: Group) -> Recipe:
+        """The group's recipe, checked; its values are plain numbers, unless autograd is to follow them."""
         recipe = self._recipe_of(group)
         numbers = {k: float(v.detach()) if isinstance(v, Tensor) else v for k, v in recipe.values.items()}
-        known = recipe.rule, numbers
-        if self._checked_values.get(i) != known:
-            self._check(group, replace(recipe, values=numbers))
-            self._checked_values[i] = known
-        return recipe if self.differentiable else replace(recipe, values=numbers)
+        plain = replace(recipe, values=numbers)
+        self._check(group, plain)
+        return recipe if self.differentiable else plain
 
     def run(self) -> None:
         """Take the step."""

@@ -24,6 +24,11 @@ class SGD(Engine, torch.optim.SGD):
     def _moves_sparse(self, group: Group) -> bool:
         return True
 
+    def _check_values(self, group: Group, recipe: Recipe) -> None:
+        if group["nesterov"] and group["momentum"] != 0 and group["dampening"] != 0:
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        super()._check_values(group, recipe)
+
     def _recipe(self, group: Group) -> Recipe:
         values = {"lr": number(group["lr"])}
         rule = rules.gradient_descent

@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Iterable
 from types import FrameType
+from typing import Any
 
 from torch import Tensor
 
@@ -39,14 +40,18 @@ def check_whole(params: Iterable[Tensor], name: str) -> None:
     if not flattened:
         return
     flats = [x for x in gc.get_objects() if issubclass(type(x), Tensor) and getattr(x, "_is_flat_param", False)]
-    # What is not sharded keeps no padded copy of itself.
-    whole = {id(p) for flat in flats if not hasattr(flat, "_full_param_padded") for p in flat._params or ()}
+    whole = {id(p) for flat in flats if not _is_sharded(flat) for p in getattr(flat, "_params", None) or ()}
     if any(id(p) not in whole for p in flattened):
         raise RuntimeError(
             f"{name} needs whole tensors, of which FullyShardedDataParallel shows the optimizer flattened parts, so its "
             "steps would be others than without sharding; take an element-wise method (Adam, AdamW, SGD, ...), or "
             "ShardingStrategy.NO_SHARD with use_orig_params=True, or DistributedDataParallel"
         )
+
+
+def _is_sharded(flat: Any) -> bool:
+    sizes = [getattr(flat, name, None) for name in ("_sharded_size", "_unpadded_unsharded_size")]
+    return None in sizes or sizes[0] != sizes[1]
 
 
 def check_all(name: str) -> None:

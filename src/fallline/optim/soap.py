@@ -46,7 +46,8 @@ class SOAP(PreconditionedEngine, torch.optim.Optimizer):
     States: `exp_avg` and `exp_avg_sq` in the eigenbasis, `GG` and `Q` a matrix for each dimension (None where it keeps
     its axes), float32 or better, and `step`.
 
-    Raises ValueError for a hyperparameter out of its range; at a step ValueError for a gradient that is not finite,
+    Raises ValueError for a hyperparameter out of its range; at a step ValueError for a gradient that is not finite or
+    whose squares are not,
     RuntimeError for sparse gradients and complex parameters.
 
     >>> p = torch.nn.Parameter(torch.eye(2))
@@ -158,7 +159,7 @@ def _beginning(g: Tensor, group: Group) -> StateOf:
         "exp_avg_sq": torch.zeros_like(g),
         "GG": averages,
         "Q": [
-            eigenvectors(_products(exact, axis))[1].flip(1).to(g.dtype) if turn else None
+            eigenvectors(_products(exact, axis))[1].flip(1).to(g.dtype).contiguous() if turn else None
             for axis, turn in enumerate(turned)
         ],
     }
