@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -340,5 +341,5 @@ def test_saved_states_share_no_memory(make: Callable[..., torch.optim.Optimizer]
     states = optimizer.state_dict()["state"].values()
     tensors = [t for s in states for v in s.values() for t in (v if isinstance(v, list) else [v])]
     spans = sorted((t.data_ptr(), t.data_ptr() + t.numel() * t.element_size()) for t in tensors)
-    assert all(end <= begin for (_, end), (begin, _) in zip(spans, spans[1:], strict=False))
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
     assert all(t.is_contiguous() for t in tensors)

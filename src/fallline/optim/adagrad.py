@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -24,10 +24,12 @@ class Adagrad(Engine, torch.optim.Adagrad):
     [0.5, 0.5, 0.5]
     """
 
-    @functools.wraps(torch.optim.Adagrad.__init__)
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        with torch.device("cpu"):  # where torch's constructor puts step counts, whatever the default device
-            super().__init__(*arguments, **named)
+    if not TYPE_CHECKING:  # to a reader of types the constructor is torch's
+
+        @functools.wraps(torch.optim.Adagrad.__init__)
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            with torch.device("cpu"):  # where torch's constructor puts step counts, whatever the default device
+                super().__init__(*arguments, **named)
 
     def _moves_sparse(self, group: Group) -> bool:
         return True

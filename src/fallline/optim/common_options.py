@@ -37,7 +37,7 @@ _ALL = ("params", "lr", "weight_decay", "maximize", "foreach", "capturable", "di
 
 
 def refuse_unknown(ours: type, group: Group, defaults: dict[str, Any]) -> None:
-    """Raise ValueError for an option of the installed torch's class that ours does not know, unless it is left alone."""
+    """Raise ValueError for an option of the installed torch's class that ours does not know, unless left alone."""
     theirs = next((base for base in ours.__mro__ if base.__module__.startswith("torch.optim.")), None)
     if theirs is None or theirs.__name__ not in _FOLLOWED:
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -30,7 +32,7 @@ def eigenvectors(matrix: Tensor) -> tuple[Tensor, Tensor]:
     apart = (values.diff() > rounding).nonzero().flatten() + 1
     starts = [0, *apart.tolist(), n]
     weights = torch.arange(1, n + 1, dtype=values.dtype, device=values.device).sqrt_().unsqueeze(1)
-    for start, stop in zip(starts, starts[1:], strict=False):
+    for start, stop in pairwise(starts):
         if stop - start > 1:
             space = vectors[:, start:stop]
             vectors[:, start:stop] = space @ torch.linalg.eigh(space.mT @ (weights * space))[1]

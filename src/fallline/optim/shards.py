@@ -43,7 +43,7 @@ def check_whole(params: Iterable[Tensor], name: str) -> None:
     whole = {id(p) for flat in flats if not _is_sharded(flat) for p in getattr(flat, "_params", None) or ()}
     if any(id(p) not in whole for p in flattened):
         raise RuntimeError(
-            f"{name} needs whole tensors, of which FullyShardedDataParallel shows the optimizer flattened parts, so its "
+            f"{name} needs whole tensors, of which FullyShardedDataParallel shows the optimizer flat parts, so its "
             "steps would be others than without sharding; take an element-wise method (Adam, AdamW, SGD, ...), or "
             "ShardingStrategy.NO_SHARD with use_orig_params=True, or DistributedDataParallel"
         )

@@ -175,7 +175,8 @@ def _gather(averages: Sequence[Tensor | None], g: Tensor, beta: float) -> None:
 def _products(g: Tensor, axis: int) -> Tensor:
     """The products of a gradient with itself over all dimensions but one, [n, n]."""
     others = [other for other in range(g.dim()) if other != axis]
-    return torch.tensordot(g, g, dims=(others, others))
+    products: Tensor = torch.tensordot(g, g, dims=(others, others))
+    return products
 
 
 def _refresh(state: StateOf) -> None:
@@ -206,7 +207,7 @@ def _seen(turned: Tensor, g: Tensor, bases: Sequence[Tensor | None]) -> Tensor:
         return turned
     sizes = [g.shape[axis] for axis in axes]
     rounding = _ROUNDINGS * torch.finfo(g.dtype).eps * math.sqrt(max(sizes) / math.prod(sizes))
-    floor = rounding * torch.linalg.vector_norm(g, dim=axes, keepdim=True)
+    floor: Tensor = rounding * torch.linalg.vector_norm(g, dim=axes, keepdim=True)
     return torch.where(turned.abs() > floor, turned, 0)
 
 
