@@ -17,6 +17,9 @@ from fallline.training.updates.rule_mover import RuleMover
 from fallline.training.updates.schedule_factors import ScheduleFactors
 from tests.training.lane_runs import SHAPES, alone, assert_alike, counting, lane, start, together, trust_ratio
 
+#: Said of the ordinary optimizer that stands beside the lanes.
+pytestmark = pytest.mark.filterwarnings("ignore:the rule .* estimates its rate:UserWarning")
+
 RULES: dict[str, Rule] = {**rules.ALL, "trust_ratio": trust_ratio, "counting": counting}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from fallline.kernels import Kernel, SegmentTable
 from fallline.optim.columns import Columns
@@ -76,6 +77,10 @@ class Batch:
         few = len(params) <= BLOCK  # of many, the numbers are watched by identity and by their vectors' addresses
         self._views = [state[key] for key in vectors for state in states] if few else []
         self._view_addresses = list(map(Tensor.data_ptr, self._views))
+        # Views share their vector's version; these have their own.
+        self._apart = [
+            state[key] for key in vectors.keys() - everywhere for state in states if state[key]._base is None
+        ]
         self._absent = {
             spec.absent: np.array([spec.name in made for made in absent], np.float64)
             for spec in kernel.rule.tensor_states
@@ -118,6 +123,8 @@ class Batch:
             if found is None:
                 return False
             addresses += found
+        if self._apart:
+            increment_version(self._apart)
         self._gradient_column[:] = addresses
         return all(addresses)  # a freed gradient lies nowhere
 

@@ -32,19 +32,24 @@ def check_states(p: Tensor, state: StateOf, recipe: Recipe) -> None:
 def make_states(p: Tensor, state: StateOf, recipe: Recipe) -> tuple[str, ...]:
     """Make the states that are absent; return the names of those just made."""
     if recipe.counts_steps and "step" not in state:
-        state["step"] = torch.tensor(0.0, dtype=_number_dtype(), device="cpu")
+        state["step"] = _number(0.0, _number_dtype())
     made = []
     for spec in recipe.rule.states:
         key = recipe.state_keys[spec.name]
         if state.get(key) is None:
             fill = recipe.fill(spec.name)
             if spec.kind != "tensor":
-                state[key] = torch.tensor(fill, dtype=torch.promote_types(_number_dtype(), _real_type(p)), device="cpu")
+                state[key] = _number(fill, torch.promote_types(_number_dtype(), _real_type(p)))
                 continue
             number = complex(fill, fill) if p.is_complex() else fill
             state[key] = torch.full_like(p, number, memory_format=torch.preserve_format, requires_grad=False)
             made.append(spec.name)
     return tuple(made)
+
+
+def _number(value: float, dtype: torch.dtype) -> Tensor:
+    """A number of our own, told from those of others by being a view."""
+    return torch.tensor([value], dtype=dtype, device="cpu")[0]
 
 
 def _real_type(p: Tensor) -> torch.dtype:
@@ -58,7 +63,8 @@ def _number_dtype() -> torch.dtype:
 def adopt_numbers(states: Sequence[StateOf], key: str) -> Tensor:
     """One vector in which each state's number under a key lies, so that all change in one go: step counts, say.
 
-    Tensors that are there stay the tensors that they are, and lie there from now on.
+    Where the number is our own, a view of the vector takes its place; one that was loaded, or that torch's constructor
+    made, stays the tensor that it is, and lies there from now on.
     """
     numbers = [state[key] for state in states]
     dtype = numbers[0].dtype if isinstance(numbers[0], Tensor) else _number_dtype()
@@ -75,7 +81,8 @@ def adopt_numbers(states: Sequence[StateOf], key: str) -> Tensor:
 def _can_move(number: Tensor, view: Tensor) -> bool:
     """Whether a tensor can be let lie where a view does."""
     alike = (number.dtype, number.device, number.layout) == (view.dtype, view.device, view.layout)
-    return alike and type(number) is Tensor and not number.requires_grad and not number.is_inference()
+    theirs = number._base is None and not number.requires_grad and not number.is_inference()
+    return alike and theirs and type(number) is Tensor
 
 
 def own(states: MutableMapping[Any, Any]) -> None:
