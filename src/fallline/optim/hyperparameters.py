@@ -13,10 +13,10 @@ import torch
 from fallline.optim.engine import number
 from fallline.symbolic import Rule
 
-#: torch's schedulers add these to a group.
-_SCHEDULER_KEYS = ("initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
+#: torch's schedulers and ours add these to a group.
+SCHEDULER_KEYS = ("initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum", "schedule")
 #: Not hyperparameters of a rule.
-_OTHER_KEYS = ("params", "param_names", "rule", "training", *_SCHEDULER_KEYS)
+_OTHER_KEYS = ("params", "param_names", "rule", "training", *SCHEDULER_KEYS)
 
 
 def beta_names(rule: Rule) -> tuple[str, ...]:
