@@ -133,16 +133,23 @@ class Engine(_Base):
         """
         before = self.state, self.param_groups
         given: dict[str, Any] = {}
-        hook = self.register_load_state_dict_pre_hook(lambda _, loading: given.update(loading))  # the last to see it
+        hooks = (
+            self.register_load_state_dict_pre_hook(lambda _, loading: given.update(loading)),  # the last to see it
+            # The first to see what was loaded: what follows it is not told of a state that can't be.
+            self.register_load_state_dict_post_hook(lambda _: self._take_in(given), prepend=True),
+        )
         try:
             super().load_state_dict(state_dict)
-        finally:
-            hook.remove()
-        try:
-            self._check_loaded()
         except Exception:
             self.state, self.param_groups = before
             raise
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _take_in(self, given: dict[str, Any]) -> None:
+        """Check what was loaded and make it the optimizer's own."""
+        self._check_loaded()
         keys = [key for group in given["param_groups"] for key in group["params"]]
         params = [(group, p) for group in self.param_groups for p in group["params"]]
         for key, (group, p) in zip(keys, params, strict=True):

@@ -111,7 +111,7 @@ class Optimizer(Engine, torch.optim.Optimizer):
                     f"the state_dict was saved from the rule '{name}', and this optimizer follows "
                     f"'{own['rule'].name}'; make the optimizer with the same rule, or switch it after loading"
                 )
-            missing = own.keys() - group.keys() - {"rule", "param_names"}
+            missing = own.keys() - group.keys() - {"rule", "param_names", *of_rule.SCHEDULER_KEYS}
             if missing:
                 raise ValueError(f"the state_dict's group has no {', '.join(sorted(missing))}; it is of another rule")
             group["rule"] = own["rule"]

@@ -16,10 +16,10 @@ from fallline.symbolic import Rule
 
 #: So far below 0 a schedule may end by rounding.
 SCHEDULE_ROUNDING = 1e-12
-#: torch's schedulers add these to a group.
-_SCHEDULER_KEYS = ("initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
+#: torch's schedulers and ours add these to a group.
+SCHEDULER_KEYS = ("initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum", "schedule")
 #: Not hyperparameters of a rule.
-_OTHER_KEYS = ("params", "param_names", "rule", "training", *_SCHEDULER_KEYS)
+_OTHER_KEYS = ("params", "param_names", "rule", "training", *SCHEDULER_KEYS)
 
 
 def beta_names(rule: Rule) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from fallline.schedules.arguments import as_count, as_number
+from fallline.schedules.driver import Driver
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,14 +99,19 @@ class Schedule:
         count, base = as_count("steps", steps), as_number("lr", lr)
         return base * np.array([self(step) for step in range(count)])
 
-    def drive(self, optimizer: Optimizer) -> LambdaLR:
+    def drive(self, optimizer: Optimizer, *, step: int | None = None) -> LambdaLR:
         """Return a torch scheduler that sets every group's rate to its base rate times the factor of the step.
 
-        Making it sets the rate of step 0. Then call `optimizer.step()` first and `scheduler.step()` after it, once
-        per step of this schedule (per epoch, if it counts epochs). The scheduler's `state_dict` holds the count, not
-        the schedule: to resume, make optimizer and scheduler as before and load both states.
+        Making it sets the rate of the step that comes next. Then call `optimizer.step()` first and `scheduler.step()`
+        after it, once per step of this schedule (per epoch, if it counts epochs). Groups that `add_param_group` adds
+        later are driven as well.
 
-        Raises TypeError for what is not a torch optimizer.
+        To resume, load the state of the optimizer, of the scheduler or of both, in any order, before or after this
+        call: either state says which step is next, the optimizer's if it was saved while this schedule drove it.
+        `step` overrides it: with `step=0` the schedule begins anew on an optimizer that was loaded.
+
+        Raises TypeError for what is not a torch optimizer, TypeError or ValueError for a step that is no whole number
+        from 0.
 
         >>> import torch
         >>> from fallline.schedules import exponential
@@ -117,7 +123,7 @@ class Schedule:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be a torch.optim.Optimizer; got {optimizer!r}")
         # A bound method: for other callables torch saves their attributes and writes them back into them on loading.
-        return LambdaLR(optimizer, self.__call__)
+        return Driver(optimizer, self.__call__, repr(self), None if step is None else as_count("step", step, least=0))
 
     def __repr__(self) -> str:
         name = self.law.__name__.lstrip("_") if hasattr(self.law, "__name__") else repr(self.law)
