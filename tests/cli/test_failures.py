@@ -53,14 +53,18 @@ CASES = {
     ),
     "the loss": "def loss(output, y):\n    return output.nothing  # here",
     "the loss, by a file beside it": "import beside\ndef loss(output, y):\n    return beside.shape({})",
-    "the step": "loss = None\ndef step(model, x, y):\n    return model(x).mean() / {}['x']  # here\nmore = {'step': step}",
+    "the step": (
+        "loss = None\ndef step(model, x, y):\n    return model(x).mean() / {}['x']  # here\nmore = {'step': step}"
+    ),
     "the backward pass": (
         "class Twice(torch.autograd.Function):\n"
         "    @staticmethod\n    def forward(context, x):\n        return 2 * x\n"
         "    @staticmethod\n    def backward(context, gradient):\n        raise ValueError('no way back')  # here\n"
         "loss = lambda output, y: Twice.apply(output).mean()"
     ),
-    "the metric": "def metric(output, y):\n    raise KeyError('hits')  # here\nmore = {'metric': fl.Metric('hits', metric, True)}",
+    "the metric": (
+        "def metric(output, y):\n    raise KeyError('hits')  # here\nmore = {'metric': fl.Metric('hits', metric, True)}"
+    ),
     "an error behind another": (
         "def loss(output, y):\n    try:\n        {}['x']\n    except KeyError as error:\n"
         "        raise ValueError('no x') from error  # here"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import cProfile
 import linecache
 import math
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -375,3 +378,30 @@ def test_what_can_be_traced_and_printed(line: str) -> None:
     made = fl.rule(written(BODY.format(line=line)))
     assert made.latex().startswith(r"\begin{aligned}")
     assert made.cost().passes == 1
+
+
+@pytest.mark.parametrize("made", [cProfile.Profile, lambda: None])
+def test_whoever_profiles_goes_on(made: Callable[[], cProfile.Profile | None]) -> None:
+    """Tracing notes local names by a profile function of its own, and puts the one before back."""
+    profile, calls = made(), list[str]()
+    if profile is None:
+        sys.setprofile(lambda frame, event, argument: calls.append(frame.f_code.co_name))
+    else:
+        profile.enable()
+    try:
+
+        @fl.rule
+        def profiled(p, g, *, lr=0.1):  # type: ignore[no-untyped-def]
+            half = lr * g
+            return half
+
+        _counted()
+    finally:
+        sys.setprofile(None) if profile is None else profile.disable()
+    if profile is not None:
+        calls = [one.code.co_name for one in profile.getstats() if not isinstance(one.code, str)]
+    assert "_counted" in calls
+
+
+def _counted() -> None:
+    """Is seen by a profiler."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +30,7 @@ def bench(
     """Measure each rule's step against torch's best variant and the memory floor, paired in one run."""
     from fallline import rules
     from fallline.bench import BUSY, PARTS, SUBJECTS, measure
-    from fallline.cli.console import console
+    from fallline.cli.console import Beat, console
     from fallline.cli.fail import fail
     from fallline.cli.rule_name import find
     from fallline.racing.wording import listed
@@ -48,14 +49,15 @@ def bench(
         parts = subjects[name].parts
         if rule and part and not set(parts) & set(part):
             fail(f"{name} takes part in {listed(parts)} only, not in {listed(part)}; give another --part or --rule")
-    out = console()
-    with out.status("measuring") as status:
-        report = measure(
-            rounds,
-            subjects=[subjects[name] for name in chosen],
-            shapes=part or PARTS,
-            tell=lambda line: status.update(f"measuring {line}"),
-        )
+    out, doing = console(), "measuring"
+    with out.status(doing) as status, nullcontext() if out.is_terminal else Beat(lambda: doing, out):
+
+        def tell(line: str) -> None:
+            nonlocal doing
+            doing = f"measuring {line}"
+            status.update(doing)
+
+        report = measure(rounds, subjects=[subjects[name] for name in chosen], shapes=part or PARTS, tell=tell)
     for table in _tables(report):
         out.print(table)
     if max((line.spread for lines in (report.steps, report.training) for line in lines), default=0.0) > BUSY:

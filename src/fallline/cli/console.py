@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -23,14 +26,59 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from fallline.racing.wording import rough_duration
+
 if TYPE_CHECKING:
     from fallline.racing.runs import Outcome, Run
+
+SECONDS_BETWEEN_LINES = 10.0
 
 
 def console() -> Console:
     """Standard output, wide enough for every table where neither a terminal nor COLUMNS says how wide it is."""
     plain = Console()
     return plain if plain.is_terminal or "COLUMNS" in os.environ else Console(width=120)
+
+
+class Beat:
+    """Prints a line every so many seconds, for those who look at a pipe or a file, until it is stopped."""
+
+    def __init__(self, line: Callable[[], str], out: Console, seconds: float = SECONDS_BETWEEN_LINES) -> None:
+        self._line, self._out, self._seconds = line, out, seconds
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
+
+    def __enter__(self) -> Beat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _go_on(self) -> None:
+        while not self._stopped.wait(self._seconds):
+            self._out.print(escape(self._line()), highlight=False)
+
+
+@dataclass
+class _Stage:
+    """What is done of a stage; `begun` is how much of it was done when it began."""
+
+    title: str
+    total: int
+    start: float
+    done: int = 0
+    begun: int | None = None
+
+    def line(self) -> str:
+        """The share that is done, and how long the rest will take at the pace so far."""
+        if self.done >= self.total:
+            return f"{self.title}: done; what follows is being prepared"
+        share = f"{self.title}: {self.done / max(1, self.total):.0%} of {self.total:,} steps"
+        run = self.done - (self.begun or 0)
+        left = (time.monotonic() - self.start) * (self.total - self.done) / run if run > 0 else None
+        return share if left is None else f"{share}, {rough_duration(left)} left"
 
 
 @dataclass
@@ -45,7 +93,8 @@ class _Standing:
 class LiveRace:
     """A table of the arms, trials done and best so far, over a bar for each stage with the time left.
 
-    `quiet` shows nothing. Where standard output is no terminal there are the notes alone.
+    `quiet` shows nothing. Where standard output is no terminal there are the notes, and a plain line for each stage and
+    every ten seconds.
     """
 
     def __init__(self, *, quiet: bool, higher_is_better: bool = False, metric: str = "loss") -> None:
@@ -60,10 +109,14 @@ class LiveRace:
         self._task: TaskID | None = None
         self._arms: dict[str, _Standing] = {}
         self._live = Live(self._progress, console=self._out, refresh_per_second=8, transient=False)
+        self._stage: _Stage | None = None
+        self._beat = Beat(self._line, self._out, SECONDS_BETWEEN_LINES)
 
     def __enter__(self) -> LiveRace:
         if not self._quiet and self._out.is_terminal:
             self._live.start()
+        elif not self._quiet:
+            self._beat.__enter__()
         return self
 
     def __exit__(
@@ -72,15 +125,23 @@ class LiveRace:
         if self._live.is_started:
             self._live.update(self._progress)  # the table that stays is the result's
             self._live.stop()
+        elif not self._quiet:
+            self._beat.__exit__()
 
     def stage(self, title: str, total: int) -> None:
         """A stage of `total` units begins."""
         self._task = self._progress.add_task(title, total=total)
+        self._stage = _Stage(title, total, time.monotonic())
+        if not self._live.is_started:
+            self.note(f"{title}: {total:,} steps")
 
     def advance(self, done: int) -> None:
         """`done` units of the stage are done by now."""
         if self._task is not None:
             self._progress.update(self._task, completed=done)
+        if self._stage is not None:
+            self._stage.done = done
+            self._stage.begun = done if self._stage.begun is None else self._stage.begun
 
     def ran(self, run: Run, outcome: Outcome) -> None:
         """A run has ended."""
@@ -97,6 +158,13 @@ class LiveRace:
         """Something worth a line."""
         if not self._quiet:
             self._out.print(escape(line), highlight=False)
+
+    def _line(self) -> str:
+        return (
+            "the race is being prepared: model and data are tried, steps are measured"
+            if self._stage is None
+            else self._stage.line()
+        )
 
     def _table(self) -> Table:
         table = Table("arm", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)

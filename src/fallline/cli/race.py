@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -170,10 +171,13 @@ def race(
             _race_several(problems, asked, outputs, quiet)
         elif resume:
             _refuse_settled(context)
-            taken_up, options = _stopped(storage, race_name, problem)
+            with _told(problem, quiet):
+                taken_up, options = _stopped(storage, race_name, problem)
             _race_one(taken_up, {**asked, **options}, outputs, quiet)
         else:
-            _race_one(_problem(problem or _DEFAULT_PROBLEM), asked, outputs, quiet)
+            with _told(problem, quiet):
+                made = _problem(problem or _DEFAULT_PROBLEM)
+            _race_one(made, asked, outputs, quiet)
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
@@ -190,10 +194,11 @@ def race(
 def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) -> NoReturn:
     """Leave with what an error says: a sentence of Fallline's, or that the user's own code failed after some steps."""
     from fallline.racing.failure import failed_at, is_sentence
+    from fallline.symbolic.errors import RuleError
     from fallline.training.errors import first_line
 
     own = failed_at(error) is not None
-    if isinstance(error, ValueError | TypeError | OSError | ImportError | LookupError) and (
+    if isinstance(error, ValueError | OSError | ImportError | LookupError | RuleError) and (
         is_sentence(error) or not own
     ):
         told = str(error.args[0] if isinstance(error, LookupError) else error)
@@ -215,6 +220,14 @@ def _shown(storage: str) -> str:
 
 def _listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _told(problem: str | None, quiet: bool) -> AbstractContextManager[object]:
+    """Say now and then that the problem is still being read, where that is not to be seen otherwise."""
+    from fallline.cli.console import Beat, console
+
+    out = console()
+    return nullcontext() if quiet or out.is_terminal else Beat(lambda: f"{problem or 'the problem'} is being read", out)
 
 
 def _problem(name: str) -> Problem:

@@ -128,4 +128,8 @@ class _LocalNames:
         return self
 
     def __exit__(self, *error: object) -> None:
-        sys.setprofile(self._before)
+        if self._before is None or callable(self._before):
+            sys.setprofile(self._before)
+        else:  # cProfile's, which is begun by itself
+            sys.setprofile(None)
+            self._before.enable()

@@ -1,0 +1,77 @@
+"""What a pipe or a file is told while a race runs: a line for each stage, and one now and then."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from fallline.cli import console
+from fallline.cli.console import Beat, LiveRace
+from fallline.cli.main import app
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is printed, by a console that is no terminal."""
+    written = io.StringIO()
+    monkeypatch.setattr(console, "console", lambda: Console(file=written, width=120))
+    return written
+
+
+def test_a_line_comes_again_and_again() -> None:
+    told, enough = io.StringIO(), threading.Event()
+    count = iter(range(1_000_000))
+
+    def line() -> str:
+        number = next(count)
+        if number == 3:
+            enough.set()
+        return f"line [{number}]"
+
+    with Beat(line, Console(file=told), seconds=0.001):
+        assert enough.wait(60)
+    assert told.getvalue().startswith("line [0]\nline [1]\nline [2]\n")
+    assert next(count) == told.getvalue().count("line")  # it has ended
+
+
+def test_what_a_line_says(lines: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([100.0, 110.0, 160.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
+    live = LiveRace(quiet=False)
+    assert "is being prepared" in live._line()
+    live.stage("tuning", 1000)
+    assert lines.getvalue() == "tuning: 1,000 steps\n"
+    assert live._line() == "tuning: 0% of 1,000 steps"
+    live.advance(500)  # runs that were kept before
+    assert live._line() == "tuning: 50% of 1,000 steps"
+    live.advance(600)
+    assert live._line() == "tuning: 60% of 1,000 steps, about 40 seconds left"
+    live.advance(1000)
+    assert live._line().startswith("tuning: done")
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_race_into_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: bool) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["race", "beale", "--arms", "sgd", "--effort", "quick", "--no-report", "--training", "in turn"]
+    done = CliRunner().invoke(app, [*asked, *(["--quiet"] if quiet else [])])
+    assert done.exit_code == 0, done.output
+    told = [line.split(":")[0] for line in done.stdout.splitlines() if line.endswith(" steps")]
+    assert told == ([] if quiet else ["tuning", "finals"])
+
+
+def test_a_file_that_takes_long_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends by itself once the line has been printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Beat.__init__, "__defaults__", (0.001,))
+    Path("slow.py").write_text("import sys\nwhile 'slow.py is being read' not in sys.stdout.getvalue(): pass\n")
+    written = io.StringIO()
+    monkeypatch.setattr("sys.stdout", written)
+    with pytest.raises(SystemExit):
+        app(["race", "slow.py"])
+    assert "slow.py is being read" in written.getvalue()
