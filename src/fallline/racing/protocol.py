@@ -35,11 +35,12 @@ from fallline.racing.runs import Outcome, Run
 from fallline.racing.solo import solo_seconds, try_arms
 from fallline.racing.stages import Stages
 from fallline.racing.storage.card import RaceCard
-from fallline.racing.storage.fingerprint import fingerprint
+from fallline.racing.storage.fingerprint import TOO_MANY, fingerprint, unknown
 from fallline.racing.storage.opening import open_store
 from fallline.racing.storage.store import Lasting, Store
 from fallline.racing.tuning import Tuned, tune, tuning_runs
 from fallline.racing.watch import Silence, Watcher
+from fallline.racing.wording import counted
 from fallline.training import Problem, ProblemError, make_lanes
 
 DEFAULT_STORAGE = Path("fallline-races.db")
@@ -88,12 +89,19 @@ def race(
     watcher = watcher or Silence()
     entrants = as_arms(arms, search=search, problem=problem)
     spent = as_effort(effort, rounds=rounds, halving=halving)
+    watcher.note(f"Checking the problem and {counted(len(entrants), 'arm')}.")
     problem.check(_seeds(seed, 1)[0])
     try_arms(problem, entrants)
     settings = {"smallest_difference": smallest_difference, "search": list(search)}
+    told = "{}"
+    if storage is not None:
+        watcher.note("Reading what the problem and the arms are made of, by which a stopped race is known again.")
+        told = fingerprint(problem, entrants, spent, seed, settings)
+    if TOO_MANY in unknown(told):
+        watcher.note("The problem imports more source files than are read, so only its name takes this race up again.")
     card = RaceCard(
         problem=problem.name,
-        fingerprint=fingerprint(problem, entrants, spent, seed, settings),
+        fingerprint=told,
         higher_is_better=problem.metric.higher_is_better,
         spaces={arm.name: arm.space for arm in entrants},
         command=_command(problem, arms, spent, seed, settings),
@@ -167,7 +175,7 @@ class _Race:
             lambda: self._remembered("step_seconds", lambda: solo_seconds(self.problem, bests)),
         )
         seconds = seconds or [plan.seconds] * len(bests)
-        before, unknown = attempted("The untrained model could not be evaluated", self._untrained)
+        before, unseen = attempted("The untrained model could not be evaluated", self._untrained)
         untrained_loss, *untrained = before or (math.nan,) * 3
         examples = sharing(run for arm in finals.values() for runs in arm for run in runs)
         results = [
@@ -175,7 +183,7 @@ class _Race:
             for arm, step in zip(self.arms, seconds, strict=True)
         ]
         difference = self._audit(tuned, finals)
-        verdict = self._judge(results, untrained, difference, plan, stages.granted, (*untimed, *unknown))
+        verdict = self._judge(results, untrained, difference, plan, stages.granted, (*untimed, *unseen))
         by_name = {result.name: result for result in results}
         return RaceResult(
             arms=tuple(by_name[name] for name in verdict.ranking),
