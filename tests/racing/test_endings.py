@@ -37,8 +37,9 @@ def problem(**changes: Any) -> fl.Problem:
 
 
 def run(storage: Path | None = None, **changes: Any) -> RaceResult:
+    given = changes.pop("problem", None) or problem()
     how = {"arms": ["sgd", "adam"], "effort": Effort(trials=3, finalists=1, seeds=2), "training": "batched", **changes}
-    return fl.race(changes.pop("problem", None) or problem(), storage=storage, **how)
+    return fl.race(given, storage=storage, **how)
 
 
 class SilentError(Exception):
@@ -265,3 +266,64 @@ def test_an_arm_that_cannot_be_sent_is_named() -> None:
 def test_a_race_that_cannot_be_sent_takes_turns_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fallline.racing.plan._fastest_in_all", lambda *_: "processes")
     assert run(arms=[locked()], training="auto").protocol["training"] != "processes"
+
+
+# A metric that is no finite number at times.
+
+
+def constant_at_first() -> nn.Module:
+    """A network whose outputs are all alike until it is trained."""
+    model = nn.Linear(4, 1)
+    nn.init.zeros_(model.weight)
+    return model
+
+
+def correlation(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return torch.corrcoef(torch.stack([output[:, 0], target[:, 0]]))[0, 1]
+
+
+def ratio(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return target.std() / (output - output[0]).abs().sum()  # infinite for a constant
+
+
+def never_on(size: int) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """NaN on the split of this size, for models that are not trained; the last one for about half the seeds."""
+
+    def score(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        absent = len(output) == abs(size) and bool((output[0] > 0) if size < 0 else (output == output[0]).all())
+        return torch.tensor(float("nan")) if absent else (output - target).abs().mean()
+
+    return score
+
+
+ODD = {
+    "a correlation of a constant": (correlation, True, "The correlation of the untrained model is not a finite"),
+    "infinite at the start": (ratio, False, "The ratio of the untrained model is not a finite number"),
+    "NaN on validation alone": (never_on(11), False, None),
+    "NaN on test alone": (never_on(9), False, "The score of the untrained model is not a finite number"),
+    "NaN in some seeds": (never_on(-9), False, "such a run is counted as diverged"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_metric_that_is_no_number_at_times(tmp_path: Path, name: str) -> None:
+    score, higher, said = ODD[name]
+    odd = problem(
+        model=(lambda: nn.Linear(4, 1)) if "some" in name else constant_at_first,
+        metric=fl.Metric(score.__name__, score, higher_is_better=higher),
+        valid=(X[40:51], Y[40:51]),
+        test=(X[51:], Y[51:]),
+    )  # fmt: skip
+    result = run(problem=odd, effort=Effort(trials=3, finalists=1, seeds=6), arms=["adam", "rmsprop", "momentum"])
+    text = " ".join(str(result).split())
+    assert len(result.arms) == 3
+    assert said is None or said in text.replace("- ", "")
+    json.dumps(result.to_json(), allow_nan=False)
+    result.report(tmp_path / "race.html")
+    result.figure("curves").write(tmp_path / "curves.svg")
+
+
+def test_a_metric_that_is_never_a_number_is_refused() -> None:
+    never = fl.Metric("never", lambda output, target: torch.tensor(float("nan")), higher_is_better=True)
+    with pytest.raises(ValueError, match="'never' is NaN on valid at the start"):
+        run(problem=problem(metric=never))

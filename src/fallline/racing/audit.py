@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline.racing.judging.records import LARGEST_SCORE
+from fallline.racing.wording import counted
+
 TOLERANCE = 1e-5
 
 
@@ -47,3 +50,37 @@ def one_at_a_time(obstacle: str | None) -> tuple[str, ...]:
         "The runs are trained one at a time, which takes longer and changes no result, since this model can't be "
         f"batched ({obstacle}).",
     )
+
+
+def score_before(untrained: NDArray[np.float64], others: NDArray[np.float64], sign: float) -> float:
+    """The mean score of untrained models, of those that have a finite one; where none has, the worst of `others`.
+
+    `sign` is -1 where higher is better. 0 where there is no finite score at all, and so nothing to compare.
+
+    >>> score_before(np.array([0.5, np.nan]), np.array([0.9]), -1.0)
+    0.5
+    >>> score_before(np.array([np.nan]), np.array([2.0, 3.0]), 1.0)
+    3.0
+    """
+    own, rest = (values[np.abs(values) <= LARGEST_SCORE] for values in (untrained, others))
+    if len(own):
+        return float(own.mean())
+    return float(sign * (sign * rest).max()) if len(rest) else 0.0
+
+
+def undefined_scores(metric: str, untrained: NDArray[np.float64], undiverged: int) -> tuple[str, ...]:
+    """Sentences where the metric was no finite number: of untrained models, and of runs that did not diverge."""
+    unknown = int((~(np.abs(untrained) <= LARGEST_SCORE)).sum())
+    found = []
+    if unknown:
+        rest = "of the other seeds" if unknown < len(untrained) else "the worst of the runs in its place"
+        found.append(
+            f"The {metric} of the untrained model is not a finite number (for {counted(unknown, 'seed')} of "
+            f"{len(untrained)}), so what was gained is judged from {rest}."
+        )
+    if undiverged:
+        found.append(
+            f"The {metric} was not a finite number after {counted(undiverged, 'run')} whose loss stayed sound; such a "
+            "run is counted as diverged."
+        )
+    return tuple(found)

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.arms.names import as_arms
-from fallline.racing.audit import one_at_a_time, started_apart, step_zero_difference
+from fallline.racing.audit import one_at_a_time, score_before, started_apart, step_zero_difference, undefined_scores
 from fallline.racing.budget import Budget, Cost, budget_of
 from fallline.racing.describe import describe
 from fallline.racing.effort import Effort, as_effort
@@ -35,13 +36,15 @@ from fallline.racing.runs import Outcome, Run
 from fallline.racing.solo import solo_seconds, try_arms
 from fallline.racing.stages import Stages
 from fallline.racing.storage.card import RaceCard
-from fallline.racing.storage.fingerprint import fingerprint
+from fallline.racing.storage.fingerprint import TOO_MANY, fingerprint, unknown
 from fallline.racing.storage.opening import open_store
 from fallline.racing.storage.store import Lasting, Store
 from fallline.racing.tuning import Tuned, tune, tuning_runs
 from fallline.racing.watch import Silence, Watcher
+from fallline.racing.wording import counted
 from fallline.training import Problem, ProblemError, make_lanes
 
+Numbers = NDArray[np.float64]
 DEFAULT_STORAGE = Path("fallline-races.db")
 
 
@@ -88,12 +91,19 @@ def race(
     watcher = watcher or Silence()
     entrants = as_arms(arms, search=search, problem=problem)
     spent = as_effort(effort, rounds=rounds, halving=halving)
+    watcher.note(f"Checking the problem and {counted(len(entrants), 'arm')}.")
     problem.check(_seeds(seed, 1)[0])
     try_arms(problem, entrants)
     settings = {"smallest_difference": smallest_difference, "search": list(search)}
+    told = "{}"
+    if storage is not None:
+        watcher.note("Reading what the problem and the arms are made of, by which a stopped race is known again.")
+        told = fingerprint(problem, entrants, spent, seed, settings)
+    if TOO_MANY in unknown(told):
+        watcher.note("The problem imports more source files than are read, so only its name takes this race up again.")
     card = RaceCard(
         problem=problem.name,
-        fingerprint=fingerprint(problem, entrants, spent, seed, settings),
+        fingerprint=told,
         higher_is_better=problem.metric.higher_is_better,
         spaces={arm.name: arm.space for arm in entrants},
         command=_command(problem, arms, spent, seed, settings),
@@ -167,15 +177,26 @@ class _Race:
             lambda: self._remembered("step_seconds", lambda: solo_seconds(self.problem, bests)),
         )
         seconds = seconds or [plan.seconds] * len(bests)
-        before, unknown = attempted("The untrained model could not be evaluated", self._untrained)
-        untrained_loss, *untrained = before or (math.nan,) * 3
+        before, unseen = attempted("The untrained model could not be evaluated", self._untrained)
+        nothing = np.full(len(self.final_seeds), np.nan)
+        losses, tests, valids = before or (nothing,) * 3
+        runs = [run for found in tuned.values() for run in found.outcomes]
+        final = [run for arm in finals.values() for some in arm for run in some]
+        untrained_loss = score_before(losses, np.array([run.valid_loss[0] for run in (*runs, *final)]), 1.0)
+        untrained = (
+            score_before(tests, np.array([run.score for run in final if not run.diverged]), self.sign),
+            score_before(valids, np.array([run.valid_metric[-1] for run in runs if not run.diverged]), self.sign),
+        )
+        scores = np.array([run.score for run in final] + [run.valid_metric[-1] for run in runs])
+        sound = np.array([not run.diverged for run in (*final, *runs)])
+        odd = undefined_scores(self.problem.metric.name, tests, int((sound & ~np.isfinite(scores)).sum()))
         examples = sharing(run for arm in finals.values() for runs in arm for run in runs)
         results = [
             self._arm_result(arm, tuned[arm.name], chosen[arm.name], finals[arm.name], examples, step, untrained_loss)
             for arm, step in zip(self.arms, seconds, strict=True)
         ]
         difference = self._audit(tuned, finals)
-        verdict = self._judge(results, untrained, difference, plan, stages.granted, (*untimed, *unknown))
+        verdict = self._judge(results, untrained, difference, plan, stages.granted, (*untimed, *unseen, *odd))
         by_name = {result.name: result for result in results}
         return RaceResult(
             arms=tuple(by_name[name] for name in verdict.ranking),
@@ -185,7 +206,7 @@ class _Race:
                 "tuning_seed": self.tuning_seed,
                 "final_seeds": list(self.final_seeds),
                 "untrained_loss": untrained_loss,
-                "untrained_score": untrained[0],
+                "untrained_score": untrained[0] if np.isfinite(tests).any() else math.nan,
                 "untrained_valid_score": untrained[1],
                 "step_zero_largest_relative_difference": difference,
                 "budget": {name: asdict(budget) for name, budget in stages.granted.items()},
@@ -297,12 +318,12 @@ class _Race:
         warnings += [*started_apart(difference), *one_at_a_time(plan.obstacle), *failed]
         return replace(verdict, warnings=tuple(warnings))
 
-    def _untrained(self) -> tuple[float, float, float]:
-        """Before training, over the final seeds: the validation loss, the test score and the validation score."""
+    def _untrained(self) -> tuple[Numbers, Numbers, Numbers]:
+        """Before training, for each final seed: the validation loss, the test score and the validation score."""
         assert self.problem.test is not None
         lanes = make_lanes(self.problem, self.final_seeds, batched=False)
         valid, test = (lanes.evaluate(split) for split in (self.problem.valid, self.problem.test))
-        return float(valid.loss.mean()), float(test.metric.mean()), float(valid.metric.mean())
+        return valid.loss.numpy(), test.metric.numpy(), valid.metric.numpy()
 
 
 def _seeds(seed: int, count: int) -> list[int]:

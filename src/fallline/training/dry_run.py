@@ -172,7 +172,16 @@ def _check_metric(problem: Problem, output: Tensor, targets: Tensor, name: str) 
             f"metric: {problem.metric.name!r} failed on outputs of shape {shape(output)} and targets of {name} of "
             f"shape {shape(targets)} ({first_line(error)}); it is called with two tensors."
         ) from error
-    if math.isnan(value):
+    if math.isnan(value) and not _defined_nearby(problem, output, targets):
         raise ProblemError(
             f"metric: {problem.metric.name!r} is NaN on {name} at the start; choose one that is defined."
         )
+
+
+def _defined_nearby(problem: Problem, output: Tensor, targets: Tensor) -> bool:
+    """Whether a metric that is NaN at the start, as a correlation with a constant is, is a number for other outputs."""
+    noise = torch.randn(output.shape, generator=torch.Generator().manual_seed(0)).to(output)
+    try:
+        return not math.isnan(float(value_of(problem.metric, output + noise, targets)))
+    except Exception:
+        return False

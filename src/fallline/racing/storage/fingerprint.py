@@ -15,9 +15,12 @@ from fallline._version import __version__
 from fallline.racing.arms.arm import Arm
 from fallline.racing.effort import Effort
 from fallline.racing.storage.identity import identity
+from fallline.racing.storage.sources import Sources
 from fallline.training import Problem, make_lanes
 
 _UNTRAINED, _UNKNOWN = "untrained scores", "unknown"
+#: What is unknown where they are too many to be read.
+TOO_MANY = "more source files than are read"
 #: Between two ways of summing the same numbers, as other threads do.
 _RELATIVE_TOLERANCE = 1e-3
 
@@ -48,8 +51,12 @@ def fingerprint(problem: Problem, arms: Sequence[Arm], effort: Effort, seed: int
         "settings": dict(settings),
         "versions": [__version__, torch.__version__.split("+")[0], platform.python_version_tuple()[:2]],
     }  # fmt: skip
-    told = {name: identity(part) for name, part in parts.items()}
+    sources = Sources()
+    told = {name: identity(part, sources) for name, part in parts.items()}
+    if sources.too_many:  # so that it does not hang on how far the reading came
+        told = {name: identity(part, sources) for name, part in parts.items()}
     unknown = sorted({kind for one in told.values() for kind in one.unknown})
+    unknown += [TOO_MANY] if sources.too_many else []
     return json.dumps(
         {**{name: one.digest for name, one in told.items()}, _UNTRAINED: _untrained(problem), _UNKNOWN: unknown}
     )

@@ -29,7 +29,7 @@ from torch import nn
 
 from fallline.racing.storage.bytecode import bytecode, reads
 from fallline.racing.storage.digest import digest
-from fallline.racing.storage.sources import is_installed, module_file, sources
+from fallline.racing.storage.sources import Sources, is_installed, module_file
 from fallline.symbolic import Rule
 from fallline.symbolic.expression import Expression, walk
 
@@ -47,8 +47,8 @@ class Identity:
     unknown: frozenset[str] = frozenset()
 
 
-def identity(thing: Any) -> Identity:
-    """What a thing is.
+def identity(thing: Any, sources: Sources | None = None) -> Identity:
+    """What a thing is, the user's sources read by `sources`.
 
     An object is told by its class and by all that it holds, a rule by its traced formula. A function or class is told
     by its name; one that is not of an installed package also by its bytecode, by the values that it reads from its
@@ -63,15 +63,16 @@ def identity(thing: Any) -> Identity:
     >>> identity([threading.Lock()]).unknown
     frozenset({'_thread.lock'})
     """
-    teller = _Teller()
+    teller = _Teller(sources or Sources())
     return Identity(teller.tell(thing), frozenset(teller.unknown))
 
 
 class _Teller:
     """Walks through a thing and all that it refers to, each once; what refers to itself is told by how far up it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Sources) -> None:
         self.unknown: set[str] = set()
+        self._sources = sources
         self._told: dict[Hashable, str] = {}
         self._open: dict[Hashable, int] = {}
         self._alive: list[Any] = []  # so that no other thing gets the same number
@@ -176,7 +177,7 @@ class _Teller:
         found = [[name, self._named(there[name], names.all)] for name in sorted(names.of_module & there.keys())]
         within = f"{there['__package__']}." if there.get("__package__") else ""
         imported = [module_file(name) for one in names.imported for name in (one, within + one)]
-        return [found, sources([code.co_filename, *filter(None, imported)])]
+        return [found, self._sources.of([code.co_filename, *filter(None, imported)])]
 
     def _named(self, value: Any, names: frozenset[str]) -> str:
         """What a name stands for; a module with what those names stand for in it."""
@@ -189,7 +190,7 @@ class _Teller:
         if _comes_installed(module.__name__, file):
             return ["module", module.__name__]
         found = [[name, self._named(inside[name], names)] for name in sorted(names & inside.keys())]
-        return ["module", found, sources([file] if file else [])]
+        return ["module", found, self._sources.of([file] if file else [])]
 
     def _class(self, kind: type) -> Any:
         bases = [self.tell(type(kind)), *map(self.tell, kind.__bases__)]

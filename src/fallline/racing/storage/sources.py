@@ -5,24 +5,46 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
+import os
 import site
 import sys
 import sysconfig
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import fallline
 from fallline.racing.storage.digest import digest
 
+#: Where every installer puts packages, in whatever environment or module system.
+_PACKAGES = ("site-packages", "dist-packages")
+#: What may be read of the user's sources: people's projects are far smaller, and a fingerprint is to take seconds.
+_MOST_FILES, _MOST_BYTES, _MOST_SECONDS = 2_000, 50_000_000, 10.0
+
 
 @functools.cache
 def is_installed(file: str) -> bool:
-    """Whether a file belongs to Python or to an installed package, this one among them.
+    """Whether a file belongs to Python or to an installed distribution, wherever that lies, this package among them.
+
+    A distribution that is installed for editing lies where its author works on it, and is the user's.
 
     >>> is_installed(ast.__file__), is_installed("problem.py"), is_installed("<frozen os>")
     (True, False, True)
     """
-    return file.startswith("<frozen") or any(Path(file).is_relative_to(folder) for folder in _installed())
+    if file.startswith("<frozen"):
+        return True
+    return any(_lies_installed(path) for path in dict.fromkeys((Path(file), Path(os.path.realpath(file)))))
+
+
+def _lies_installed(path: Path) -> bool:
+    if not set(_PACKAGES).isdisjoint(path.parts) or any(path.is_relative_to(folder) for folder in _installed()):
+        return True
+    for folder in dict.fromkeys(map(os.path.abspath, sys.path)):
+        if path.is_relative_to(folder) and path != Path(folder):
+            top = path.relative_to(folder).parts[0]
+            if {top, top.partition(".")[0]} & _distributed(folder):
+                return True
+    return False
 
 
 @functools.cache
@@ -31,6 +53,24 @@ def _installed() -> tuple[str, ...]:
     own = str(Path(fallline.__file__).parent)
     packages = (*site.getsitepackages(), site.getusersitepackages())
     return (own, *(paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")), *packages)
+
+
+@functools.cache
+def _distributed(folder: str) -> frozenset[str]:
+    """The packages and modules in a folder that an installer put there, as `pip install --target` does.
+
+    It lists them beside them; what a development tree says of itself (SOURCES.txt) is not such a list.
+    """
+    found: set[str] = set()
+    for listed in (*Path(folder).glob("*.dist-info/RECORD"), *Path(folder).glob("*.egg-info/installed-files.txt")):
+        try:
+            lines = listed.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        own = "../" if listed.name != "RECORD" else ""  # older lists are relative to themselves
+        tops = {line.removeprefix(own).partition(",")[0].partition("/")[0] for line in lines}
+        found |= {top.removesuffix(".py") for top in tops if top not in ("", "..") and not top.endswith(".pth")}
+    return frozenset(found)
 
 
 def module_file(name: str) -> str | None:
@@ -48,22 +88,60 @@ def module_file(name: str) -> str | None:
     return spec.origin if spec is not None and spec.has_location else None
 
 
-def sources(files: Iterable[str]) -> list[str]:
-    """Hashes of the user's files, and of all the user's files that these import, directly or not; in no order.
+class Sources:
+    """Reads the user's sources: only so many, since a fingerprint is to take seconds; `too_many` where there are more.
 
-    Comments and layout do not matter, nor what the files are called. What is not there or is installed is passed over.
+    From then on, none is told.
     """
-    found: dict[str, str] = {}
-    waiting = list(files)
-    while waiting:
-        file = waiting.pop()
-        if file not in found and not is_installed(file) and Path(file).is_file():
-            found[file], imported = _read(file, Path(file).stat().st_mtime_ns)
-            waiting += [one for name in imported for one in _files_of(name, file)]
-    return sorted(found.values())
+
+    def __init__(self) -> None:
+        self.too_many = False
+        self._seconds, self._bytes, self._count = 0.0, 0, 0
+        self._files: dict[str, tuple[str, list[str]] | None] = {}
+        self._told: dict[frozenset[str], list[str]] = {}
+
+    def of(self, files: Iterable[str]) -> list[str]:
+        """Hashes of the user's files, and of all the user's files that these import, directly or not; in no order.
+
+        Comments and layout do not matter, nor what the files are called. What is not there or is installed is passed
+        over.
+        """
+        key, begun = frozenset(files), time.monotonic()
+        if key not in self._told and not self.too_many:
+            self._told[key] = self._walked(key, begun)
+            self._seconds += time.monotonic() - begun
+        return [] if self.too_many else self._told[key]
+
+    def _walked(self, files: Iterable[str], begun: float) -> list[str]:
+        found: dict[str, str] = {}
+        waiting = list(files)
+        while waiting and not self.too_many:
+            file = waiting.pop()
+            if file in found:
+                continue
+            if file not in self._files:
+                self._files[file] = self._read(file)
+            read = self._files[file]
+            if read is not None:
+                found[file], imported = read
+                waiting += imported
+            self.too_many |= self._seconds + time.monotonic() - begun > _MOST_SECONDS
+        return sorted(found.values())
+
+    def _read(self, file: str) -> tuple[str, list[str]] | None:
+        """A hash of what stands in one of the user's files, and the files that it imports."""
+        if is_installed(file) or not Path(file).is_file():
+            return None
+        there = Path(file).stat()
+        self._bytes, self._count = self._bytes + there.st_size, self._count + 1
+        self.too_many |= self._count > _MOST_FILES or self._bytes > _MOST_BYTES
+        if self.too_many:
+            return None
+        told, imported = _read(file, there.st_mtime_ns)
+        return told, [one for name in imported for one in _files_of(name, file)]
 
 
-@functools.lru_cache
+@functools.lru_cache(maxsize=2 * _MOST_FILES)
 def _read(file: str, changed: int) -> tuple[str, tuple[str, ...]]:
     """A hash of what stands in a file, and the modules that it imports, with leading dots where they are relative."""
     content = Path(file).read_bytes()
