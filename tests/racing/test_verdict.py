@@ -99,7 +99,10 @@ def test_identical_arms_tie_in_the_order_of_their_names() -> None:
         verdict.sentence.split(", it is a ")[1].split(" (mean")[0]
         == "tie, so no winner is named: a and b share the lead"
     )
-    assert "not told apart, since other seeds or other trials could change their order; step times can't be" in verdict.sentence
+    assert (
+        "not told apart, since other seeds or other trials could change their order; step times can't be"
+        in verdict.sentence
+    )
     assert is_one_sentence(verdict.sentence)
 
 
@@ -220,13 +223,17 @@ def test_a_lead_in_most_seeds_counts_for_less_among_many() -> None:
 def equal_arms(race: int, arms: int = 12) -> list[Entry]:
     """Arms of one optimizer, each with its own trials and seeds' noise: whoever is said to be behind is not."""
     rng = np.random.default_rng(race)
-    return [simulated(f"arm{place}", 0.0, True, rng) for place in range(arms)]
+    return [simulated(f"arm{place}", 0.0, True, rng, curvature=0.3) for place in range(arms)]
 
 
-def test_of_twelve_equal_arms_none_is_behind() -> None:
-    races = [judged(*equal_arms(race), seed=race) for race in range(20)]
-    assert sum(", while " in verdict.sentence or verdict.winner is not None for verdict in races) <= 1
-    assert sum(len(verdict.ties[0]) < 12 for verdict in races) <= 1
+@pytest.mark.parametrize("race", [1, 32, 43, 45, 60, 90, 118])
+def test_of_twelve_equal_arms_none_is_behind(race: int) -> None:
+    verdict = judged(*equal_arms(race), seed=race)
+    assert verdict.ties == (verdict.ranking,)
+    assert "behind" not in verdict.sentence
+    # Held against the first one alone, after it was found to be the first of twelve, another would be behind it.
+    best, *others = (next(arm for arm in equal_arms(race) if arm.name == name) for name in verdict.ranking)
+    assert any(judged(best, other, seed=race).winner == best.name for other in others)
 
 
 def test_of_twelve_arms_one_that_is_worse_is_behind() -> None:
@@ -331,8 +338,8 @@ def test_three_that_tie_are_advised_on_in_superlatives() -> None:
         for name, validation, seconds in zip("abc", (few, many, many), (1.0, 2.0, 3.0), strict=True)
     ]
     assert advised(*arms) == (
-        "of these b and c had the most trials near the best (2 of 16 trials), a sign of low sensitivity to the learning "
-        "rate and a is cheapest with a step of 1 s (1 to 1)."
+        "of these b and c had the most trials near the best (2 of 16 trials), a sign of low sensitivity to the "
+        "learning rate and a is cheapest with a step of 1 s (1 to 1)."
     )
 
 
@@ -417,10 +424,10 @@ def test_the_seed_draws_the_resamples() -> None:
     assert judged(*arms, seed=1).comparisons[0].study != judged(*arms, seed=2).comparisons[0].study
 
 
-def simulated(name: str, gap: float, stratified: bool, rng: np.random.Generator) -> Entry:
-    """Tune one learning rate on 16 points of a narrow valley, then run the five best on ten seeds."""
+def simulated(name: str, gap: float, stratified: bool, rng: np.random.Generator, curvature: float = 6.0) -> Entry:
+    """Tune one learning rate on 16 points of a valley, narrow by default, then run the five best on ten seeds."""
     points = (np.arange(16) + rng.random(16)) / 16
-    quality = 0.3 + gap + 6 * (points - 0.6) ** 2
+    quality = 0.3 + gap + curvature * (points - 0.6) ** 2
     validation = quality + 0.02 * rng.standard_normal(16)
     best = np.argsort(validation)
     trials = tuple(Trial({"lr": point}, score, False) for point, score in zip(points, validation, strict=True))
