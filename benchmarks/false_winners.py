@@ -18,7 +18,8 @@ import itertools
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -237,17 +238,22 @@ def simulated(races: int) -> None:
 ARMS = 12
 
 
-def twelve_verdict(landscape: Landscape, noise: float, gap: float, race: int) -> Verdict:
-    """The verdict on twelve arms of which the last is worse by `gap` spreads of the seeds."""
+def twelve_verdict(landscape: str, noise: float, gap: float, split: bool, race: int) -> Verdict:
+    """The verdict on twelve arms of which the last is worse by `gap` spreads of the seeds.
+
+    Without `split` the score does not split by example, so that two questions decide alone.
+    """
     rng = np.random.default_rng(race)
     hardness = 0.3 * rng.exponential(size=EXAMPLES)
     arms = [
         simulated_arm(
-            f"arm {place}", landscape=landscape, noise=noise, gap=gap * noise if place == ARMS - 1 else 0.0,
+            f"arm {place}", landscape=LANDSCAPES[landscape], noise=noise, gap=gap * noise if place == ARMS - 1 else 0.0,
             dimensions=1, hardness=hardness, rng=rng,
         )
         for place in range(ARMS)
     ]  # fmt: skip
+    if not split:
+        arms = [replace(arm, finals=tuple(replace(one, examples=None) for one in arm.finals)) for arm in arms]
     return decide(arms, higher_is_better=False, untrained=UNTRAINED, seed=race)
 
 
@@ -255,25 +261,22 @@ def twelve(races: int, processes: int) -> None:
     """How often twelve arms, equal but for the last, have one that is called behind, and how often the worse one is."""
     print(f"share of {races} races of twelve arms in which an arm is called behind that is equal to all others, and in")
     print("which the last is, that is worse by so many spreads of the seeds; 95 % intervals by Clopper and Pearson")
-    print("landscape  noise  gap     false behind               last behind")
+    print("landscape  noise  split  gap     false behind               last behind")
     worst = 0.0
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        for name, noise, gap in itertools.product(LANDSCAPES, (0.02, 0.1), (0.0, SPREADS)):
-            verdicts = list(
-                pool.map(twelve_of, [name] * races, [noise] * races, [gap] * races, range(races), chunksize=20)
-            )
+        for name, noise, split, gap in itertools.product(LANDSCAPES, (0.02, 0.1), (False, True), (0.0, SPREADS)):
+            judge = partial(twelve_verdict, name, noise, gap, split)
+            verdicts = list(pool.map(judge, range(races), chunksize=20))
             behind = [{one.other for one in verdict.comparisons if one.separated} for verdict in verdicts]
             last = f"arm {ARMS - 1}"
             false = sum(bool(names - {last} if gap else names) for names in behind)
             worst = worst if gap else max(worst, false / races)
             told = shown(sum(last in names for names in behind), races) if gap else ""
-            print(f"{name:>9} {noise:6.2f} {gap:4.0f}   {shown(false, races)}   {told}", flush=True)
+            print(
+                f"{name:>9} {noise:6.2f}  {'yes' if split else 'no':>5} {gap:4.0f}   {shown(false, races)}   {told}",
+                flush=True,
+            )
     print(f"false behind among equals, at most {FALSE_AT_MOST:.0%} wanted: {worst:.1%}, {met(worst <= FALSE_AT_MOST)}")
-
-
-def twelve_of(landscape: str, noise: float, gap: float, race: int) -> Verdict:
-    """`twelve_verdict` of a landscape by its name, as another process can be told it."""
-    return twelve_verdict(LANDSCAPES[landscape], noise, gap, race)
 
 
 def shown(count: int, races: int) -> str:

@@ -91,7 +91,7 @@ class _Standing:
 
 
 class LiveRace:
-    """A table of the arms, trials done and best so far, over a bar for each stage with the time left.
+    """A table of the arms, runs done and the best single run so far, over a bar for each stage with the time left.
 
     `quiet` shows nothing. Where standard output is no terminal there are the notes, and a plain line for each stage and
     every ten seconds.
@@ -168,7 +168,7 @@ class LiveRace:
 
     def _table(self) -> Table:
         table = Table("arm", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        for heading in ("runs done", f"best validation {self._metric} so far", "diverged"):
+        for heading in ("runs done", f"validation {self._metric} of the best run so far", "diverged"):
             table.add_column(escape(heading), justify="right")
         for name, arm in self._arms.items():
             best = "" if math.isnan(arm.best) else f"{arm.best:.4g}"

@@ -41,7 +41,12 @@ def races(storage: str) -> list[dict[str, Any]]:
 
 @dataclass
 class Standing:
-    """An arm while the race runs: `best` of its validation scores, `final` of those on the test split."""
+    """An arm while the race runs.
+
+    `best` is that of its trials' validation scores. `final` is the mean test score, over the seeds that ended so far,
+    of its best configuration by validation, which the verdict will rank; None before the first, and once a seed
+    diverged, since only the race knows what that counts as.
+    """
 
     name: str
     runs: int = 0
@@ -70,6 +75,9 @@ class LiveRace:
         if name not in found:
             self.close()
             raise RequestError(404, f"There is no race {name!r} in {storage}; /api/races lists those that there are.")
+        effort = card["command"]["effort"]
+        self._finalists, self._seeds = effort.get("finalists", 1), effort.get("seeds", 1)
+        self._finals: dict[str, list[float]] = {arm: [] for arm in card["spaces"]}
         self._told: dict[str, Any] = {"race": name, "planned": card["planned_runs"], "kept": 0, "stage": None}
         self._arms = {arm: Standing(arm) for arm in card["spaces"]}
         self._last = -1
@@ -77,10 +85,10 @@ class LiveRace:
     def read(self) -> dict[str, Any]:
         """How far it is by now, as plain data: the stage of the latest run, the runs kept, each arm's standing."""
         with _told(), self._database.session() as session:
-            for trial, arm, stage, value in _new_runs(session, self._study, self._last):
+            for trial, arm, stage, number, value in _new_runs(session, self._study, self._last):
                 self._last = trial
                 self._told |= {"stage": stage, "kept": self._told["kept"] + 1}
-                self._count(self._arms.setdefault(arm, Standing(arm)), stage, value)
+                self._count(self._arms.setdefault(arm, Standing(arm)), stage, number, value)
             result = read_attribute(session, self._study, RESULT)
         sentence = None if result is None else result["occasion"]["sentence"]
         standings = [asdict(standing) for standing in self._arms.values()]
@@ -90,14 +98,20 @@ class LiveRace:
         """Let go of the storage."""
         self._database.close()
 
-    def _count(self, standing: Standing, stage: str, value: float | None) -> None:
+    def _count(self, standing: Standing, stage: str, number: int, value: float | None) -> None:
         standing.runs += 1
-        if value is None or not math.isfinite(value):
-            standing.diverged += 1
+        sound = value is not None and math.isfinite(value)
+        standing.diverged += not sound
+        if stage != _FINALS:
+            if value is not None and sound:
+                standing.best = value if standing.best is None else self._better(standing.best, value)
             return
-        key = "final" if stage == _FINALS else "best"
-        before = getattr(standing, key)
-        setattr(standing, key, value if before is None else self._better(before, value))
+        # The finals of an arm are those of its best configuration on every seed, then of its second best, and so on.
+        if number % (self._finalists * self._seeds) < self._seeds:
+            scores = self._finals.setdefault(standing.name, [])
+            scores.append(value if value is not None and sound else math.nan)
+            mean = sum(scores) / len(scores)
+            standing.final = mean if math.isfinite(mean) else None
 
 
 def _rises(session: Session, study: int) -> bool:
@@ -110,24 +124,25 @@ def _rises(session: Session, study: int) -> bool:
     return bool(session.scalars(query).one() == StudyDirection.MAXIMIZE)
 
 
-def _new_runs(session: Session, study: int, after: int) -> Iterator[tuple[int, str, str, float | None]]:
-    """Number, arm, stage and value of the runs after one; no value for those that diverged."""
+def _new_runs(session: Session, study: int, after: int) -> Iterator[tuple[int, str, str, int, float | None]]:
+    """Trial, arm, stage, number in the stage and value of the runs after one; no value for those that diverged."""
     from optuna.storages._rdb.models import TrialModel, TrialUserAttributeModel, TrialValueModel
     from sqlalchemy import and_, select
     from sqlalchemy.orm import aliased
 
-    arm, stage = aliased(TrialUserAttributeModel), aliased(TrialUserAttributeModel)
+    arm, stage, number = (aliased(TrialUserAttributeModel) for _ in range(3))
     trial = TrialModel.trial_id
     query = (
-        select(trial, arm.value_json, stage.value_json, TrialValueModel.value)
+        select(trial, arm.value_json, stage.value_json, number.value_json, TrialValueModel.value)
         .join(arm, and_(arm.trial_id == trial, arm.key == "arm"))
         .join(stage, and_(stage.trial_id == trial, stage.key == "stage"))
+        .join(number, and_(number.trial_id == trial, number.key == "number"))
         .outerjoin(TrialValueModel, TrialValueModel.trial_id == trial)
         .where(TrialModel.study_id == study, trial > after)
         .order_by(trial)
     )
-    for number, name, where, value in session.execute(query):
-        yield number, str(json.loads(name)), str(json.loads(where)), value
+    for found, name, where, place, value in session.execute(query):
+        yield found, str(json.loads(name)), str(json.loads(where)), int(json.loads(place)), value
 
 
 @contextmanager

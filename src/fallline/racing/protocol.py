@@ -27,7 +27,7 @@ from fallline.racing.engines.choice import choose_engine
 from fallline.racing.engines.engine import Engine
 from fallline.racing.finals import Finals, as_final, final_runs, run_finals, sharing
 from fallline.racing.judging.cautions import missed_target, proposed_trials, unequal_budgets
-from fallline.racing.judging.records import Entry, Verdict
+from fallline.racing.judging.records import LARGEST_SCORE, Entry, Verdict
 from fallline.racing.judging.verdict import decide
 from fallline.racing.plan import Plan, cores, make_plan
 from fallline.racing.progress_to_target import reached
@@ -197,7 +197,7 @@ class _Race:
         ]
         difference = self._audit(tuned, finals)
         verdict = self._judge(results, untrained, difference, plan, stages.granted, (*untimed, *unseen, *odd))
-        by_name = {result.name: result for result in results}
+        by_name = {result.name: replace(result, score=verdict.scores.get(result.name)) for result in results}
         return RaceResult(
             arms=tuple(by_name[name] for name in verdict.ranking),
             verdict=verdict,
@@ -265,7 +265,7 @@ class _Race:
         chosen: list[int],
         finals: tuple[tuple[Outcome, ...], ...],
         examples: int | None,
-        step_seconds: float,
+        step_seconds: float | Sequence[float],
         untrained_loss: float,
     ) -> ArmResult:
         entry = Entry(
@@ -303,17 +303,19 @@ class _Race:
         verdict = decide(
             [result.entry for result in results],
             higher_is_better=self.problem.metric.higher_is_better,
-            untrained=untrained[0],
-            untrained_valid=untrained[1],
+            untrained=_known(untrained[0]),
+            untrained_valid=_known(untrained[1]),
             smallest_difference=self.smallest_difference,
             effort_names_winner=self.effort.names_winner,
             seed=self.seed,
             metric=self.problem.metric.name,
+            bounds=self.problem.metric.bounds,
         )
         samples = {name: budget.samples for name, budget in granted.items()}
-        warnings = [*verdict.warnings, *proposed_trials(self.effort.rounds), *unequal_budgets(samples)]
+        proposed = proposed_trials(self.effort.rounds) if verdict.comparisons else ()
+        warnings = [*verdict.warnings, *proposed, *unequal_budgets(samples)]
         if self.problem.target is not None:
-            counts = {result.name: result.reached[0].reached for result in results}
+            counts = {result.name: result.reached[0].reached for result in results if not result.entry.diverged}
             warnings += missed_target(counts, runs=self.effort.seeds)
         warnings += [*started_apart(difference), *one_at_a_time(plan.obstacle), *failed]
         return replace(verdict, warnings=tuple(warnings))
@@ -324,6 +326,11 @@ class _Race:
         lanes = make_lanes(self.problem, self.final_seeds, batched=False)
         valid, test = (lanes.evaluate(split) for split in (self.problem.valid, self.problem.test))
         return valid.loss.numpy(), test.metric.numpy(), valid.metric.numpy()
+
+
+def _known(score: float) -> float | None:
+    """A score before training, or None where an untrained model has none: a correlation of a constant, for example."""
+    return score if abs(score) <= LARGEST_SCORE else None
 
 
 def _seeds(seed: int, count: int) -> list[int]:

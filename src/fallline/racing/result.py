@@ -14,7 +14,6 @@ from torch import nn
 from fallline.racing.arms.arm import Arm
 from fallline.racing.ending import attempted
 from fallline.racing.judging.records import Entry, Estimate, Verdict
-from fallline.racing.judging.statistics import mean_interval
 from fallline.racing.progress_to_target import Reached
 from fallline.racing.runs import Outcome
 from fallline.training import Problem
@@ -31,7 +30,9 @@ class ArmResult:
     """One arm after the race: its trials and finals, and its best configuration by validation.
 
     `trials` hold the outcome of each trial's longest run, `finals` those of the finalists' runs, the best by validation
-    first, each on every fresh seed.
+    first, each on every fresh seed. `score` is the mean test score of the best configuration over the seeds, by which
+    the verdict ranks, with its 95 % interval; a seed that diverged counts as the untrained model, or as worse than the
+    worst score where that is worse still. It is None for an arm that diverged as a whole.
     """
 
     arm: Arm
@@ -41,6 +42,7 @@ class ArmResult:
     trials: tuple[Outcome, ...]
     finals: tuple[tuple[Outcome, ...], ...]
     final_seeds: tuple[int, ...]
+    score: Estimate | None = None
 
     @property
     def name(self) -> str:
@@ -58,24 +60,14 @@ class ArmResult:
         return self.arm.report(self.configuration, self.problem)
 
     @property
-    def score(self) -> Estimate | None:
-        """Mean test score of the best configuration over the seeds that did not diverge, with its 95 % interval.
-
-        The interval is Student's, cut off where the score itself must end. With a single seed it is the score alone.
-        """
-        final = self.entry.finals[0]
-        if not final.usable.any():
-            return None
-        scores, (lowest, highest) = final.scores[final.usable], self.problem.metric.bounds
-        if len(scores) == 1:
-            return Estimate(float(scores[0]), float(scores[0]), float(scores[0]))
-        found = mean_interval(scores)
-        return Estimate(found.value, max(found.low, lowest), min(found.high, highest))
-
-    @property
     def diverged_trials(self) -> int:
         """Trials that diverged."""
         return sum(not trial.usable for trial in self.entry.trials)
+
+    @property
+    def diverged_seeds(self) -> int:
+        """Final runs of the best configuration that diverged: those that its score counts so."""
+        return int((~self.entry.finals[0].usable).sum())
 
     @property
     def diverged_finals(self) -> int:

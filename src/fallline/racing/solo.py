@@ -7,44 +7,62 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from fallline.racing.arms.arm import Arm
 from fallline.racing.search.sobol import sobol_points
 from fallline.training import Problem
 from fallline.training.modules import densify
 
-_ROUNDS, _STEPS = 7, 12
-_SECONDS = 0.5  # after which the rounds that an arm has had are enough
+#: Rounds, those without which no two arms could be told apart, and steps of which a round keeps an arm's fastest.
+_ROUNDS, _FEWEST_ROUNDS, _STEPS = 31, 11, 3
+_SECONDS = 2.0  # after which, for each arm, the rounds that there have been are enough
 #: Bytes that the models and optimizers timed together may take, and tensors like the parameters that each has at most.
 _BYTES, _COPIES = 2**30, 6
 
+Step = Callable[[], None]
+Clock = Callable[[], float]
 
-def solo_seconds(problem: Problem, finalists: Sequence[tuple[Arm, Mapping[str, Any]]]) -> list[float]:
-    """Seconds of a step (forward, backward, update) for each, the fastest of several rounds in which they take turns.
 
-    What else a machine does only ever adds time. Of large models only a few are in memory, and take turns, at once.
+def solo_seconds(
+    problem: Problem, finalists: Sequence[tuple[Arm, Mapping[str, Any]]], *, clock: Clock = time.perf_counter
+) -> list[list[float]]:
+    """Seconds of a step (forward, backward, update) for each, in each of several rounds of all.
+
+    What else a machine does only adds time and changes from round to round, so that arms are to be compared within
+    rounds. Where the models are too large to be in memory together, each is made anew for every round.
     """
     each = _COPIES * sum(parameter.nbytes for parameter in problem.build(0).parameters())
-    size = max(2, _BYTES // max(1, each))
-    parts = [finalists[start : start + size] for start in range(0, len(finalists), size)]
-    return [seconds for part in parts for seconds in _timed(problem, part)]
+
+    def maker(arm: Arm, configuration: Mapping[str, Any]) -> Callable[[], Step]:
+        return lambda: _stepper(problem, arm, configuration)
+
+    makers = [maker(arm, configuration) for arm, configuration in finalists]
+    if each * len(finalists) <= _BYTES:
+        made = [make() for make in makers]
+        return timed([lambda step=step: step for step in made], clock)  # type: ignore[misc]
+    return timed(makers, clock)
 
 
-def _timed(problem: Problem, finalists: Sequence[tuple[Arm, Mapping[str, Any]]]) -> list[float]:
-    steppers = [_stepper(problem, arm, configuration) for arm, configuration in finalists]
-    for step in steppers:
-        step()
-    seconds: list[list[float]] = [[] for _ in steppers]
-    begun = time.perf_counter()
+def timed(makers: Sequence[Callable[[], Step]], clock: Clock) -> list[list[float]]:
+    """Seconds of the step that each gives, in each round: the fastest of a few, in an order drawn anew each time."""
+    order = np.random.default_rng(0)
+    seconds: list[list[float]] = [[] for _ in makers]
+    begun = clock()
     for turn in range(_ROUNDS):
-        order = list(enumerate(steppers))
-        for i, step in order if turn % 2 == 0 else reversed(order):
-            start = time.perf_counter()
-            for _ in range(_STEPS):
-                step()
-            seconds[i].append((time.perf_counter() - start) / _STEPS)
-        if time.perf_counter() - begun > _SECONDS * len(steppers):
+        for place in order.permutation(len(makers)).tolist():
+            step = makers[place]()
+            step()  # what the step before left in the caches is another's
+            seconds[place].append(min(_seconds(step, clock) for _ in range(_STEPS)))
+        if turn + 1 >= _FEWEST_ROUNDS and clock() - begun > _SECONDS * len(makers):
             break
-    return [min(times) for times in seconds]
+    return seconds
+
+
+def _seconds(step: Step, clock: Clock) -> float:
+    start = clock()
+    step()
+    return clock() - start
 
 
 def try_arms(problem: Problem, arms: Sequence[Arm]) -> None:
@@ -56,7 +74,7 @@ def try_arms(problem: Problem, arms: Sequence[Arm]) -> None:
             raise ValueError(f"arm '{arm.name}' can't take a step on this problem: {error}") from error
 
 
-def _stepper(problem: Problem, arm: Arm, configuration: Mapping[str, Any]) -> Callable[[], None]:
+def _stepper(problem: Problem, arm: Arm, configuration: Mapping[str, Any]) -> Step:
     """A function that takes a step on the first batch; it starts afresh where weights that diverged make it raise."""
     model = problem.build(0)
     start = copy.deepcopy(model.state_dict())

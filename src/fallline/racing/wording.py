@@ -33,9 +33,23 @@ def duration(seconds: float | Estimate) -> str:
     ('123 µs', '12.3 ms', '2 s', '2 ms (1.5 to 250)')
     """
     time = seconds if isinstance(seconds, Estimate) else Estimate(seconds, math.nan, math.nan)
-    scale, unit = next(((s, u) for s, u in ((1.0, "s"), (1e-3, "ms")) if time.value >= s), (1e-6, "µs"))
+    scale, unit = _unit(time.value)
     ends = f" ({time.low / scale:.3g} to {time.high / scale:.3g})" if time.has_interval else ""
     return f"{time.value / scale:.3g} {unit}{ends}"
+
+
+def duration_range(time: Estimate) -> str:
+    """The interval of a measured time alone, where a table has no room for more; the time where there is none.
+
+    >>> duration_range(Estimate(2.2e-3, 2e-3, 0.01)), duration_range(Estimate(0.5, math.nan, math.nan))
+    ('2 to 10 ms', '500 ms')
+    """
+    scale, unit = _unit(time.value)
+    return f"{time.low / scale:.3g} to {time.high / scale:.3g} {unit}" if time.has_interval else duration(time)
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    return next(((s, u) for s, u in ((1.0, "s"), (1e-3, "ms")) if seconds >= s), (1e-6, "µs"))
 
 
 def rough_duration(seconds: float) -> str:

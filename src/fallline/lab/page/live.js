@@ -65,7 +65,7 @@ export function live(lab) {
       line.y.push(best);
     }
     const rows = now.arms.map((arm) => [arm.name, arm.runs, arm.diverged, arm.best, arm.final]);
-    const columns = ["arm", "runs", "diverged", "best in validation", "best final"];
+    const columns = ["arm", "runs", "diverged", "best trial in validation", "its mean test score so far"];
     const series = [...history.values()];
     const axes = { x: "runs done since this page looks", y: "best validation score" };
     const moves = series.some(({ x }) => x.length > 1);

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fallline.pages.charts.medians import FEWEST_SEEDS, Median, median
 from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, score_scale, shown_number
 from fallline.pages.charts.race_data import ArmData, RaceData
-from fallline.racing.wording import counted
+from fallline.racing.judging.records import Estimate
+from fallline.racing.wording import counted, duration
 
 Array = NDArray[np.float64]
 Quantity = Literal["train_loss", "valid_loss", "valid_metric"]
@@ -23,8 +24,8 @@ _ROWS = 20
 class ArmCurves:
     """One arm's curves: `steps`, `samples`, `seconds` [P], `values` [S, P], and their median where there are 3 seeds.
 
-    `seconds` are steps times the time of a step alone. `diverged` counts the seeds that did, `broken` the others that
-    lack a number somewhere.
+    `seconds` are steps times the median time of a step alone, `step_time`. `diverged` counts the seeds that did,
+    `broken` the others that lack a number somewhere.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ArmCurves:
     median: Median | None
     diverged: NDArray[np.bool_]
     broken: int
+    step_time: Estimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +72,12 @@ def _arm(arm: ArmData, quantity: Quantity, higher_is_better: bool) -> ArmCurves:
     return ArmCurves(
         arm.name,
         rate if isinstance(rate, (int, float)) else None,
-        {"steps": steps, "samples": samples, "seconds": steps * arm.entry.step_seconds},
+        {"steps": steps, "samples": samples, "seconds": steps * arm.entry.step_time.value},
         values,
         median(values, higher_is_better=higher_is_better) if len(values) >= FEWEST_SEEDS else None,
         runs.diverged,
         int(lacking.sum()),
+        arm.entry.step_time,
     )
 
 
@@ -151,6 +154,9 @@ def _notes(found: Curves) -> tuple[str, ...]:
     if broken:
         counts = ", ".join(f"{name} {count}" for name, count in broken.items())
         notes.append(f"Runs with values that are not numbers, which rank last there: {counts}.")
+    if first.step_time.has_interval:
+        times = ", ".join(f"{arm.name} {duration(arm.step_time)}" for arm in found.arms)
+        notes.append(f"Seconds are no surer than the time of a step, here with its 95 % interval: {times}.")
     return tuple(notes)
 
 

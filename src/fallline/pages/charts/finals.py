@@ -47,9 +47,10 @@ def picture(found: Finals) -> Picture:
     for number, arm in enumerate(found.arms):
         there = arm.scores[np.isfinite(arm.scores)]
         marks.append(Mark("hollow", number, {"score": there}, np.full(len(there), float(last - number))))
-        if arm.mean is not None:
+        if arm.mean is not None and arm.mean.has_interval:
             ends = np.array([arm.mean.low, arm.mean.high])
             marks.append(Mark("interval", number, {"score": ends}, np.full(2, float(last - number))))
+        if arm.mean is not None:
             marks.append(Mark("dots", number, {"score": np.array([arm.mean.value])}, np.array([float(last - number)])))
     return Picture(
         "Test scores of the finals",
@@ -61,8 +62,16 @@ def picture(found: Finals) -> Picture:
             ("arm", "mean", "low", "high", "seeds"),
             tuple((arm.name, *_mean(arm), ", ".join(map(shown_number, arm.scores))) for arm in found.arms),
         ),
-        notes=("Full dot and line: mean over the seeds and its 95 % interval. Hollow dots: the seeds.",),
+        notes=_notes(found),
     )
+
+
+def _notes(found: Finals) -> tuple[str, ...]:
+    if not any(arm.mean is not None and arm.mean.has_interval for arm in found.arms):
+        return ()
+    fallen = any(arm.mean is not None and not np.isfinite(arm.scores).all() for arm in found.arms)
+    counts = " A seed that diverged counts in the mean, as the untrained model or as worse." if fallen else ""
+    return (f"Full dot and line: mean over the seeds and its 95 % interval. Hollow dots: the seeds.{counts}",)
 
 
 def _label(arm: ArmFinals) -> str:
@@ -73,4 +82,6 @@ def _label(arm: ArmFinals) -> str:
 def _mean(arm: ArmFinals) -> tuple[str, str, str]:
     if arm.mean is None:
         return ("diverged", "", "")
-    return shown_number(arm.mean.value), shown_number(arm.mean.low), shown_number(arm.mean.high)
+    ends = (arm.mean.low, arm.mean.high) if arm.mean.has_interval else ()
+    low, high = map(shown_number, ends) if ends else ("", "")
+    return shown_number(arm.mean.value), low, high

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +100,9 @@ def read_race(data: Mapping[str, Any]) -> RaceData:
     """
     try:
         protocol, verdict, occasion = data["protocol"], data["verdict"], data["occasion"]
-        arms = tuple(_arm(arm, occasion["step_seconds"][arm["name"]]) for arm in data["arms"])
+        seconds = {name: [float(one)] for name, one in occasion["step_seconds"].items()}
+        seconds.update(occasion.get("step_seconds_by_round", {}))
+        arms = tuple(_arm(arm, seconds[arm["name"]]) for arm in data["arms"])
         race = RaceData(arms, protocol, verdict, occasion)
         for part, names in ((protocol, _PROTOCOL), (verdict, _VERDICT)):
             for name in names:
@@ -121,7 +123,7 @@ def number(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
-def _arm(arm: Mapping[str, Any], step_seconds: float) -> ArmData:
+def _arm(arm: Mapping[str, Any], step_seconds: Sequence[float]) -> ArmData:
     statistics, trials, finals = arm["statistics"], arm["trials"], arm["finals"]
     entry = Entry(
         arm["name"],
@@ -129,7 +131,7 @@ def _arm(arm: Mapping[str, Any], step_seconds: float) -> ArmData:
         tuple(Final(one["trial"], _numbers(one["scores"]), np.array(one["diverged"]), None) for one in finals),
         {name: from_json(dimension) for name, dimension in arm["space"].items()},
         number(statistics["bytes_per_parameter"]),
-        float(step_seconds),
+        tuple(map(float, step_seconds)),
     )
     score = statistics["score"]
     return ArmData(

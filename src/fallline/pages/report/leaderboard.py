@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fallline.pages.charts.race_data import ArmData, RaceData
-from fallline.racing.judging.cautions import best_at_edge
+from fallline.racing.judging.edges import edge_of
+from fallline.racing.output.table import diverged_legend, scored, time_legend
 from fallline.racing.progress_to_target import Reached
 from fallline.racing.wording import counted, duration
 
@@ -40,13 +41,13 @@ def leaderboard(race: RaceData) -> Leaderboard:
 
 def _cells(race: RaceData, rank: int, arm: ArmData) -> Iterator[tuple[str, Cell]]:
     """Heading and cell, from left to right."""
-    seconds = arm.entry.step_seconds
+    step = arm.entry.step_time
     yield "arm", Cell(arm.name, arm.name)
     yield "rank", Cell(str(rank), rank)
-    yield f"test {race.metric} (95 % interval)", _score(arm)
+    yield f"test {race.metric}{' (95 % interval)' if race.protocol['seeds'] > 1 else ''}", _score(arm)
     yield "seeds", _seeds(arm)
     for name in sorted({name for one in race.arms for name in one.entry.space}, key=lambda name: name != "lr"):
-        yield f"best {name}", _best(arm, name)
+        yield f"best {name}", _best(arm, name, higher_is_better=race.higher_is_better)
     goal = shown_goal(race)
     if goal is not None:
         reached = arm.reached[goal]
@@ -54,9 +55,9 @@ def _cells(race: RaceData, rank: int, arm: ArmData) -> Iterator[tuple[str, Cell]
         yield f"steps to {what}", _effort(reached, reached.steps)
         if any("batch" in one.entry.space for one in race.arms):
             yield f"samples to {what}", _effort(reached, reached.samples)
-        time = None if reached.steps is None else reached.steps * seconds
-        yield f"time to {what}", Cell("missed" if time is None else duration(time), time)
-    yield "time a step", Cell(duration(seconds), seconds)
+        time = None if reached.steps is None else step.times(reached.steps)
+        yield f"time to {what}", Cell("missed", None) if time is None else Cell(duration(time), time.value)
+    yield "time a step", Cell(duration(step), step.value)
     moved = arm.entry.bytes_per_parameter
     yield "bytes per parameter", Cell("", None) if math.isnan(moved) else Cell(f"{moved:.0f}", moved)
     yield "diverged", _diverged(arm)
@@ -74,8 +75,7 @@ def shown_goal(race: RaceData) -> int | None:
 def _score(arm: ArmData) -> Cell:
     if arm.score is None or arm.entry.diverged:
         return Cell("diverged", None)
-    score = arm.score
-    return Cell(f"{score.value:#.4g} ({score.low:#.4g} to {score.high:#.4g})", score.value)
+    return Cell(scored(arm.score), arm.score.value)
 
 
 def _seeds(arm: ArmData) -> Cell:
@@ -84,15 +84,14 @@ def _seeds(arm: ArmData) -> Cell:
     return Cell(str(count) if usable.all() else f"{count} of {len(usable)}", count)
 
 
-def _best(arm: ArmData, name: str) -> Cell:
+def _best(arm: ArmData, name: str, *, higher_is_better: bool) -> Cell:
     """The best value, and whether it sits at the edge of what was searched."""
     value = None if arm.best is None else arm.best["configuration"].get(name)
     if value is None:
         return Cell("", None)
-    own = {key: dimension for key, dimension in arm.entry.space.items() if key == name}
-    at_edge = best_at_edge([replace(arm.entry, space=own)])
-    if isinstance(value, (int, float)):
-        return Cell(f"{value:.3g}", value, "at the edge" if at_edge else "")
+    if isinstance(value, (int, float)) and name in arm.entry.space:
+        edge = edge_of(arm.entry, name, higher_is_better=higher_is_better)
+        return Cell(f"{value:.3g}", value, "at the edge" if edge else "")
     return Cell(str(value), str(value))
 
 
@@ -104,7 +103,7 @@ def _effort(reached: Reached, effort: int | None) -> Cell:
 
 def _diverged(arm: ArmData) -> Cell:
     trials = sum(not trial.usable for trial in arm.entry.trials)
-    runs = sum(int((~final.usable).sum()) for final in arm.entry.finals)
+    runs = int((~arm.entry.finals[0].usable).sum())
     return Cell(f"{trials} + {runs}", trials + runs)
 
 
@@ -118,8 +117,9 @@ def _legend(race: RaceData) -> str:
         what = f"a validation {race.metric}" if p.get("target") is not None else "a validation loss"
         sentences.append(
             f"Steps and time are those to {what} of {race.arms[0].reached[goal].goal:.3g} at the median seed; "
-            "missed: by half the seeds or more. Time is steps times the time of a step of one run alone."
+            "missed: by half the seeds or more. Time is steps times the time of a step."
         )
+    sentences.append(time_legend([arm.entry for arm in race.arms]))
     sentences.append("Bytes: what a step moves to and from memory.")
-    sentences.append("At the edge: the best may lie outside what was searched. Diverged: trials + final runs.")
+    sentences.append(f"At the edge: the best may lie outside what was searched. {diverged_legend()}")
     return " ".join(sentences)

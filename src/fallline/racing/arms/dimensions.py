@@ -65,14 +65,14 @@ class Range:
         low, high = self._scaled(self.low), self._scaled(self.high)
         return (self._scaled(min(max(value, self.low), self.high)) - low) / (high - low)
 
-    def edge(self, value: Value) -> str | None:
-        """At which end a value lies, "low" or "high", if within a twentieth of the range.
+    def edge(self, value: Value, within: float = _AT_EDGE) -> str | None:
+        """At which end a value lies, "low" or "high", if within a share of the range, a twentieth by default.
 
         >>> Range(1e-4, 1.0).edge(0.9), Range(1e-4, 1.0).edge(0.1)
         ('high', None)
         """
         place = self.place(float(value))
-        return "low" if place < _AT_EDGE else "high" if place > 1 - _AT_EDGE else None
+        return "low" if place < within else "high" if place > 1 - within else None
 
     def to_json(self) -> dict[str, Any]:
         """As plain data, which `from_json` reads."""
@@ -116,7 +116,7 @@ class Choice:
         """The option at a share of the way, from 0 to 1."""
         return self.options[min(int(unit * len(self.options)), len(self.options) - 1)]
 
-    def edge(self, value: Value) -> str | None:
+    def edge(self, value: Value, within: float = _AT_EDGE) -> str | None:
         """None: options have no order."""
         return None
 

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fallline.racing.arms.dimensions import Range
+from fallline.racing.judging.edges import edge_of
 from fallline.racing.judging.records import Entry
-from fallline.racing.judging.statistics import LEVEL, budget_curve
+from fallline.racing.judging.statistics import LEVEL, budget_curve, drawn_trials
 from fallline.racing.wording import counted, listed
 
 
@@ -16,80 +18,56 @@ def all_cautions(
     entries: Sequence[Entry],
     *,
     higher_is_better: bool,
-    untrained: float,
+    untrained: float | None,
     smallest_difference: float,
     names_winner: bool = True,
 ) -> tuple[str, ...]:
     """Every caution that the entries alone can raise; `missed_target` needs counts and is called apart.
 
-    A race that names no winner anyway needs no word on too few seeds for one.
+    A race that names no winner anyway needs no word on too few seeds or finalists for one.
     """
     crossing = crossing_budgets(
         entries, higher_is_better=higher_is_better, untrained=untrained, smallest_difference=smallest_difference
     )
-    seeds = few_seeds(entries) if names_winner else ()
+    few = (*few_seeds(entries), *one_finalist(entries)) if names_winner else ()
+    edges = best_at_edge(entries, higher_is_better=higher_is_better)
     return (
-        *best_at_edge(entries), *seeds, *diverged_runs(entries), *crossing,
+        *edges, *few, *diverged_runs(entries), *crossing,
         *many_dimensions(entries), *unsplit_metric(entries),
     )  # fmt: skip
 
 
-def best_at_edge(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """An arm whose best trial is the outermost one tried, or within a twentieth of its range's end.
-
-    Little or nothing brackets it, so the optimum may lie beyond. A trial further out that diverged does bracket it, and
-    beyond 0 there is nothing. Options have no edges.
-    """
+def best_at_edge(entries: Sequence[Entry], *, higher_is_better: bool) -> tuple[str, ...]:
+    """An arm whose trials still improve towards an end of its space, so that the best may lie beyond."""
     found = []
     for entry in entries:
         best = entry.trials[entry.finals[0].trial].configuration
         for name, dimension in entry.space.items():
-            tried = {trial.configuration[name] for trial in entry.trials}
-            if entry.diverged or len(tried) < 3 or not isinstance(dimension, Range):
+            side = edge_of(entry, name, higher_is_better=higher_is_better)
+            if side is None or not isinstance(dimension, Range):
                 continue
-            side = _side(entry, name, dimension)
-            if side is None:
-                continue
-            high, end = side == "high", dimension.high if side == "high" else dimension.low
-            outermost = best[name] == (max(tried) if high else min(tried))
-            where = (
-                f"is the {side}est of the {len(tried)} tried"
-                if outermost
-                else f"lies at the {'upper' if high else 'lower'} end of its space"
-            )
-            move = "raise its upper end above" if high else "lower its lower end below"
+            end, move = ("upper", "raise") if side == "high" else ("lower", "lower")
+            beyond = f"above {dimension.high:g}" if side == "high" else f"below {dimension.low:g}"
             found.append(
-                f"The best {name} of {entry.name}, {best[name]:.3g}, {where}: the best may lie outside the space, so "
-                f"{move} {end:g} and race again."
+                f"The best {name} of {entry.name}, {best[name]:.3g}, lies at the {end} end of its space, towards which "
+                f"the trials still improve: the best may lie outside, so {move} its {end} end {beyond} and race again."
             )
     return tuple(found)
 
 
-def _side(entry: Entry, name: str, dimension: Range) -> str | None:
-    """On which side the best trial is not bracketed, "low" or "high"."""
-    best = entry.trials[entry.finals[0].trial].configuration[name]
-    beyond = {"low": [t for t in entry.trials if t.configuration[name] < best],
-              "high": [t for t in entry.trials if t.configuration[name] > best]}  # fmt: skip
-    for side in ("low", "high"):
-        near = not beyond[side] or dimension.edge(best) == side
-        if near and all(trial.usable for trial in beyond[side]) and not (side == "low" and dimension.low == 0):
-            return side
-    return None
-
-
 def few_seeds(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """Fewer seeds than a winner among that many arms needs: ten for up to 20 arms, twelve or more beyond.
+    """Fewer seeds than a winner needs: ten for up to 20 arms, twelve beyond.
 
-    With s seeds the permutation's smallest p is 2 / 2**s, and Holm multiplies it by the number of other arms.
+    With s seeds the smallest p of sign flips is 2 / 2**s, of one pair and of all pairs alike (`all_pairs_p`).
     """
     arms = sum(not entry.diverged for entry in entries)
     if arms < 2:
         return ()
     seeds = len(entries[0].finals[0].scores)
-    needed = max(10 if arms <= 20 else 12, math.floor(math.log2((arms - 1) / LEVEL)) + 2)
+    needed = 10 if arms <= 20 else 12
     if seeds >= needed:
         return ()
-    smallest = min(1.0, (arms - 1) * 2.0 ** (1 - seeds))
+    smallest = 2.0 ** (1 - seeds)
     outcome = "no winner can be named" if smallest >= LEVEL else "only a lead in nearly every seed can win"
     return (
         f"With {counted(seeds, 'seed')} and {arms} arms the smallest p-value within reach is {smallest:.2g}, "
@@ -97,8 +75,19 @@ def few_seeds(entries: Sequence[Entry]) -> tuple[str, ...]:
     )
 
 
+def one_finalist(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """One finalist an arm: nothing tells how much hangs on the draw of trials, whatever the seeds say."""
+    standing = [entry for entry in entries if not entry.diverged]
+    if len(standing) < 2 or all(entry.judges_trials is not False for entry in standing):
+        return ()
+    return (
+        "With one finalist an arm nothing tells how much hangs on the draw of trials, so no winner can be named: run "
+        "the finals of several.",
+    )
+
+
 def missed_target(reached: Mapping[str, int], *, runs: int) -> tuple[str, ...]:
-    """A target that most final runs missed; `reached` counts, for each arm, its runs of `runs` that got there.
+    """A target that most final runs missed; `reached` counts, for each sound arm, its runs of `runs` that got there.
 
     >>> missed_target({"adam": 3, "sgd": 1}, runs=10)
     ('Only 4 of 20 final runs reached the target: ease the target or give each run more steps.',)
@@ -108,6 +97,8 @@ def missed_target(reached: Mapping[str, int], *, runs: int) -> tuple[str, ...]:
         raise ValueError(f"reached must count runs of each arm, from 0 to {runs}; it is {dict(reached)}.")
     if 2 * hits >= total:
         return ()
+    if total == 1:
+        return ("The only final run missed the target: ease the target or give the run more steps.",)
     count = f"Only {hits}" if hits else "None"
     return (
         f"{count} of {counted(total, 'final run')} reached the target: ease the target or give each run more steps.",
@@ -115,14 +106,16 @@ def missed_target(reached: Mapping[str, int], *, runs: int) -> tuple[str, ...]:
 
 
 def diverged_runs(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """How many trials and final runs diverged, arm by arm; arms that did so as a whole are told apart."""
+    """How many trials and final runs diverged, arm by arm; arms of which nothing is left to judge are told apart."""
     counts = [text for entry in entries if not entry.diverged and (text := _diverged_count(entry))]
     fallen = [entry.name for entry in entries if entry.diverged]
     partly = (f"Runs diverged: {'; '.join(counts)}.",) if counts else ()
     if not fallen or len(fallen) == len(entries):  # where all did, the verdict says so
         return partly
-    its = "its" if len(fallen) == 1 else "their"
-    return f"{listed(fallen)} diverged as a whole: lower {its} learning rates and race again.", *partly
+    rates = all("lr" in entry.space for entry in entries if entry.diverged)
+    its, what = "its" if len(fallen) == 1 else "their", "learning rates" if rates else "settings"
+    remedy = f"lower {its} {what}" if rates else f"change {its} {what}"
+    return f"{listed(fallen)} diverged as a whole: {remedy} and race again.", *partly
 
 
 def _diverged_count(entry: Entry) -> str:
@@ -134,13 +127,15 @@ def _diverged_count(entry: Entry) -> str:
 
 
 def crossing_budgets(
-    entries: Sequence[Entry], *, higher_is_better: bool, untrained: float, smallest_difference: float
+    entries: Sequence[Entry], *, higher_is_better: bool, untrained: float | None, smallest_difference: float
 ) -> tuple[str, ...]:
     """Budget curves that cross: which arm is best depends on how many trials one can afford.
 
     Told with the fewest changes of arm that stay within `smallest_difference` of the best expected validation score at
-    every number of trials, so that curves lying on each other do not cross. A trial that diverged, or ended worse than
-    the untrained model, counts as untrained.
+    every number of trials, so that curves lying on each other do not cross; and only if each arm that takes a turn is
+    better there than the one before or after it in nearly all other draws of trials, corrected for all pairs of arms. A
+    trial that diverged, or ended worse than the untrained model, counts as untrained; where that is not known, a trial
+    that diverged counts as the worst of all.
     """
     if not smallest_difference >= 0:
         raise ValueError(f"smallest_difference must be at least 0, not {smallest_difference}.")
@@ -148,9 +143,10 @@ def crossing_budgets(
     if not entries:
         return ()
     sign = -1.0 if higher_is_better else 1.0
-    curves = np.stack([budget_curve(_trial_losses(entry, sign, untrained)) for entry in entries])
+    losses = _trial_losses(entries, sign, untrained)
+    curves = np.stack([budget_curve(one) for one in losses])
     changes = _fewest_changes(curves - curves.min(axis=0), smallest_difference)
-    if len(changes) < 2:
+    if len(changes) < 2 or not _stands(losses, changes):
         return ()
     starts, arms = zip(*changes, strict=True)
     ends = [start - 1 for start in starts[1:]]
@@ -160,9 +156,30 @@ def crossing_budgets(
     return (f"Who leads in validation depends on how many trials each arm is given: {listed(told)}.",)
 
 
-def _trial_losses(entry: Entry, sign: float, untrained: float) -> list[float]:
-    scores = [trial.comparable for trial in entry.trials]
-    return [sign * untrained if score is None else min(sign * score, sign * untrained) for score in scores]
+def _trial_losses(entries: Sequence[Entry], sign: float, untrained: float | None) -> NDArray[np.float64]:
+    scores = [[trial.comparable for trial in entry.trials] for entry in entries]
+    losses = [[math.inf if score is None else sign * score for score in some] for some in scores]
+    found = np.array(losses)
+    worst = found[np.isfinite(found)].max(initial=-math.inf) if untrained is None else sign * untrained
+    return np.minimum(found, worst)
+
+
+def _stands(losses: NDArray[np.float64], changes: Sequence[tuple[int, int]]) -> bool:
+    """Whether of any two arms that follow each other each is the better one where it leads, had trials been redrawn."""
+    arms, trials = losses.shape
+    # The curve is linear in the sorted losses: with w_i that of losses 0 up to the i-th and 1 from there on, the i-th
+    # loss has the weights w_i - w_{i+1}.
+    sums = np.stack([budget_curve(np.arange(trials) >= i) for i in range(trials)] + [np.zeros(trials)])
+    drawn = [one[drawn_trials(trials, rng=np.random.default_rng(place))] for place, one in enumerate(losses)]
+    curves = np.sort(np.stack(drawn), axis=2) @ (sums[:-1] - sums[1:])
+    least = 1 - LEVEL / (arms * (arms - 1))
+    lasts = [start - 2 for start, _ in changes[1:]] + [trials - 1]
+    turns = [(arm, start - 1, last) for (start, arm), last in zip(changes, lasts, strict=True)]
+    return all(
+        (curves[arm, :, first] < curves[other, :, first]).mean() >= least
+        and (curves[other, :, last] < curves[arm, :, last]).mean() >= least
+        for (arm, first, _), (other, _, last) in pairwise(turns)
+    )
 
 
 def _fewest_changes(excess: NDArray[np.float64], margin: float) -> list[tuple[int, int]]:
@@ -179,9 +196,12 @@ def _fewest_changes(excess: NDArray[np.float64], margin: float) -> list[tuple[in
 
 
 def many_dimensions(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """Two or more searched dimensions: the same trials cover them more thinly and real gaps are missed more often."""
+    """Two or more searched dimensions: the same trials cover them more thinly and real gaps are missed more often.
+
+    Where fewer than two arms can be compared there are no gaps.
+    """
     wide = [entry.name for entry in entries if len(entry.space) > 1]
-    if not wide:
+    if not wide or sum(not entry.diverged for entry in entries) < 2:
         return ()
     return (
         f"Two or more dimensions are searched for {listed(wide)} with {counted(len(entries[0].trials), 'trial')}: "
@@ -190,13 +210,16 @@ def many_dimensions(entries: Sequence[Entry]) -> tuple[str, ...]:
 
 
 def unsplit_metric(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """A metric that is no mean over examples: nothing tells how much hangs on this test split.
+    """A score that is no mean over several examples: nothing tells how much hangs on this test split.
 
     Where every arm diverged there is nothing to split.
     """
     if all(entry.diverged for entry in entries) or entries[0].finals[0].examples is not None:
         return ()
-    return ("The metric does not split by example, so how much hangs on this test split could not be judged.",)
+    return (
+        "The score does not split by example, as of a metric that is no mean over them or of one example alone, so how "
+        "much hangs on this test split could not be judged.",
+    )
 
 
 def proposed_trials(rounds: int) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """What a race measured and what it concluded, as frozen records."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +32,10 @@ class Estimate:
         """Whether there was enough for one."""
         return not math.isnan(self.low)
 
+    def times(self, factor: float) -> Estimate:
+        """The same in another unit, or of so many: all of it times a factor above zero."""
+        return Estimate(factor * self.value, factor * self.low, factor * self.high)
+
 
 def median_rank(count: int) -> tuple[int, float]:
     """The order statistic that begins the narrowest interval of 95 % for a median of `count`, and its confidence.
@@ -45,6 +51,18 @@ def median_rank(count: int) -> tuple[int, float]:
     confidences = [1 - 2 * float(share) / 2**count for share in outside]
     rank = max(1, sum(confidence >= CONFIDENCE for confidence in confidences))
     return rank, confidences[rank - 1]
+
+
+def median_estimate(values: Sequence[float]) -> Estimate:
+    """The median of values with its interval by order statistics (`median_rank`).
+
+    >>> median_estimate([3.0, 1.0, 2.0, 5.0, 4.0, 6.0]), median_estimate([3.0])
+    (Estimate(value=3.5, low=1.0, high=6.0), Estimate(value=3.0, low=nan, high=nan))
+    """
+    ascending = sorted(values)
+    rank, confidence = median_rank(len(ascending))
+    ends = (ascending[rank - 1], ascending[-rank]) if confidence >= CONFIDENCE else (math.nan, math.nan)
+    return Estimate(float(np.median(ascending)), *ends)
 
 
 @dataclass(frozen=True)
@@ -179,11 +197,8 @@ class Entry:
 
     @property
     def step_time(self) -> Estimate:
-        """The median of the rounds with the 95 % interval that order statistics give, NaN with too few for one."""
-        times = sorted(self.step_rounds)
-        rank, confidence = median_rank(len(times))
-        ends = (times[rank - 1], times[-rank]) if confidence >= CONFIDENCE else (math.nan, math.nan)
-        return Estimate(float(np.median(times)), *ends)
+        """The median of the rounds, with its interval."""
+        return median_estimate(self.step_rounds)
 
     @property
     def judges_trials(self) -> bool | None:
@@ -211,10 +226,12 @@ def check_comparable(entries: Sequence[Entry]) -> None:
         raise ValueError("entries must hold at least one arm's entry; it is empty.")
     if len({entry.name for entry in entries}) < len(entries):
         raise ValueError(f"Every entry must have a name of its own; they are {[entry.name for entry in entries]}.")
-    shapes = {(len(entry.trials), len(entry.finals), *shape(entry.finals[0])) for entry in entries}
+    shapes = {
+        (len(entry.trials), len(entry.finals), *shape(entry.finals[0]), len(entry.step_rounds)) for entry in entries
+    }
     if len(shapes) > 1:
         raise ValueError(
-            "All entries must have the same numbers of trials, finals, seeds and test examples; "
+            "All entries must have the same numbers of trials, finals, seeds, test examples and rounds of timing; "
             f"they have {sorted(shapes, key=str)}."
         )
 

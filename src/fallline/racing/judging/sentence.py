@@ -158,7 +158,7 @@ def _cost(group: list[Entry]) -> str:
     quick = [entry for entry, slower in zip(group, told.any(axis=0), strict=True) if not slower]
     both, cheaper = ("both", "cheaper") if len(group) == 2 else ("all", "cheapest")
     if len(quick) == 1 and told[group.index(quick[0])].sum() == len(group) - 1:
-        return f"{quick[0].name} is {cheaper} at {duration(quick[0].step_time)} a step"
+        return f"{quick[0].name} is {cheaper} with a step of {duration(quick[0].step_time)}"
     of_whom = "" if len(quick) == len(group) else f" of {listed([entry.name for entry in quick])}"
     apart = f"step times{of_whom} can't be told apart here"
     moved = [entry.bytes_per_parameter for entry in quick]

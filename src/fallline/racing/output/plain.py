@@ -24,6 +24,7 @@ def as_plain(result: RaceResult) -> dict[str, Any]:
     """
     verdict = asdict(result.verdict)
     sentence = verdict.pop("sentence")
+    del verdict["scores"]  # each arm has its own
     whole: dict[str, Any] = plain(
         {
             "protocol": dict(result.protocol),
@@ -33,7 +34,8 @@ def as_plain(result: RaceResult) -> dict[str, Any]:
             "occasion": {
                 **result.occasion,
                 "sentence": sentence,
-                "step_seconds": {arm.name: arm.entry.step_seconds for arm in result.arms},
+                "step_seconds": {arm.name: arm.entry.step_time.value for arm in result.arms},
+                "step_seconds_by_round": {arm.name: list(arm.entry.step_rounds) for arm in result.arms},
             },
         }
     )
@@ -61,6 +63,7 @@ def _arm(arm: ArmResult, result: RaceResult) -> dict[str, Any]:
         "statistics": {
             "score": None if score is None else asdict(score),
             "seeds": len(best.scores),
+            "diverged_seeds": arm.diverged_seeds,
             "diverged_trials": arm.diverged_trials,
             "diverged_finals": arm.diverged_finals,
             "bytes_per_parameter": entry.bytes_per_parameter,
@@ -94,7 +97,10 @@ def _budget_curve(arm: ArmResult, result: RaceResult) -> list[float]:
     sign = -1.0 if result.protocol["higher_is_better"] else 1.0
     scores = [trial.comparable for trial in arm.entry.trials]
     losses = [None if score is None else sign * score for score in scores]
-    worst = max([loss for loss in losses if loss is not None] + [sign * result.protocol["untrained_valid_score"]])
+    known = [loss for loss in (*losses, sign * result.protocol["untrained_valid_score"]) if loss is not None]
+    worst = max([loss for loss in known if math.isfinite(loss)], default=math.nan)
+    if math.isnan(worst):
+        return [math.nan] * len(losses)
     curve: list[float] = (sign * budget_curve([worst if loss is None else loss for loss in losses])).tolist()
     return curve
 

@@ -6,14 +6,17 @@ import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fallline.racing.judging.pairs import faster
+from fallline.racing.judging.records import Entry, Estimate
 from fallline.racing.progress_to_target import Reached
 from fallline.racing.result import ArmResult, RaceResult
-from fallline.racing.wording import counted, duration
+from fallline.racing.wording import counted, duration_range
 
 #: Searched dimensions that are columns of the leaderboard, at most; more, or batch sizes, are told below it.
 _MOST_COLUMNS = 2
@@ -37,23 +40,24 @@ def further_tables(result: RaceResult) -> list[Table]:
         tables.append(_filled(_table("Best settings"), {"arm": columns["arm"], "settings": columns[_SETTINGS]}))
     if result.verdict.comparisons:
         best = result.verdict.comparisons[0].best
-        tables.append(_filled(_table(f"By how much {best} is ahead, and what could turn it round"), _questions(result)))
+        tables.append(_filled(_table(f"The lead of {best}, and what could turn it round"), _questions(result)))
     return tables
 
 
 def _questions(result: RaceResult) -> dict[str, list[str]]:
-    """The best arm against each other: the lead and, for each question, its p-value or its 95 % interval."""
+    """The best arm against each other: the lead and, for each question that was asked, its p-value or its interval."""
     found = result.verdict.comparisons
 
-    def span(ends: tuple[float, float] | None) -> str:
-        return "" if ends is None else f"{ends[0]:.3g} to {ends[1]:.3g}"
+    def spans(heading: str, ends: Sequence[tuple[float, float] | None]) -> dict[str, list[str]]:
+        texts = ["" if one is None else f"{one[0]:.3g} to {one[1]:.3g}" for one in ends]
+        return {f"{heading}\n(95 % interval)": texts} if any(texts) else {}
 
     return {
-        "of": [one.other for one in found],
+        "over": [one.other for one in found],
         "lead": [f"{one.difference:.3g}" for one in found],
-        "other seeds\n(Holm's p)": [f"{one.adjusted_p:.2g}" for one in found],
-        "other trials\n(95 % interval)": [span(one.study) for one in found],
-        "other test examples\n(95 % interval)": [span(one.split) for one in found],
+        "other seeds\n(corrected p)": [f"{one.adjusted_p:.2g}" for one in found],
+        **spans("other trials", [one.study for one in found]),
+        **spans("other test examples", [one.split for one in found]),
         "told apart": ["yes" if one.separated else "no" for one in found],
     }
 
@@ -68,7 +72,7 @@ def _table(title: str) -> Table:
 def _filled(table: Table, columns: Mapping[str, Sequence[str]]) -> Table:
     """The table with these columns; names are anyone's own text, so nothing is read as markup, and nothing is cut."""
     for heading in columns:
-        left = heading in ("arm", "of", "settings")
+        left = heading in ("arm", "over", "settings")
         table.add_column(Text(heading), justify="left" if left else "right", overflow="fold", no_wrap=False)
     for row in zip(*columns.values(), strict=True):
         table.add_row(*map(Text, row))
@@ -89,26 +93,53 @@ def legend(result: RaceResult) -> str:
     """What the table's columns do not say by themselves."""
     p, goal = result.protocol, _goal(result)
     best = "the best one" if p["finalists"] == 1 else f"the {p['finalists']} best"
+    mean = (
+        "that of its run"
+        if p["seeds"] == 1
+        else "the mean of the best one's runs, with its 95 % interval over the seeds"
+    )
     sentences = [
         f"{counted(p['trials_per_arm'], 'trial')} an arm, {best} by validation run again on "
         f"{counted(p['seeds'], 'fresh seed')}; the score ({'higher' if p['higher_is_better'] else 'lower'} is better) "
-        "is the mean of the best one's runs, with its 95 % interval over the seeds."
+        f"is {mean}."
     ]
     if "batch" in _searched(result):
         sentences.append("lr: at the problem's own batch size; run_lr: the run's own, scaled with its batch.")
     if goal is not None:
-        times = "once" if (halvings := _shown(result) + 1) == 1 else f"{halvings} times"
+        shown = _shown(result)
+        times = "once" if shown == 0 else f"{shown + 1} times"
+        there = 2 * sum(arm.reached[shown].steps is not None for arm in result.arms) >= len(result.arms)
+        which = (
+            "the lowest of six such goals that at least half of the arms reached"
+            if there
+            else "the first of six such goals, which less than half of the arms reached"
+        )
         what = (
             f"the target, a validation {p['metric']} of {goal:.3g}"
             if p["target"] is not None
-            else f"a validation loss of {goal:.3g}, the untrained model's halved {times}, the lowest of six such goals "
-            "that at least half of the arms reached"
+            else f"a validation loss of {goal:.3g}, the untrained model's halved {times}, {which}"
         )
         sentences.append(f"Steps: to {what}, at the median seed; missed: by half the seeds or more.")
-    sentences.append("Time: a step of one run alone.")
+    sentences.append(time_legend([arm.entry for arm in result.arms]))
     if _diverged(result):
-        sentences.append("Diverged: trials + final runs.")
+        sentences.append(diverged_legend())
     return " ".join(sentences)
+
+
+def time_legend(entries: Sequence[Entry]) -> str:
+    """What the time of a step is, and whether it tells any two arms apart."""
+    rounds = len(entries[0].step_rounds)
+    over = f", with its 95 % interval over {rounds} rounds of all arms" if entries[0].step_time.has_interval else ""
+    alike = len(entries) > 1 and not faster(np.array([entry.step_rounds for entry in entries])).any()
+    return f"Time: a step of one run alone{over}{'; it tells no two arms apart here' if alike else ''}."
+
+
+def diverged_legend() -> str:
+    """What is counted as diverged, and what becomes of it."""
+    return (
+        "Diverged: trials + runs of the best one, which count in its score as the untrained model, or as worse than "
+        "the worst run where that is worse still."
+    )
 
 
 def as_text(result: RaceResult) -> str:
@@ -153,22 +184,23 @@ def columns_of(result: RaceResult) -> dict[str, list[str]]:
         if not _is_wide(result)
         else {_SETTINGS: [_settings(arm) for arm in arms]}
     )
+    interval = "\n(95 % interval)" if result.protocol["seeds"] > 1 else ""
     columns = {
         "arm": [arm.name for arm in arms],
-        f"test {result.protocol['metric']}\n(95 % interval)": [_score(arm) for arm in arms],
+        f"test {result.protocol['metric']}{interval}": [_score(arm) for arm in arms],
         **best,
     }
     if goal is not None:
         columns[f"steps to\n{goal:.3g}"] = [_steps(arm.reached[_shown(result)]) for arm in arms]
-    columns["time\na step"] = [duration(arm.entry.step_seconds) for arm in arms]
+    columns["time\na step"] = [duration_range(arm.entry.step_time) for arm in arms]
     columns["bytes/\nparam"] = [_bytes(arm) for arm in arms]
     if _diverged(result):
-        columns["diverged"] = [f"{arm.diverged_trials} + {arm.diverged_finals}" for arm in arms]
+        columns["diverged"] = [f"{arm.diverged_trials} + {arm.diverged_seeds}" for arm in arms]
     return columns
 
 
 def _diverged(result: RaceResult) -> bool:
-    return any(arm.diverged_trials or arm.diverged_finals for arm in result.arms)
+    return any(arm.diverged_trials or arm.diverged_seeds for arm in result.arms)
 
 
 def _shown(result: RaceResult) -> int:
@@ -185,8 +217,16 @@ def _goal(result: RaceResult) -> float | None:
 
 
 def _score(arm: ArmResult) -> str:
-    score = None if arm.entry.diverged else arm.score
-    return "diverged" if score is None else f"{score.value:#.4g} ({score.low:#.4g} to {score.high:#.4g})"
+    return "diverged" if arm.score is None else scored(arm.score)
+
+
+def scored(score: Estimate) -> str:
+    """A score with its interval, if it has one.
+
+    >>> scored(Estimate(0.5, 0.25, 0.75))
+    '0.5000 (0.2500 to 0.7500)'
+    """
+    return f"{score.value:#.4g}" + (f" ({score.low:#.4g} to {score.high:#.4g})" if score.has_interval else "")
 
 
 def _best(arm: ArmResult, name: str) -> str:

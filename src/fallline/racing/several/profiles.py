@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline.racing.judging.records import Estimate, median_estimate
 from fallline.racing.judging.statistics import performance_profile, profile_area
 from fallline.racing.progress_to_target import Reached
 from fallline.racing.result import RaceResult
@@ -26,18 +27,28 @@ class Standing:
     """How one arm did on one problem.
 
     `score` is its mean on the test split, None where it diverged; `leads` says that it is the problem's best arm or not
-    told apart from it. `step_seconds` is the time of one step alone.
+    told apart from it. `step_seconds` are the times of one step alone in each round of measuring, or one number.
     """
 
     score: float | None
     leads: bool
     reached: Reached
-    step_seconds: float
+    step_seconds: float | Sequence[float]
 
-    def cost(self, view: View) -> float | None:
-        """Median steps to the goal, or those steps times the time of one; None where the goal was missed."""
+    @property
+    def rounds(self) -> NDArray[np.float64]:
+        """Seconds of a step in each round."""
+        return np.atleast_1d(np.asarray(self.step_seconds, dtype=np.float64))
+
+    def cost(self, view: View, round_of_timing: int | None = None) -> float | None:
+        """Median steps to the goal, or those steps times the time of one; None where the goal was missed.
+
+        The time is that of one round, or the median of all.
+        """
         steps = self.reached.steps
-        return None if steps is None else steps * (self.step_seconds if view == "seconds" else 1.0)
+        if steps is None or view == "steps":
+            return steps
+        return steps * float(np.median(self.rounds) if round_of_timing is None else self.rounds[round_of_timing])
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,6 +77,16 @@ class Profiles:
     def areas(self, view: View = "steps") -> dict[str, float]:
         """Mean height of each arm's profile over ratios from 1 to the last of `RATIOS`: 1.0 is fastest everywhere."""
         return dict(zip(self.arms, profile_area(*self._costs(view), limit=RATIOS[-1]).tolist(), strict=True))
+
+    def areas_by_seconds(self) -> dict[str, Estimate]:
+        """The areas by seconds, with the 95 % interval that they have over the rounds in which steps were timed."""
+        rounds = min(len(one.rounds) for row in self.standings.values() for one in row if one is not None)
+        found = [profile_area(*self._costs("seconds", turn), limit=RATIOS[-1]) for turn in range(rounds)]
+        middle = self.areas("seconds")
+        return {
+            name: replace(median_estimate(column), value=middle[name])
+            for name, column in zip(self.arms, np.transpose(found).tolist(), strict=True)
+        }
 
     @property
     def unsolved(self) -> tuple[str, ...]:
@@ -105,10 +126,13 @@ class Profiles:
             "sentence": self.sentence,
             "occasion": {
                 "step_seconds": {
-                    name: [None if one is None else one.step_seconds for one in row]
+                    name: [None if one is None else float(np.median(one.rounds)) for one in row]
                     for name, row in self.standings.items()
                 },
-                "profiles_by_seconds": {name: self._profile(name, "seconds") for name in self.arms},
+                "profiles_by_seconds": {
+                    name: {**self._profile(name, "seconds"), "area_interval": _ends(span)}
+                    for name, span in self.areas_by_seconds().items()
+                },
             },
         }
 
@@ -125,9 +149,11 @@ class Profiles:
         within = dict(zip((f"{ratio:g}" for ratio in RATIOS), self.shares(view)[name], strict=True))
         return {"share_solved_within_ratio": within, "area": self.areas(view)[name]}
 
-    def _costs(self, view: View) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def _costs(self, view: View, round_of_timing: int | None = None) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Costs and where there are any, each (arms, problems)."""
-        costs = [[None if one is None else one.cost(view) for one in row] for row in self.standings.values()]
+        costs = [
+            [None if one is None else one.cost(view, round_of_timing) for one in row] for row in self.standings.values()
+        ]
         found = np.array(costs, dtype=np.float64)  # None becomes NaN
         return found, np.isfinite(found)
 
@@ -177,6 +203,10 @@ def _standings(result: RaceResult, goal: Goal) -> dict[str, Standing]:
         )
         for arm in result.arms
     }
+
+
+def _ends(span: Estimate) -> list[float] | None:
+    return [span.low, span.high] if span.has_interval else None
 
 
 def _plain(standing: Standing) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fallline.racing.judging.records import Estimate
 from fallline.racing.several.goals import Goal
 from fallline.racing.several.profiles import RATIOS, Profiles, Standing
 from fallline.racing.wording import counted, listed
@@ -19,7 +20,7 @@ from fallline.racing.wording import counted, listed
 def as_tables(profiles: Profiles) -> list[Table]:
     """Scores and steps, an arm a row and a problem a column, then the profiles read off at some ratios."""
     within = [f"within\n{ratio:g} x" for ratio in RATIOS]
-    shares, areas, by_seconds = profiles.shares(), profiles.areas(), profiles.areas("seconds")
+    shares, areas, by_seconds = profiles.shares(), profiles.areas(), profiles.areas_by_seconds()
     return [
         _problems(profiles, "Score on the test split", lambda goal: goal.problem, _score),
         _problems(profiles, "Steps to the goal", _goal, _steps),
@@ -27,7 +28,7 @@ def as_tables(profiles: Profiles) -> list[Table]:
             f"Share of {counted(len(profiles.goals), 'problem')} solved within a ratio of the fastest arm's steps",
             ["arm", *within, "area,\nsteps", "area,\nseconds"],
             [
-                [name, *(f"{share:.2f}" for share in shares[name]), f"{areas[name]:.2f}", f"{by_seconds[name]:.2f}"]
+                [name, *(f"{share:.2f}" for share in shares[name]), f"{areas[name]:.2f}", _span(by_seconds[name])]
                 for name in profiles.arms
             ],
         ),
@@ -47,6 +48,8 @@ def legend(profiles: Profiles) -> str:
         f"Area: the mean height of an arm's profile from 1 to {RATIOS[-1]:g} times the fastest arm's cost; "
         "1 is fastest on every problem."
     )
+    if any(area.has_interval for area in profiles.areas_by_seconds().values()):
+        sentences.append("Area by seconds: with its 95 % interval over the rounds in which the steps were timed alone.")
     if profiles.unsolved:
         sentences.append(f"No arm reached the goal of {listed(profiles.unsolved)}, which counts against all.")
     return " ".join(sentences)
@@ -84,6 +87,10 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -
     for row in rows:
         table.add_row(*map(Text, row))
     return table
+
+
+def _span(area: Estimate) -> str:
+    return f"{area.value:.2f}" + (f" ({area.low:.2f} to {area.high:.2f})" if area.has_interval else "")
 
 
 def _score(standing: Standing) -> str:
