@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -365,17 +366,20 @@ def no_sum(p: Any, g: Any, *, lr: float = 0.1) -> Any:
     return lr * g
 
 
-def joint_update(rule: Rule, p: Any, g: Any, whole: Sequence[Arrays], of_all: Sequence[Arrays]) -> Any:
-    """What the rule takes off at lr = 1. Every rule that sums the squares of g sums those of all such rules."""
-    squares = np.sum([np.sum(arrays["g"] ** 2) for arrays in of_all])
-    if rule is joint_norm:
-        return g / np.sqrt(squares)
-    if rule is joint_norm_of_both:
-        return g / np.sqrt(squares) + p / (1 + np.sum([np.sum(arrays["p"] ** 2) for arrays in whole]))
+def joint_update(rule: Rule, tensor: Arrays, of_owner: Sequence[tuple[Rule, Arrays]]) -> Any:
+    """What a rule takes off at lr = 1, from all that its owner has. Rules that sum the same have one sum."""
+
+    def every(name: str, *of: Rule) -> Any:
+        return np.concatenate([arrays[name].ravel().astype(np.float64) for other, arrays in of_owner if other in of])
+
+    p, g = tensor["p"].astype(np.float64), tensor["g"].astype(np.float64)
     if rule is joint_spread:
-        every = np.concatenate([arrays["g"].ravel() for arrays in whole])
-        return (g - every.mean()) / np.linalg.norm(every - every.mean())
-    return g
+        around = every("g", rule).mean()
+        return (g - around) / np.linalg.norm(every("g", rule) - around)
+    if rule is no_sum:
+        return g
+    own = 0.0 if rule is joint_norm else p / (1 + np.sum(every("p", rule) ** 2))
+    return g / np.linalg.norm(every("g", joint_norm, joint_norm_of_both)) + own
 
 
 #: For each table the rule, and the owner of each of its tensors.
@@ -401,26 +405,18 @@ JOINT: dict[str, Tables] = {
 @pytest.mark.parametrize("tables", JOINT.values(), ids=JOINT)
 def test_each_owner_has_its_own_sums_over_all_tables(tables: Tables, dtype: str) -> None:
     shapes: list[Shape] = [(5,), (3, 4), (), (CHUNK + 3,)]
-    held = [
-        [drawn(rule, shapes[(i + 2 * k) % 4], dtype, seed=10 * k + i) for i in range(len(owners))]
-        for k, (rule, owners) in enumerate(tables)
-    ]
-    before = [[{name: array.astype(np.float64) for name, array in one.items()} for one in group] for group in held]
-    parts = []
-    for (rule, owners), arrays in zip(tables, held, strict=True):
-        table = table_of(kernel_for(rule, dtype), arrays, owners)
-        fill_in(table, [numbers(rule, lr=1.0)] * len(owners))
-        parts.append(table)
+    parts: list[SegmentTable] = []
+    rows: list[tuple[Rule, int, Arrays, Arrays]] = []  # each tensor's rule and owner, and its numbers, and as they were
+    for k, (rule, owners) in enumerate(tables):
+        tensors = [drawn(rule, shapes[(i + 2 * k) % 4], dtype, seed=10 * k + i) for i in range(len(owners))]
+        rows += [(rule, owner, one, copy.deepcopy(one)) for owner, one in zip(owners, tensors, strict=True)]
+        parts.append(table_of(kernel_for(rule, dtype), tensors, owners))
+        fill_in(parts[-1], [numbers(rule, lr=1.0)] * len(owners))
     run_jointly(parts)
-    for (rule, owners), found, old in zip(tables, held, before, strict=True):
-        for owner, arrays, was in zip(owners, found, old, strict=True):
-            whole = [a for (other, theirs), group in zip(tables, before, strict=True) if other is rule
-                     for its, a in zip(theirs, group, strict=True) if its == owner]  # fmt: skip
-            of_all = [a for (other, theirs), group in zip(tables, before, strict=True)
-                      if other in (joint_norm, joint_norm_of_both)
-                      for its, a in zip(theirs, group, strict=True) if its == owner]  # fmt: skip
-            expected = was["p"] - joint_update(rule, was["p"], was["g"], whole, of_all)
-            assert relative(arrays["p"], expected) <= TOLERANCE[dtype]
+    for rule, owner, arrays, was in rows:
+        mine = [(other, before) for other, its, _, before in rows if its == owner]
+        expected = was["p"] - joint_update(rule, was, mine)
+        assert relative(arrays["p"], expected) <= TOLERANCE[dtype]
 
 
 def test_long_sums_keep_their_digits() -> None:

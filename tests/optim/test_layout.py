@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -137,11 +137,11 @@ CHANGED: dict[str, Callable[[Tensor], Any]] = {
 
 
 @pytest.fixture(params=["compiled", "plain"])
-def make_guard(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def make_guard(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The guard as it is made, and where torch's own is not to be had."""
     if request.param == "plain":
         monkeypatch.setattr(layout, "layout_guard", layout._plain_guard)
-    yield layout.layout_guard
+    return layout.layout_guard
 
 
 @pytest.mark.parametrize("place", range(3))
