@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import fallline as fl
+from fallline.racing.runs import Job, Run, train_job
 from fallline.training import (
     Batches,
     Problem,
@@ -24,6 +25,7 @@ from fallline.training import (
     obstacle_to_batching,
     train,
 )
+from fallline.training.updates import LaneRule, LaneUpdate
 from tests.training.layers import frozen
 from tests.training.models import Descent, make_problem, mlp
 
@@ -336,7 +338,7 @@ def by_lanes(lanes: Any, rates: tuple[float, ...]) -> NDArray[np.float64]:
 
 def assert_runs_apart(problem: Problem, rates: tuple[float, ...] = RATES) -> None:
     """Each of five runs is the same by all ways."""
-    with pytest.warns(UserWarning) if obstacle_to_batching(problem, 3) else nullcontext():
+    with pytest.warns(UserWarning, match="one at a time") if obstacle_to_batching(problem, 3) else nullcontext():
         lanes = lanes_for(problem, SEEDS)
     found = by_lanes(lanes, rates)
     in_turn = by_lanes(SequentialLanes(problem, SEEDS), rates)
@@ -370,3 +372,149 @@ def test_what_a_run_draws_is_its_own(model: Callable[[], nn.Module]) -> None:
 @pytest.mark.parametrize("draw", DRAWN_SIDE_BY_SIDE.values(), ids=DRAWN_SIDE_BY_SIDE.keys())
 def test_common_draws_go_side_by_side(draw: Callable[[Tensor], Tensor]) -> None:
     assert obstacle_to_batching(make_problem(lambda: Variational(draw), metric="loss"), 3) is None
+
+
+class Marked(Guided):
+    """Changes its copy on the one batch of training that is marked, or on the marked examples of an evaluation."""
+
+    late: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("late", torch.zeros(3))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if float(inputs[0, 0]) == 9:
+            self.change()
+        return super().forward(inputs) + self.late
+
+    def change(self) -> None:
+        """Change the copy, or the buffer."""
+
+
+def changed_by_lanes_weights(self: Any) -> None:
+    with torch.no_grad():
+        self.target[0].weight.lerp_(self.net[0].weight, 0.5)
+
+
+def changed_alike(self: Any) -> None:
+    with torch.no_grad():
+        self.target[0].weight.mul_(0.5)
+
+
+def changed_through_data(self: Any) -> None:
+    self.target[0].weight.data.mul_(0.5)
+
+
+def changed_through_numpy(self: Any) -> None:
+    self.target[0].weight.detach().numpy()[:] *= 0.5
+
+
+def changed_to_new_data(self: Any) -> None:
+    self.target[0].weight.data = self.target[0].weight.data * 0.5
+
+
+def replaced(self: Any) -> None:
+    self.late = self.net[2].bias.detach() + 1
+
+
+def replaced_alike(self: Any) -> None:
+    self.late = self.late + 1
+
+
+def loaded(self: Any) -> None:
+    self.target.load_state_dict(self.net.state_dict())
+
+
+CHANGES = (
+    changed_by_lanes_weights,
+    changed_alike,
+    changed_through_data,
+    changed_through_numpy,
+    changed_to_new_data,
+    replaced,
+    replaced_alike,
+    loaded,
+)
+
+
+def marked_problem(change: Callable[[Any], None], *, evaluation: bool) -> Problem:
+    """A stream of 8 batches, of which the sixth is marked, or the validation examples."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(8, 16, 16, generator=generator)
+    valid = torch.randn(30, 16, generator=generator)
+    (valid[0] if evaluation else inputs[5, 0])[0] = 9
+    batches = [(batch, (batch[:, 1] > 0).long()) for batch in inputs]
+    return make_problem(
+        type("Late", (Marked,), {"change": change}), metric="loss", train=batches, steps=8, epochs=None, batch=None,
+        valid=(valid, (valid[:, 1] > 0).long()),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("evaluation", [False, True], ids=["in training", "in evaluation"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_all_lanes_share_is_their_own_once_it_changes(change: Callable[[Any], None], evaluation: bool) -> None:
+    problem = marked_problem(change, evaluation=evaluation)
+    rates = (0.3, 0.2, 0.1, 0.05, 0.4)
+    together = train(BatchedLanes(problem, SEEDS), Descent(rates), evaluate_every=2)
+    for lane, (seed, rate) in enumerate(zip(SEEDS, rates, strict=True)):
+        alone = train(SequentialLanes(problem, [seed]), Descent([rate]), evaluate_every=2)
+        close(together.train_loss[lane], alone.train_loss[0])
+        close(together.valid_loss[lane], alone.valid_loss[0])
+
+
+class DrawsLate(Marked):
+    """Draws, in a way of its own, on the marked batch."""
+
+    def change(self) -> None:
+        self.noise()
+
+    def noise(self) -> None:
+        torch.multinomial(torch.ones(3), 1)
+
+
+class KeepsLate(Marked):
+    def change(self) -> None:
+        self.last = 3
+
+
+class DropsLate(Marked):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return functional.dropout(super().forward(inputs), 0.5 if float(inputs[0, 0]) == 9 else 0.0)
+
+
+@pytest.mark.parametrize("model", [DrawsLate, KeepsLate, DropsLate])
+def test_runs_that_turn_out_not_to_go_together_begin_again(model: type[Marked]) -> None:
+    problem = marked_problem(model.change, evaluation=False)
+    problem.model = model
+    runs = [
+        Run("sgd", {}, seed, LaneRule(fl.rules.gradient_descent, {"lr": rate}), problem.batch, problem.steps)
+        for seed, rate in zip(SEEDS, RATES, strict=True)
+    ]
+    told: list[int] = []
+    with pytest.warns(UserWarning, match="begun again and trained in turn, since they can't be batched: "):
+        together = train_job(problem, Job(tuple(runs), batched=True, score=False), told.append)
+    for run, outcome in zip(runs, together, strict=True):
+        (alone,) = train_job(problem, Job((run,), batched=False, score=False), told.append)
+        close(outcome.valid_loss, alone.valid_loss)
+
+
+class Noisy(torch.optim.SGD):
+    """Gradient descent with noise of its own."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        super().step(closure)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.add_(torch.randn_like(parameter), alpha=0.01 * random.random())
+
+
+def test_what_an_optimizer_draws_is_its_runs_own() -> None:
+    problem = make_problem(mlp, metric="loss", epochs=2)
+    lanes = BatchedLanes(problem, SEEDS)
+    update = LaneUpdate(lanes.parameters, [LaneRule(Noisy, {"lr": rate}) for rate in RATES], SEEDS)
+    curves = train(lanes, update)
+    for lane, (seed, rate) in enumerate(zip(SEEDS, RATES, strict=True)):
+        result = fl.fit(problem, Noisy, lr=rate, seed=seed, progress=False)
+        close(curves.valid_loss[lane], np.array([point.validation_loss for point in result.curves], np.float64))
