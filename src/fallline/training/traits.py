@@ -32,7 +32,8 @@ class Manner:
     """How a model is evaluated: so many `examples` at once, and with `gradients` where it differentiates itself.
 
     The number of examples follows from the model alone, so that what it draws is the same in any company; it is
-    unbounded where an output depends on the other examples, or a pass changes the model. `kept` and `output` count the bytes of an example, in a pass and in its output.
+    unbounded where an output depends on the other examples, or a pass changes the model. `kept` and `output` count the
+    bytes of an example, in a pass and in its output.
     """
 
     examples: int
