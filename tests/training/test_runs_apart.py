@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import random
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,6 +21,7 @@ from fallline.training import (
     BatchedLanes,
     Batches,
     Problem,
+    ProblemError,
     SequentialLanes,
     draws_of,
     lanes_for,
@@ -530,3 +532,90 @@ def test_what_an_optimizer_draws_is_its_runs_own() -> None:
     for lane, (seed, rate) in enumerate(zip(SEEDS, RATES, strict=True)):
         result = fl.fit(problem, Noisy, lr=rate, seed=seed, progress=False)
         close(curves.valid_loss[lane], np.array([point.validation_loss for point in result.curves], np.float64))
+
+
+def counted() -> Callable[..., Tensor]:
+    calls = itertools.count()
+    return lambda model, x, y: functional.cross_entropy(model(x), y) * (1 + 0.1 * next(calls))
+
+
+def own_generator() -> Callable[..., Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return lambda model, x, y: functional.cross_entropy(model(x + torch.randn(x.shape, generator=generator)), y)
+
+
+def shared_teacher() -> Callable[..., Tensor]:
+    """A teacher that is copied from the first model that comes, and follows whichever comes then."""
+    teachers: list[nn.Module] = []
+
+    def step(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        if not teachers:
+            teachers.append(copy.deepcopy(model))
+        with torch.no_grad():
+            for mine, other in zip(teachers[0].parameters(), model.parameters(), strict=True):
+                mine.lerp_(other, 0.5)
+            guide = teachers[0](x)
+        output = model(x)
+        return functional.cross_entropy(output, y) + functional.mse_loss(output, guide)
+
+    return step
+
+
+class Running(nn.Module):
+    """A loss with a buffer of its own."""
+
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        loss = functional.cross_entropy(output, target)
+        self.scale = 0.9 * self.scale + 0.1 * loss.detach()
+        return loss / self.scale
+
+
+@pytest.mark.parametrize("make", [counted, own_generator, shared_teacher])
+def test_steps_that_keep_something_outside_the_model_are_refused(make: Callable[[], Any]) -> None:
+    with pytest.raises(ProblemError, match="step: the same weights, examples and random numbers gave "):
+        make_problem(mlp, loss=None, step=make()).check()
+
+
+def test_losses_that_keep_something_are_refused() -> None:
+    with pytest.raises(ProblemError, match="loss: the same weights, examples and random numbers gave "):
+        make_problem(mlp, loss=Running()).check()
+
+
+def test_a_step_may_keep_a_list() -> None:
+    seen: list[float] = []
+
+    def step(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        loss = functional.cross_entropy(model(x), y)
+        seen.append(float(loss.detach()))
+        return loss
+
+    make_problem(mlp, loss=None, step=step).check()
+    assert seen
+
+
+@pytest.mark.parametrize("model", DRAWING.values(), ids=DRAWING.keys())
+def test_what_draws_is_no_mistake(model: Callable[[], nn.Module]) -> None:
+    make_problem(model, metric="loss").check()
+
+
+def test_many_examples_are_evaluated_as_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = make_problem(MonteCarlo, epochs=2)
+    monkeypatch.setattr("fallline.training.memory.BUDGET", 2_000)  # a few examples at once
+    curves = by_lanes(lanes_for(problem, SEEDS), RATES)
+    for lane, (seed, rate) in enumerate(zip(SEEDS, RATES, strict=True)):
+        close(curves[lane], by_fit(problem, seed, rate))
+        close(curves[lane], by_lanes(SequentialLanes(problem, [seed]), (rate,))[0])
+
+
+def test_what_depends_on_the_whole_split_sees_it_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = make_problem(
+        lambda: nn.Sequential(nn.BatchNorm1d(16, track_running_stats=False), nn.Linear(16, 3)), epochs=2
+    )
+    monkeypatch.setattr("fallline.training.memory.BUDGET", 2_000)
+    assert_runs_apart(problem)
