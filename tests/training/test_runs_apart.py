@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import random
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,15 +16,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import fallline as fl
+from fallline.racing.runs import Job, Run, train_job
 from fallline.training import (
+    BatchedLanes,
     Batches,
     Problem,
+    ProblemError,
     SequentialLanes,
     draws_of,
     lanes_for,
     obstacle_to_batching,
     train,
 )
+from fallline.training.updates import LaneRule, LaneUpdate
 from tests.training.layers import frozen
 from tests.training.models import Descent, make_problem, mlp
 
@@ -336,7 +341,7 @@ def by_lanes(lanes: Any, rates: tuple[float, ...]) -> NDArray[np.float64]:
 
 def assert_runs_apart(problem: Problem, rates: tuple[float, ...] = RATES) -> None:
     """Each of five runs is the same by all ways."""
-    with pytest.warns(UserWarning) if obstacle_to_batching(problem, 3) else nullcontext():
+    with pytest.warns(UserWarning, match="one at a time") if obstacle_to_batching(problem, 3) else nullcontext():
         lanes = lanes_for(problem, SEEDS)
     found = by_lanes(lanes, rates)
     in_turn = by_lanes(SequentialLanes(problem, SEEDS), rates)
@@ -370,3 +375,247 @@ def test_what_a_run_draws_is_its_own(model: Callable[[], nn.Module]) -> None:
 @pytest.mark.parametrize("draw", DRAWN_SIDE_BY_SIDE.values(), ids=DRAWN_SIDE_BY_SIDE.keys())
 def test_common_draws_go_side_by_side(draw: Callable[[Tensor], Tensor]) -> None:
     assert obstacle_to_batching(make_problem(lambda: Variational(draw), metric="loss"), 3) is None
+
+
+class Marked(Guided):
+    """Changes its copy on the one batch of training that is marked, or on the marked examples of an evaluation."""
+
+    late: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("late", torch.zeros(3))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if float(inputs[0, 0]) == 9:
+            self.change()
+        return super().forward(inputs) + self.late
+
+    def change(self) -> None:
+        """Change the copy, or the buffer."""
+
+
+def changed_by_lanes_weights(self: Any) -> None:
+    with torch.no_grad():
+        self.target[0].weight.lerp_(self.net[0].weight, 0.5)
+
+
+def changed_alike(self: Any) -> None:
+    with torch.no_grad():
+        self.target[0].weight.mul_(0.5)
+
+
+def changed_through_data(self: Any) -> None:
+    self.target[0].weight.data.mul_(0.5)
+
+
+def changed_through_numpy(self: Any) -> None:
+    self.target[0].weight.detach().numpy()[:] *= 0.5
+
+
+def changed_to_new_data(self: Any) -> None:
+    self.target[0].weight.data = self.target[0].weight.data * 0.5
+
+
+def replaced(self: Any) -> None:
+    self.late = self.net[2].bias.detach() + 1
+
+
+def replaced_alike(self: Any) -> None:
+    self.late = self.late + 1
+
+
+def loaded(self: Any) -> None:
+    self.target.load_state_dict(self.net.state_dict())
+
+
+#: Whether lanes that go side by side get rows of their own then; else their runs begin again in turn.
+CHANGES = {
+    changed_by_lanes_weights: True,
+    changed_alike: True,
+    changed_through_data: False,
+    changed_through_numpy: False,
+    changed_to_new_data: False,
+    replaced: True,
+    replaced_alike: True,
+    loaded: True,
+}
+
+
+def marked_problem(change: Callable[[Any], None], *, evaluation: bool) -> Problem:
+    """A stream of 8 batches, of which the sixth is marked, or the validation examples."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(8, 16, 16, generator=generator)
+    valid = torch.randn(30, 16, generator=generator)
+    (valid[0] if evaluation else inputs[5, 0])[0] = 9
+    batches = [(batch, (batch[:, 1] > 0).long()) for batch in inputs]
+    return make_problem(
+        type("Late", (Marked,), {"change": change}), metric="loss", train=batches, steps=8, epochs=None, batch=None,
+        valid=(valid, (valid[:, 1] > 0).long()),
+    )  # fmt: skip
+
+
+def job(problem: Problem, lanes: slice = slice(None), *, batched: bool) -> Job:
+    runs = [
+        Run("sgd", {}, seed, LaneRule(fl.rules.gradient_descent, {"lr": rate}), problem.batch, problem.steps)
+        for seed, rate in zip(SEEDS[lanes], RATES[lanes], strict=True)
+    ]
+    return Job(tuple(runs), batched, score=False)
+
+
+def assert_together_as_alone(problem: Problem) -> None:
+    together = train_job(problem, job(problem, batched=True), lambda done: None)
+    for lane, outcome in enumerate(together):
+        (alone,) = train_job(problem, job(problem, slice(lane, lane + 1), batched=False), lambda done: None)
+        assert not alone.diverged
+        close(outcome.train_loss, alone.train_loss)
+        close(outcome.valid_loss, alone.valid_loss)
+
+
+BEGUN_AGAIN = "begun again and trained in turn, since they can't be batched: "
+
+
+@pytest.mark.parametrize("evaluation", [False, True], ids=["in training", "in evaluation"])
+@pytest.mark.parametrize(("change", "stays"), CHANGES.items())
+def test_what_all_lanes_share_is_their_own_once_it_changes(
+    change: Callable[[Any], None], stays: bool, evaluation: bool
+) -> None:
+    problem = marked_problem(change, evaluation=evaluation)
+    with nullcontext() if stays else pytest.warns(UserWarning, match=BEGUN_AGAIN):
+        assert_together_as_alone(problem)
+
+
+class DrawsLate(Marked):
+    """Draws, in a way of its own, on the marked batch."""
+
+    def change(self) -> None:
+        self.noise()
+
+    def noise(self) -> None:
+        torch.multinomial(torch.ones(3), 1)
+
+
+class KeepsLate(Marked):
+    def change(self) -> None:
+        self.last = 3
+
+
+class DropsLate(Marked):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return functional.dropout(super().forward(inputs), 0.5 if float(inputs[0, 0]) == 9 else 0.0)
+
+
+@pytest.mark.parametrize("model", [DrawsLate, KeepsLate, DropsLate])
+def test_runs_that_turn_out_not_to_go_together_begin_again(model: type[Marked]) -> None:
+    problem = marked_problem(model.change, evaluation=False)
+    problem.model = model
+    with pytest.warns(UserWarning, match=BEGUN_AGAIN):
+        assert_together_as_alone(problem)
+
+
+class Noisy(torch.optim.SGD):
+    """Gradient descent with noise of its own."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        super().step(closure)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.add_(torch.randn_like(parameter), alpha=0.01 * random.random())
+
+
+def test_what_an_optimizer_draws_is_its_runs_own() -> None:
+    problem = make_problem(mlp, metric="loss", epochs=2)
+    lanes = BatchedLanes(problem, SEEDS)
+    update = LaneUpdate(lanes.parameters, [LaneRule(Noisy, {"lr": rate}) for rate in RATES], SEEDS)
+    curves = train(lanes, update)
+    for lane, (seed, rate) in enumerate(zip(SEEDS, RATES, strict=True)):
+        result = fl.fit(problem, Noisy, lr=rate, seed=seed, progress=False)
+        close(curves.valid_loss[lane], np.array([point.validation_loss for point in result.curves], np.float64))
+
+
+def counted() -> Callable[..., Tensor]:
+    calls = itertools.count()
+    return lambda model, x, y: functional.cross_entropy(model(x), y) * (1 + 0.1 * next(calls))
+
+
+def own_generator() -> Callable[..., Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return lambda model, x, y: functional.cross_entropy(model(x + torch.randn(x.shape, generator=generator)), y)
+
+
+def shared_teacher() -> Callable[..., Tensor]:
+    """A teacher that is copied from the first model that comes, and follows whichever comes then."""
+    teachers: list[nn.Module] = []
+
+    def step(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        if not teachers:
+            teachers.append(copy.deepcopy(model))
+        with torch.no_grad():
+            for mine, other in zip(teachers[0].parameters(), model.parameters(), strict=True):
+                mine.lerp_(other, 0.5)
+            guide = teachers[0](x)
+        output = model(x)
+        return functional.cross_entropy(output, y) + functional.mse_loss(output, guide)
+
+    return step
+
+
+class Running(nn.Module):
+    """A loss with a buffer of its own."""
+
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        loss = functional.cross_entropy(output, target)
+        self.scale = 0.9 * self.scale + 0.1 * loss.detach()
+        return loss / self.scale
+
+
+@pytest.mark.parametrize("make", [counted, own_generator, shared_teacher])
+def test_steps_that_keep_something_outside_the_model_are_refused(make: Callable[[], Any]) -> None:
+    with pytest.raises(ProblemError, match="step: the same weights, examples and random numbers gave "):
+        make_problem(mlp, loss=None, step=make()).check()
+
+
+def test_losses_that_keep_something_are_refused() -> None:
+    with pytest.raises(ProblemError, match="loss: the same weights, examples and random numbers gave "):
+        make_problem(mlp, loss=Running()).check()
+
+
+def test_a_step_may_keep_a_list() -> None:
+    seen: list[float] = []
+
+    def step(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        loss = functional.cross_entropy(model(x), y)
+        seen.append(float(loss.detach()))
+        return loss
+
+    make_problem(mlp, loss=None, step=step).check()
+    assert seen
+
+
+@pytest.mark.parametrize("model", DRAWING.values(), ids=DRAWING.keys())
+def test_what_draws_is_no_mistake(model: Callable[[], nn.Module]) -> None:
+    make_problem(model, metric="loss").check()
+
+
+def test_many_examples_are_evaluated_as_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = make_problem(MonteCarlo, epochs=2)
+    monkeypatch.setattr("fallline.training.memory.BUDGET", 2_000)  # a few examples at once
+    curves = by_lanes(lanes_for(problem, SEEDS), RATES)
+    for lane, (seed, rate) in enumerate(zip(SEEDS, RATES, strict=True)):
+        close(curves[lane], by_fit(problem, seed, rate))
+        close(curves[lane], by_lanes(SequentialLanes(problem, [seed]), (rate,))[0])
+
+
+def test_what_depends_on_the_whole_split_sees_it_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = make_problem(
+        lambda: nn.Sequential(nn.BatchNorm1d(16, track_running_stats=False), nn.Linear(16, 3)), epochs=2
+    )
+    monkeypatch.setattr("fallline.training.memory.BUDGET", 2_000)
+    assert_runs_apart(problem)

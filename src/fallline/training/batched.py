@@ -136,7 +136,9 @@ class BatchedLanes(Lanes):
         except Exception as error:
             _store(buffers, before)  # the pass may have changed them before it failed
             # Numbers that differ between lanes can't be written into what they share.
-            changed = self._shared.changed() or ([*range(len(self._shared))] if "vmap: inplace" in str(error) else [])
+            changed = self._shared.changed()
+            if not changed and "more elements than `self`" in str(error):
+                changed = [*range(len(self._shared))]
             if not changed:
                 raise
         else:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fallline.training.attempt import attempt, shape
 from fallline.training.errors import ProblemError, first_line
 from fallline.training.fit_evaluation import loss_of, needs_outputs, outputs_of
+from fallline.training.lane_masks import draws_of
 from fallline.training.metrics import value_of
 from fallline.training.modules import same, trainable
 from fallline.training.randomness import seeded
@@ -31,8 +32,10 @@ def dry_run(problem: Problem, seed: int) -> None:
         loss = attempt(problem, module, batch, "train", training=True)
         _check_loss(problem, module, loss, seed)
         _check_gradients(problem, module, loss, seed)
+        first = _own_loss(problem, again, batch, seed)
         _check_mean(problem, module, batch)
         _check_last_batch(problem, module)
+        _check_runs_apart(problem, batch, seed, first)
         gradients = needs_gradients(module, problem.train.inputs[:2])
         module.eval()
         with torch.set_grad_enabled(gradients):
@@ -135,6 +138,25 @@ def _check_last_batch(problem: Problem, module: nn.Module) -> None:
             f"batch: the last batch of an epoch has {last} of {len(problem.train)} examples, on which the model fails "
             f"({first_line(error)}); choose another batch size."
         ) from error
+
+
+def _own_loss(problem: Problem, module: nn.Module, batch: Split, seed: int) -> Tensor:
+    """The loss of a batch, with the random numbers of a run."""
+    with draws_of(seed, 1):
+        return problem.training_loss(module, batch.inputs.clone(), batch.targets).detach()
+
+
+def _check_runs_apart(problem: Problem, batch: Split, seed: int, first: Tensor) -> None:
+    """Refuse what keeps something outside the model: a run would depend on those before it and beside it."""
+    _own_loss(problem, problem.build(seed ^ 1), batch, seed ^ 1)
+    again = _own_loss(problem, problem.build(seed), batch, seed)
+    if not torch.allclose(again, first, rtol=1e-4, atol=1e-6, equal_nan=True):
+        raise ProblemError(
+            f"{_source(problem)}: the same weights, examples and random numbers gave {float(first):g} at first and "
+            f"{float(again):g} later, so that runs would depend on one another: it, or the model, keeps something "
+            "outside the model from call to call. Keep it in the model, as an attribute or a buffer, and draw from the "
+            "generators of torch, Python or NumPy."
+        )
 
 
 def _check_sample(problem: Problem, module: nn.Module, name: str, split: Split) -> None:

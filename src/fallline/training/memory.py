@@ -76,7 +76,7 @@ def _address(tensor: Tensor) -> int:
 
 
 def _bytes(tensor: Tensor) -> int:
-    """Bytes of a tensor, of a sparse one as if it held all its elements: what it holds is told otherwise by each kind."""
+    """Bytes of a tensor, of a sparse one as if it held all its elements."""
     return tensor.numel() * tensor.element_size()
 
 
