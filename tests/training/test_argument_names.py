@@ -153,7 +153,9 @@ SEVERAL: dict[str, object] = {
     "triples in a loader": DataLoader(Several("triples"), 4),
     "TensorDataset": TensorDataset(A, B, Y),
     "dicts": Several("dicts"),
-    "a list of triples": DataLoader(Several("triples"), 4, collate_fn=lambda items: [*map(torch.stack, zip(*items))]),
+    "a list of triples": DataLoader(
+        Several("triples"), 4, collate_fn=lambda items: [*map(torch.stack, zip(*items, strict=True))]
+    ),
 }  # fmt: skip
 
 
