@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from fallline.problems import digits
-from fallline.training import Metric, Problem, ProblemError
+from fallline.training import Metric, Problem, ProblemError, fit, make_lanes
 
 functional = nn.functional
 GENERATOR = np.random.default_rng(0)
@@ -488,6 +491,36 @@ def test_check_accepts_what_fits_and_changes_nothing() -> None:
     sound.check(seed=3)
     assert torch.equal(sound.train.inputs, inputs)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def constant_head() -> nn.Module:
+    head = nn.Linear(3, 1, bias=False)
+    nn.init.zeros_(head.weight)
+    return head
+
+
+def correlation(output: Tensor, target: Tensor) -> Tensor:
+    return torch.corrcoef(torch.stack([output.flatten(), target.flatten()]))[0, 1]
+
+
+def inverse_spread(output: Tensor, target: Tensor) -> Tensor:
+    return 1 / output.std()
+
+
+@pytest.mark.parametrize("function", [correlation, inverse_spread])
+def test_a_metric_that_is_not_finite_before_training(function: Callable[[Tensor, Tensor], Tensor]) -> None:
+    data = X, np.asarray(X)[:, :1] * 2
+    metric = Metric(function.__name__, function, higher_is_better=True)
+    given = problem(
+        model=constant_head, loss=functional.mse_loss, train=data, valid=data, test=data, metric=metric, epochs=2
+    )
+    with warnings.catch_warnings(action="ignore"):
+        given.check()
+        curves = fit(given, "sgd", lr=0.1).curves
+        lanes = make_lanes(given, [0, 1, 2, 3], batched=False)
+        assert not lanes.evaluate(given.valid).metric.isfinite().any()
+    assert not math.isfinite(curves[0].metric or 0.0)
+    assert math.isfinite(curves[-1].metric or math.nan)
 
 
 def test_ignored_labels_are_no_labels_out_of_range() -> None:

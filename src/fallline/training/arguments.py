@@ -2,19 +2,109 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import math
+from collections.abc import Collection, Mapping
 from numbers import Integral, Real
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
+from torch.utils.data import DataLoader, Dataset
 
 from fallline.training.errors import ProblemError
 from fallline.training.metrics import Metric
 from fallline.training.modules import trainable
 
 DEFAULT_BATCH = 64
+
+
+#: What other libraries call the arguments of a problem.
+_CALLED = {
+    "model": "net network module architecture model_fn build_model make_model model_factory",
+    "loss": "criterion loss_fn loss_function loss_func objective cost",
+    "step": "training_step train_step step_fn closure",
+    "train": "training train_data train_set trainset train_dataset train_loader train_dataloader dataloader loader "
+    "data dataset training_data x",
+    "valid": "val validation valid_data val_data validation_data valid_set val_set valset valid_dataset val_dataset "
+    "valid_loader val_loader val_dataloader validation_loader dev eval_data eval_set",
+    "test": "testing test_data test_set testset test_dataset test_loader test_dataloader",
+    "metric": "metrics score scoring score_fn metric_fn",
+    "batch": "batch_size batchsize bs minibatch mini_batch batches",
+    "epochs": "epoch n_epochs num_epochs max_epochs nb_epochs",
+    "steps": "max_steps num_steps n_steps total_steps iterations",
+    "precision": "amp mixed_precision autocast dtype",
+}
+#: What is not the problem's, and where it goes.
+_ELSEWHERE = {
+    "lr learning_rate optimizer optim optimiser weight_decay momentum betas scheduler lr_scheduler schedule": (
+        "how the problem is trained; give it where that is said, as fl.fit(problem, 'adam', lr=1e-3) does"
+    ),
+    "seed random_state": "a run's; give it to fl.fit or fl.race",
+    "shuffle drop_last num_workers sampler collate_fn": (
+        "a DataLoader's; give train=DataLoader(..., {name}={value!r})"
+    ),
+    "y targets labels": "part of the data; give pairs, train=(X, y) and valid=(X, y)",
+}
+_HOLD_BACK = (
+    "hold some examples back from training, such as order = torch.randperm(len(X)); train=(X[order[100:]], "
+    "y[order[100:]]), valid=(X[order[:100]], y[order[:100]])"
+)
+_HOLD_BACK_OF_A_DATASET = "hold some examples back, train, valid = torch.utils.data.random_split(data, [0.8, 0.2])"
+
+
+#: What people call the arguments of `fallline.fit`, none of which is a hyperparameter.
+_CALLED_IN_FIT = {
+    "batch": _CALLED["batch"],
+    "epochs": _CALLED["epochs"],
+    "model": "net network module",
+    "schedule": "scheduler lr_scheduler lr_schedule sched",
+    "averages": "ema ema_decay swa averaging weight_average",
+    "seed": "random_state random_seed manual_seed",
+    "progress": "verbose progress_bar show_progress",
+}
+
+
+def check_hyperparameters(given: Mapping[str, object]) -> None:
+    """Refuse, among the hyperparameters that `fallline.fit` was given, other names for its own arguments.
+
+    Raises TypeError.
+    """
+    for name in given:
+        ours = next((ours for ours, theirs in _CALLED_IN_FIT.items() if name.lower() in theirs.split()), None)
+        if ours is not None:
+            raise TypeError(f"{name}: fit has no such argument; write {ours}= instead.")
+        if name == "device":
+            raise TypeError("device: the problem says it; give fallline.Problem(..., device=...).")
+
+
+def check_names(known: Collection[str], others: Mapping[str, object]) -> None:
+    """Refuse arguments that there are none of, with the name of what is probably meant.
+
+    Raises ProblemError.
+    """
+    for name, value in others.items():
+        near = next((ours for ours, theirs in _CALLED.items() if name.lower() in theirs.lower().split()), None)
+        place = next((place for names, place in _ELSEWHERE.items() if name.lower() in names.split()), None)
+        near = near or next(iter(difflib.get_close_matches(name, known, 1, 0.7)), None)
+        if near in known and place is None:
+            given = repr(value) if isinstance(value, int | float | str) else "..."
+            raise ProblemError(f"{name}: there is no such argument; write {near}={given}.")
+        if place is not None:
+            raise ProblemError(f"{name}: it is {place.format(name=name, value=value)}.")
+        raise ProblemError(f"{name}: there is no such argument; there are {', '.join(known)}.")
+
+
+def check_given(model: object, train: object, valid: object) -> None:
+    """Refuse a problem without a model, without examples to train on, and without any to choose by."""
+    if model is None:
+        raise ProblemError("model: there is none; give a function that returns a fresh module, model=lambda: Net().")
+    if train is None:
+        raise ProblemError("train: there is none; give a pair (X, y) of tensors, a torch Dataset or a DataLoader.")
+    if valid is None:
+        remedy = _HOLD_BACK_OF_A_DATASET if isinstance(train, Dataset | DataLoader) else _HOLD_BACK
+        raise ProblemError(f"valid: there is none, and what was trained on can't judge a model; {remedy}.")
 
 
 def check_model(model: object) -> None:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from fallline.training.errors import ProblemError, dtype_name, first_line
+from fallline.training.first_look import ignore_index
 from fallline.training.metrics.decisions import class_dimensions
+from fallline.training.pairs import PACK
 from fallline.training.splits import Split
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ def attempt(problem: Problem, module: nn.Module, part: Split, name: str, *, trai
             loss: object = compute(module, part.inputs.clone(), part.targets)
         except Exception as error:
             sentence = (
-                _step_failed(part, name, error) if source == "step" else _misfit(output, part.targets, name, error)
+                _step_failed(part, name, error)
+                if source == "step"
+                else _misfit(problem, output, part.targets, name, error)
             )
             raise ProblemError(sentence) from error
     if source == "loss" and any("target size" in str(warning.message) for warning in caught):
@@ -53,6 +57,8 @@ def _output(module: nn.Module, part: Split, name: str) -> Tensor:
     try:
         output: object = module(part.inputs.clone())
     except Exception as error:
+        if isinstance(error, TypeError) and "required positional argument" in str(error):
+            raise ProblemError(f"model: it takes more than one input ({first_line(error)}); {PACK}.") from error
         whole = "" if part.inputs.is_floating_point() else ", or give X as floating-point numbers, X.astype('float32')"
         raise ProblemError(
             f"model: it failed on inputs of {name} of shape {shape(part.inputs)} and type {dtype_name(part.inputs)} "
@@ -74,22 +80,24 @@ def _step_failed(part: Split, name: str, error: Exception) -> str:
     )
 
 
-def _misfit(output: Tensor, targets: Tensor, name: str, error: Exception) -> str:
+def _misfit(problem: Problem, output: Tensor, targets: Tensor, name: str, error: Exception) -> str:
     """Why a loss failed, as far as shapes and labels tell."""
     places = [] if targets.is_floating_point() else class_dimensions(output.shape, targets.shape)
     classes = output.shape[places[0]] if places else 1
-    if classes > 1 and (targets.max() >= classes or targets.min() < 0):
+    counted = targets[targets != ignore_index(problem.loss)]
+    if classes > 1 and len(counted) and (counted.max() >= classes or counted.min() < 0):
         return (
-            f"{name}: its labels run from {int(targets.min())} to {int(targets.max())}, but the model has {classes} "
+            f"{name}: its labels run from {int(counted.min())} to {int(counted.max())}, but the model has {classes} "
             f"outputs, for the labels 0 to {classes - 1}; give the model more outputs or renumber the labels."
         )
+    remedy = _remedy(output, targets, str(error))
     return (
         f"loss: it failed on outputs of shape {shape(output)} and type {dtype_name(output)} and targets of {name} of "
-        f"shape {shape(targets)} and type {dtype_name(targets)} ({first_line(error)}); {_remedy(output, targets)}."
+        f"shape {shape(targets)} and type {dtype_name(targets)} ({first_line(error)}); {remedy}."
     )
 
 
-def _remedy(output: Tensor, targets: Tensor) -> str:
+def _remedy(output: Tensor, targets: Tensor, error: str) -> str:
     """What most likely makes targets fit a loss that failed on them."""
     whole = not targets.is_floating_point()
     if output.ndim == 2 and output.shape[1] == 1 and targets.ndim == 1:
@@ -97,6 +105,8 @@ def _remedy(output: Tensor, targets: Tensor) -> str:
             "give the model one output a class, or, if the loss compares numbers, give y the output's shape and type, "
             "y.astype('float32').reshape(-1, 1)"
         )
+    if "between 0 and 1" in error:
+        return "end the model with a sigmoid, or take binary_cross_entropy_with_logits"
     if not whole and targets.ndim == output.ndim - 1 and torch.equal(targets, targets.round()):
         return "if y holds class labels, give them as integers, y.astype('int64')"
     if whole and targets.shape == output.shape:

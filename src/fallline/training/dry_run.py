@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -185,8 +184,11 @@ def _check_evaluation(problem: Problem, module: nn.Module, name: str, split: Spl
 
 
 def _check_metric(problem: Problem, output: Tensor, targets: Tensor, name: str) -> None:
+    """Try the metric; it may be NaN of an untrained model, as a correlation of equal outputs is, but not of any."""
     try:
-        value = float(value_of(problem.metric, output, targets))
+        value = value_of(problem.metric, output, targets)
+        if value.isnan():
+            value = value_of(problem.metric, torch.randn_like(output), targets)
     except ProblemError:
         raise
     except Exception as error:
@@ -194,16 +196,8 @@ def _check_metric(problem: Problem, output: Tensor, targets: Tensor, name: str) 
             f"metric: {problem.metric.name!r} failed on outputs of shape {shape(output)} and targets of {name} of "
             f"shape {shape(targets)} ({first_line(error)}); it is called with two tensors."
         ) from error
-    if math.isnan(value) and not _defined_nearby(problem, output, targets):
+    if value.isnan():
         raise ProblemError(
-            f"metric: {problem.metric.name!r} is NaN on {name} at the start; choose one that is defined."
+            f"metric: {problem.metric.name!r} is NaN on {name} at the start, and of random outputs too; choose one "
+            "that is defined."
         )
-
-
-def _defined_nearby(problem: Problem, output: Tensor, targets: Tensor) -> bool:
-    """Whether a metric that is NaN at the start, as a correlation with a constant is, is a number for other outputs."""
-    noise = torch.randn(output.shape, generator=torch.Generator().manual_seed(0)).to(output)
-    try:
-        return not math.isnan(float(value_of(problem.metric, output + noise, targets)))
-    except Exception:
-        return False

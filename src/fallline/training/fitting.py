@@ -8,7 +8,7 @@ from typing import Any, Literal
 from torch import nn
 
 from fallline.averaging import WeightAverage
-from fallline.training.arguments import as_count
+from fallline.training.arguments import as_count, check_hyperparameters
 from fallline.training.batches import Batches
 from fallline.training.fit_optimizer import Descent, as_optimizer
 from fallline.training.fit_progress import progress_bar
@@ -66,6 +66,7 @@ def fit(
     'All 2 epochs were trained.'
     """
     _check(problem, model, seed)
+    check_hyperparameters(hyperparameters)
     if isinstance(problem, StreamProblem) and (batch, epochs) != (None, None):
         raise ValueError(
             f"{'batch' if epochs is None else 'epochs'}: a stream comes in its own batches and is read once; leave it "

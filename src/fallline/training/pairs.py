@@ -13,6 +13,13 @@ from fallline.training.errors import ProblemError
 
 Pair = tuple[Tensor, Tensor]
 
+#: How several inputs of an example become the one that a problem takes.
+PACK = (
+    "pack several inputs of an example into one tensor x, torch.cat([a.flatten(1), b.flatten(1)], 1), and take it "
+    "apart in the model, a, b = x.split([width_of_a, width_of_b], 1); or give row numbers, X = torch.arange(n), and "
+    "let the model look its inputs up, a[x] and b[x]"
+)
+
 
 @dataclass(frozen=True)
 class Items:
@@ -32,7 +39,7 @@ def pairs(name: str, items: Iterable[Any], kind: Items) -> Iterator[Sequence[Any
         if isinstance(item, Mapping):
             raise ProblemError(_of_mappings(name, list(item), kind))
         if not isinstance(item, tuple | list) or len(item) != 2:
-            raise ProblemError(f"{name}: its {kind.plural} must be pairs (x, y); wrap it so that it returns them.")
+            raise ProblemError(_of_others(name, item, kind))
         yield item
 
 
@@ -57,6 +64,13 @@ def _tensor(name: str, what: str, values: Sequence[Any], kind: Items) -> Tensor:
         ) from error
 
 
+def _of_others(name: str, item: Any, kind: Items) -> str:
+    found = f"{name}: its {kind.plural} must be pairs (x, y)"
+    if isinstance(item, tuple | list) and len(item) > 2:
+        return f"{found}, and have {len(item)} parts; {PACK}."
+    return f"{found}; wrap it so that it returns them."
+
+
 def _of_mappings(name: str, keys: list[Any], kind: Items) -> str:
     found = f"{name}: its {kind.plural} are dicts with the keys {', '.join(map(repr, keys))}, not pairs (x, y)"
     if len(keys) < 2:
@@ -64,4 +78,5 @@ def _of_mappings(name: str, keys: list[Any], kind: Items) -> str:
     x, y = (
         f"torch.{kind.join.__name__}([torch.as_tensor(one[{key!r}]) for one in data])" for key in (keys[0], keys[-1])
     )
-    return f"{found}; give two tensors, for instance {name}=({x}, {y})."
+    more = f"; of more keys, {PACK}" if len(keys) > 2 else ""
+    return f"{found}; give two tensors, for instance {name}=({x}, {y}){more}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -13,21 +14,29 @@ from fallline.training.arguments import (
     as_device,
     as_precision,
     as_target,
+    check_given,
     check_loss,
     check_model,
     check_module,
+    check_names,
     check_step,
 )
 from fallline.training.batches import Batches
 from fallline.training.dry_run import dry_run
 from fallline.training.errors import ProblemError, first_line
-from fallline.training.metrics import MetricLike, as_metric
+from fallline.training.first_look import first_look, ignored_labels
+from fallline.training.metrics import MetricLike, as_metric, without_ignored
 from fallline.training.metrics.of_step import loss_of_step
+from fallline.training.mistakes import mistakes
 from fallline.training.modules import trainable
 from fallline.training.randomness import seeded
 from fallline.training.splits import Split, as_split
 from fallline.training.training_data import as_training_data
 
+_ARGUMENTS = (
+    "model", "loss", "step", "train", "valid", "test", "metric", "target", "batch", "epochs", "steps", "precision",
+    "device", "name",
+)  # fmt: skip
 _CPU = torch.device("cpu")
 Loss = Callable[[Tensor, Tensor], Tensor]
 Step = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -59,10 +68,14 @@ class Problem:
     callable(output, target) whose name ends as scikit-learn names its functions (`_score`, `_error`, ...), a
     torchmetrics object, or a `Metric`. Metrics of classes take one output a class, as logits or probabilities, in
     dimension 1 or the last; or one logit for two classes, a probability where the loss is binary_cross_entropy.
+    Labels that the loss ignores, as `ignore_index` says or its derivatives tell, they ignore too.
     `target` is the value of the metric to reach.
 
     `precision="bfloat16"` takes training passes under `torch.autocast`. `device` is "cpu" or "cuda", or None for CUDA
     where it is present; data and fresh models are on the CPU, and lanes move them.
+
+    A UserWarning tells of what trains without an error and probably is one: splits that share examples, a softmax
+    before cross_entropy and its kin, targets that the last operation never gives.
 
     Raises ProblemError, a ValueError, in one sentence that names the argument, what it should be and what to do.
 
@@ -82,11 +95,11 @@ class Problem:
     def __init__(
         self,
         *,
-        model: Callable[[], nn.Module],
+        model: Callable[[], nn.Module] | None = None,
         loss: Loss | None = None,
         step: Step | None = None,
-        train: object,
-        valid: object,
+        train: object = None,
+        valid: object = None,
         test: object = None,
         metric: MetricLike = "loss",
         target: float | None = None,
@@ -96,7 +109,11 @@ class Problem:
         precision: str | None = None,
         device: str | None = None,
         name: str = "problem",
+        **others: object,
     ) -> None:
+        check_names(_ARGUMENTS, others)
+        check_given(model, train, valid)
+        assert model is not None
         check_model(model)
         check_loss(loss, step)
         check_step(step)
@@ -109,13 +126,20 @@ class Problem:
         self.metric = as_metric(metric, loss_of_step if loss is None else loss)
         self.target = as_target(target, self.metric)
         self.device = as_device(device)
-        dtype = trainable(self.build(0))[0].dtype
+        module = self.build(0)
+        dtype = trainable(module)[0].dtype
         self.precision = as_precision(precision, dtype)
         data = as_training_data(train, batch=batch, epochs=epochs, steps=steps, dtype=dtype)
         self.data = data
         self.epochs = data.epochs
         self.valid = as_split("valid", valid, dtype)
         self.test = None if test is None else as_split("test", test, dtype)
+        look = first_look(self, module)
+        ignored = ignored_labels(loss, look)
+        self.metric = without_ignored(metric, self.metric, ignored)
+        #: Sentences about what trains without an error, and probably is one.
+        self.mistakes = mistakes(self, look, ignored)
+        self._warn()
 
     @property
     def train(self) -> Split:
@@ -211,7 +235,12 @@ class Problem:
 
         Raises ProblemError, with the cause chained, where the model, the loss, the data and the metric do not fit.
         """
+        self._warn()
         dry_run(self, seed)
+
+    def _warn(self) -> None:
+        for sentence in self.mistakes:
+            warnings.warn(sentence, stacklevel=1)  # one place, so that Python says it once
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(split)}" for name, split in self.splits().items())

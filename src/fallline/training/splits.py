@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from fallline.training.datasets import read_once
 from fallline.training.errors import ProblemError
+from fallline.training.pairs import PACK
 
+_MOST_INPUTS = 8  # longer lists are of examples
 _REMEDY = "give a pair (X, y) of tensors or NumPy arrays, a torch Dataset or a DataLoader"
 
 
@@ -54,11 +57,15 @@ def _pair(name: str, data: object) -> tuple[object, object]:
         return read_once(name, data)
     if isinstance(data, tuple | list) and len(data) == 2:
         return data[0], data[1]
+    if isinstance(data, tuple | list | Mapping) and len(data) > 2:
+        raise ProblemError(f"{name}: got {type(data).__name__} of {len(data)} parts, and takes a pair (X, y); {PACK}.")
     hint = " (for a model without targets, (X, X))" if isinstance(data, Tensor | np.ndarray) else ""
     raise ProblemError(f"{name}: got {type(data).__name__}; {_REMEDY}{hint}.")
 
 
 def _convert(name: str, what: str, values: object, dtype: torch.dtype) -> Tensor:
+    if isinstance(values, tuple | list | Mapping) and _holds_arrays(values):
+        raise ProblemError(f"{name}: {what} is a {type(values).__name__} of {len(values)} arrays; {PACK}.")
     if not hasattr(values, "__array__"):  # as tensors, arrays and what pandas makes have
         raise ProblemError(f"{name}: {what} is of type {type(values).__name__}; {_REMEDY}.")
     tensor = values.detach().cpu() if isinstance(values, Tensor) else _from_numpy(name, what, np.asarray(values))
@@ -69,6 +76,13 @@ def _convert(name: str, what: str, values: object, dtype: torch.dtype) -> Tensor
     if what == "y" and tensor.dtype != torch.bool and not tensor.is_complex():
         return tensor.to(torch.int64)
     return tensor
+
+
+def _holds_arrays(values: Sequence[Any] | Mapping[Any, Any]) -> bool:
+    held = values.values() if isinstance(values, Mapping) else values
+    if len(values) > _MOST_INPUTS:
+        return False
+    return any(hasattr(one, "__array__") and getattr(one, "ndim", 0) for one in held)
 
 
 def _from_numpy(name: str, what: str, values: np.ndarray[Any, Any]) -> Tensor:

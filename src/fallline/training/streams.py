@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from torch import Tensor, nn
 
-from fallline.training.arguments import check_loss, check_model
+from fallline.training.arguments import check_loss, check_model, check_names
 from fallline.training.errors import ProblemError
 from fallline.training.metrics import MetricLike, as_metric
 from fallline.training.modules import trainable
@@ -36,7 +36,9 @@ class StreamProblem:
         train: Iterable[object],
         metric: MetricLike = "loss",
         name: str = "stream",
+        **others: object,
     ) -> None:
+        check_names(("model", "loss", "train", "metric", "name"), others)
         check_model(model)
         check_loss(loss)
         if isinstance(train, tuple) or not isinstance(train, Iterable):

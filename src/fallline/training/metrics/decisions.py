@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fallline.training.errors import ProblemError, dtype_name
 
-#: The label of tokens that don't count, as in torch's cross_entropy.
+#: The label of decisions that don't count, as in torch's cross_entropy; metrics are given it for every other.
 IGNORED = -100
 
 
@@ -26,8 +26,8 @@ def class_dimensions(output: torch.Size, target: torch.Size) -> list[int]:
 def decisions(name: str, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Scores and labels of all decisions, tokens and pixels side by side.
 
-    Classes give scores [m, classes] and labels [m], some of which may be `IGNORED`; yes or no gives logits [m] and
-    labels [m] of 0 and 1; several labels an example give both [n, labels].
+    Classes give scores [m, classes] and labels [m]; yes or no gives logits [m] and labels [m] of 0 and 1; several
+    labels an example give both [n, labels]. Labels may be `IGNORED`.
 
     Raises ProblemError where shapes and types of output [n, ...] and target [n, ...] tell no decisions.
     """
@@ -40,7 +40,7 @@ def decisions(name: str, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor
         )
     if places and output.shape[places[0]] > 1 and not target.is_floating_point():
         return output.movedim(places[0], -1).flatten(0, -2), target.reshape(-1).long()
-    if output.numel() == target.numel() and len(output) == len(target) and ((target == 0) | (target == 1)).all():
+    if output.numel() == target.numel() and len(output) == len(target) and _is_binary(target):
         several = target.ndim == 2 and target.shape[1] > 1
         labels = target.to(torch.int64)
         if several and (labels.sum(1) == 1).all():
@@ -48,6 +48,10 @@ def decisions(name: str, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor
         shape = target.shape if several else (-1,)
         return output.reshape(shape), labels.reshape(shape)
     raise _refusal(name, output, target, "give integer labels, or 0 and 1 where the output is one logit an example")
+
+
+def _is_binary(target: Tensor) -> bool:
+    return bool(((target == 0) | (target == 1) | (target == IGNORED)).all())
 
 
 def probabilities(scores: Tensor) -> Tensor:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from torch import Tensor, nn
 
 from fallline.training.errors import ProblemError
+from fallline.training.metrics.decisions import IGNORED
 from fallline.training.metrics.metric import Function, Metric
-from fallline.training.metrics.names import find, is_of_decisions, nickname, of_probabilities
+from fallline.training.metrics.names import find, ignoring, is_of_decisions, nickname, of_probabilities
 
 #: What a problem takes for a metric.
 MetricLike = str | Metric | Callable[[Tensor, Tensor], Tensor | float] | None
@@ -45,6 +46,17 @@ def as_metric(metric: object, loss: Callable[[Tensor, Tensor], Tensor]) -> Metri
     if isinstance(metric, type):
         raise ProblemError(f"metric: got the class {metric.__name__}; give an instance of it, {metric.__name__}(...).")
     return _wrapped(metric)
+
+
+def without_ignored(given: object, metric: Metric, labels: Collection[float]) -> Metric:
+    """The metric that was `given`, which by a name leaves out the decisions with `labels`, those that the loss ignores.
+
+    >>> without_ignored("mse", find("mse"), {0}).name
+    'mean_squared_error'
+    """
+    if not isinstance(given, str) or given == "loss" or not is_of_decisions(find(given)) or not {*labels} - {IGNORED}:
+        return metric
+    return ignoring(metric, labels)
 
 
 def _named(name: str, loss: object) -> Metric:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cache
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from fallline.training.errors import ProblemError
 from fallline.training.metrics import of_classes
+from fallline.training.metrics.decisions import IGNORED
 from fallline.training.metrics.metric import Metric
 from fallline.training.metrics.of_numbers import (
     MEAN_ABSOLUTE_ERROR,
@@ -128,6 +130,30 @@ def of_probabilities(metric: Metric) -> Metric:
         return contributions(output.double().logit(eps=1e-12), target)
 
     return replace(metric, function=on_logits, contributions=None if contributions is None else each_on_logits)
+
+
+def ignoring(metric: Metric, labels: Collection[float]) -> Metric:
+    """A metric of decisions that does not count those with these labels.
+
+    >>> import torch
+    >>> ignoring(find("accuracy"), [0]).function(torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.tensor([1, 0])).item()
+    1.0
+    """
+    function, contributions = metric.function, metric.contributions
+
+    def marked(target: Tensor) -> Tensor:
+        for label in labels:
+            target = target.masked_fill(target == label, IGNORED)
+        return target
+
+    def on_counted(output: Tensor, target: Tensor) -> Tensor | float:
+        return function(output, marked(target))
+
+    def each_on_counted(output: Tensor, target: Tensor) -> Tensor:
+        assert contributions is not None
+        return contributions(output, marked(target))
+
+    return replace(metric, function=on_counted, contributions=None if contributions is None else each_on_counted)
 
 
 def nickname(function: str) -> str | None:

@@ -115,7 +115,14 @@ def _counted(name: str, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]
     """Scores and labels of the decisions that count."""
     scores, labels = decisions(name, output, target)
     counted = labels != IGNORED
-    return (scores, labels) if counted.all() else (scores[counted], labels[counted])
+    if counted.all():
+        return scores, labels
+    if labels.ndim > 1:
+        raise ProblemError(
+            f"metric: {name!r} of several labels an example can't leave some of them out; give 'accuracy', or a "
+            "callable(output, target) that does."
+        )
+    return scores[counted], labels[counted]
 
 
 def _against_the_rest(chances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,201 @@
+"""Common mistakes that train without an error: what a problem is warned of as it is made."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fallline.training.first_look import Look, kind_of_loss
+from fallline.training.metrics import value_of
+from fallline.training.metrics.decisions import class_dimensions
+from fallline.training.splits import Split
+
+if TYPE_CHECKING:
+    from fallline.training.problem import Problem
+
+#: Share of a split whose examples are in another, above that of examples that repeat anyway.
+_WORTH_A_WORD = 0.01
+_COLUMNS, _CANDIDATES = 32, 8  # numbers of an example, and examples like it, that are compared before all are
+#: Operations, by the name of their node in the graph, that leave the numbers of an output as they are.
+_RESHAPING = (
+    "View", "Squeeze", "Unsqueeze", "Reshape", "UnsafeView", "Transpose", "Permute", "T", "Select", "Slice", "Alias",
+    "Clone", "Expand",
+)  # fmt: skip
+_BOUNDS = {"Relu": (0.0, math.inf), "Sigmoid": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Softmax": (0.0, 1.0)}
+_LOGITS = {
+    functional.cross_entropy: "cross_entropy",
+    functional.binary_cross_entropy_with_logits: "binary_cross_entropy_with_logits",
+}
+
+
+def mistakes(problem: Problem, look: Look | None, ignored: Collection[float]) -> tuple[str, ...]:
+    """Sentences that name them: splits that share examples, outputs that the loss can't mean, targets out of reach,
+    and a metric of the user's own that counts the labels which the loss has `ignored`.
+
+    >>> from fallline.problems import digits
+    >>> mistakes(digits(), None, ())
+    ()
+    """
+    found = _shared_examples(problem.splits())
+    if look is None:
+        return tuple(found)
+    return (*found, *_misread(problem, look), *_out_of_reach(problem, look), *_counted_anyway(problem, look, ignored))
+
+
+def _shared_examples(splits: Mapping[str, Split]) -> Iterator[str]:
+    """Splits that have examples, inputs and targets alike, of an earlier one, beyond those that repeat anyway."""
+    for first, second in itertools.combinations(splits, 2):
+        one, other = splits[first], splits[second]
+        if len(one) < 2:  # a problem without data
+            continue
+        count = _shared(one, other)
+        again = count == len(other) == len(one) and torch.equal(_prints(one).sort()[0], _prints(other).sort()[0])
+        if not again and count / len(other) <= max(_WORTH_A_WORD, 2 * _repeated(one)):
+            continue
+        found = f"it is {first} again" if again else f"{count:,} of its {len(other):,} examples are in {first} too"
+        use = "trained on" if first == "train" else "used to choose"
+        yield (
+            f"{second}: {found}, so it can't tell how a model does on examples that were not {use}; give it others, "
+            f"which {first} does not have."
+        )
+
+
+def _shared(one: Split, other: Split) -> int:
+    """How many examples of the other are in this one as well, inputs and targets alike."""
+    if one.inputs.shape[1:] != other.inputs.shape[1:] or one.targets.shape[1:] != other.targets.shape[1:]:
+        return 0
+    prints, there = _prints(other).tolist(), dict[float, list[int]]()
+    wanted = set(prints)
+    for row, print_ in enumerate(_prints(one).tolist()):
+        if print_ in wanted:
+            there.setdefault(print_, []).append(row)
+    return sum(
+        any(_alike(one, row, other, place) for row in there.get(print_, ())[:_CANDIDATES])
+        for place, print_ in enumerate(prints)
+    )
+
+
+def _repeated(split: Split) -> float:
+    """The share of examples that have a twin in the same split."""
+    _, counts = _prints(split).unique(return_counts=True)
+    return float(counts[counts > 1].sum()) / len(split)
+
+
+def _prints(split: Split) -> Tensor:
+    """A number [n] for each example, alike for those that are."""
+    total = torch.zeros(len(split), dtype=torch.float64)
+    for part in (split.inputs, split.targets):
+        flat = _as_real(part.reshape(len(split), -1))
+        some = flat[:, :: max(1, flat.shape[1] // _COLUMNS)].double()
+        weights = torch.rand(some.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.5
+        # Summed row by row, since a product of matrices may round otherwise from row to row.
+        total += (some * weights).sum(1) + flat.sum(1, dtype=torch.float64)
+    return total
+
+
+def _as_real(values: Tensor) -> Tensor:
+    return values.real + 2 * values.imag if values.is_complex() else values
+
+
+def _alike(one: Split, row: int, other: Split, place: int) -> bool:
+    return torch.equal(one.inputs[row], other.inputs[place]) and torch.equal(one.targets[row], other.targets[place])
+
+
+def _misread(problem: Problem, look: Look) -> Iterator[str]:
+    output, targets = look.output.detach(), look.targets
+    places = class_dimensions(output.shape, targets.shape)
+    last, loss = _last_operation(look.output), _loss_of(problem, output, targets, places)
+    rows = output.movedim(places[0], -1) if len(places) == 1 else None
+    if loss in _LOGITS:
+        what = "softmax" if rows is not None and _sum_to_one(rows) else last if last in ("Sigmoid", "Relu") else None
+        if what is not None and not (loss is functional.cross_entropy and rows is None):
+            takes = "softmax" if loss is functional.cross_entropy else "sigmoid"
+            bound = "can't be negative" if what == "Relu" else "lie between 0 and 1"
+            yield (
+                f"model: its last operation is a {what.lower()}, and {_LOGITS[loss]} takes the {takes} itself, of "
+                f"scores that may be any number: those that {bound} can't say enough; leave the {what.lower()} out."
+            )
+    if loss is functional.cross_entropy and rows is not None and rows.shape[-1] == 1:
+        yield (
+            "model: it has one output, and cross_entropy of one class is 0 whatever that is; give it one output a "
+            "class, or take binary_cross_entropy_with_logits."
+        )
+    if loss is functional.nll_loss and rows is not None and rows.logsumexp(-1).abs().max() > 1e-2:
+        yield (
+            "model: nll_loss takes logarithms of probabilities, and its outputs are none, since their exponentials do "
+            "not sum to 1; end it with log_softmax, or take cross_entropy."
+        )
+
+
+def _sum_to_one(rows: Tensor) -> bool:
+    return rows.shape[-1] > 1 and bool((rows >= 0).all() and ((rows.sum(-1) - 1).abs() < 1e-3).all())
+
+
+def _loss_of(problem: Problem, output: Tensor, targets: Tensor, places: list[int]) -> Any:
+    """Which of torch's losses the problem has, as its function tells or, else, its value."""
+    known = kind_of_loss(problem.loss)
+    if known is not None or problem.loss is None:
+        return known
+    rows = output.movedim(places[0], -1).flatten(0, -2) if len(places) == 1 else output
+    for candidate in (*_LOGITS, functional.nll_loss):
+        try:
+            value = float(candidate(rows, targets.flatten() if places else targets))
+            mine = float(problem.loss(output, targets))
+        except Exception:  # torch's refuses these outputs, or the user's fails, which `Problem.check` tells of
+            continue
+        if math.isclose(value, mine, rel_tol=1e-5):
+            return candidate
+    return None
+
+
+def _last_operation(output: Tensor) -> str | None:
+    """The operation that made the numbers of an output, as torch's graph names it."""
+    node = output.grad_fn
+    while node is not None:
+        name = node.name().rpartition("::")[2].partition("Backward")[0]
+        if name not in _RESHAPING:
+            return name
+        node = node.next_functions[0][0]
+    return None
+
+
+def _out_of_reach(problem: Problem, look: Look) -> Iterator[str]:
+    """Targets that are numbers which the last operation never gives."""
+    operation = _last_operation(look.output)
+    low, high = _BOUNDS.get(str(operation), (-math.inf, math.inf))
+    targets = problem.train.targets
+    if targets.shape[1:] != look.output.shape[1:] or not targets.is_floating_point():
+        return
+    outside = ((targets < low) | (targets > high)).double().mean().item()
+    if outside > 0:
+        yield (
+            f"model: its last operation is a {str(operation).lower()}, which gives {low:g} to {high:g}, and "
+            f"{100 * outside:.3g} % of the targets of train lie outside; leave it out, or scale the targets."
+        )
+
+
+def _counted_anyway(problem: Problem, look: Look, ignored: Collection[float]) -> Iterator[str]:
+    places = class_dimensions(look.output.shape, look.targets.shape)
+    if problem.metric_is_loss or len(places) != 1:
+        return
+    for label in sorted(ignored):
+        where = (look.targets == label).unsqueeze(places[0])
+        if not where.any() or where.all():
+            continue
+        output = look.output.detach()
+        others = [torch.where(where, output.roll(shift, places[0]), output) for shift in range(output.shape[places[0]])]
+        try:
+            values = [float(value_of(problem.metric, other, look.targets)) for other in others]
+        except Exception:  # what fails is told of by `Problem.check`
+            return
+        if any(value != values[0] and not math.isnan(value) for value in values):
+            yield (
+                f"metric: {problem.metric.name!r} counts examples with label {label:g}, which the loss ignores; leave "
+                "them out in it, or give a name such as 'accuracy', which does."
+            )
