@@ -84,7 +84,11 @@ def adder() -> fl.Problem:
     labels = text[:, 1:].clone()
     labels[:, :3] = -1
     return _problem(
-        model=Adder, loss=nn.CrossEntropyLoss(ignore_index=-1), metric="accuracy", **_parts(text[:, :-1], labels)
+        name="adder",
+        model=Adder,
+        loss=nn.CrossEntropyLoss(ignore_index=-1),
+        metric="accuracy",
+        **_parts(text[:, :-1], labels),
     )
 
 

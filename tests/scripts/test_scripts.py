@@ -18,6 +18,10 @@ from tests.scripts.scripts import SCRIPTS
 _ARMS = ["sgd", "adam"]
 _EFFORT = fl.Effort(trials=4, finalists=2, seeds=2, names_winner=False)
 _CPU = torch.device("cpu")
+#: What is measured by hand where the author's own lines do it otherwise than the metric of that name.
+_OWN_METRICS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "adder": lambda output, labels: (output.argmax(1) == labels)[labels >= 0].double().mean(),
+}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +103,8 @@ def _measured(
         with torch.no_grad():
             output = model(split.inputs)
     loss = float(problem.loss(output, split.targets))
-    return loss, loss if problem.metric_is_loss else float(problem.metric.function(output, split.targets))
+    metric = _OWN_METRICS.get(problem.name, problem.metric.function)
+    return loss, loss if problem.metric_is_loss else float(metric(output, split.targets))
 
 
 @pytest.mark.filterwarnings("ignore:train. its examples differ")
