@@ -58,7 +58,7 @@ def variational_autoencoder() -> fl.Problem:
     def evidence(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         restored, mean, log_variance = model(x)
         divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(-1).mean()
-        return functional.mse_loss(restored, x) + 0.1 * divergence
+        return functional.mse_loss(restored, x) + 0.1 * divergence  # type: ignore[no-any-return]
 
     x = _drawn(84, 6)
     return _problem(model=AutoEncoder, step=evidence, **_parts(x, x))
@@ -94,6 +94,8 @@ def adder() -> fl.Problem:
 
 class MeanTeacher(nn.Module):
     """A student and the running average of its weights, which is what is evaluated (Tarvainen and Valpola, 2017)."""
+
+    seen: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,7 +152,7 @@ def physics_informed() -> fl.Problem:
         x = x.requires_grad_()
         u = model(x)
         (slope,) = torch.autograd.grad(u.sum(), x, create_graph=True)
-        return (slope + u).square().mean() + (model(torch.zeros(1, 1)) - 1).square().mean()
+        return (slope + u).square().mean() + (model(torch.zeros(1, 1)) - 1).square().mean()  # type: ignore[no-any-return]
 
     x = torch.linspace(0, 2, 84)[torch.randperm(84, generator=torch.Generator().manual_seed(0)), None]
     return _problem(
@@ -163,6 +165,9 @@ def physics_informed() -> fl.Problem:
 class GraphNetwork(nn.Module):
     """Two layers of graph convolution over a sparse adjacency matrix (Kipf and Welling, 2017)."""
 
+    features: Tensor
+    adjacency: Tensor
+
     def __init__(self, features: Tensor, adjacency: Tensor) -> None:
         super().__init__()
         self.register_buffer("features", features)
@@ -171,7 +176,7 @@ class GraphNetwork(nn.Module):
 
     def forward(self, nodes: Tensor) -> Tensor:
         hidden = torch.relu(torch.sparse.mm(self.adjacency, self.first(self.features)))
-        return torch.sparse.mm(self.adjacency, self.second(hidden))[nodes]
+        return torch.sparse.mm(self.adjacency, self.second(hidden))[nodes]  # type: ignore[no-any-return]
 
 
 def graph_network() -> fl.Problem:
@@ -335,7 +340,7 @@ def own_optimizer() -> fl.Problem:
         if model.training:
             logits = model.network(x).detach()
             model.own.zero_grad()
-            functional.cross_entropy(logits / model.log_temperature.exp(), y).backward()
+            functional.cross_entropy(logits / model.log_temperature.exp(), y).backward()  # type: ignore[no-untyped-call]
             model.own.step()
             model.own.zero_grad()
         return functional.cross_entropy(model(x), y)

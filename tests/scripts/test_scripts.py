@@ -80,7 +80,7 @@ def _by_hand(arm: ArmResult, configuration: dict[str, object], seed: int) -> lis
                 else:
                     loss = problem.step(model, batch.inputs, batch.targets)
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         found.append(_measured(problem, model, key, step, "valid")[0])
     return [*found, _measured(problem, model, key, step, "test")[1]]
