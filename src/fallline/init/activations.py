@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fallline.init.layers import holds_layers
 from fallline.init.schemes import Distribution, Scheme, he, lecun, xavier
@@ -18,26 +22,30 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: Rectifiers, and the smooth functions that look like them, with the slope below zero that He's gain counts with.
+#: Rectifiers, with their slope below zero.
 _RECTIFIERS = {
     "relu": 0.0,
     "relu6": 0.0,
     "leakyrelu": 0.01,
     "prelu": 0.25,
     "rrelu": (1 / 8 + 1 / 3) / 2,
-    "celu": 0.0,
-    "elu": 0.0,
-    "gelu": 0.0,
-    "hardswish": 0.0,
-    "mish": 0.0,
-    "silu": 0.0,
-    "softplus": 0.0,
-    "swish": 0.0,
 }
+#: The smooth functions that look like them, with α (of ELU, CELU) or β (of softplus), which is 1 unless told.
+_CURVES: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "celu": lambda z, alpha: functional.celu(z, alpha),
+    "elu": lambda z, alpha: functional.elu(z, alpha),
+    "gelu": lambda z, _: functional.gelu(z),
+    "hardswish": lambda z, _: functional.hardswish(z),
+    "mish": lambda z, _: functional.mish(z),
+    "silu": lambda z, _: functional.silu(z),
+    "softplus": lambda z, beta: functional.softplus(z, beta),
+    "swish": lambda z, _: functional.silu(z),
+}
+_SHAPES = {"celu": "alpha", "elu": "alpha", "softplus": "beta"}
 #: What saturates on both sides, or gates with a sigmoid.
 _SATURATING = words("glu hardsigmoid hardtanh logsigmoid logsoftmax sigmoid softmax softmin softsign tanh")
 _LINEAR = frozenset({"linear", "selu"})
-_KNOWN = frozenset(_RECTIFIERS) | _SATURATING | _LINEAR
+_KNOWN = frozenset(_RECTIFIERS) | frozenset(_CURVES) | _SATURATING | _LINEAR
 
 
 @dataclass(frozen=True)
@@ -46,15 +54,44 @@ class Activation:
 
     name: str
     slope: float = 0.0
+    shape: float = 1.0
 
     def scheme(self, distribution: Distribution) -> Scheme:
         """Return He's for rectifiers, Xavier's for what saturates, LeCun's for SELU and where nothing follows."""
         if self.name in _RECTIFIERS:
             return he(distribution, self.slope)
+        if self.name in _CURVES:
+            return Scheme("he", distribution, "fan_in", curve_gain(self.name, self.shape))
         return xavier(distribution) if self.name in _SATURATING else lecun(distribution)
 
     def __str__(self) -> str:
+        if self.shape != 1:
+            return f"{self.name} ({self.shape:g})"
         return f"{self.name} ({self.slope:g})" if self.slope else self.name
+
+
+@cache
+def curve_gain(name: str, shape: float = 1.0) -> float:
+    """Return the gain g at which a smooth rectifier f hands on the mean square 1 of what comes in: E f(g·z)² = 1.
+
+    z is standard normal. For ReLU it is He's √2, so it is what He's scheme means for other curves.
+
+    >>> round(curve_gain("gelu"), 3), round(curve_gain("silu"), 3), round(curve_gain("elu"), 3)
+    (1.468, 1.559, 1.278)
+    """
+    z = torch.linspace(-8, 8, 8001, dtype=torch.float64, device="cpu")
+    density = torch.exp(-z.square() / 2)
+
+    def mean_square(gain: float) -> float:
+        return float((density * _CURVES[name](gain * z, shape).square()).sum() / density.sum())
+
+    if mean_square(0.0) >= 1:  # it hands on more in any case: as for inputs of mean square 1
+        return 1 / math.sqrt(mean_square(1.0))
+    low, high = 0.0, 8.0
+    while high - low > 1e-12:
+        middle = (low + high) / 2
+        low, high = (middle, high) if mean_square(middle) < 1 else (low, middle)
+    return high
 
 
 LINEAR = Activation("linear")
@@ -73,7 +110,7 @@ def named(name: str) -> Activation:
     """Return an activation from its name in torch, with torch's slope; raises ValueError for others.
 
     >>> named("LeakyReLU")
-    Activation(name='leakyrelu', slope=0.01)
+    Activation(name='leakyrelu', slope=0.01, shape=1.0)
     """
     key = plain(name)
     if key not in _KNOWN:
@@ -89,7 +126,8 @@ def of_module(module: nn.Module) -> Activation | None:
         return None
     for kind in type(module).__mro__:
         if plain(kind.__name__) in _KNOWN - {"linear"}:
-            return Activation(plain(kind.__name__), _slope(module, plain(kind.__name__)))
+            key = plain(kind.__name__)
+            return Activation(key, _slope(module, key), float(getattr(module, _SHAPES.get(key, ""), 1.0)))
     return None
 
 
@@ -101,13 +139,23 @@ def of_call(name: str, arguments: tuple[Any, ...], named_arguments: Mapping[str,
     given = [value for value in (*arguments, *named_arguments.values()) if type(value) in (int, float)]
     if key in ("leakyrelu", "rrelu") and given:  # the slope, or the bounds it is drawn between
         return Activation(key, sum(given) / len(given))
-    return Activation(key, _RECTIFIERS.get(key, 0.0))
+    shape = named_arguments.get(_SHAPES.get(key, ""), next((a for a in arguments[1:] if type(a) in (int, float)), 1.0))
+    return Activation(key, _RECTIFIERS.get(key, 0.0), float(shape) if key in _SHAPES else 1.0)
+
+
+def of_function(function: object) -> Activation | None:
+    """Return the activation that a module or a function is, as transformer layers are given one; None if it is none."""
+    if isinstance(function, nn.Module):
+        return of_module(function)
+    if isinstance(function, partial):
+        return of_call(getattr(function.func, "__name__", ""), (None, *function.args), function.keywords)
+    return of_call(getattr(function, "__name__", ""), (), {})
 
 
 def _slope(module: nn.Module, key: str) -> float:
     if isinstance(module, nn.RReLU):
         return (module.lower + module.upper) / 2
     if isinstance(module, nn.PReLU):
-        return float(module.weight.detach().mean())
+        return float(module.weight.detach().square().mean().sqrt())
     slope = getattr(module, "negative_slope", None)
     return float(slope) if isinstance(slope, (int, float, Tensor)) else _RECTIFIERS.get(key, 0.0)

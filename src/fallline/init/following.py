@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import fx, nn
 
-from fallline.init.activations import LINEAR, Activation, of_call, of_module, plain, words
+from fallline.init.activations import LINEAR, Activation, of_call, of_function, of_module, plain, words
 from fallline.init.layers import holds_layers, is_layer
 from fallline.init.tracing import trace
 
@@ -29,24 +29,41 @@ def following(model: nn.Module) -> dict[str, Activation | str]:
     A branch that ends in another layer or the output counts as none, if another branch has an activation.
 
     >>> following(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Tanh(), nn.Linear(3, 1)))
-    {'0': Activation(name='tanh', slope=0.0), '3': Activation(name='linear', slope=0.0)}
+    {'0': Activation(name='tanh', slope=0.0, shape=1.0), '3': Activation(name='linear', slope=0.0, shape=1.0)}
     """
-    if is_layer(model):
-        return {"": LINEAR}
+    layers = [name for name, module in model.named_modules() if is_layer(module)]
+    found: dict[str, Activation | str] = {"": LINEAR} if is_layer(model) else _in_transformers(model)
+    return found if found.keys() >= set(layers) else {**_traced(model, layers), **found}
+
+
+def _in_transformers(model: nn.Module) -> dict[str, Activation | str]:
+    """What follows the layers of torch's transformers, which say so themselves and can't be traced."""
+    found: dict[str, Activation | str] = {}
+    for name, module in model.named_modules():
+        for kind in (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer):
+            if isinstance(module, kind) and type(module).forward is kind.forward:
+                inside = f"{name}." if name else ""
+                function = module.activation
+                found[f"{inside}linear1"] = of_function(function) or _unknown(
+                    getattr(function, "__name__", str(function))
+                )
+                found[f"{inside}linear2"] = LINEAR
+    return found
+
+
+def _traced(model: nn.Module, layers: list[str]) -> dict[str, Activation | str]:
     try:
         graph = trace(model, whole={name for name, module in model.named_modules() if _is_known(module)})
     except Exception as error:  # whatever the model's own code raises when it meets symbols
         reason = str(error).strip().split("\n")[0].rstrip(".")
-        return {
-            name: f"the model can't be traced: {reason}" for name, module in model.named_modules() if is_layer(module)
-        }
+        return dict.fromkeys(layers, f"the model can't be traced: {reason}")
     modules = dict(model.named_modules())
     found: dict[str, Activation | str] = {}
     for node in graph.nodes:
         if node.op == "call_module" and is_layer(modules[str(node.target)]):
             name, here = str(node.target), _behind(node, modules)
             # A layer that is called several times has several places.
-            found[name] = here if name not in found else _agreed([found[name], here])
+            found[name] = here if name not in found else agreed([found[name], here])
     return found
 
 
@@ -76,10 +93,10 @@ def _behind(layer: fx.Node, modules: dict[str, nn.Module]) -> Activation | str:
             waiting.extend(node.users)
         else:
             found.append(step)
-    return _agreed(found)
+    return agreed(found)
 
 
-def _agreed(found: list[Activation | str]) -> Activation | str:
+def agreed(found: list[Activation | str]) -> Activation | str:
     """Return the one activation that matters, or why there is none."""
     for problem in found:
         if isinstance(problem, str):

@@ -52,11 +52,43 @@ class _Tracer(fx.Tracer):
 
 @contextmanager
 def _attributes_kept(model: nn.Module) -> Iterator[None]:
-    """Undo what a forward pass notes down on its modules: they would be left with symbols."""
+    """Undo what a forward pass notes down on its modules: they would be left with symbols. No part runs compiled."""
     before = [(module, dict(vars(module))) for module in model.modules()]
+    held = [value for _, attributes in before for value in attributes.values()]
+    inside = [(registry, dict(registry)) for registry in held if type(registry) is dict]
+    for module, attributes in before:
+        if attributes.get("_compiled_call_impl") is not None:  # of module.compile()
+            vars(module)["_compiled_call_impl"] = None
     try:
         yield
     finally:
         for module, attributes in before:
             vars(module).clear()
             vars(module).update(attributes)
+        for registry, content in inside:
+            registry.clear()
+            registry.update(content)
+
+
+@contextmanager
+def unwrapped(model: nn.Module) -> Iterator[nn.Module]:
+    """Let a model be without what `torch.compile` and data parallelism wrapped around it and its parts in a `with`."""
+    inner = _inner(model)
+    changed: list[tuple[nn.Module, str, nn.Module]] = []
+    try:
+        for module in list(inner.modules()):
+            for name, child in list(module._modules.items()):
+                if child is not None and _inner(child) is not child:
+                    changed.append((module, name, child))
+                    module._modules[name] = _inner(child)
+        yield inner
+    finally:
+        for module, name, child in reversed(changed):
+            module._modules[name] = child
+
+
+def _inner(module: nn.Module) -> nn.Module:
+    wrapper = isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
+    name = "module" if wrapper else "_orig_mod"
+    inner = dict(module._modules.items()).get(name)  # a scripted module's have no `get`
+    return module if inner is None else _inner(inner)
