@@ -37,12 +37,12 @@ def server() -> Iterator[str]:
         access = ["--auth=scram-sha-256", f"--pwfile={secret}", "-U", "racer"]
         commands = [found, "-D", data, "-N", *access], [control(found), "-D", data, "-o", options, "-w", "start"]
         for command in commands:
-            subprocess.run([*user, *command], cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=60)
+            subprocess.run([*user, *command], cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=300)
         try:
             yield f"postgresql://racer:p%40ss%3Aword@127.0.0.1:{port}/postgres"
         finally:
             stop = [control(found), "-D", data, "-m", "immediate", "stop"]
-            subprocess.run([*user, *stop], cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=60)
+            subprocess.run([*user, *stop], cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=300)
 
 
 def control(initdb: str) -> str:

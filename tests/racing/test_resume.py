@@ -138,7 +138,7 @@ test_resume.run(Path({path!r}))
 def test_a_process_that_is_killed_as_it_writes_leaves_no_half_job(tmp_path: Path, undisturbed: str) -> None:
     path = tmp_path / "races.db"
     code = KILLED.format(folder=str(Path(__file__).parent), path=str(path))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == -signal.SIGKILL, done.stderr
     (stopped,) = past_races(path)
     assert stopped.kept == 6  # of two jobs; the third was written and not committed

@@ -71,7 +71,7 @@ def told(folder: Path, text: str, seed: str = "0", **beside: str) -> str:
         (folder / name).write_text(content)
     environment = {"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": seed or "1"}
     done = subprocess.run(
-        [sys.executable, "problem.py"], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "problem.py"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
