@@ -90,6 +90,13 @@ def test_default_arms_under_every_schedule(name: str, schedule: str, warm_up: fl
     assert_same(arm, {**middle(arm), "schedule": schedule, "warm_up": warm_up})
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("name", DEFAULT_ARMS)
+def test_default_arms_with_decay_under_a_schedule(name: str, schedule: str) -> None:
+    (arm,) = as_arms([name], search=["weight_decay"])
+    assert_same(arm, {**middle(arm), "schedule": schedule})
+
+
 @pytest.mark.parametrize("name", sorted(rules.ALL))
 def test_every_rule_with_decay(name: str) -> None:
     arm = Arm(name, rules.find(name), fixed={"weight_decay": 0.03})
@@ -147,6 +154,10 @@ def test_the_shortest_runs(schedule: str, epochs: int) -> None:
          ["torch.optim.AdamW(model.parameters(), lr=0.1, betas=(0.5, 0.999))"]),
         (Arm("a", rules.momentum), {"lr": 0.1, "batch": 6},
          ["batch_size=6, shuffle=True", "torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)"]),
+        (Arm("a", rules.gradient_descent, fixed={"weight_decay": 0.01}), {"lr": 0.1},
+         ["torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.01)"]),
+        (Arm("a", rules.nesterov, fixed={"momentum": 0.0}), {"lr": 0.1},
+         ["torch.optim.SGD(model.parameters(), lr=0.1)"]),
         (Arm("a", rules.lion), {"lr": 0.1}, ["import fallline\n", "fallline.optim.Lion(model.parameters(), lr=0.1)"]),
         (Arm("a", rules.radam_paper), {"lr": 0.1},
          ["fallline.Optimizer(model.parameters(), fallline.rules.radam_paper, lr=0.1)"]),

@@ -89,7 +89,7 @@ def test_space_of_an_entrant(entrant: Any, name: str, low: float, high: float) -
         (lambda: Arm("x", rules.adam, fixed={"momentum": 0.9}), "no hyperparameter 'momentum'"),
         (
             lambda: Arm("x", torch.nn.Linear),  # type: ignore[arg-type]
-            "must be a rule or a torch.optim.Optimizer class",
+            "must be a rule or its name, a torch.optim.Optimizer class",
         ),
         (lambda: Arm("", rules.adam), "needs a name"),
         (lambda: as_arms(["sgd", "muonn"]), "no arm 'muonn'; did you mean 'muon'"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Effort:
     """Trials of each arm, how many of its best configurations run finals, on how many fresh seeds.
+
+    What is not given is as in the standard effort: 16 trials, the 5 best (of fewer trials, all) on 10 seeds.
 
     With `rounds` above 1 the trials of an arm come in so many rounds: the first draws Sobol points, the later ones are
     proposed by a model of the arm's trials so far. With `halving` above 1 all trials start on a small share of the
@@ -21,6 +23,16 @@ class Effort:
     names_winner: bool = True
     rounds: int = 1
     halving: int = 1
+
+    def __init__(
+        self, trials: int = 16, finalists: int | None = None, seeds: int = 10, names_winner: bool = True,
+        rounds: int = 1, halving: int = 1,
+    ) -> None:  # fmt: skip
+        if finalists is None:
+            finalists = min(5, trials) if isinstance(trials, int) else 5
+        given = {"trials": trials, "finalists": finalists, "seeds": seeds, "names_winner": names_winner}
+        for name, value in {**given, "rounds": rounds, "halving": halving}.items():
+            object.__setattr__(self, name, value)
 
 
 EFFORTS = {
@@ -43,7 +55,10 @@ def as_effort(effort: str | Effort, *, rounds: int | None = None, halving: int |
             raise ValueError(f"effort must be one of {', '.join(EFFORTS)}; got '{effort}'")
         effort = EFFORTS[effort]
     if not isinstance(effort, Effort):
-        raise TypeError(f"effort must be one of {', '.join(EFFORTS)}, or an Effort; got {effort!r}")
+        raise TypeError(
+            f"effort must be one of {', '.join(EFFORTS)}, or an Effort, such as fallline.Effort(trials=16); "
+            f"got {effort!r}"
+        )
     effort = replace(
         effort,
         rounds=effort.rounds if rounds is None else rounds,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.arms.names import as_arms
+from fallline.racing.arms.twins import one_optimizer_twice, twins
 from fallline.racing.audit import one_at_a_time, score_before, started_apart, step_zero_difference, undefined_scores
 from fallline.racing.budget import Budget, Cost, budget_of
 from fallline.racing.describe import describe
@@ -50,7 +51,7 @@ DEFAULT_STORAGE = Path("fallline-races.db")
 
 def race(
     problem: Problem,
-    arms: Sequence[Any] | str | None = None,
+    arms: Iterable[Any] | str | None = None,
     effort: str | Effort = "standard",
     *,
     search: Sequence[str] = ("lr",),
@@ -65,13 +66,16 @@ def race(
     resume: str | None = None,
     slices: bool = False,
     watcher: Watcher | None = None,
+    **elsewhere: Any,
 ) -> RaceResult:
     """Race optimizers on a problem under an equal budget and judge them.
 
-    `arms` are names, rules, torch optimizer classes or `Arm`s; "all" takes all that can be raced, None the default
-    ones. Every arm gets the same number of trials, then its best configurations run on fresh seeds that all arms share;
-    the test split is read only there. `search` names what is searched beside the learning rate: hyperparameters of the
-    arms, "batch", "schedule", "warm_up", "weight_decay". `rounds` and `halving` are those of the effort.
+    `arms` are names, rules, torch optimizer classes, functions of the parameters and a learning rate `lr` that return
+    an optimizer, or `Arm`s, in a list or, by names of your own, in a dictionary; "all" takes all that can be raced,
+    None the default ones. Every arm gets the same number of trials, then its best configurations run on fresh seeds
+    that all arms share; the test split is read only there. `search` names what is searched beside the learning rate:
+    hyperparameters of the arms, "batch", "schedule", "warm_up", "weight_decay". `rounds` and `halving` are those of the
+    effort.
 
     `storage` is an SQLite file or the URL of any Optuna storage, which keeps every run as it ends (None keeps none):
     the same call takes up a race that was stopped, at whatever moment (`resume` names the one that it must be). `seed`
@@ -88,12 +92,22 @@ def race(
     True
     """
     _check(problem, seed)
+    if elsewhere:
+        name = next(iter(elsewhere))
+        raise TypeError(
+            f"race has no argument '{name}'; {_ELSEWHERE.get(name, 'help(fallline.race) lists those it has')}"
+        )
     watcher = watcher or Silence()
+    if arms is not None and not isinstance(arms, (str, Mapping, list, tuple)) and isinstance(arms, Iterable):
+        arms = list(arms)  # which may be read once alone
     entrants = as_arms(arms, search=search, problem=problem)
     spent = as_effort(effort, rounds=rounds, halving=halving)
     watcher.note(f"Checking the problem and {counted(len(entrants), 'arm')}.")
     problem.check(_seeds(seed, 1)[0])
     try_arms(problem, entrants)
+    repeated = one_optimizer_twice(twins(entrants))
+    for line in repeated:
+        watcher.note(line)
     settings = {"smallest_difference": smallest_difference, "search": list(search)}
     told = "{}"
     if storage is not None:
@@ -113,7 +127,20 @@ def race(
     with closing(choose_engine(workers, ray)) as engine, closing(open_store(storage, card, name=resume)) as opened:
         store = Lasting(opened, watcher.note)
         result = _Race(problem, entrants, spent, seed, store, engine, smallest_difference, training, watcher).run()
-        return ended(result, store, slices=slices)
+        return ended(result.warned(*repeated), store, slices=slices)
+
+
+_OF_EFFORT = "it belongs to the effort: effort=fallline.Effort(trials=16, finalists=5, seeds=10)"
+_OF_PROBLEM = "it belongs to the problem: fallline.Problem(..., {}=...)"
+_OF_ARM = "a race searches it; set its space by fallline.Arm('name', optimizer, space={'lr': (low, high)})"
+#: Where what people give a race has its place.
+_ELSEWHERE = {
+    **dict.fromkeys(("trials", "finalists", "seeds"), _OF_EFFORT),
+    **{name: _OF_PROBLEM.format(name) for name in ("batch", "epochs", "steps", "metric", "target", "loss", "shuffle")},
+    **dict.fromkeys(("lr", "learning_rate", "space"), _OF_ARM),
+    **dict.fromkeys(("optimizers", "optimizer", "rules", "entrants"), "give the optimizers as arms=[...]"),
+    **dict.fromkeys(("n_jobs", "processes", "num_workers"), "it is called workers"),
+}
 
 
 def _check(problem: Problem, seed: int) -> None:
@@ -126,11 +153,11 @@ def _check(problem: Problem, seed: int) -> None:
 
 
 def _command(
-    problem: Problem, arms: Sequence[Any] | str | None, effort: Effort, seed: int, settings: Mapping[str, Any]
+    problem: Problem, arms: Iterable[Any] | str | None, effort: Effort, seed: int, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What a command line needs to take the race up; arms are None where only a program has them."""
     names: Any = list(DEFAULT_ARMS) if arms is None else arms
-    typed = isinstance(names, str) or all(isinstance(name, str) for name in names)
+    typed = not isinstance(names, Mapping) and all(isinstance(name, str) for name in names)
     given = (names if isinstance(names, str) else list(names)) if typed else None
     return {"problem": problem.origin, "arms": given, "effort": asdict(effort), "seed": seed, **settings}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch
 
 from fallline.optim.generic import Optimizer
 from fallline.optim.schedule_free import ScheduleFree, keeps_average
-from fallline.racing.arms.checks import check_method, check_missing, checked_space
+from fallline.racing.arms.checks import check_method, check_missing, checked_space, own_name
 from fallline.racing.arms.dimensions import Dimension
 from fallline.racing.arms.hyperparameters import Method, arguments, can_decay, hyperparameters, label, with_decay
 from fallline.racing.arms.raced_schedules import make_schedule
@@ -32,7 +33,10 @@ Space = Mapping[str, Dimension | tuple[float, float]]
 
 @dataclass(frozen=True, init=False)
 class Arm:
-    """An entrant: `optimizer` is a rule or a torch optimizer class, your own too; the arm keeps it as `method`.
+    """An entrant: `optimizer` is a rule or its name, a torch optimizer class, your own too, or a function.
+
+    The function takes the parameters and a learning rate `lr` and returns an optimizer. The arm keeps what it is given
+    as `method`; with nothing but an optimizer it is called after that.
 
     `space` says where hyperparameters are searched: a `Range`, a `Choice`, or (low, high) for a log-uniform range.
     `fixed` holds what else should differ from the published defaults. The learning rate is searched in the method's
@@ -68,15 +72,30 @@ class Arm:
     fixed: Mapping[str, Any]
 
     def __init__(
-        self, name: str, optimizer: Method, space: Space | None = None, fixed: Mapping[str, Any] | None = None
+        self,
+        name: str | Method,
+        optimizer: Method | str | None = None,
+        space: Space | None = None,
+        fixed: Mapping[str, Any] | None = None,
+        **elsewhere: Any,
     ) -> None:
+        made: Any = name if optimizer is None else optimizer
+        called: Any = own_name(name) if optimizer is None else name
+        for stray in elsewhere:
+            raise TypeError(
+                f"an Arm takes no argument '{stray}'; fix it by fixed={{'{stray}': value}}, or search it by "
+                f"space={{'{stray}': (low, high)}}"
+            )
         fixed = dict(fixed or {})
-        method = check_method(name, optimizer)
-        dimensions = checked_space(name, method, space or {}, fixed)
+        if isinstance(made, functools.partial) and isinstance(made.func, type) and not made.args:
+            fixed = {**{key: one for key, one in made.keywords.items() if key not in (space or {})}, **fixed}
+            made = made.func
+        method = check_method(called, made)
+        dimensions = checked_space(called, method, space or {}, fixed)
         if "weight_decay" in {*dimensions, *fixed}:
             method = with_decay(method)
-        check_missing(name, method, {*dimensions, *fixed})
-        self._set(name=name, method=method, space=dimensions, fixed=fixed)
+        check_missing(called, method, {*dimensions, *fixed})
+        self._set(name=called, method=method, space=dimensions, fixed=fixed)
 
     def _set(self, **fields: Any) -> None:
         for field, value in fields.items():

@@ -3,45 +3,93 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 
+from fallline import rules
+from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.arms.dimensions import Choice, Dimension, as_dimension
-from fallline.racing.arms.hyperparameters import Method, can_decay, hyperparameters, label
+from fallline.racing.arms.hyperparameters import Method, can_decay, hyperparameters, kind_of, label
 from fallline.racing.arms.shared_dimensions import check_shared, offered
 from fallline.racing.arms.spaces import space_of
 from fallline.symbolic import Rule
 from fallline.training import needs_closure
+from fallline.training.method_name import find_method
+
+#: Around which a function's learning rate without a default is searched, where nothing is known of what it makes.
+_RATE = 1e-3
 
 
 def check_name(arm: Any) -> None:
     """Raise ValueError for what is no name."""
     if not arm or not isinstance(arm, str):
-        raise ValueError(f"an arm needs a name; got {arm!r}")
+        raise ValueError(f"an arm needs a name; got {said(arm)}")
+
+
+def own_name(optimizer: Any) -> str:
+    """What an arm is called that is given nothing but its optimizer: a function without a name after what it makes."""
+    if isinstance(optimizer, Rule):
+        known = next((name for name, rule in DEFAULT_ARMS.items() if rule is optimizer), None)
+        return known or rules.name_of(optimizer)
+    if isinstance(optimizer, str):
+        return rules.plain_name(optimizer)
+    if isinstance(optimizer, functools.partial):
+        return own_name(optimizer.func)
+    name = getattr(optimizer, "__name__", "")
+    if not name.isidentifier() and inspect.isfunction(optimizer):
+        return getattr(kind_of(optimizer), "__name__", name)
+    return str(name)
 
 
 def check_method(arm: str, given: Any) -> Method:
-    """The rule or class of an arm; a class that is one rule and nothing else is that rule, which lanes can share.
+    """The rule, class or function of an arm; a class that is one rule and nothing else is that rule.
 
-    Raises ValueError for an arm without a name and for a class whose step needs a closure, TypeError for what is
-    neither a rule nor a class.
+    Raises ValueError for an arm without a name, for a name that nothing has, and where a step needs a closure or a
+    function has no learning rate; TypeError for what is none of these.
     """
     check_name(arm)
+    if isinstance(given, str):
+        try:
+            given = find_method(rules.plain_name(given))
+        except LookupError as error:
+            raise ValueError(f"arm '{arm}': {error.args[0]}") from error
     if isinstance(given, Rule):
         return given
-    if not (isinstance(given, type) and issubclass(given, torch.optim.Optimizer)):
+    kind = kind_of(given) if inspect.isfunction(given) else given
+    if not inspect.isfunction(given) and not (isinstance(given, type) and issubclass(given, torch.optim.Optimizer)):
         raise TypeError(
-            f"the optimizer of arm '{arm}' is {given!r}; it must be a rule or a torch.optim.Optimizer class"
+            f"the optimizer of arm '{arm}' is {said(given)}; it must be a rule or its name, a torch.optim.Optimizer "
+            "class, or a function such as lambda params, lr: torch.optim.Adam(params, lr=lr)"
         )
-    if needs_closure(given):
+    if isinstance(kind, type) and not issubclass(kind, torch.optim.Optimizer):
+        raise TypeError(
+            f"arm '{arm}': the function returned {kind.__name__}; it must return a torch.optim.Optimizer, as "
+            "lambda params, lr: torch.optim.Adam(params, lr=lr) does"
+        )
+    if kind is not None and needs_closure(kind):
         raise ValueError(
-            f"arm '{arm}': {given.__name__} needs a closure that evaluates the batch again, and a race takes plain "
+            f"arm '{arm}': {kind.__name__} needs a closure that evaluates the batch again, and a race takes plain "
             "steps; leave it out, and train with it by fallline.fit"
         )
-    followed: Method = vars(given).get("follows", given)
+    if inspect.isfunction(given) and not hyperparameters(given).keys() - {"weight_decay"}:
+        raise ValueError(
+            f"arm '{arm}': the function has nothing that a race could search; give it a learning rate, as in "
+            "lambda params, lr: torch.optim.Adam(params, lr=lr), or train with it by fallline.fit"
+        )
+    followed: Method = vars(given).get("follows", given) if isinstance(given, type) else given
     return followed
+
+
+def said(thing: Any) -> str:
+    """A thing as a sentence can name it, whatever its `repr` does."""
+    try:
+        return f"{thing!r} of type {type(thing).__name__}"
+    except Exception:
+        return f"of type {type(thing).__name__}"
 
 
 def checked_space(arm: str, method: Method, given: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Dimension]:
@@ -60,7 +108,8 @@ def checked_space(arm: str, method: Method, given: Mapping[str, Any], fixed: Map
         )
     space = dimensions(arm, given, fixed)
     check_values(arm, offered(method), space, fixed)
-    rate = space_of(label(method), "lr", hyperparameters(method).get("lr"))
+    default = hyperparameters(method).get("lr") or (_RATE if inspect.isfunction(method) else None)
+    rate = space_of(label(method), "lr", default)
     if "lr" not in {*space, *fixed} and "lr" in hyperparameters(method) and rate is not None:
         space = {"lr": rate, **space}
     if not space:

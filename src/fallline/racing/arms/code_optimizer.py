@@ -52,9 +52,10 @@ def _maker(method: Method, values: Mapping[str, Any]) -> tuple[_Maker, dict[str,
         name, source = _place_of(method)
         return _Maker(name, source), arguments(method, values)
     equal = _in_torch().get(method)
-    refused = equal is not None and "nesterov" in equal[1] and values["momentum"] == 0
-    if equal is not None and not refused:
+    if equal is not None:
         kind, flags = equal
+        if "nesterov" in flags and values["momentum"] == 0:  # torch's class refuses it, and plain steps are the same
+            flags = {}
         told = {**arguments(kind, values), **flags}
         return _Maker(f"torch.optim.{kind.__name__}", frozenset({"import torch"})), _told(kind, told)
     own = next((name for name in optim.__all__ if getattr(getattr(optim, name), "follows", None) is method), None)
@@ -98,6 +99,8 @@ def _in_torch() -> dict[Rule, tuple[type[torch.optim.Optimizer], dict[str, Any]]
     return {
         **plain,
         **{rules.l2(rule): made for rule, made in plain.items()},
+        # Without momentum both kinds of decay are the same.
+        rules.decoupled_decay(rules.gradient_descent): (torch.optim.SGD, {}),
         rules.adamw: (torch.optim.AdamW, {}),
         rules.decoupled_decay(rules.amsgrad): (torch.optim.AdamW, {"amsgrad": True}),
         rules.decoupled_decay(rules.nadam): (torch.optim.NAdam, {"decoupled_weight_decay": True}),
@@ -105,8 +108,10 @@ def _in_torch() -> dict[Rule, tuple[type[torch.optim.Optimizer], dict[str, Any]]
     }
 
 
-def _place_of(kind: type[torch.optim.Optimizer]) -> tuple[str, frozenset[str]]:
-    """What a class is called in code, and its import: torch's own where Fallline's only stands in for it."""
+def _place_of(kind: Any) -> tuple[str, frozenset[str]]:
+    """What a class or a function is called in code, and its import: torch's class where Fallline's stands in for it."""
+    if not isinstance(kind, type):
+        return _imported(kind)
     name = kind.__name__
     theirs = getattr(torch.optim, name, None)
     if theirs is not None and issubclass(kind, theirs) and kind in (theirs, getattr(optim, name)):
@@ -140,7 +145,7 @@ def _name_of(thing: Any) -> str:
     for name in (thing.__qualname__.rpartition(".")[2], *bound):
         if name.isidentifier() and not keyword.iskeyword(name):
             return name
-    return "my_rule" if isinstance(thing, Rule) else "MyOptimizer" if isinstance(thing, type) else "mine"
+    return "my_rule" if isinstance(thing, Rule) else "MyOptimizer" if isinstance(thing, type) else "my_optimizer"
 
 
 def _value_line(name: str, value: Any) -> Line:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,8 +13,8 @@ from fallline import rules
 from fallline.optim.schedule_free import keeps_average
 from fallline.symbolic import Rule
 
-#: What an arm can be: a rule, or a class of torch optimizers.
-Method = Rule | type[torch.optim.Optimizer]
+#: What an arm can be: a rule, a class of torch optimizers, or a function of the parameters that makes one.
+Method = Rule | Callable[..., torch.optim.Optimizer]
 _BETAS = ("beta1", "beta2", "beta3")
 #: Combinators that keep something of the weights they go through, which must see the decay.
 _KEEPING = (rules.schedule_free, rules.averaged)
@@ -26,11 +27,27 @@ def label(method: Method) -> str:
     ('adamw', 'momentum', 'Adam')
     """
     if not isinstance(method, Rule):
-        return method.__name__
+        return getattr(kind_of(method) or method, "__name__", "")
     inside = method.parts[-1][0]
     if rules.name_of(method) in rules.ALL or not isinstance(inside, Rule):
         return rules.name_of(method)
     return rules.name_of(rules.schedule_free(inside) if keeps_average(method) else inside)
+
+
+@functools.lru_cache(maxsize=512)
+def kind_of(method: Callable[..., torch.optim.Optimizer]) -> type | None:
+    """The class of the optimizers that a class or a function makes; None where a function does not take two weights.
+
+    >>> kind_of(lambda params, lr: torch.optim.Adam(params, lr=lr)).__name__
+    'Adam'
+    """
+    if isinstance(method, type):
+        return method
+    weights = [torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(2))]
+    try:
+        return type(method(weights, **({"lr": 1e-3} if "lr" in inspect.signature(method).parameters else {})))
+    except Exception:  # it may want the parameters of its own network; the race tries it on those
+        return None
 
 
 def hyperparameters(method: Method) -> dict[str, Any]:
@@ -96,10 +113,11 @@ def averages(method: Method) -> bool:
     """Whether the weights to evaluate are an average beside those that train: Schedule-Free rules and classes."""
     if isinstance(method, Rule):
         return keeps_average(method)
-    return hasattr(method, "train") and hasattr(method, "eval")
+    kind = kind_of(method)
+    return hasattr(kind, "train") and hasattr(kind, "eval")
 
 
-def _default_betas(method: type[torch.optim.Optimizer]) -> tuple[Any, ...]:
+def _default_betas(method: Callable[..., torch.optim.Optimizer]) -> tuple[Any, ...]:
     parameter = inspect.signature(method).parameters.get("betas")
     default = None if parameter is None else parameter.default
     return tuple(default) if isinstance(default, (tuple, list)) else ()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from fallline import rules
 from fallline.racing.arms.arm import Arm
+from fallline.racing.arms.checks import own_name, said
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.symbolic import Rule
 from fallline.training import Problem, needs_closure
@@ -17,9 +20,9 @@ from fallline.training.method_name import CLASSES, find_method
 
 
 def as_arms(
-    entrants: Sequence[Any] | str | None, search: Sequence[str] = (), problem: Problem | None = None
+    entrants: Iterable[Any] | str | None, search: Sequence[str] = (), problem: Problem | None = None
 ) -> tuple[Arm, ...]:
-    """Arms from names, rules, torch optimizer classes and arms; the default ones for None, all there are for "all".
+    """Arms from names, rules, classes, functions and arms; the default ones for None, all there are for "all".
 
     Capital letters and hyphens in names do not matter, `gd` is `sgd`, and `muon` and the like, which are no rules, are
     the classes of `fallline.optim`. `search` names further dimensions, beside the learning rate: hyperparameters, which
@@ -32,10 +35,13 @@ def as_arms(
     >>> [list(arm.space) for arm in as_arms(["sgd", "adam"], search=["beta1", "schedule"])]
     [['lr', 'schedule'], ['lr', 'beta1', 'schedule']]
     """
-    if isinstance(entrants, (str, Rule, Arm, type)) and entrants != "all":
+    one = isinstance(entrants, (str, Rule, Arm)) or not isinstance(entrants, Iterable)
+    if entrants is not None and one and entrants != "all":
         raise ValueError("arms must be a list, such as arms=['sgd', 'adam'], or 'all'")
     if entrants is None:
         arms = list(map(as_arm, DEFAULT_ARMS))
+    elif isinstance(entrants, Mapping):
+        arms = [_named(str(name), entrant) for name, entrant in entrants.items()]
     else:
         arms = [arm for one in (["all"] if entrants == "all" else entrants) for arm in _entered(one, problem)]
     if not arms:
@@ -49,22 +55,18 @@ def as_arms(
 
 
 def as_arm(entrant: Any) -> Arm:
-    """One arm from a name, a rule, a class or an arm. Raises as `as_arms` does."""
+    """One arm from a name, a rule, a class, a function or an arm. Raises as `as_arms` does."""
     if isinstance(entrant, Arm):
         return entrant
-    if isinstance(entrant, Rule):
-        known = next((name for name, rule in DEFAULT_ARMS.items() if rule is entrant), None)
-        return Arm(known or rules.name_of(entrant), entrant)
-    if isinstance(entrant, type):
-        return Arm(entrant.__name__, entrant)
+    if isinstance(entrant, (Rule, type, functools.partial)) or inspect.isfunction(entrant):
+        return Arm(own_name(entrant), entrant)
     if isinstance(entrant, torch.optim.Optimizer):
         kind = type(entrant).__name__
         raise TypeError(
             f"an arm makes an optimizer for each of its runs; give the class {kind}, not one instance of it"
         )
     if not isinstance(entrant, str):
-        kind = type(entrant).__name__
-        raise TypeError(f"an arm is a name, a rule, a torch optimizer class or an Arm; got {entrant!r} of type {kind}")
+        raise TypeError(f"an arm is a name, a rule, a torch optimizer class or an Arm; got {said(entrant)}")
     name = rules.plain_name(entrant)
     try:
         found = find_method(name)
@@ -73,6 +75,14 @@ def as_arm(entrant: Any) -> Arm:
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(all_names())}"
         raise ValueError(f"there is no arm '{entrant}'; {hint}") from error
     return as_arm(found) if isinstance(found, Rule) else Arm(name, found)
+
+
+def _named(name: str, entrant: Any) -> Arm:
+    """An arm by a name of its own."""
+    arm = as_arm(entrant)
+    if isinstance(arm, Arm) and type(arm) is not Arm:
+        raise ValueError(f"arms: the phases '{arm.name}' have a name of their own; give the arms in a list")
+    return Arm(name, arm.method, arm.space, arm.fixed)
 
 
 def all_names() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from fallline.symbolic import Rule
 
 @dataclass(frozen=True)
 class LaneRule:
-    """What moves one lane: a rule with all its hyperparameters' values, or a torch optimizer class with its own.
+    """What moves one lane: a rule with all its hyperparameters' values, or a torch optimizer class with its own,
+    or a function that makes an optimizer of parameters.
 
     With a `schedule` the learning rate at the run's step s, from 1, is `values["lr"]` (a class's default where it is
     not given) times schedule(s - 1). With `then`, (updates, lane rule), the other lane rule takes over after so many
@@ -34,13 +35,13 @@ class LaneRule:
     0.5
     """
 
-    rule: Rule | type[torch.optim.Optimizer]
+    rule: Rule | Callable[..., torch.optim.Optimizer]
     values: Mapping[str, Any]
     schedule: Schedule | None = None
     then: tuple[int, LaneRule] | None = None
 
     def __post_init__(self) -> None:
-        name = self.rule.name if isinstance(self.rule, Rule) else self.rule.__name__
+        name = self.rule.name if isinstance(self.rule, Rule) else getattr(self.rule, "__name__", "")
         if self.schedule is not None and not isinstance(self.schedule, Schedule):
             raise TypeError(
                 f"schedule: must be a fallline.schedules.Schedule, got {self.schedule!r}; "
@@ -72,7 +73,7 @@ class LaneRule:
             )
 
 
-def _has_rate(rule: Rule | type[torch.optim.Optimizer]) -> bool:
+def _has_rate(rule: Rule | Callable[..., torch.optim.Optimizer]) -> bool:
     if isinstance(rule, Rule):
         return "lr" in rule.hyperparameters
     parameters = inspect.signature(rule).parameters

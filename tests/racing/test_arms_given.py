@@ -1,0 +1,151 @@
+"""Arms in every form that a person gives them: raced, or refused in a sentence that says how to give them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+import torch
+
+import fallline as fl
+from fallline import rules
+from fallline.racing.arms.arm import Arm
+from fallline.racing.arms.default_arms import DEFAULT_ARMS
+from fallline.racing.arms.dimensions import Choice, Range
+from fallline.racing.arms.names import as_arms
+from fallline.racing.arms.twins import twins
+from fallline.racing.effort import as_effort
+from tests.racing.test_endings import problem, run
+
+
+def plain(params: Any, lr: float = 0.1) -> torch.optim.Optimizer:
+    return torch.optim.SGD(params, lr=lr, momentum=0.5)
+
+
+def decayed(params: Any, lr: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(params, lr=lr, weight_decay=weight_decay)
+
+
+of_lambda = lambda params, lr: fl.optim.Adam(params, lr=lr)  # noqa: E731
+
+#: What is given, and the names and spaces of the learning rates that come of it.
+GIVEN: dict[str, tuple[Any, list[tuple[str, Range]]]] = {
+    "a name in an arm": ([Arm("x", "adam")], [("x", Range(1e-6, 0.1))]),
+    "a name as a person types it": ([Arm("x", "Lion")], [("x", Range(1e-7, 0.01))]),
+    "a class by its name": ([Arm("x", "soap")], [("x", Range(1e-6, 0.1))]),
+    "an arm of a rule alone": ([Arm(rules.gradient_descent)], [("sgd", Range(1e-4, 10.0))]),
+    "an arm of a name alone": ([Arm("adam")], [("adam", Range(1e-6, 0.1))]),
+    "an arm of a class alone": ([Arm(torch.optim.Adam)], [("Adam", Range(1e-6, 0.1))]),
+    "a function": ([plain], [("plain", Range(1e-4, 10.0))]),
+    "a function without a default": ([decayed], [("decayed", Range(1e-6, 0.1))]),
+    "a lambda": ([of_lambda], [("Adam", Range(1e-6, 0.1))]),
+    "a function in an arm": ([Arm("x", plain, {"lr": (0.1, 1.0)})], [("x", Range(0.1, 1.0))]),
+    "a partial class": ([functools.partial(torch.optim.SGD, momentum=0.5)], [("SGD", Range(1e-4, 10.0))]),
+    "a dictionary": ({"a": "adam", "b": rules.adam, "c": Arm("d", plain)},
+                     [("a", Range(1e-6, 0.1)), ("b", Range(1e-6, 0.1)), ("c", Range(1e-4, 10.0))]),
+    "a tuple": (("sgd", rules.adam), [("sgd", Range(1e-4, 10.0)), ("adam", Range(1e-6, 0.1))]),
+    "a generator": ((name for name in ("sgd", "adam")), [("sgd", Range(1e-4, 10.0)), ("adam", Range(1e-6, 0.1))]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_what_is_taken(name: str) -> None:
+    given, wanted = GIVEN[name]
+    found = [(arm.name, arm.space["lr"]) for arm in as_arms(given)]
+    assert found == wanted
+
+
+SENTENCES: dict[str, tuple[Any, str]] = {
+    "a string": ("adam", r"arms must be a list, such as arms=\['sgd', 'adam'\]"),
+    "a rule": (rules.adam, "arms must be a list"),
+    "a number": (16, "arms must be a list"),
+    "a function alone": (plain, "arms must be a list"),
+    "an instance": ([torch.optim.Adam([torch.nn.Parameter(torch.ones(1))])], "give the class Adam, not one instance"),
+    "an unknown name in a dictionary": ({"a": "adamm"}, "there is no arm 'adamm'; did you mean 'adam'"),
+    "a function without a rate": (
+        [lambda params: torch.optim.Adam(params)],
+        "nothing that a race could search; give it",
+    ),
+    "a function that makes nothing": ([lambda params, lr: None], "the function returned NoneType; it must return a"),
+    "a function that needs a closure": ([lambda params, lr: torch.optim.LBFGS(params, lr=lr)], "needs a closure"),
+    "a partial with its rate": ([functools.partial(torch.optim.SGD, lr=0.1)], "fixes 'lr', which is what a race"),
+    "a number in the list": (["adam", 3], "an arm is a name, a rule, .*; got 3 of type int"),
+}
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_what_is_refused(name: str) -> None:
+    given, sentence = SENTENCES[name]
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        as_arms(given)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Arm("adam", lr=0.1), r"no argument 'lr'; fix it by fixed=\{'lr': value\}, or search it by space="),
+        (lambda: Arm("x", "adamm"), "arm 'x': there is no rule 'adamm'; did you mean 'adam'"),
+        (lambda: Arm("x", 3), "is 3 of type int; it must be a rule or its name"),
+        (lambda: Arm(3), "an arm needs a name"),  # type: ignore[arg-type]
+        (lambda: as_effort(16), r"such as fallline.Effort\(trials=16\); got 16"),  # type: ignore[arg-type]
+        (lambda: as_effort(fl.Effort("quick")), "trials of an effort must be a whole number"),  # type: ignore[arg-type]
+        (lambda: fl.race(problem(), seeds=3), "no argument 'seeds'; it belongs to the effort: effort=fallline.Effort"),
+        (lambda: fl.race(problem(), epochs=3), r"it belongs to the problem: fallline.Problem\(..., epochs=...\)"),
+        (lambda: fl.race(problem(), lr=3), "a race searches it"),
+        (lambda: fl.race(problem(), optimizers=[]), r"give the optimizers as arms=\[...\]"),
+        (lambda: fl.race(problem(), bananas=3), r"no argument 'bananas'; help\(fallline.race\) lists"),
+    ],
+)  # fmt: skip
+def test_what_belongs_elsewhere(make: Any, sentence: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        make()
+
+
+@pytest.mark.parametrize(("given", "finalists"), [({"trials": 4}, 4), ({"trials": 20}, 5), ({}, 5), ({"seeds": 3}, 5)])
+def test_an_effort_by_what_matters(given: dict[str, int], finalists: int) -> None:
+    effort = as_effort(fl.Effort(**given))
+    assert (effort.finalists, effort.trials) == (finalists, given.get("trials", 16))
+    assert effort.seeds == given.get("seeds", 10)
+
+
+def test_functions_race_as_the_classes_they_make(capsys: pytest.CaptureFixture[str]) -> None:
+    fixed = {"momentum": 0.5}
+    arms = [plain, Arm("sgd", torch.optim.SGD, {"lr": (1e-4, 10.0)}, fixed), Arm("two", decayed), of_lambda]
+    result = run(arms=arms, search=["lr", "schedule"])
+    for one, other in zip(result["plain"].trials, result["sgd"].trials, strict=True):
+        assert one.steps.tolist() == other.steps.tolist()
+    assert "optimizer = plain(model.parameters(), lr=" in result["plain"].code()
+    assert "weight_decay" in result["two"].arm.searchable
+    rates = {name: dimension.at(0.3) for name, dimension in result["plain"].arm.space.items()}
+    made = result["plain"].arm.make(problem().build(0).parameters(), rates)
+    assert made.param_groups[0]["lr"] == rates["lr"]
+
+
+#: Arms, and which of them repeat which.
+TWINS: dict[str, tuple[list[Any], tuple[tuple[str, str], ...]]] = {
+    "the default arms": (list(DEFAULT_ARMS), ()),
+    "decay of 0": ([Arm("a", rules.adam, fixed={"weight_decay": 0.0}), Arm("c", torch.optim.Adam),
+                    Arm("b", rules.adamw, fixed={"weight_decay": 0.0})], (("a", "c"), ("a", "b"))),
+    "momentum of 0": ([Arm("a", rules.momentum, fixed={"momentum": 0.0}), "sgd", "momentum"], (("a", "sgd"),)),
+    "a rule, a class and a function": (
+        [Arm("a", rules.momentum, fixed={"momentum": 0.5}), Arm("b", torch.optim.SGD, fixed={"momentum": 0.5}), plain],
+        (("a", "b"), ("a", "plain"))),
+    "another space": ([Arm("a", rules.adam), Arm("b", rules.adam, {"lr": (1e-5, 0.1)})], ()),
+    "another schedule": ([Arm("a", rules.adam), Arm("b", rules.adam, fixed={"schedule": "cosine"})], ()),
+    "another batch": ([Arm("a", rules.adam), Arm("b", rules.adam, {"batch": Choice((8, 16))})], ()),
+    "conventions": (["adam", "adam_eps_hat", "adam_uncorrected", "amsgrad", "amsgrad_corrected"], ()),
+    "forms of RAdam": (["radam", "radam_authors", "radam_paper"], ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_one_optimizer_under_two_names(name: str) -> None:
+    given, wanted = TWINS[name]
+    assert twins(as_arms(given)) == wanted
+
+
+def test_a_race_says_so() -> None:
+    result = run(arms=["adam", "adamw"], search=["weight_decay"])
+    assert any("adam and adamw are one optimizer under two names" in one for one in result.verdict.warnings)
+    assert not any("two names" in one for one in run(arms=["adam", "adamw"]).verdict.warnings)
