@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import csv
 import math
+import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,6 +208,37 @@ def test_averages_are_what_is_evaluated(as_number: bool) -> None:
         assert evaluate(model, problem, problem.valid)[0] == result.curves[-1].validation_loss
     assert result.curves[-1].validation_loss != plain.curves[-1].validation_loss
     assert result.curves[0] == plain.curves[0]
+
+
+@pytest.mark.parametrize(
+    ("averages", "words"),
+    [
+        (
+            0.99,
+            "averages about the last 100 steps, and the run has 12, so that the average, .* give at most 0.58, train",
+        ),
+        (0.8, "averages about the last 5 steps, and the run has 12"),
+        (0.5, None),
+        (0.0, None),
+        (None, None),
+    ],
+)
+def test_an_average_that_lags_is_warned_of(averages: float | None, words: str | None) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = fl.fit(make_problem(mlp), "sgd", lr=0.3, averages=averages)
+    told = [str(one.message) for one in caught if "averages" in str(one.message)]
+    assert len(told) == (words is not None)
+    assert words is None or re.search(words, told[0])
+    which = "with the weights of each row's step" if averages is None else "averaged weights, which result.averages.sw"
+    assert which in result.evaluated
+    assert (result.evaluated in repr(result)) == (averages is not None)
+
+
+def test_the_result_says_that_the_optimizer_keeps_the_average() -> None:
+    result = fl.fit(make_problem(mlp), "schedule_free_sgd", lr=0.3)
+    assert "with the optimizer's average of the weights, which the model has now" in result.evaluated
+    assert repr(result).endswith(f"{result.evaluated}\n{result.reason}")
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,11 @@ class WeightAverage:
         if not self._averages:
             raise ValueError("model must have weights in floating point to average; it has none")
 
+    @property
+    def window(self) -> float:
+        """How many of the last weights count, about: 1/(1-d), or all there were where all weigh the same."""
+        return float(self.count) if self.decay is None else 1 / (1 - self.decay)
+
     @torch.no_grad()
     def update(self) -> None:
         """Take the model's present weights into the average.

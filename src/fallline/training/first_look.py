@@ -39,7 +39,7 @@ class Look:
 def first_look(problem: Problem, module: nn.Module) -> Look | None:
     """Look at a module in evaluation mode; None where it or the loss fails, which `Problem.check` will say."""
     try:
-        with seeded(0), torch.enable_grad():
+        with seeded(0, libraries=True), torch.enable_grad():
             module.eval()
             size = module(problem.train.inputs[:1].clone()).numel()
             part = _some(problem.splits().values(), max(2, _MOST_NUMBERS // size))
@@ -68,11 +68,15 @@ def _some(splits: Iterable[Split], most: int) -> Split:
 def _slopes(problem: Problem, module: nn.Module, inputs: Tensor, output: Tensor, targets: Tensor) -> Tensor:
     leaf = output.detach().requires_grad_()
     if problem.loss is not None:
-        with seeded(0), torch.enable_grad():
+        with seeded(0, libraries=True), torch.enable_grad():
             return torch.autograd.grad(problem.loss(leaf, targets), leaf)[0]
     assert problem.step is not None
     # A step is shown the outputs as a leaf of its own, from which its loss then goes on.
-    with module.register_forward_hook(lambda module, inputs, output: leaf), seeded(0), torch.enable_grad():
+    with (
+        module.register_forward_hook(lambda module, inputs, output: leaf),
+        seeded(0, libraries=True),
+        torch.enable_grad(),
+    ):
         return torch.autograd.grad(problem.step(module, inputs.clone(), targets), leaf)[0]
 
 

@@ -40,7 +40,8 @@ class FitResult:
     `model` holds the weights of the last step, or their averages if the optimizer itself keeps these (Schedule-Free).
     `averages` is the running average that `fit` was asked for; `averages.swapped()` puts it into the model. `curves`
     has a row before the first step and one an epoch, or one a batch of a stream. `finished` says whether training went
-    to its end, `reason` in a sentence why it ended.
+    to its end, `reason` in a sentence why it ended, and `evaluated` in another which weights the validation columns are
+    of.
     """
 
     model: nn.Module
@@ -50,6 +51,7 @@ class FitResult:
     metric_name: str
     finished: bool
     reason: str
+    evaluated: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -73,7 +75,8 @@ class FitResult:
         cells = [[_shown(value) for value in astuple(point)] for point in self.curves]
         if len(cells) > _FIRST + _LAST:
             cells[_FIRST:-_LAST] = [["..." for _ in self.columns]]
-        return "\n".join([*_aligned([self.columns, *cells]), self.reason])
+        averaged = [self.evaluated] if "average" in self.evaluated else []
+        return "\n".join([*_aligned([self.columns, *cells]), *averaged, self.reason])
 
 
 def _shown(value: float | None) -> str:

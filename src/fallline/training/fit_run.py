@@ -45,7 +45,7 @@ class Run:
         self._evaluate = Evaluator(model, problem, seed) if isinstance(problem, Problem) else None
         self._scheduler = scheduler
         self._averages = averages
-        self._keeps_average = hasattr(optimizer, "train") and hasattr(optimizer, "eval")  # Schedule-Free
+        self.keeps_average = hasattr(optimizer, "train") and hasattr(optimizer, "eval")  # Schedule-Free
         self._begin_row()
 
     def train(self, problem: Problem, batches: Batches, epochs: int, tell: Tell) -> None:
@@ -91,13 +91,13 @@ class Run:
     def training(self) -> Iterator[None]:
         """Hold model and optimizer in training mode; leave them ready for use, with the optimizer's average if any."""
         self._model.train()
-        if self._keeps_average:
+        if self.keeps_average:
             self._optimizer.train()
         try:
             yield
         finally:
             self._model.eval()
-            if self._keeps_average:
+            if self.keeps_average:
                 self._optimizer.eval()
 
     def _step(self, inputs: Tensor, targets: Tensor) -> float:
@@ -135,7 +135,7 @@ class Run:
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """The weights that are to be evaluated: averages, where there are any."""
-        if self._keeps_average:
+        if self.keeps_average:
             self._optimizer.eval()
             yield
             self._optimizer.train()

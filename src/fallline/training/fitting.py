@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral
 from typing import Any, Literal
 
@@ -19,6 +20,9 @@ from fallline.training.fit_step import NotFiniteError
 from fallline.training.problem import Problem
 from fallline.training.randomness import seeded
 from fallline.training.streams import StreamProblem
+
+#: The share of a run's steps that an average may look back over.
+_LONGEST_WINDOW = 0.2
 
 
 def fit(
@@ -44,7 +48,8 @@ def fit(
 
     `schedule` is one of `fallline.schedules`, which count steps (`.per_epoch` counts epochs), a torch scheduler of the
     optimizer, or a function that takes the optimizer and returns one. `averages` is a decay, or a
-    `fallline.averaging.WeightAverage` of the model: the validation split is then evaluated with the averaged weights.
+    `fallline.averaging.WeightAverage` of the model: the validation split is then evaluated with the averaged weights,
+    as the result's `evaluated` says. An average over more than a fifth of the run is warned of, since it lags behind.
     From `seed` follow the initial weights, the order of the examples and all that is drawn in a step or an evaluation,
     dropout included, as in a race: a run of a race is had again with its seed and hyperparameters. `progress=False`
     shows no bar; there is none either where there is no terminal.
@@ -79,9 +84,13 @@ def fit(
     run = Run(problem, module, made, scheduler, average, int(seed))
     passes = None if isinstance(problem, StreamProblem) else _passes(problem, batch, epochs, seed)
     steps = None if passes is None else passes[0].steps_per_epoch * passes[1]
+    if steps is not None:
+        _warn_of_lag(average, steps)
     with seeded(int(seed), libraries=True), progress_bar(progress, steps) as tell, run.training():
         finished, reason = _outcome(run, problem, passes, tell)
-    return FitResult(module, made, average, run.points, problem.metric.name, finished, reason)
+    if steps is None:
+        _warn_of_lag(average, run.steps)
+    return FitResult(module, made, average, run.points, problem.metric.name, finished, reason, _evaluated(run, average))
 
 
 def _built(problem: Problem | StreamProblem, seed: int) -> nn.Module:
@@ -135,6 +144,33 @@ def _passes(problem: Problem, batch: int | Literal["all"] | None, epochs: int | 
         meaning = 'the number of examples in train ("all" takes them all)'
         problem = problem.with_batch(count if batch == "all" else as_count("batch", batch, count, meaning))
     return problem.batches([seed]), problem.epochs if epochs is None else as_count("epochs", epochs)
+
+
+def _warn_of_lag(average: WeightAverage | None, steps: int) -> None:
+    """Warn of an average that looks back over much of its run, and so hangs behind the weights to its end."""
+    if average is None or average.decay is None or average.window <= _LONGEST_WINDOW * (average.count + steps):
+        return
+    fitting = 1 - 1 / max(2.0, _LONGEST_WINDOW * steps)
+    warnings.warn(
+        f"averages: a decay of {average.decay:g} averages about the last {average.window:.0f} steps, and the run has "
+        f"{steps}, so that the average, which is what is evaluated, lags behind the weights; give at most "
+        f"{fitting:.2g}, train for longer, or leave averages out.",
+        stacklevel=3,
+    )
+
+
+def _evaluated(run: Run, average: WeightAverage | None) -> str:
+    """Which weights the validation columns are of."""
+    if run.keeps_average:
+        return (
+            "The validation split was evaluated with the optimizer's average of the weights, which the model has now."
+        )
+    if average is not None:
+        return (
+            "The validation split was evaluated with the averaged weights, which result.averages.swapped() puts into "
+            "the model; it has those of the last step."
+        )
+    return "The validation split was evaluated with the weights of each row's step."
 
 
 def _as_average(averages: WeightAverage | float | None, model: nn.Module) -> WeightAverage | None:
