@@ -193,12 +193,42 @@ def test_the_leaderboard(arm: int, heading: str, text: str, value: Any, remark: 
     )
 
 
-def test_the_edge_of_the_space_is_marked() -> None:
+@pytest.mark.parametrize(("lr", "remark"), [(8.0, "at the edge"), (1.0, "")])
+def test_the_edge_of_the_space_is_marked(lr: float, remark: str) -> None:
     data = race_data()
-    final = data["arms"][0]["finals"][0]
-    final["trial"], data["arms"][0]["best"]["configuration"] = 3, {"lr": 1.0}
+    first = data["arms"][0]
+    first["finals"][0]["trial"], first["best"]["configuration"] = 3, {"lr": lr}
+    first["trials"][3]["configuration"] = {"lr": lr}
     board = leaderboard(read_race(data))
-    assert [row[board.headings.index("best lr")].remark for row in board.rows] == ["at the edge", ""]
+    assert [row[board.headings.index("best lr")].remark for row in board.rows] == [remark, ""]
+
+
+def test_step_times_of_several_rounds_have_intervals() -> None:
+    data = race_data()
+    data["occasion"]["step_seconds_by_round"] = {
+        name: [seconds * (1 + place / 10) for place in range(7)]
+        for name, seconds in data["occasion"]["step_seconds"].items()
+    }
+    race = read_race(data)
+    board = leaderboard(race)
+    cells = {heading: cell for heading, cell in zip(board.headings, board.rows[0], strict=True)}
+    assert cells["time a step"].text == "13 ms (10 to 16)"
+    assert cells["time to 1"].text == "260 ms (200 to 320)"
+    assert "with its 95 % interval over 7 rounds of all arms; it tells no two arms apart here" in board.legend
+    notes = " ".join(curves.picture(curves.curves(race, "valid_loss")).notes)
+    assert "its 95 % interval: sgd 13 ms (10 to 16), adam 26 ms (20 to 32)." in notes
+
+
+def test_one_seed_has_no_interval() -> None:
+    data = race_data(seeds=1)
+    for one in data["arms"]:
+        one["statistics"]["score"] |= {"low": None, "high": None}
+    race = read_race(data)
+    board = leaderboard(race)
+    assert [row[board.headings.index("test loss")].text for row in board.rows] == ["0.5450", "0.5450"]
+    found = finals.picture(finals.finals(race))
+    assert not any(mark.kind == "interval" for mark in found.marks)
+    assert "interval" not in " ".join(found.notes)
 
 
 @pytest.mark.parametrize(("reached", "goal"), [((1, 1), 1), ((2, 0), 0), ((2, 1), 1), ((2, 2), 1), ((0, 0), 0)])

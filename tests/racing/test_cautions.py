@@ -52,8 +52,8 @@ EIGHT = (2e-6, 9e-6, 3e-5, 1.3e-4, 6e-4, 2.5e-3, 1.1e-2, 0.08)
 RISING = (2.3, 2.1, 1.8, 1.4, 1.0, 0.7, 0.5, 0.3)
 UP_TO_A_TENTH = {"lr": Range(1e-6, 0.1)}
 HIGHEST = (
-    "The best lr of adam, 0.08, lies at the upper end of its space, towards which the trials still improve: the best may "
-    "lie outside, so raise its upper end above 0.1 and race again."
+    "The best lr of adam, 0.08, lies at the upper end of its space, towards which the trials still improve: the best "
+    "may lie outside, so raise its upper end above 0.1 and race again."
 )
 
 

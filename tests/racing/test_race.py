@@ -189,7 +189,7 @@ def test_the_table_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         assert max(map(len, text.splitlines())) <= width
         assert "the untrained model's halved" in " ".join(text.split())
         row = next(line for line in text.splitlines() if line.startswith("momentum"))
-        assert row.endswith("4 + 6")  # trials and finals
+        assert row.endswith("4 + 3")  # trials, and runs of the best one
         assert "e+" not in row  # no best learning rate
 
 
