@@ -12,6 +12,7 @@ from fallline import rules
 from fallline.rules import adam, gradient_descent, maximize, momentum
 from fallline.rules.ademamix import slow_decay
 from fallline.symbolic import Rule
+from tests.kernels.runner import numbers, reference
 from tests.rules.paths import CURVATURES, START, Array, Gradient, gradient, path
 
 # Under a gradient of 1 with μ = 1/2: one step at η = 1, then one at η = 1/4. The sum form scales all it has gathered.
@@ -201,3 +202,20 @@ def test_the_slow_mean_warms_up(arguments: tuple[float, float, float], expected:
 
 def test_ademamix_may_do_without_a_fast_mean() -> None:
     assert np.isfinite(path(rules.ademamix, 12, {"beta1": 0.0, "alpha_warmup": 10.0, "beta3_warmup": 10.0})).all()
+
+
+def test_the_average_begins_as_the_first_weights_and_moves_nothing() -> None:
+    """torch's get_ema_multi_avg_fn: average ← δ average + (1 - δ) θ, with each θ after its step."""
+    averaging, decay, slopes = rules.averaged(momentum), 0.75, [1.0, -2.0, 4.0]
+    p, states, expected = START, {"average": START, "b": 0 * START}, START
+    following = iter(slopes)
+    plain = path(momentum, 3, {"lr": 0.5}, lambda x: np.full_like(x, next(following)))
+    for slope, place in zip(slopes, plain, strict=True):
+        given = numbers(averaging, lr=0.5, average_decay=decay)
+        update, states = reference(averaging, {"p": p, "g": np.full_like(p, slope), **states}, given)
+        p, expected = p - update, decay * expected + (1 - decay) * place
+        np.testing.assert_allclose(p, place, rtol=1e-14)
+        np.testing.assert_allclose(states["average"], expected, rtol=1e-14)
+    first = numbers(averaging, lr=0.5) | {averaging.states[0].absent: 1.0}
+    _, begun = reference(averaging, {"p": START, "g": 0 * START, "average": 0 * START, "b": 0 * START}, first)
+    np.testing.assert_allclose(begun["average"], START, rtol=1e-14)

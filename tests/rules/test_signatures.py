@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 
 import pytest
 
 from fallline import rules
+from fallline.symbolic import Combinator
 
 MOMENTUM = {"lr": 1e-3, "momentum": 0.9}
 ADAM = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
@@ -47,12 +49,48 @@ SIGNATURES: dict[str, tuple[list[str], dict[str, float], bool]] = {
         {**NO_DECAY, "beta3": 0.9999, "alpha": 5.0, "alpha_warmup": 1.0, "beta3_warmup": 1.0},
         True,
     ),
+    "prodigy": (
+        ["m", "v", "s", "p0", "numerator", "ratio", "highest"],
+        {**NO_DECAY, "lr": 1.0, "d0": 1e-6, "d_coef": 1.0, "growth_rate": math.inf},
+        False,
+    ),
+    "schedule_free_sgd": (["z", "weight_sum", "lr_max"], {"lr": 1e-3, "beta": 0.9, "warmup": 0.0}, True),
+    "schedule_free_adam": (
+        ["z", "weight_sum", "lr_max", "v"],
+        {"lr": 1e-3, "beta2": 0.999, "eps": 1e-8, "beta": 0.9, "warmup": 0.0},
+        True,
+    ),
+}
+#: The states and hyperparameters that a combinator adds, before and after those of its rule.
+ADDED: dict[str, tuple[list[str], dict[str, float | None]]] = {
+    "averaged": (["average"], {"average_decay": 0.999}),
+    "cautious": ([], {}),
+    "clip_norm": ([], {"max_norm": 1.0}),
+    "clip_value": ([], {"clip_value": 1.0}),
+    "decoupled_decay": ([], {"weight_decay": 1e-2}),
+    "fully_decoupled_decay": ([], {"weight_decay": 1e-5, "lr_max": None}),
+    "l2": ([], {"weight_decay": 0.0}),
+    "maximize": ([], {}),
+    "heavy_ball": (["b"], {"momentum": 0.9}),
+    "proximal_l1": ([], {"lambda1": 1e-4}),
+    "schedule_free": (["z", "weight_sum", "lr_max"], {"beta": 0.9, "warmup": 0.0}),
 }
 
 
-def test_every_rule_stands_in_the_table() -> None:
-    """But for those that keep numbers beside their tensors, which an optimizer must hold for them."""
-    assert {name for name, rule in rules.ALL.items() if not rule.number_states} <= SIGNATURES.keys()
+def test_every_rule_and_combinator_stands_in_its_table() -> None:
+    assert rules.ALL.keys() == SIGNATURES.keys()
+    assert {name for name, value in vars(rules).items() if isinstance(value, Combinator)} == ADDED.keys()
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_what_a_combinator_adds(name: str) -> None:
+    combinator = vars(rules)[name]
+    made, (states, hyperparameters) = combinator(rules.adam), ADDED[name]
+    assert [state.name for state in made.states] == [*states, "m", "v"]
+    assert made.hyperparameters == {**ADAM, **hyperparameters}
+    assert made.uses_t
+    assert combinator(rules.gradient_descent).uses_t == (name == "schedule_free")
+    assert combinator.__doc__
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
