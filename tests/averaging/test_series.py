@@ -103,3 +103,15 @@ def grown(average: ExponentialAverage) -> None:
 def test_misuse_is_refused_in_a_sentence(call: Any, error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence):
         call()
+
+
+@pytest.mark.parametrize("settings", [{}, {"bias_correction": False}, {"beta": 0.0}, {"beta": 0.0, "bias_correction": False}])
+@pytest.mark.parametrize("kind", [np.array, torch.tensor], ids=["array", "tensor"])
+def test_what_is_handed_out_is_the_callers(settings: Any, kind: Any) -> None:
+    average, unseen = ExponentialAverage(**{"beta": 0.5, **settings}), ExponentialAverage(**{"beta": 0.5, **settings})
+    for value in (1.0, 3.0, 2.0):
+        given = kind([value, value])
+        for handed_out in (average.update(given), average.value, given):
+            handed_out += 100.0
+        known = unseen.update(kind([value, value]))
+        assert average.value.tolist() == known.tolist()

@@ -49,7 +49,7 @@ class ExponentialAverage:
         """The average of the values so far; raises ValueError before the first."""
         if self._weight == 0.0:
             raise ValueError("the average has no value yet: call update first")
-        return self._sum / self._weight if self.bias_correction else self._sum
+        return self._sum / (self._weight if self.bias_correction else 1.0)  # never the sum itself, which goes on
 
     def update(self, value: Any) -> Any:
         """Take one more value in and return the average; a tensor is taken without its graph.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 
+from fallline.kernels.scalars import NUMPY, TORCH
 from fallline.symbolic.expression import Expression, Rank, walk
 from fallline.symbolic.plan import Plan
 
@@ -20,7 +20,6 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "multiply": lambda a, b: a * b,
     "divide": lambda a, b: a / b,
     "negative": lambda a: -a,
-    "power": lambda a, b: a**b,
     "less": lambda a, b: a < b,
     "less_equal": lambda a, b: a <= b,
     "greater": lambda a, b: a > b,
@@ -28,8 +27,6 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "equal": lambda a, b: a == b,
     "not_equal": lambda a, b: a != b,
 }
-_FUNCTIONS = ("sqrt", "abs", "sign", "exp", "log", "minimum", "maximum", "where",
-              "logical_and", "logical_or", "logical_not")  # fmt: skip
 
 
 def evaluate(plan: Plan, tensors: Mapping[str, Array], scalars: Sequence[Any]) -> tuple[Array, dict[str, Array]]:
@@ -87,14 +84,14 @@ def _value(node: Expression, values: dict[Expression, Any], tensors: Mapping[str
         library.narrow(values[a]) if inner and a.rank < Rank.ELEMENT and not a.is_boolean else values[a]
         for a in node.args
     ]
-    function = _OPERATORS.get(node.operation) or getattr(library.functions, node.operation)
+    function = _OPERATORS.get(node.operation) or library.functions[node.operation]
     return function(*arguments)
 
 
 class _NumPy:
     """NumPy's share: numbers beside tensors are taken in the tensors' type, sums in float64."""
 
-    functions: Any = np
+    functions = NUMPY
 
     def __init__(self, p: Any) -> None:
         self.shape = p.shape
@@ -120,23 +117,10 @@ class _NumPy:
         return np.broadcast_to(np.array(value, self.dtype, copy=True if is_input else None), self.shape)
 
 
-class _TorchFunctions(SimpleNamespace):
-    """Torch's functions, with a sign that keeps NaN as NumPy's does."""
-
-    sqrt, abs, exp, log = torch.sqrt, torch.abs, torch.exp, torch.log
-    minimum, maximum, where = torch.minimum, torch.maximum, torch.where
-    logical_and, logical_or, logical_not = torch.logical_and, torch.logical_or, torch.logical_not
-
-    @staticmethod
-    def sign(x: torch.Tensor) -> torch.Tensor:
-        """-1, 0 or 1; NaN stays NaN."""
-        return torch.where(x != x, x, torch.sign(x))
-
-
 class _Torch:
     """Torch's share: as NumPy's, on the parameter's device; autograd can follow."""
 
-    functions: Any = _TorchFunctions
+    functions = TORCH
 
     def __init__(self, p: torch.Tensor) -> None:
         self.shape = p.shape

@@ -16,19 +16,37 @@ _INFIX = {
     "add": "+", "subtract": "-", "multiply": "*", "divide": "/",
     "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=",
 }  # fmt: skip
-_NUMPY: dict[str, Callable[..., Any]] = {
-    "number": np.float64, "power": np.power,
+
+
+def _numpy_power(a: Any, b: Any) -> Any:
+    # np.power takes an exponent of 0.5 for a square root, which -inf has none of.
+    return np.float_power(a, b).astype(np.result_type(a, b))
+
+
+def _torch_number(text: str) -> torch.Tensor:
+    return torch.tensor(float(text), dtype=torch.float64, device="cpu")
+
+
+def _torch_sign(x: torch.Tensor) -> torch.Tensor:
+    return torch.where(x != x, x, torch.sign(x))  # torch's own makes 0 of NaN
+
+
+#: The operations that are no operators, by NumPy and by torch.
+NUMPY: dict[str, Callable[..., Any]] = {
+    "power": _numpy_power,
     "sqrt": np.sqrt, "abs": np.abs, "sign": np.sign, "exp": np.exp, "log": np.log, "minimum": np.minimum,
     "maximum": np.maximum, "where": np.where, "logical_and": np.logical_and, "logical_or": np.logical_or,
     "logical_not": np.logical_not,
 }  # fmt: skip
+TORCH: dict[str, Callable[..., Any]] = {
+    "power": torch.pow,
+    "sqrt": torch.sqrt, "abs": torch.abs, "sign": _torch_sign, "exp": torch.exp, "log": torch.log,
+    "minimum": torch.minimum, "maximum": torch.maximum, "where": torch.where, "logical_and": torch.logical_and,
+    "logical_or": torch.logical_or, "logical_not": torch.logical_not,
+}  # fmt: skip
 _PYTHON: dict[str, Callable[..., Any]] = {
     name: operation.compute for name, operation in OPERATIONS.items() if name not in _INFIX
 } | {"number": float}
-_TORCH: dict[str, Callable[..., Any]] = {
-    name: getattr(torch, name) for name in _NUMPY if name not in ("number", "power")
-}
-_TORCH |= {"number": lambda text: torch.tensor(float(text), dtype=torch.float64, device="cpu"), "power": torch.pow}
 
 
 class HostScalars:
@@ -42,8 +60,8 @@ class HostScalars:
         self.count = len(expressions)
         source = _function(expressions, names)
         self._fast = _compile(source, _PYTHON)
-        self._safe = _compile(source, _NUMPY)
-        self._torch = _compile(source, _TORCH)
+        self._safe = _compile(source, {**NUMPY, "number": np.float64})
+        self._torch = _compile(source, {**TORCH, "number": _torch_number})
 
     def values(self, *given: float) -> tuple[float, ...]:
         """One number for each hoisted expression."""

@@ -221,7 +221,8 @@ class _Function:
 
     def _use(self, node: Expression, inner: bool) -> str:
         if node.operation == "constant":
-            value = float(node.value or 0.0)
+            assert node.value is not None
+            value = float(node.value)
             text = (
                 repr(value)
                 if value - value == 0

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Operation:
-    """One row of the table: arity, whether the result is a truth value, and the same operation on Python floats."""
+    """One row of the table: arity, whether the result is a truth value, and the same operation on Python floats.
+
+    `compute` gives infinities and NaN where the other forms do, and never raises.
+    """
 
     arity: int
     compute: Callable[..., float | bool]
@@ -28,18 +31,50 @@ def _maximum(a: float, b: float) -> float:
     return a if a > b or a != a else b
 
 
+def _divide(a: float, b: float) -> float:
+    if b != 0:
+        return a / b
+    return math.nan if a == 0 or a != a else math.copysign(math.inf, a) * math.copysign(1.0, b)
+
+
+def _power(a: float, b: float) -> float:
+    try:
+        return math.pow(a, b)
+    except OverflowError:
+        return -math.inf if a < 0 and b % 2 == 1 else math.inf
+    except ValueError:  # 0 to a negative power, or a root of a negative number
+        return math.nan if a else math.copysign(math.inf, a) if b % 2 == 1 else math.inf
+
+
+def _sqrt(x: float) -> float:
+    return math.nan if x < 0 else math.sqrt(x)
+
+
+def _exp(x: float) -> float:
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
+
+
+def _log(x: float) -> float:
+    if x == 0:
+        return -math.inf
+    return math.nan if x < 0 else math.log(x)
+
+
 OPERATIONS: dict[str, Operation] = {
     "add": Operation(2, operator.add),
     "subtract": Operation(2, operator.sub),
     "multiply": Operation(2, operator.mul),
-    "divide": Operation(2, operator.truediv),
+    "divide": Operation(2, _divide),
     "negative": Operation(1, operator.neg),
-    "power": Operation(2, math.pow),
-    "sqrt": Operation(1, math.sqrt),
+    "power": Operation(2, _power),
+    "sqrt": Operation(1, _sqrt),
     "abs": Operation(1, abs),
     "sign": Operation(1, _sign),
-    "exp": Operation(1, math.exp),
-    "log": Operation(1, math.log),
+    "exp": Operation(1, _exp),
+    "log": Operation(1, _log),
     "minimum": Operation(2, _minimum),
     "maximum": Operation(2, _maximum),
     "where": Operation(3, lambda condition, a, b: a if condition else b),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
-from types import CodeType
+from types import CodeType, MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fallline.symbolic.errors import RuleError, refuse
@@ -39,7 +39,7 @@ class Rule:
         self.function = function
         self.name = name
         self.states = states
-        self.hyperparameters = dict(hyperparameters)
+        self.hyperparameters: Mapping[str, Hyperparameter | None] = MappingProxyType(dict(hyperparameters))
         self.uses_t = uses_t
         self.__doc__ = doc or function.__doc__
         self.__module__ = function.__module__ or "__main__"  # what `exec` made may have none

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from fallline.symbolic.expression import Expression, Rank, walk
@@ -16,7 +17,8 @@ def simplify(roots: Roots) -> Roots:
     new: dict[Expression, Expression] = {}
 
     def intern(node: Expression) -> Expression:
-        return unique.setdefault((node.operation, node.value, *map(id, node.args)), node)
+        # By its text, in which 0.0 is not -0.0.
+        return unique.setdefault((node.operation, repr(node.value), *map(id, node.args)), node)
 
     for node in walk(roots):
         args = tuple(new[argument] for argument in node.args)
@@ -32,9 +34,9 @@ def _rewrite(node: Expression, intern: Callable[[Expression], Expression]) -> Ex
             return folded
     a, b = (*node.args, None, None)[:2]
     match node.operation:
-        case "add" if _is(b, 0.0):
+        case "add" if _is(b, -0.0):  # the one that leaves every number as it is: -0.0 + 0.0 is 0.0
             return node.args[0]
-        case "add" if _is(a, 0.0):
+        case "add" if _is(a, -0.0):
             return node.args[1]
         case "subtract" if _is(b, 0.0):
             return node.args[0]
@@ -46,8 +48,6 @@ def _rewrite(node: Expression, intern: Callable[[Expression], Expression]) -> Ex
             return node.args[0]
         case "power" if _is(b, 2.0):
             return Expression("multiply", node.args[0], node.args[0])
-        case "power" if _is(b, 0.5):
-            return Expression("sqrt", node.args[0])
         case "multiply" if node.args[0].operation == node.args[1].operation == "negative":
             return Expression("multiply", node.args[0].args[0], node.args[1].args[0])
         case "negative" if node.args[0].operation == "negative":
@@ -64,13 +64,12 @@ def _is_constant(node: Expression) -> bool:
 
 
 def _is(node: Expression | None, value: float) -> bool:
-    return node is not None and node.operation == "constant" and node.value == value
+    return node is not None and node.operation == "constant" and repr(node.value) == repr(value)
 
 
 def _fold(node: Expression) -> Expression | None:
     if node.is_boolean or node.operation == "where":
         return None
-    try:
-        return Expression("constant", value=float(OPERATIONS[node.operation].compute(*(a.value for a in node.args))))
-    except (ZeroDivisionError, OverflowError, ValueError):
-        return None  # left to run time, where it gives an infinity or NaN as any division does
+    value = float(OPERATIONS[node.operation].compute(*(argument.value for argument in node.args)))
+    # What came out of finite numbers as none is left to run time, and to the printed equation.
+    return Expression("constant", value=value) if math.isfinite(value) else None
