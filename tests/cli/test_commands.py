@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from fallline import rules
 from fallline.bench import SUBJECTS, measure
 from fallline.bench.report import Report, StepRow
 from fallline.cli.bench import _tables
+from fallline.cli.main import app, main
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.effort import EFFORTS
 from fallline.rules.guide import GUIDES
+from fallline.training.method_name import CLASSES
 
 PROBLEM = """
 import torch, fallline as fl
@@ -31,11 +35,25 @@ problem = fl.Problem(model=lambda: nn.Linear(3, 1), loss=nn.functional.mse_loss,
 """
 
 
-def fallline(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def process(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, which takes seconds to begin."""
     return subprocess.run(
         [sys.executable, "-m", "fallline", *arguments],
-        capture_output=True, text=True, timeout=120, cwd=cwd, env={**os.environ, **environment},
+        capture_output=True, text=True, timeout=600, cwd=cwd, env={**os.environ, **environment},
     )  # fmt: skip
+
+
+def fallline(*arguments: str, columns: int = 120) -> Result:
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": str(columns)})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder to run commands in, which leave nothing of the user's modules behind."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    sys.modules.pop("mine", None)
 
 
 @pytest.fixture
@@ -46,7 +64,7 @@ def problem_file(tmp_path: Path) -> Path:
 
 
 def test_race_on_a_users_file(problem_file: Path) -> None:
-    done = fallline(
+    done = process(
         "race", "problem.py", "--arms", "sgd,adam", "--effort", "quick", "--json", "race.json", cwd=problem_file.parent
     )
     assert done.returncode == 0, done.stderr
@@ -60,7 +78,7 @@ def test_race_on_a_users_file(problem_file: Path) -> None:
 
 def test_a_narrow_terminal_and_quiet(problem_file: Path) -> None:
     options = ("--arms", "sgd,adam", "--effort", "quick", "--quiet", "--storage", "races.db")
-    done = fallline("race", "problem.py", *options, cwd=problem_file.parent, COLUMNS="80")
+    done = process("race", "problem.py", *options, cwd=problem_file.parent, COLUMNS="80")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split(":")[0].strip() == "problem"  # the table's title comes first
     lines = [line for line in done.stdout.splitlines() if str(problem_file.parent) not in line]
@@ -68,7 +86,7 @@ def test_a_narrow_terminal_and_quiet(problem_file: Path) -> None:
 
 
 def test_help_states_each_effort() -> None:
-    text = " ".join(fallline("race", "--help", COLUMNS="200").stdout.replace("│", " ").split())
+    text = " ".join(fallline("race", "--help", columns=200).stdout.replace("│", " ").split())
     for name, effort in EFFORTS.items():
         best = "the best one" if effort.finalists == 1 else f"the {effort.finalists} best"
         (told,) = re.findall(rf"{name}: ({effort.trials} trials[^.]*{best}[^.]* on {effort.seeds} [^.]*)\.", text)
@@ -78,7 +96,7 @@ def test_help_states_each_effort() -> None:
 
 
 def test_help_counts_the_default_arms() -> None:
-    assert f"it races {len(DEFAULT_ARMS)} optimizers" in " ".join(fallline("--help", COLUMNS="200").stdout.split())
+    assert f"it races {len(DEFAULT_ARMS)} optimizers" in " ".join(fallline("--help", columns=200).stdout.split())
 
 
 def test_a_command_that_needs_no_torch_does_not_wait_for_it() -> None:
@@ -119,7 +137,7 @@ def test_show_prints_conventions_use_and_weakness() -> None:
 
 def test_show_prints_the_equation() -> None:
     done = fallline("show", "adam")
-    assert done.returncode == 0
+    assert done.exit_code == 0
     assert r"\hat{m}_t &= \frac{m_t}{1 - \beta_1^t}" in done.stdout
     assert "28 bytes moved" in done.stdout
 
@@ -136,8 +154,38 @@ def test_show_prints_the_equation() -> None:
 )
 def test_show_knows_classes_and_combinators(name: str, words: tuple[str, ...]) -> None:
     done = fallline("show", name)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert [word for word in words if word not in done.stdout] == []
+
+
+@pytest.mark.parametrize("asked", [["rules"], ["show"]])
+def test_all_rules_in_a_line_each(asked: list[str]) -> None:
+    told = fallline(*asked)
+    assert told.exit_code == 0
+    names = {line.split()[0]: line for line in told.stdout.splitlines() if line.startswith("  ")}
+    assert names.keys() >= {*rules.ALL, "clip_norm", "l2", "schedule_free", *CLASSES}
+    assert all(len(line.split()) > 3 for line in names.values())
+    assert "decoupled_decay(adam)" in names["adamw"]
+
+
+@pytest.mark.parametrize("asked", [["rules"], ["show", "radam"], ["problems"], ["races", "\udcff.db"]])
+def test_a_terminal_that_knows_few_letters(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="ascii") for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    monkeypatch.setattr(sys, "argv", ["fallline", *asked])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code in (0, 2)
+    for stream in (out, err):
+        stream.flush()
+    assert out.buffer.getvalue() or err.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def test_one_problem() -> None:
+    told = fallline("problems", "Breast_Cancer")
+    assert [line.split()[0] for line in told.stdout.splitlines()[:2]] == ["breast-cancer", "341"]
+    assert "digits-conv" not in told.stdout
 
 
 @pytest.mark.parametrize("rule", ["amsgrad", "centered_rmsprop", "lion", "ademamix"])
@@ -158,7 +206,7 @@ def test_bench_measures_one_rule(tmp_path: Path) -> None:
     done = fallline(
         "bench", "--part", "network", "--rule", "Adam", "--rounds", "3", "--json", str(tmp_path / "bench.json")
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     (row,) = json.loads((tmp_path / "bench.json").read_text())["steps"]
     assert row["rule"] == "adam"
     assert set(row["torch_seconds"]) == {"for-loop", "foreach", "fused"}
@@ -183,11 +231,11 @@ def test_help_is_there(command: tuple[str, ...]) -> None:
         ("x = 1\nraise RuntimeError('no data here')", "line 2: RuntimeError: no data here"),
     ],
 )
-def test_a_bad_problem_file_is_a_sentence(tmp_path: Path, text: str | None, sentence: str) -> None:
+def test_a_bad_problem_file_is_a_sentence(folder: Path, text: str | None, sentence: str) -> None:
     if text is not None:
-        (tmp_path / "mine.py").write_text(text)
-    done = fallline("race", "mine.py", cwd=tmp_path)
-    assert done.returncode == 2
+        Path("mine.py").write_text(text)
+    done = fallline("race", "mine.py")
+    assert done.exit_code == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -229,26 +277,37 @@ def test_a_bad_problem_file_is_a_sentence(tmp_path: Path, text: str | None, sent
         (("race", "--workers", "2", "--ray", "auto"), "leave one of them out"),
         (("race", "--storage", "oracl://x"), "oracl"),
         (("show", "clip_nrm"), "did you mean 'clip_norm'"),
+        (("show", "zzzz"), "there is no rule 'zzzz'; `fallline rules` lists them all"),
+        (("problems", "digit"), "there is no bundled problem 'digit'; did you mean 'digits'?"),
+        (("races", "a.db", "--storage", "b.db"), "the storage is given twice; give it once"),
+        (("lab", "--storage", "/no/such/folder/x.db"), "--storage /no/such/folder/x.db: there is no folder"),
+        (("lab", "--storage", "/proc"), "that is a folder; give the file that keeps the races"),
         (("show", "newtn"), "did you mean 'newton'"),
     ],
 )
-def test_bad_arguments_are_a_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+def test_bad_arguments_are_a_sentence(folder: Path, arguments: tuple[str, ...], sentence: str) -> None:
     done = fallline(*arguments)
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert sentence in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("asked", [["--version"], ["races"]])
+def test_the_command_as_a_process(tmp_path: Path, asked: list[str]) -> None:
+    done = process(*asked, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(("fallline ", "There are no races in fallline-races.db"))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a child process there")
 def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
-    (tmp_path / "long.py").write_text(PROBLEM.replace("EPOCHS", "3000"))
+    (tmp_path / "long.py").write_text(PROBLEM.replace("EPOCHS", "100000"))
     command = [sys.executable, "-u", "-m", "fallline", "race", "long.py"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert "arms" in process.stdout.readline()
-        time.sleep(1.0)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert any("tuning: " in line for line in running.stdout)  # it has begun to train
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=600)
+    assert running.returncode == 130
     assert f"stopped; the runs that had ended are kept in {tmp_path / 'fallline-races.db'}, and the same" in errors
     assert "Traceback" not in errors

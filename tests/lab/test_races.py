@@ -21,6 +21,7 @@ from fallline.racing.arms.dimensions import Range
 from fallline.racing.runs import Outcome, Run
 from fallline.racing.storage.card import RaceCard
 from fallline.racing.storage.opening import open_store
+from fallline.racing.storage.past import kept_result, past_races
 from fallline.racing.storage.store import Store
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\n\ndata: {}\n\n"
@@ -154,3 +155,18 @@ def test_the_best_is_the_highest_where_higher_is_better(storage: str) -> None:
     assert standings(race.read())[0] == ("adam", 3, 0, 0.9, None)
     race.close()
     store.close()
+
+
+def test_half_a_letter_in_a_storage_of_others(storage: str) -> None:
+    """JSON can hold a lone surrogate; what is read of it gets into every file and page."""
+    arm = "a\ud800"
+    card = replace(CARD, spaces={arm: {"lr": Range(1e-4, 1.0)}})
+    opened = open_store(storage, card)
+    opened.remember("result", {**RESULT, "arms": [arm]})
+    opened.close()
+    (race,) = past_races(storage)
+    assert race.arms == ("a?",)
+    assert kept_result(storage)["arms"] == ["a?"]
+    told = LiveRace(storage, race.name)
+    assert told.read()["arms"][0]["name"] == "a?"
+    told.close()

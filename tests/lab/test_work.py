@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from fallline.lab import library, work
+from fallline.lab import descent, library, work
 from fallline.lab.errors import RequestError
+from fallline.lab.fields import Fields
 from fallline.lab.work import AT_ONCE, Ticket, Workshop
 
 
@@ -88,6 +89,63 @@ def test_too_many_at_once() -> None:
         return status, await shop.run("later", lambda ticket: "done")
 
     assert asyncio.run(many()) == (429, "done")
+
+
+def test_compiling_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in a request, whose answer waits for it, nor before the first one."""
+    now = [0.0]
+    monkeypatch.setattr(work.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(work, "SECONDS", -0.95)  # so that an answer waits for 0.05 s of a clock that stands still
+
+    def compute(ticket: Ticket) -> float:
+        with ticket.untimed():
+            now[0] += 100
+        return ticket.left
+
+    assert asyncio.run(Workshop().run("a", compute)) == -0.95
+
+
+def test_the_first_step_of_a_rule_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, steps = [0.0], []
+    taken = descent._path
+
+    def slow(asked: descent.Descent, walker: Any) -> Any:
+        steps.append(asked.steps)
+        now[0] += 100 if asked.steps == 1 else 1
+        return taken(asked, walker)
+
+    monkeypatch.setattr(work.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(descent, "_path", slow)
+    monkeypatch.setattr(descent, "_compiled", set())
+    asked = descent.read_descent(Fields({"surface": "ravine", "steps": 7, "optimizers": [{"rule": "adam", "lr": 0.1}]}))
+    ticket = Ticket(2.5)
+    for _ in range(2):
+        descent.walk(asked, asked.walkers[0], ticket)
+    assert (steps, ticket.left) == ([1, 7, 7], 0.5)
+
+
+def test_the_first_picture_has_all_the_time_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "SECONDS", -1.0)
+    asyncio.run(library.Library(races=False).ready("pictures"))
+
+
+def test_what_failed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def fails_at_first() -> None:
+        tried.append(1)
+        if len(tried) == 1:
+            raise MemoryError
+
+    monkeypatch.setattr(library, "_prepare_player", lambda: None)
+    monkeypatch.setattr(library, "_prepare_pictures", fails_at_first)
+    books = library.Library(races=False)
+    with pytest.raises(MemoryError):
+        asyncio.run(books.ready("pictures"))
+    books._thread.join()  # type: ignore[union-attr]
+    for _ in range(2):
+        asyncio.run(books.ready("pictures"))
+    assert len(tried) == 2
 
 
 def test_what_can_not_be_imported_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,9 @@ class OwnOptimizer(torch.optim.SGD):
 def nameless(p: Any, g: Any, *, rate: float = 0.1) -> Any:
     return rate * g
 
+PLAIN: dict[str, Any] = {"model": lambda: torch.nn.Linear(1, 1), "loss": torch.nn.functional.mse_loss}
+PLAIN |= dict.fromkeys(("train", "valid"), (torch.zeros(64, 1), torch.zeros(64, 1)))
+
 
 def test_default_arms_are_the_courses_first_order_methods() -> None:
     assert [arm.name for arm in as_arms(None)] == list(DEFAULT_ARMS)
@@ -110,6 +113,11 @@ def test_space_of_an_entrant(entrant: Any, name: str, low: float, high: float) -
         (lambda: as_arms([torch.optim.LBFGS]), "arm 'LBFGS': LBFGS needs a closure"),
         (lambda: as_arms([fl.Newton]), "arm 'Newton': Newton needs a closure"),
         (lambda: as_arms(["look-ahead-nesterov"]), "LookAheadNesterov needs a closure"),
+        (lambda: Arm("a\ud800", rules.adam), r"a name that can be written down; 'a\\ud800' holds a lone surrogate"),
+        (lambda: Arm.phases("\udcff", ["adam", "sgd"]), "a name that can be written down"),
+        (lambda: fl.Metric("\ud800", lambda output, y: 0.0, True), "metric: its name must be a text without lone"),
+        (lambda: fl.Problem(**PLAIN, name="\ud800"), "name: must be a text without lone surrogates"),
+        (lambda: fl.Problem(**PLAIN, name=3), "name: must be a text"),
         (lambda: as_effort("hard"), "effort must be one of"),
         (lambda: as_effort(Effort(4, 8, 5)), "finalists must be at most the 4 trials"),
         (lambda: as_effort(Effort(0, 0, 5)), "whole number from 1"),

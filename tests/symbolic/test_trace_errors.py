@@ -392,8 +392,7 @@ def test_whoever_profiles_goes_on(made: Callable[[], cProfile.Profile | None]) -
 
         @fl.rule
         def profiled(p, g, *, lr=0.1):  # type: ignore[no-untyped-def]
-            half = lr * g
-            return half
+            return lr * g
 
         _counted()
     finally:

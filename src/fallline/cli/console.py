@@ -161,7 +161,7 @@ class LiveRace:
 
     def _line(self) -> str:
         return (
-            "the race is being prepared: model and data are tried, steps are measured"
+            "the race is being prepared: its steps are tried and measured"
             if self._stage is None
             else self._stage.line()
         )

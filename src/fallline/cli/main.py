@@ -48,9 +48,7 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 what was asked for can't be done, 130 stopped."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a terminal may know fewer letters than there are, and a name may hold none
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may know fewer letters than there are
             stream.reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace")
     try:
         app()

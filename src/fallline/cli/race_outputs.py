@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fallline.cli.fail import fail
-from fallline.training.errors import first_line
 
 if TYPE_CHECKING:
     from fallline.racing.result import RaceResult
@@ -57,6 +56,8 @@ def write_file(option: str, path: Path | None, write: Callable[[Path], object], 
     """Write something, if a path is given, and say where it is; or the sentence, without its end, on why it failed."""
     if path is None:
         return []
+    from fallline.training.errors import first_line
+
     try:
         write(path)
     except Exception as error:  # a full disk, or whatever the user's own objects do when they are written down

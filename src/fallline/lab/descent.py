@@ -10,13 +10,17 @@ from fallline.lab.errors import RequestError
 from fallline.lab.fields import Fields
 from fallline.lab.ground import Ground, read_ground
 from fallline.lab.walker import Walker, read_walker
+from fallline.lab.work import Ticket
 from fallline.landscape import Path, path
 from fallline.landscape.derivatives import derivatives_of
 from fallline.landscape.surface import Point
+from fallline.symbolic import Rule
 
 STEPS, OPTIMIZERS = 5_000, 12
 _RATES = ("each", "tuned", "same")
 _LOUDEST, _LAST_SEED = 1e3, 2**31 - 1
+#: What has taken a step already: the first compiles it, for seconds on a slow machine.
+_compiled: set[tuple[Rule, tuple[tuple[str, bool], ...]]] = set()
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,18 @@ def read_descent(fields: Fields) -> Descent:
     return descent
 
 
-def walk(descent: Descent, walker: Walker) -> Path:
-    """The path of one of them."""
+def walk(descent: Descent, walker: Walker, ticket: Ticket) -> Path:
+    """The path of one of them; raises RequestError where the ticket says to stop."""
+    ticket.check()
+    kernel = walker.formula, tuple((key, one) for key, one in walker.numbers.items() if isinstance(one, bool))
+    if kernel not in _compiled:
+        with ticket.untimed():
+            _path(replace(descent, steps=1), walker)
+        _compiled.add(kernel)
+    return _path(descent, walker)
+
+
+def _path(descent: Descent, walker: Walker) -> Path:
     return path(
         descent.ground.surface,
         walker.formula,

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import math
+from collections.abc import Sequence
 from concurrent.futures import Future
 from threading import Lock, Thread
 from typing import Literal
@@ -20,20 +22,28 @@ _RACES = ("fallline.lab.races", "optuna.storages", "optuna.storages._rdb.models"
 
 
 class Library:
-    """Imports itself once, stage by stage, in a thread that nobody waits for at the end; races only if asked for."""
+    """Imports itself once, stage by stage, in a thread that nobody waits for at the end; races only if asked for.
+
+    A stage that failed is tried again when it is next asked for.
+    """
 
     def __init__(self, *, races: bool) -> None:
         self._stages: dict[Stage, Future[None]] = {"player": Future(), "pictures": Future()}
         if races:
             self._stages["races"] = Future()
-        self._begun, self._lock = False, Lock()
+        self._thread: Thread | None = None
+        self._lock = Lock()
 
     def begin(self) -> None:
-        """Begin to import, if that has not begun."""
+        """Begin to import what is not there, if nobody does."""
         with self._lock:
-            begins, self._begun = not self._begun, True
-        if begins:
-            Thread(target=self._import, daemon=True).start()
+            if self._thread is not None and self._thread.is_alive():
+                return
+            left = [stage for stage, future in self._stages.items() if not future.done() or future.exception()]
+            if left:
+                self._stages |= {stage: Future() for stage in left if self._stages[stage].done()}
+                self._thread = Thread(target=self._import, args=(left,), daemon=True)
+                self._thread.start()
 
     async def ready(self, stage: Stage) -> None:
         """Wait until a stage is there; raises RequestError if it can't be imported."""
@@ -43,15 +53,15 @@ class Library:
         except ImportError as error:
             raise RequestError(500, f"The lab can't do this, as a package can't be imported: {error}.") from error
 
-    def _import(self) -> None:
+    def _import(self, stages: Sequence[Stage]) -> None:
         prepare = {"player": _prepare_player, "pictures": _prepare_pictures, "races": _prepare_races}
-        for stage, future in self._stages.items():
+        for stage in stages:
             try:
                 prepare[stage]()
             except BaseException as error:
-                future.set_exception(error)
+                self._stages[stage].set_exception(error)
             else:
-                future.set_result(None)
+                self._stages[stage].set_result(None)
 
 
 def _prepare_player() -> None:
@@ -69,7 +79,7 @@ def _prepare_pictures() -> None:
     from fallline.lab.work import Ticket
 
     catalogue()
-    picture(read_descent(Fields(PRESETS[0]["state"])), Ticket())
+    picture(read_descent(Fields(PRESETS[0]["state"])), Ticket(math.inf))  # however long a machine takes to compile
     # What is there by now stays. Python would search it for garbage again and again, for 0.2 s each time.
     gc.collect()
     gc.freeze()

@@ -12,7 +12,6 @@ from fallline.lab.descent import Descent, walk
 from fallline.lab.ground import drawable
 from fallline.lab.rates import tuned
 from fallline.lab.work import Ticket
-from fallline.landscape import Path
 from fallline.pages.player import Scene, message, player, scene_of, trajectory_of
 
 
@@ -38,10 +37,7 @@ def settled(descent: Descent, ticket: Ticket) -> Descent:
 
 
 def _scene(descent: Descent, ticket: Ticket) -> Scene:
-    paths: list[Path] = []
-    for walker in descent.walkers:
-        ticket.check()
-        paths.append(walk(descent, walker))
+    paths = [walk(descent, walker, ticket) for walker in descent.walkers]
     scene = scene_of(descent.ground.surface, paths, start_movable=True)
     named = [trajectory_of(path, walker.name) for path, walker in zip(paths, descent.walkers, strict=True)]
     return replace(scene, heights=drawable(np.asarray(scene.heights)), trajectories=named)

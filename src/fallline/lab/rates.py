@@ -41,10 +41,7 @@ def _best(descent: Descent, walker: Walker, ticket: Ticket) -> float:
     key = (descent, replace(walker, lr=0.0))
     if (known := _found.get(key)) is not None:
         return known
-    scores = {}
-    for lr in grid(walker.rule):
-        ticket.check()
-        scores[lr] = _score(descent, replace(walker, lr=lr))
+    scores = {lr: _score(descent, replace(walker, lr=lr), ticket) for lr in grid(walker.rule)}
     if len(_found) >= _KEPT:
         _found.clear()
     best = _found[key] = min(scores, key=lambda lr: scores[lr])
@@ -61,8 +58,8 @@ def grid(rule: str) -> list[float]:
     return [float(f"{lr:.2g}") for lr in np.geomspace(low, high, round(_PER_DECADE * math.log10(high / low)) + 1)]
 
 
-def _score(descent: Descent, walker: Walker) -> float:
-    path = walk(descent, walker)
+def _score(descent: Descent, walker: Walker, ticket: Ticket) -> float:
+    path = walk(descent, walker, ticket)
     last = path.losses[-max(1, len(path.losses) // 10) :]
     score = float(last.mean())
     return score if path.outcome.ending != "left" and math.isfinite(score) else math.inf

@@ -13,7 +13,6 @@ from threading import Thread
 from fallline.lab.guard import Address
 
 PORT = 8765
-_CONNECTIONS = 64
 
 
 def serve(
@@ -32,6 +31,7 @@ def serve(
     import uvicorn
 
     from fallline.lab.application import application
+    from fallline.lab.connection import Connection
 
     # Many small computations side by side: threads within each would only wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -46,8 +46,8 @@ def serve(
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            http=Connection,
             ws="none",
-            limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=3,
         )
         running = uvicorn.Server(config)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from fallline.lab.errors import RequestError
@@ -16,17 +17,36 @@ Result = TypeVar("Result")
 
 
 class Ticket:
-    """A computation's leave to go on: it calls `check` now and then, which raises RequestError once it must stop."""
+    """A computation's leave to go on: it calls `check` now and then, which raises RequestError once it must stop.
 
-    def __init__(self) -> None:
+    It has `seconds` of its own, or as long as a request's computation has. What a machine does once, such as compiling,
+    does not count.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
         self.superseded = False
-        self._deadline = time.monotonic() + SECONDS
+        self._left, self._began = SECONDS if seconds is None else seconds, time.monotonic()
+        self._counting = True
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left."""
+        return self._left - (time.monotonic() - self._began if self._counting else 0.0)
+
+    @contextmanager
+    def untimed(self) -> Iterator[None]:
+        """What is done inside takes no time."""
+        self._left, self._counting = self.left, False
+        try:
+            yield
+        finally:
+            self._began, self._counting = time.monotonic(), True
 
     def check(self) -> None:
         """Raise RequestError if a newer request came, or time is up."""
         if self.superseded:
             raise RequestError(409, "A newer request took this one's place.")
-        if time.monotonic() > self._deadline:
+        if self.left < 0:
             raise RequestError(422, _TOO_LONG)
 
 
@@ -49,11 +69,14 @@ class Workshop:
         job = self._threads.submit(compute, ticket)
         loop = asyncio.get_running_loop()
         job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._ended, client, ticket))
-        try:
+        answer = asyncio.wrap_future(job)
+        while not answer.done():
             # The thread goes on to its next check; the answer does not wait for that.
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(job)), SECONDS + 1)
-        except TimeoutError:
-            raise RequestError(422, _TOO_LONG) from None
+            if (patience := ticket.left + 1) <= 0:
+                answer.add_done_callback(lambda late: late.exception())  # which nobody else will ask for
+                raise RequestError(422, _TOO_LONG)
+            await asyncio.wait([answer], timeout=patience)
+        return answer.result()
 
     def _ended(self, client: str, ticket: Ticket) -> None:
         self._running -= 1

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader, Dataset
 
-from fallline.training.errors import ProblemError
+from fallline.training.errors import ProblemError, is_text
 from fallline.training.metrics import Metric
 from fallline.training.modules import trainable
 
@@ -105,6 +105,13 @@ def check_given(model: object, train: object, valid: object) -> None:
     if valid is None:
         remedy = _HOLD_BACK_OF_A_DATASET if isinstance(train, Dataset | DataLoader) else _HOLD_BACK
         raise ProblemError(f"valid: there is none, and what was trained on can't judge a model; {remedy}.")
+
+
+def as_name(name: object) -> str:
+    """What a problem is called; raises ProblemError for what no storage, page or terminal can take."""
+    if not isinstance(name, str) or not is_text(name):
+        raise ProblemError(f"name: must be a text without lone surrogates, such as name='digits'; got {name!r}.")
+    return name
 
 
 def check_model(model: object) -> None:

@@ -39,3 +39,12 @@ def dtype_name(tensor: Tensor) -> str:
     'float32'
     """
     return str(tensor.dtype).removeprefix("torch.")
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a text that files, pages and terminals can take: no half of a pair of surrogates.
+
+    >>> is_text("adam β"), is_text("\\ud800"), is_text(3)
+    (True, False, False)
+    """
+    return isinstance(value, str) and value == value.encode(errors="ignore").decode()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fallline.training.arguments import (
     as_device,
+    as_name,
     as_precision,
     as_target,
     check_given,
@@ -117,7 +118,7 @@ class Problem:
         check_model(model)
         check_loss(loss, step)
         check_step(step)
-        self.name = name
+        self.name = as_name(name)
         #: The file or the bundled problem that this one comes from, for a command line to find it again.
         self.origin: str | None = None
         self.model = model

@@ -18,6 +18,7 @@ from fallline.racing.arms.shared_dimensions import check_shared, offered
 from fallline.racing.arms.spaces import space_of
 from fallline.symbolic import Rule
 from fallline.training import needs_closure
+from fallline.training.errors import is_text
 from fallline.training.method_name import find_method
 
 #: Around which a function's learning rate without a default is searched, where nothing is known of what it makes.
@@ -28,6 +29,8 @@ def check_name(arm: Any) -> None:
     """Raise ValueError for what is no name."""
     if not arm or not isinstance(arm, str):
         raise ValueError(f"an arm needs a name; got {said(arm)}")
+    if not is_text(arm):
+        raise ValueError(f"an arm needs a name that can be written down; {arm!r} holds a lone surrogate, half a letter")
 
 
 def own_name(optimizer: Any) -> str:

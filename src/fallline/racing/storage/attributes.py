@@ -62,6 +62,9 @@ def all_attributes(session: Session, key: str) -> list[tuple[int, str, Any]]:
 
 def _values(text: str) -> Iterator[Any]:
     try:
-        yield json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return
+    if "\\ud" in text.lower():  # JSON can hold lone surrogates, which no page and no file can
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    yield value

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fallline.training.errors import ProblemError
+from fallline.training.errors import ProblemError, is_text
 
 Function = Callable[[Tensor, Tensor], Tensor | float]
 
@@ -30,6 +30,10 @@ class Metric:
     higher_is_better: bool
     contributions: Callable[[Tensor, Tensor], Tensor] | None = None
     bounds: tuple[float, float] = (-math.inf, math.inf)
+
+    def __post_init__(self) -> None:
+        if not is_text(self.name):
+            raise ProblemError(f"metric: its name must be a text without lone surrogates; got {self.name!r}.")
 
 
 def mean_of(
