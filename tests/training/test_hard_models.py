@@ -26,7 +26,8 @@ def physics(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     inputs = inputs.requires_grad_()
     value = model(inputs)
     (slope,) = torch.autograd.grad(value.sum(), inputs, create_graph=True)
-    return (slope.sum(1, keepdim=True) - value).square().mean() + (value[:, 0] - targets).square().mean()
+    whole: Tensor = (slope.sum(1, keepdim=True) - value).square().mean() + (value[:, 0] - targets).square().mean()
+    return whole
 
 
 def twice(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -34,24 +35,28 @@ def twice(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     inputs = inputs.clone().requires_grad_(True)
     (slope,) = torch.autograd.grad(model(inputs).sum(), inputs, create_graph=True)
     (bend,) = torch.autograd.grad(slope.sum(), inputs, create_graph=True)
-    return bend.square().mean() + (model(inputs)[:, 0] - targets).square().mean()
+    whole: Tensor = bend.square().mean() + (model(inputs)[:, 0] - targets).square().mean()
+    return whole
 
 
 def penalised(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """A penalty on the gradient by the parameters."""
     loss = (model(inputs)[:, 0] - targets).square().mean()
     gradients = torch.autograd.grad(loss, [*model.parameters()], create_graph=True)
-    return loss + 0.1 * sum((gradient.square().sum() for gradient in gradients), torch.zeros(()))
+    whole: Tensor = loss + 0.1 * sum((gradient.square().sum() for gradient in gradients), torch.zeros(()))
+    return whole
 
 
 def functional_gradient(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     slopes = torch.func.vmap(torch.func.grad(lambda x: model(x)[0]))(inputs)
-    return slopes.square().mean() + (model(inputs)[:, 0] - targets).square().mean()
+    whole: Tensor = slopes.square().mean() + (model(inputs)[:, 0] - targets).square().mean()
+    return whole
 
 
 def forward_mode(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    value, slope = torch.func.jvp(lambda x: model(x), (inputs,), (torch.ones_like(inputs),))
-    return slope.square().mean() + (value[:, 0] - targets).square().mean()
+    value, slope, *_ = torch.func.jvp(lambda x: model(x), (inputs,), (torch.ones_like(inputs),))
+    whole: Tensor = slope.square().mean() + (value[:, 0] - targets).square().mean()
+    return whole
 
 
 def adversarial(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -59,7 +64,8 @@ def adversarial(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     inputs = inputs.detach().requires_grad_()
     loss = (model(inputs)[:, 0] - targets).square().mean()
     (uphill,) = torch.autograd.grad(loss, inputs)
-    return (model(inputs + 0.1 * uphill.sign())[:, 0] - targets).square().mean()
+    whole: Tensor = (model(inputs + 0.1 * uphill.sign())[:, 0] - targets).square().mean()
+    return whole
 
 
 def by_hook(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -68,12 +74,14 @@ def by_hook(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     assert isinstance(model, nn.Sequential)
     with model[0].register_forward_hook(lambda module, given, output: seen.append(output)):
         output = model(inputs)
-    return (output[:, 0] - targets).square().mean() + 0.1 * seen[0].square().mean()
+    whole: Tensor = (output[:, 0] - targets).square().mean() + 0.1 * seen[0].square().mean()
+    return whole
 
 
 def overwriting(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     inputs.mul_(0.5)
-    return (model(inputs)[:, 0] - targets).square().mean()
+    whole: Tensor = (model(inputs)[:, 0] - targets).square().mean()
+    return whole
 
 
 STEPS = {
@@ -159,14 +167,15 @@ class Exponential(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = x.exp()
+        y: Tensor = x.exp()
         ctx.save_for_backward(y)
         return y
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
-        return 0.5 * g * y  # not the true one, so that nobody can guess it
+        gradient: Tensor = 0.5 * g * y
+        return gradient  # not the true one, so that nobody can guess it
 
 
 class Custom(nn.Module):

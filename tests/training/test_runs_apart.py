@@ -7,6 +7,7 @@ import itertools
 import random
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -278,7 +279,7 @@ DRAWN_IN_TURN: dict[str, Callable[[Tensor], Tensor]] = {
     "NumPy": lambda like: torch.from_numpy(np.random.standard_normal(tuple(like.shape))).float(),
 }
 DRAWING: dict[str, Callable[[], nn.Module]] = {
-    **{name: (lambda draw=draw: Variational(draw)) for name, draw in {**DRAWN_SIDE_BY_SIDE, **DRAWN_IN_TURN}.items()},
+    **{name: partial(Variational, draw) for name, draw in {**DRAWN_SIDE_BY_SIDE, **DRAWN_IN_TURN}.items()},
     "dropout in evaluation": MonteCarlo,
     "a layer in training mode": lambda: nn.Sequential(nn.Linear(16, 8), AlwaysTraining(0.4), nn.Linear(8, 3)),
     "dropout of cells": lambda: Cells(),
@@ -354,6 +355,12 @@ def assert_runs_apart(problem: Problem, rates: tuple[float, ...] = RATES) -> Non
         close(by_lanes(SequentialLanes(problem, [seed]), (rate,))[0], expected)
 
 
+def numpy_state() -> list[int]:
+    state: Any = np.random.get_state()
+    numbers: list[int] = state[1].tolist()
+    return numbers
+
+
 def close(actual: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
@@ -365,11 +372,11 @@ def test_what_a_run_changes_is_its_own(model: Callable[[], nn.Module]) -> None:
 
 @pytest.mark.parametrize("model", DRAWING.values(), ids=DRAWING.keys())
 def test_what_a_run_draws_is_its_own(model: Callable[[], nn.Module]) -> None:
-    state, other, third = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    state, other, third = torch.get_rng_state(), random.getstate(), numpy_state()
     assert_runs_apart(make_problem(model, metric="loss", epochs=2))
     assert torch.equal(torch.get_rng_state(), state)
     assert random.getstate() == other
-    assert np.random.get_state()[1].tolist() == third
+    assert numpy_state() == third
 
 
 @pytest.mark.parametrize("draw", DRAWN_SIDE_BY_SIDE.values(), ids=DRAWN_SIDE_BY_SIDE.keys())
@@ -458,7 +465,7 @@ def marked_problem(change: Callable[[Any], None], *, evaluation: bool) -> Proble
 def job(problem: Problem, lanes: slice = slice(None), *, batched: bool) -> Job:
     runs = [
         Run("sgd", {}, seed, LaneRule(fl.rules.gradient_descent, {"lr": rate}), problem.batch, problem.steps)
-        for seed, rate in zip(SEEDS[lanes], RATES[lanes], strict=True)
+        for seed, rate in zip([*SEEDS][lanes], [*RATES][lanes], strict=True)
     ]
     return Job(tuple(runs), batched, score=False)
 

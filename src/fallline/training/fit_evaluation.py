@@ -65,7 +65,7 @@ class Evaluator:
     def _outputs(self, split: Split, manner: Manner, keys: Callable[[int], Tensor]) -> Tensor:
         return outputs_of(self._model, split, manner, lambda first: self._drawing(keys(first)))
 
-    def _drawing(self, keys: Tensor) -> AbstractContextManager[None]:
+    def _drawing(self, keys: Tensor) -> AbstractContextManager[object]:
         return drawing(keys[0], self._device, libraries=True, replaced=self._replaced)
 
 
@@ -80,7 +80,10 @@ def needs_outputs(problem: Problem) -> bool:
 
 
 def outputs_of(
-    model: nn.Module, split: Split, manner: Manner, drawing: Callable[[int], AbstractContextManager[None]] | None = None
+    model: nn.Module,
+    split: Split,
+    manner: Manner,
+    drawing: Callable[[int], AbstractContextManager[object]] | None = None,
 ) -> Tensor:
     """The outputs [n, ...] for all examples, in parts that bound the memory, where the model is.
 

@@ -39,7 +39,9 @@ class Stepper:
         self._seed = seed
         self._steps = 0
         self._replaced = replaceable(model)
-        self._dense = not isinstance(optimizer, _TAKE_SPARSE)
+        self._dense: bool | None = (
+            False if isinstance(optimizer, _TAKE_SPARSE) else None
+        )  # None: not known before the first step
         self._model = model
         self._loss = loss
         self._optimizer = optimizer
@@ -70,6 +72,8 @@ class Stepper:
                         raise NotFiniteError(met[0])
                 if self._calls_backward:
                     loss.backward()  # type: ignore[no-untyped-call]
+                    if self._dense is None:
+                        self._dense = self._has_sparse()
                     if self._dense:
                         densify(self._model.parameters())
             return loss
@@ -83,13 +87,17 @@ class Stepper:
             self._step_from(closure)
         return met[0]
 
+    def _has_sparse(self) -> bool:
+        gradients = (parameter.grad for parameter in self._model.parameters())
+        return any(gradient is not None and gradient.layout != torch.strided for gradient in gradients)
+
     def _step_from(self, closure: Callable[[], Tensor]) -> None:
         """Step from the gradients that are there; some (SAM) want a closure beside them, and say so by failing."""
         if self._wants_both is None:
             self._wants_both = self._fails_without()
             if not self._wants_both:
                 return
-        self._optimizer.step(*([closure] if self._wants_both else []))  # type: ignore[call-overload]
+        self._optimizer.step(*([closure] if self._wants_both else []))  # type: ignore[arg-type]
 
     def _fails_without(self) -> bool:
         """Try the first step without a closure; whether it failed before it moved anything, and one could be given."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FunctionType
 from typing import Any
 
@@ -26,6 +26,7 @@ from fallline.training.randomness import preserved, reseed
 
 Replacement = Callable[..., Tensor | tuple[Tensor, Tensor | None] | None]
 
+_AS_IT_IS = nullcontext()
 _SEED, _STEP = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9  # odd, so that no two steps of a run are the same
 _SELU_LOWEST = 1.7580993408473766  # minus what SELU tends to at its left end: alpha times scale
 
@@ -77,18 +78,15 @@ class LaneMasks(TorchFunctionMode):
         return self._key.to(like.device, like.dtype).expand(like.shape).clone()
 
 
-@contextmanager
-def drawing(key: Tensor, device: torch.device, *, libraries: bool = False, replaced: bool = True) -> Iterator[None]:
-    """Draw everything inside from a key; the generators of torch, and of `libraries`, are started from it.
+def drawing(
+    key: Tensor, device: torch.device, *, libraries: bool = False, replaced: bool = True
+) -> AbstractContextManager[object]:
+    """Start the generators of torch, and of `libraries`, from a key, and replace inside what can be drawn from it.
 
-    They are not put back: whoever calls this does so once for many keys, by `preserved`.
+    The generators are not put back: whoever calls this does so once for many keys, by `preserved`.
     """
     reseed(int(key), device, libraries=libraries)
-    if not replaced:
-        yield
-        return
-    with LaneMasks(key, Calls()):
-        yield
+    return LaneMasks(key, Calls()) if replaced else _AS_IT_IS
 
 
 @contextmanager
@@ -258,7 +256,8 @@ def _normal(
         like = torch.empty(size, **{name: value for name, value in options.items() if name != "requires_grad"})
     else:
         like = torch.as_tensor(mean).detach() + torch.as_tensor(std).detach()
-    return masks.numbers(normal, like) * std + mean if _strided(like) else None
+    drawn: Tensor | None = masks.numbers(normal, like) * std + mean if _strided(like) else None
+    return drawn
 
 
 def _bernoulli(
@@ -266,11 +265,12 @@ def _bernoulli(
 ) -> Tensor | None:
     if generator is not None or options.get("out") is not None or not input.is_floating_point():
         return None
-    return (masks.numbers(uniform, input) < (input if p is None else p)).to(input.dtype)
+    drawn: Tensor = masks.numbers(uniform, input) < (input if p is None else p)
+    return drawn.to(input.dtype)
 
 
-def _filling(draw: Callable[..., Tensor | None]) -> Replacement:
-    """Replace a function that fills a tensor with what `draw` makes of the arguments, None where torch is to do it."""
+def _filling(draw: Callable[..., Tensor]) -> Replacement:
+    """Replace a function that fills a tensor with what `draw` makes of the arguments."""
 
     def replacement(masks: LaneMasks, input: Tensor, *given: Any, generator: Any = None, **named: Any) -> Tensor | None:
         if generator is not None or not _strided(input) or not input.numel():
@@ -291,7 +291,8 @@ def _uniform_inside(masks: LaneMasks, input: Tensor, *bounds: float, to: float =
 
 
 def _bernoulli_inside(masks: LaneMasks, input: Tensor, p: Any = 0.5) -> Tensor:
-    return (masks.numbers(uniform, input) < p).to(input.dtype)
+    drawn: Tensor = masks.numbers(uniform, input) < p
+    return drawn.to(input.dtype)
 
 
 def _empty(masks: LaneMasks, *size: Any, **options: Any) -> Tensor | None:

@@ -18,7 +18,7 @@ _ESCAPES = (
     Tensor.untyped_storage,
     Tensor.data_ptr,
     Tensor.set_,
-    torch.from_dlpack,
+    Tensor.__dlpack__,
 )
 _REPLACEMENTS = {**short_rows.REPLACEMENTS, **lane_channels.REPLACEMENTS, **lane_attention.REPLACEMENTS}
 
@@ -53,7 +53,7 @@ class LaneOperations(TorchFunctionMode):
 
 def _telling(escaped: Callable[[Tensor], None]) -> Callable[..., None]:
     def tell(tensor: Tensor, *given: Any, **named: Any) -> None:
-        if not torch._C._functorch.is_batchedtensor(tensor):  # type: ignore[attr-defined]
+        if not torch._C._functorch.is_batchedtensor(tensor):
             escaped(tensor)
 
     return tell

@@ -61,7 +61,8 @@ class SequentialLanes(Lanes):
         return 1
 
     def _evaluated_at_once(self, output: int) -> int:
-        return 1  # so that no lane is evaluated again where another one fails
+        # What an evaluation changes must not be evaluated again where another lane fails.
+        return 1 if self._traits.state is not None else self._budget // output
 
     @staticmethod
     def _at(lane: slice) -> int:
@@ -110,7 +111,7 @@ class SequentialLanes(Lanes):
                 found.append(score(output, targets))
         return torch.stack(found)
 
-    def _drawing(self, key: Tensor) -> AbstractContextManager[None]:
+    def _drawing(self, key: Tensor) -> AbstractContextManager[object]:
         return drawing(key, self.device, libraries=self._draws_from_libraries, replaced=self._replaced)
 
     def _rebind(self) -> None:
