@@ -71,8 +71,9 @@ def test_other_names_of_arguments(name: str, value: object, sentence: str) -> No
 )
 def test_other_names_of_what_fit_takes(name: str, sentence: str) -> None:
     for optimizer in ("adam", torch.optim.SGD, lambda params: torch.optim.SGD(params)):
+        given: dict[str, Any] = {name: 3}
         with pytest.raises(TypeError, match=sentence):
-            fl.fit(Problem(**GIVEN), optimizer, **{name: 3})
+            fl.fit(Problem(**GIVEN), optimizer, **given)
 
 
 def test_other_names_in_a_stream() -> None:
@@ -121,7 +122,7 @@ class Two(nn.Module):
         self.head = nn.Linear(4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        a, b = x.split([3, 4], 1)
+        a, b = x.split([3, 4], 1)  # type: ignore[no-untyped-call]
         scores: Tensor = self.head(torch.tanh(self.a(a)) * torch.tanh(self.b(b)))
         return scores
 

@@ -18,7 +18,7 @@ from tests.training.models import make_problem, mlp
 Optimizer = torch.optim.Optimizer
 
 
-def clipping(base: Any) -> type[Optimizer]:
+def clipping(base: Any) -> Any:
     """Clips the gradients before its step."""
 
     class Clipping(base):  # type: ignore[misc]
@@ -122,7 +122,7 @@ class Forwarding(Optimizer):
         self.inner = torch.optim.LBFGS([p for g in self.param_groups for p in g["params"]], lr=lr)
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
-        return self.inner.step(*args, **kwargs)
+        return self.inner.step(*args, **kwargs)  # type: ignore[no-untyped-call]
 
 
 class RequiresOne(torch.optim.SGD):
@@ -170,7 +170,8 @@ def plain_loop(problem: fl.Problem, make: Callable[..., Optimizer], *, ahead: bo
 
         if ahead:
             evaluate()
-        optimizer.step(*([evaluate] if closure else []))
+        given: list[Any] = [evaluate] if closure else []
+        optimizer.step(*given)
     if hasattr(optimizer, "eval"):
         optimizer.eval()
     return [parameter.detach() for parameter in model.parameters()]
@@ -178,7 +179,8 @@ def plain_loop(problem: fl.Problem, make: Callable[..., Optimizer], *, ahead: bo
 
 def assert_fit_agrees(make: Callable[..., Optimizer], expected: list[Tensor]) -> None:
     problem = make_problem(mlp)
-    for given, settings in ((lambda params: make(params, lr=0.1), {}), (make, {"lr": 0.1})):
+    ways: list[tuple[Any, dict[str, Any]]] = [(lambda params: make(params, lr=0.1), {}), (make, {"lr": 0.1})]
+    for given, settings in ways:
         if settings and not isinstance(make, type):
             continue
         for found, other in zip(fl.fit(problem, given, **settings).model.parameters(), expected, strict=True):
@@ -206,7 +208,7 @@ def test_the_lanes_of_a_race_take_the_same_steps(name: str) -> None:
     if make in (Accumulating, optim.ScheduleFreeSGD):  # a race clears gradients itself, and averages in the end
         return
     lanes = make_lanes(problem, [0, 0, 0, 0], batched=False)
-    train(lanes, LaneUpdate(lanes.parameters, [LaneRule(make, {"lr": 0.1})] * 4), steps=problem.steps)  # type: ignore[arg-type]
+    train(lanes, LaneUpdate(lanes.parameters, [LaneRule(make, {"lr": 0.1})] * 4), steps=problem.steps)
     for found, expected in zip(lanes.parameters, plain_loop(problem, make, ahead=True, closure=False), strict=True):
         torch.testing.assert_close(found[0], expected, rtol=1e-4, atol=1e-6)
 

@@ -292,16 +292,18 @@ def test_augmentation_is_drawn_afresh_for_each_epoch(name: str, form: str) -> No
     random.seed(1)  # whatever stands outside
     assert torch.equal(found[1, 8], found[1, 20])  # whatever the batches
     assert not torch.equal(found[1, 8], found[2, 8])
-    draws = [dict(zip(epoch[:, 0].tolist(), epoch[:, 1].tolist(), strict=True)) for epoch in found[1, 8].split(N)]
+    draws = [
+        dict(zip(epoch[:, 0].tolist(), epoch[:, 1].tolist(), strict=True)) for epoch in torch.split(found[1, 8], N)
+    ]
     assert draws[0] != draws[1] != draws[2]
     assert sorted(draws[0]) == sorted(draws[1]) == list(range(N))
 
 
 def test_reading_leaves_the_generators_as_they_were() -> None:
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[union-attr,index]
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
     with pytest.warns(UserWarning, match=ANEW):
         seen(Noisy(lambda: float(torch.rand(())) + random.random() + np.random.normal()))
-    after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[union-attr,index]
+    after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
 
@@ -322,7 +324,8 @@ def test_all_runs_of_a_seed_see_the_same_draws(batched: bool) -> None:
 @pytest.mark.parametrize("name", ["weighted", "own batches", "drop last", "counts epochs", "backwards"])
 @pytest.mark.parametrize("batched", [True, False])
 def test_lanes_go_through_a_loader_as_fit_does(name: str, batched: bool) -> None:
-    given = problem({**SAMPLERS, **FIXED}[name][0]())
+    made: dict[str, Any] = {**SAMPLERS, **FIXED}
+    given = problem(made[name][0]())
     lanes = run(make_lanes(given, [0, 1, 0, 2], batched=batched), given.steps)
     for lane, seed in enumerate([0, 1, 0, 2]):
         fitted = fl.fit(given, torch.optim.SGD, lr=1e-4, seed=seed).model.parameters()
@@ -433,11 +436,15 @@ def test_what_a_loader_says_is_in_the_fingerprint() -> None:
         return fingerprint(problem(loader(batch_size=8, **said)), (), fl.Effort(4, 2, 3), 0, {})
 
     weights = [1.0] * N
-    others = [{"shuffle": True}, {"drop_last": True}, {"sampler": WeightedRandomSampler(weights, N)}]
+    others: list[dict[str, Any]] = [
+        {"shuffle": True},
+        {"drop_last": True},
+        {"sampler": WeightedRandomSampler(weights, N)},
+    ]
     for said in others:
         assert differences(told(**said), told()) == ["length"]
         assert differences(told(**said), told(**said)) == []
-    uneven = {"sampler": WeightedRandomSampler([*weights[1:], 9.0], N)}
+    uneven: dict[str, Any] = {"sampler": WeightedRandomSampler([*weights[1:], 9.0], N)}
     assert differences(told(**uneven), told(**others[2])) == ["length"]
 
 

@@ -144,7 +144,7 @@ def _without_slope(look: Look) -> frozenset[float]:
     if len(places) > 1 or (not places and look.output.numel() != targets.numel()):
         return frozenset()
     counted = counts(targets)
-    labels = targets.unique()
+    labels: Tensor = targets.unique()  # type: ignore[no-untyped-call]
     silent = [float(label) for label in labels[:_MOST_KINDS] if not counted[targets == label].any()]
     return frozenset(label for label in silent if counted.any() and not _ever_counts(label, targets, counted, counts))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -97,7 +98,8 @@ class Stepper:
             self._wants_both = self._fails_without()
             if not self._wants_both:
                 return
-        self._optimizer.step(*([closure] if self._wants_both else []))  # type: ignore[arg-type]
+        given: list[Any] = [closure] if self._wants_both else []
+        self._optimizer.step(*given)
 
     def _fails_without(self) -> bool:
         """Try the first step without a closure; whether it failed before it moved anything, and one could be given."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,7 +28,7 @@ _RESHAPING = (
     "Clone", "Expand",
 )  # fmt: skip
 _BOUNDS = {"Relu": (0.0, math.inf), "Sigmoid": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Softmax": (0.0, 1.0)}
-_LOGITS = {
+_LOGITS: dict[Callable[..., Tensor], str] = {
     functional.cross_entropy: "cross_entropy",
     functional.binary_cross_entropy_with_logits: "binary_cross_entropy_with_logits",
 }
@@ -83,7 +83,7 @@ def _shared(one: Split, other: Split) -> int:
 
 def _repeated(split: Split) -> float:
     """The share of examples that have a twin in the same split."""
-    _, counts = _prints(split).unique(return_counts=True)
+    _, counts = _prints(split).unique(return_counts=True)  # type: ignore[no-untyped-call]
     return float(counts[counts > 1].sum()) / len(split)
 
 
@@ -143,7 +143,8 @@ def _loss_of(problem: Problem, output: Tensor, targets: Tensor, places: list[int
     if known is not None or problem.loss is None:
         return known
     rows = output.movedim(places[0], -1).flatten(0, -2) if len(places) == 1 else output
-    for candidate in (*_LOGITS, functional.nll_loss):
+    candidates: tuple[Callable[..., Tensor], ...] = (*_LOGITS, functional.nll_loss)
+    for candidate in candidates:
         try:
             value = float(candidate(rows, targets.flatten() if places else targets))
             mine = float(problem.loss(output, targets))
