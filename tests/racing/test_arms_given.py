@@ -86,7 +86,7 @@ def test_what_is_refused(name: str) -> None:
     [
         (lambda: Arm("adam", lr=0.1), r"no argument 'lr'; fix it by fixed=\{'lr': value\}, or search it by space="),
         (lambda: Arm("x", "adamm"), "arm 'x': there is no rule 'adamm'; did you mean 'adam'"),
-        (lambda: Arm("x", 3), "is 3 of type int; it must be a rule or its name"),
+        (lambda: Arm("x", 3), "is 3 of type int; it must be a rule or its name"),  # type: ignore[arg-type]
         (lambda: Arm(3), "an arm needs a name"),  # type: ignore[arg-type]
         (lambda: as_effort(16), r"such as fallline.Effort\(trials=16\); got 16"),  # type: ignore[arg-type]
         (lambda: as_effort(fl.Effort("quick")), "trials of an effort must be a whole number"),  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ def test_what_belongs_elsewhere(make: Any, sentence: str) -> None:
 
 
 @pytest.mark.parametrize(("given", "finalists"), [({"trials": 4}, 4), ({"trials": 20}, 5), ({}, 5), ({"seeds": 3}, 5)])
-def test_an_effort_by_what_matters(given: dict[str, int], finalists: int) -> None:
+def test_an_effort_by_what_matters(given: dict[str, Any], finalists: int) -> None:
     effort = as_effort(fl.Effort(**given))
     assert (effort.finalists, effort.trials) == (finalists, given.get("trials", 16))
     assert effort.seeds == given.get("seeds", 10)

@@ -55,7 +55,7 @@ PARTS = {
     "the slices": (("fallline.racing.trained", "slices_around"), "The cuts through the loss"),
     "timing": (("fallline.racing.protocol", "solo_seconds"), "The steps could not be timed alone"),
 }
-REASONS = {
+REASONS: dict[str, tuple[Callable[[], BaseException], str]] = {
     "an error": (lambda: TypeError("no such thing.\nMore"), r"\(TypeError: no such thing\)\."),
     "an interrupt": (KeyboardInterrupt, r"\(interrupted\)\."),
     "a full disk": (lambda: OSError(28, "No space left on device"), "No space left on device"),

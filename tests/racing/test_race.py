@@ -125,7 +125,8 @@ def test_an_absurd_arm_comes_last_and_moves_nobody() -> None:
 
 
 def test_all_arms_diverge_without_a_crash() -> None:
-    arms = [Arm(name, rules.gradient_descent, {"lr": (1e6, 1e9)}) for name in ("a", "b")]
+    given = {"a": rules.gradient_descent, "b": rules.momentum}
+    arms = [Arm(name, rule, {"lr": (1e6, 1e9)}) for name, rule in given.items()]
     result = fl.race(regression(), arms, SMALL, storage=None)
     assert result.verdict.winner is None
     assert result.verdict.sentence.startswith("Every arm diverged (a and b)")
@@ -172,7 +173,9 @@ def separable() -> fl.Problem:
 def test_the_cost_is_told_before_and_again_after_tuning(tmp_path: Path) -> None:
     watcher = Notes()
     result = fl.race(regression(), ["sgd"], SMALL, storage=tmp_path / "races.db", watcher=watcher)
-    cost, kept, rest = watcher.lines
+    checked, read, cost, kept, rest = watcher.lines
+    assert checked == "Checking the problem and 1 arm."
+    assert read.startswith("Reading what the problem and the arms are made of")
     assert cost.startswith("1 arm: 10 runs (4 to tune, 6 finals), 120 steps and 1,920 samples in all, ")
     assert str(tmp_path / "races.db") in kept
     assert rest.startswith("Tuning took ")

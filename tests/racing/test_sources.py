@@ -76,10 +76,13 @@ def chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_all_that_is_imported_is_read_once(chain: str, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    reader = Sources()
-    monkeypatch.setattr(
-        sources, "_read", lambda file, changed, real=sources._read: (read.append(file), real(file, changed))[1]
-    )
+    reader, real = Sources(), sources._read
+
+    def reading(file: str, changed: int) -> tuple[str, tuple[str, ...]]:
+        read.append(file)
+        return real(file, changed)
+
+    monkeypatch.setattr(sources, "_read", reading)
     assert len(reader.of([chain])) == CHAIN
     assert len(reader.of([chain.replace("chain_0", "chain_5")])) == CHAIN - 5
     assert len(read) == CHAIN

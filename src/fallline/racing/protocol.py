@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -204,26 +203,14 @@ class _Race:
             lambda: self._remembered("step_seconds", lambda: solo_seconds(self.problem, bests)),
         )
         seconds = seconds or [plan.seconds] * len(bests)
-        before, unseen = attempted("The untrained model could not be evaluated", self._untrained)
-        nothing = np.full(len(self.final_seeds), np.nan)
-        losses, tests, valids = before or (nothing,) * 3
-        runs = [run for found in tuned.values() for run in found.outcomes]
-        final = [run for arm in finals.values() for some in arm for run in some]
-        untrained_loss = score_before(losses, np.array([run.valid_loss[0] for run in (*runs, *final)]), 1.0)
-        untrained = (
-            score_before(tests, np.array([run.score for run in final if not run.diverged]), self.sign),
-            score_before(valids, np.array([run.valid_metric[-1] for run in runs if not run.diverged]), self.sign),
-        )
-        scores = np.array([run.score for run in final] + [run.valid_metric[-1] for run in runs])
-        sound = np.array([not run.diverged for run in (*final, *runs)])
-        odd = undefined_scores(self.problem.metric.name, tests, int((sound & ~np.isfinite(scores)).sum()))
+        (untrained_loss, *untrained), unknown = self._before_training(tuned, finals)
         examples = sharing(run for arm in finals.values() for runs in arm for run in runs)
         results = [
             self._arm_result(arm, tuned[arm.name], chosen[arm.name], finals[arm.name], examples, step, untrained_loss)
             for arm, step in zip(self.arms, seconds, strict=True)
         ]
         difference = self._audit(tuned, finals)
-        verdict = self._judge(results, untrained, difference, plan, stages.granted, (*untimed, *unseen, *odd))
+        verdict = self._judge(results, untrained, difference, plan, stages.granted, (*untimed, *unknown))
         by_name = {result.name: replace(result, score=verdict.scores.get(result.name)) for result in results}
         return RaceResult(
             arms=tuple(by_name[name] for name in verdict.ranking),
@@ -233,7 +220,7 @@ class _Race:
                 "tuning_seed": self.tuning_seed,
                 "final_seeds": list(self.final_seeds),
                 "untrained_loss": untrained_loss,
-                "untrained_score": untrained[0] if np.isfinite(tests).any() else math.nan,
+                "untrained_score": untrained[0],
                 "untrained_valid_score": untrained[1],
                 "step_zero_largest_relative_difference": difference,
                 "budget": {name: asdict(budget) for name, budget in stages.granted.items()},
@@ -346,6 +333,22 @@ class _Race:
             warnings += missed_target(counts, runs=self.effort.seeds)
         warnings += [*started_apart(difference), *one_at_a_time(plan.obstacle), *failed]
         return replace(verdict, warnings=tuple(warnings))
+
+    def _before_training(self, tuned: Mapping[str, Tuned], finals: Finals) -> tuple[list[float], tuple[str, ...]]:
+        """Validation loss, test score and validation score of the untrained model, and what there is to say of them."""
+        found, failed = attempted("The untrained model could not be evaluated", self._untrained)
+        losses, tests, valids = found or (np.full(len(self.final_seeds), np.nan),) * 3
+        trials = [run for arm in tuned.values() for run in arm.outcomes]
+        last = [run for arm in finals.values() for runs in arm for run in runs]
+        valid = np.array([run.valid_metric[-1] for run in trials if not run.diverged])
+        test = np.array([run.score for run in last if not run.diverged])
+        before = [
+            score_before(losses, np.array([run.valid_loss[0] for run in (*trials, *last)]), 1.0),
+            score_before(tests, test, self.sign),
+            score_before(valids, valid, self.sign),
+        ]
+        undefined = int((~np.isfinite(np.concatenate([valid, test]))).sum())
+        return before, (*failed, *undefined_scores(self.problem.metric.name, tests, undefined))
 
     def _untrained(self) -> tuple[Numbers, Numbers, Numbers]:
         """Before training, for each final seed: the validation loss, the test score and the validation score."""

@@ -144,7 +144,7 @@ def _name_of(thing: Any) -> str:
     bound = [name for name, value in there.items() if value is thing]
     for name in (thing.__qualname__.rpartition(".")[2], *bound):
         if name.isidentifier() and not keyword.iskeyword(name):
-            return name
+            return str(name)
     return "my_rule" if isinstance(thing, Rule) else "MyOptimizer" if isinstance(thing, type) else "my_optimizer"
 
 

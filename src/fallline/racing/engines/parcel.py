@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import CodeType, ModuleType, SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import cloudpickle
 import torch
@@ -57,17 +57,14 @@ def can_be_sent(problem: Problem, job: Job) -> bool:
     return True
 
 
-class _Nowhere(io.RawIOBase):
+class _Nowhere(io.BytesIO):
     """Takes whatever is written."""
 
-    def writable(self) -> bool:
-        return True
-
     def write(self, content: Any) -> int:
-        return len(content)
+        return memoryview(content).nbytes
 
 
-def pack_problem(problem: Problem, target: Path | io.IOBase) -> None:
+def pack_problem(problem: Problem, target: Path | IO[bytes]) -> None:
     """Pack a problem into a file or a buffer.
 
     Where its model, loss or metric comes from a file outside any package, what that file defines goes along by value,
