@@ -60,7 +60,7 @@ def open_page(browser: Browser, troubles: Troubles) -> Iterator[OpenPage]:
         context = browser.new_context(**{"viewport": {"width": 1000, "height": 800}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(120_000)
         troubles.watch(page, origin)
         return page
 

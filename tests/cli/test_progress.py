@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from typer.testing import CliRunner
 from fallline.cli import console
 from fallline.cli.console import Beat, LiveRace
 from fallline.cli.main import app
+
+MINE = """
+import torch, fallline as fl
+data = torch.ones(16, 1), torch.ones(16, 1)
+problem = fl.Problem(model=lambda: torch.nn.Linear(1, 1), loss=torch.nn.functional.mse_loss, train=data,
+                     valid=(torch.zeros(2, 1), torch.ones(2, 1)), test=(-torch.ones(2, 1), torch.ones(2, 1)),
+                     batch=8, epochs=1)
+"""
 
 
 @pytest.fixture
@@ -58,8 +67,11 @@ def test_what_a_line_says(lines: io.StringIO, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_race_into_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: bool) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = ["race", "beale", "--arms", "sgd", "--effort", "quick", "--no-report", "--training", "in turn"]
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("mine.py").write_text(MINE)
+    asked = ["race", "mine.py", "--arms", "sgd", "--effort", "quick", "--no-report", "--training", "in turn"]
     done = CliRunner().invoke(app, [*asked, *(["--quiet"] if quiet else [])])
+    sys.modules.pop("mine", None)
     assert done.exit_code == 0, done.output
     told = [line.split(":")[0] for line in done.stdout.splitlines() if line.endswith(" steps")]
     assert told == ([] if quiet else ["tuning", "finals"])

@@ -43,7 +43,7 @@ def until(page: Page, condition: str, of: Any = None) -> None:
     """Wait for an expression of the page to hold; Playwright's own way evaluates text, which the policy forbids."""
     page.evaluate(
         f"""(of) => new Promise((done, failed) => {{
-            const last = performance.now() + 10_000;
+            const last = performance.now() + 120_000;
             const look = () => {{
                 if ({condition}) done();
                 else if (performance.now() > last) failed(new Error("It never came: " + {json.dumps(condition)}));
@@ -64,7 +64,7 @@ def redrawn(page: Page, act: Act) -> None:
 
 def eventually(check: Callable[[], Any]) -> None:
     """Check until it holds: a picture may be on its way still."""
-    last = time.monotonic() + 10
+    last = time.monotonic() + 120
     while True:
         try:
             check()

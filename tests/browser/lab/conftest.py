@@ -25,8 +25,8 @@ def lab(open_page: Any, link: str) -> Any:
 
     def opened(hash: str = ADAM, **options: Any) -> Page:
         page: Page = open_page(link, **options)
-        page.goto(link + hash, timeout=60_000)
-        page.wait_for_selector(".fl-player", timeout=60_000)
+        page.goto(link + hash, timeout=120_000)
+        page.wait_for_selector(".fl-player", timeout=120_000)
         return page
 
     return opened
@@ -36,8 +36,8 @@ def lab(open_page: Any, link: str) -> Any:
 def one_page(browser: Any, link: str) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1000, "height": 800})
     page = context.new_page()
-    page.goto(link + TWO, timeout=60_000)
-    page.wait_for_selector(".fl-player", timeout=60_000)
+    page.goto(link + TWO, timeout=120_000)
+    page.wait_for_selector(".fl-player", timeout=120_000)
     yield page
     context.close()
 

@@ -102,7 +102,7 @@ def test_a_race_is_seen_live(open_page: Any, tmp_path: Path, troubles: list[str]
         page = open_page(link)
         page.goto(link + ADAM + "&tab=live")
         panel = page.get_by_role("tabpanel", name="Live race")
-        panel.get_by_text("1 of 8 runs done; stage: tune.").wait_for(timeout=60_000)
+        panel.get_by_text("1 of 8 runs done; stage: tune.").wait_for(timeout=120_000)
         assert panel.get_by_role("row", name="adam 1 0 0.5").is_visible()
         add(1, "adam", 0.25)
         add(2, HOSTILE, 0.75)
