@@ -207,7 +207,7 @@ IN_PLACE: dict[str, Callable[[dict[str, Array]], object]] = {
     "other bytes": lambda params: params.update(w=params["w"].astype(">f8")),
     "no contiguous array": lambda params: params.update(w=every_other(params["w"])),
     "resized to what it was": lambda params: params["w"].resize((2, 2), refcheck=False),
-    "read-only and back": lambda params: (params["w"].setflags(write=False), params["w"].setflags(write=True)),
+    "read-only and back": lambda params: [params["w"].setflags(write=write) for write in (False, True)],
 }
 
 
