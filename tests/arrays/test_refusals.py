@@ -61,16 +61,22 @@ def test_a_name_may_be_set_right_after_a_refusal() -> None:
     assert w.tolist() == [0.0, 0.0, 0.0]
 
 
+def setting(array: Any, name: str, value: Any) -> Any:
+    """The same array, changed in place."""
+    setattr(array, name, value)
+    return array
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         (lambda w: np.ones(3), "is now float64 of shape \\(3,\\), and it was float64 of shape \\(2,\\)"),
         (lambda w: w.astype("f4"), "is now float32 of shape \\(2,\\)"),
         (lambda w: (w.setflags(write=False), w)[1], "read-only"),
-        (lambda w: (setattr(w, "shape", (2, 1)), w)[1], "is now float64 of shape \\(2, 1\\), and it was float64 of"),
-        (lambda w: (setattr(w, "shape", (1, 2)), w)[1], "is now float64 of shape \\(1, 2\\)"),
-        (lambda w: (setattr(w, "dtype", np.float32), w)[1], "is now float32 of shape \\(4,\\)"),
-        (lambda w: (setattr(w, "dtype", np.float16), w)[1], "is now float16 of shape \\(8,\\)"),
+        (lambda w: setting(w, "shape", (2, 1)), "is now float64 of shape \\(2, 1\\), and it was float64 of"),
+        (lambda w: setting(w, "shape", (1, 2)), "is now float64 of shape \\(1, 2\\)"),
+        (lambda w: setting(w, "dtype", np.float32), "is now float32 of shape \\(4,\\)"),
+        (lambda w: setting(w, "dtype", np.float16), "is now float16 of shape \\(8,\\)"),
         (lambda w: (w.resize((3,), refcheck=False), w)[1], "is now float64 of shape \\(3,\\)"),
         (lambda w: np.resize(w, (1,)), "is now float64 of shape \\(1,\\)"),
     ],

@@ -199,6 +199,11 @@ def set_strides(w: Array) -> None:
         w.strides = (16, 8) if w.strides == (8, 16) else (8, 16)
 
 
+def read_only_and_back(w: Array) -> None:
+    w.setflags(write=False)
+    w.setflags(write=True)
+
+
 IN_PLACE: dict[str, Callable[[dict[str, Array]], object]] = {
     "strides set": lambda params: set_strides(params["w"]),
     "a view in its place": lambda params: params.update(w=params["w"][:]),
@@ -207,7 +212,7 @@ IN_PLACE: dict[str, Callable[[dict[str, Array]], object]] = {
     "other bytes": lambda params: params.update(w=params["w"].astype(">f8")),
     "no contiguous array": lambda params: params.update(w=every_other(params["w"])),
     "resized to what it was": lambda params: params["w"].resize((2, 2), refcheck=False),
-    "read-only and back": lambda params: (params["w"].setflags(write=False), params["w"].setflags(write=True)),
+    "read-only and back": lambda params: read_only_and_back(params["w"]),
 }
 
 

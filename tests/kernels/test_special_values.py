@@ -180,7 +180,7 @@ def test_beside_a_constant(name: str, place: int, form: str) -> None:
     for i, text in enumerate(known):
         sides = [np.full_like(values, float(text)), np.full_like(values, float(text))]
         sides[1 - place] = values
-        check(name, found[f"s{i}"], *sides, 1e-14)
+        check(name, found[f"s{i}"], sides[0], sides[1], 1e-14)
 
 
 def test_zeros_of_two_signs_are_two_constants() -> None:

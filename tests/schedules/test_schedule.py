@@ -183,6 +183,14 @@ def test_loading_a_checkpoint_changes_no_schedule() -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 Made = Callable[[float], torch.optim.Optimizer]
+
+
+def in_groups(lr: float) -> torch.optim.Optimizer:
+    first, second = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))
+    groups: list[dict[str, Any]] = [{"params": [first]}, {"params": [second], "lr": 9.0}]
+    return torch.optim.SGD(groups, lr=lr)
+
+
 OPTIMIZERS: dict[str, Made] = {
     "torch's SGD": sgd,
     "torch's Adam": lambda lr: torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=lr),
@@ -190,10 +198,7 @@ OPTIMIZERS: dict[str, Made] = {
     "Adam": lambda lr: fl.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=lr),
     "rule": lambda lr: fl.Optimizer([torch.nn.Parameter(torch.zeros(1))], fl.rules.adam, lr=lr),
     "rate in a tensor": lambda lr: sgd(torch.tensor(lr, dtype=torch.float64)),
-    "groups": lambda lr: torch.optim.SGD(
-        [{"params": [torch.nn.Parameter(torch.zeros(1))]}, {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 9.0}],
-        lr=lr,
-    ),
+    "groups": in_groups,
 }
 #: What is done, in which order, with an optimizer O and a scheduler S that were saved; "drive" makes S.
 ORDERS = [
@@ -403,7 +408,7 @@ def loading(state: Any) -> None:
         (lambda: loading({}), ValueError, "state_dict must be what .* got nothing"),
         (lambda: loading(sgd().state_dict()), ValueError, "state_dict must be what .* got 'state', 'param_groups'"),
         (
-            lambda: loading(cosine(5).drive(OPTIMIZERS["groups"](0.1)).state_dict()),
+            lambda: loading(cosine(5).drive(in_groups(0.1)).state_dict()),
             ValueError,
             "saved with 2 param groups, and the optimizer has 1",
         ),

@@ -17,8 +17,10 @@ import torch
 
 import fallline as fl
 import fallline.math
+from fallline.kernels import evaluate, host_scalars
 from fallline.rules import adam, gradient_descent, heavy_ball, l2, momentum, rmsprop
-from fallline.symbolic import Combinator, Rule
+from fallline.symbolic import Combinator, Rule, make_plan
+from fallline.symbolic.refusals import WRITTEN
 
 DIALECT = {name: getattr(fallline.math, name) for name in fallline.math.__all__}
 USE_MATH = "fallline.math"
@@ -160,6 +162,73 @@ def test_a_function_that_was_not_imported_is_named() -> None:
     message = refusal(lambda: fl.rule(namespace["it"]))
     assert message.startswith("rule 'it', line 2: name 'sqrt' is not defined")
     assert "from fallline.math import sqrt" in message
+
+
+X, Y = np.array([[0.75, 0.25], [2.0, 3.0]]), np.array([[0.5, -0.25], [1.0, 3.0]])
+BY_NUMPY: dict[str, Any] = {
+    "absolute": np.abs(X), "cbrt": np.cbrt(X), "clamp": np.clip(X, -1, 1), "clip": np.clip(X, -1, 1), "count": 4.0,
+    "cosh": np.cosh(X), "expm1": np.expm1(X), "fabs": np.abs(X), "heaviside": np.heaviside(X, 0), "ln": np.log(X),
+    "hypot": np.hypot(X, Y), "isfinite": True, "isnan": False, "lerp": X + 0.1 * (Y - X), "log10": np.log10(X),
+    "log1p": np.log1p(X), "log2": np.log2(X), "logsumexp": np.log(np.exp(X).sum()), "max": np.maximum(X, Y),
+    "mean": X.mean(), "min": np.minimum(X, Y), "norm": np.linalg.norm(X), "numel": 4.0, "pow": X**Y, "power": X**Y,
+    "reciprocal": 1 / X, "relu": np.maximum(X, 0), "rms": np.sqrt((X * X).mean()), "rsqrt": X**-0.5,
+    "sigmoid": 1 / (1 + np.exp(-X)), "sinh": np.sinh(X), "size": 4.0, "softmax": np.exp(X) / np.exp(X).sum(),
+    "softplus": np.log1p(np.exp(X)), "softsign": X / (1 + np.abs(X)), "square": X * X, "std": X.std(),
+    "tanh": np.tanh(X), "var": X.var(), "vdot": (X * Y).sum(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_fallline_math_does_not_have_is_written_as_it_says(name: str) -> None:
+    formula, _, mean = WRITTEN[name].partition(", with mean = ")
+    names = {**vars(fallline.math), "low": -1.0, "high": 1.0, "weight": 0.1}
+
+    @fl.rule
+    def tried(p: Any, g: Any, s: Any) -> Any:
+        here = {**names, "x": p, "y": g}
+        if mean:
+            here["mean"] = eval(mean, here)
+        value = eval(formula, here)
+        return 0.0, fallline.math.where(value, 1.0, 0.0) if value.is_boolean else value
+
+    plan = make_plan(tried.trace())
+    _, states = evaluate(plan, {"p": X, "g": Y, "s": np.zeros_like(X)}, host_scalars(plan).values())
+    np.testing.assert_allclose(states["s"], np.broadcast_to(BY_NUMPY[name], X.shape), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("norm", r"fallline.math has no 'norm'; write sqrt\(dot\(x, x\)\)"),
+        ("mean", r"has no 'mean'; write sum\(x\) / sum\(where\(x == x, 1.0, 1.0\)\)"),
+        ("clip", r"write minimum\(maximum\(x, low\), high\)"),
+        ("sqr", "has no 'sqr'; did you mean 'sqrt'?"),
+        ("maximun", "did you mean 'maximum'?"),
+        ("tanhh", r"'tanh' is written 1 - 2 / \(exp\(2 \* x\) \+ 1\)"),
+        ("cumsum", "has no 'cumsum'; use the functions of fallline.math: sqrt, abs"),
+    ],
+)
+def test_a_name_that_fallline_math_does_not_have(name: str, words: str) -> None:
+    with pytest.raises(AttributeError, match=words):
+        getattr(fallline.math, name)
+    with pytest.raises(ImportError, match=words):
+        exec(f"from fallline.math import {name}")
+    assert not hasattr(fallline.math, name)
+    with pytest.raises(fl.RuleError, match=words.split("; ")[-1]):
+        fl.rule(written(f"def it(p, g):\n    return g.{name}()")).trace()
+    exec("from fallline.math import *")
+
+
+@pytest.mark.parametrize("call", ["torch.norm(g)", "np.mean(g)", "norm(g)", "fallline.math.norm(g)", "g.norm()"])
+def test_wherever_it_is_looked_for(call: str) -> None:
+    name = call.split("(")[0].split(".")[-1]
+
+    def it(p: Any, g: Any) -> Any:
+        return eval(call, {"torch": torch, "np": np, "fallline": fallline, "g": g})
+
+    with pytest.raises((AttributeError, fl.RuleError)) as error:
+        fl.rule(it).trace()
+    assert f"write {WRITTEN[name]}" in str(error.value)
 
 
 def test_the_line_of_a_helper_function_is_named() -> None:

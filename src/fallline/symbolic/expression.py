@@ -9,7 +9,7 @@ from typing import Any
 
 from fallline.symbolic.errors import refuse
 from fallline.symbolic.operations import LEAVES, OPERATIONS, REDUCTIONS
-from fallline.symbolic.refusals import USE_MATH, Refusals
+from fallline.symbolic.refusals import Refusals, instead_of
 
 
 class Rank(IntEnum):
@@ -123,7 +123,7 @@ class Expression(Refusals):
             number, *others = values
             # Before a comparison NumPy makes an array without dimensions of its number.
             return apply(function.__name__, number.item() if getattr(number, "shape", None) == () else number, *others)
-        raise refuse(f"unknown function numpy.{function.__name__}", USE_MATH)
+        raise refuse(f"unknown function numpy.{function.__name__}", instead_of(function.__name__))
 
 
 #: What NumPy's numbers call when they stand left of an operator.

@@ -12,6 +12,7 @@ from fallline.symbolic import math as dialect
 from fallline.symbolic.errors import RuleError, current_rule, raised_at, refuse
 from fallline.symbolic.expression import Expression, Rank, walk
 from fallline.symbolic.operations import LEAVES, OPERATIONS, REDUCTIONS
+from fallline.symbolic.refusals import WRITTEN, instead_of
 from fallline.symbolic.rule import Rule
 from fallline.symbolic.state import State
 
@@ -56,11 +57,11 @@ def trace(rule: Rule, static: dict[str, Any]) -> Graph:
             result = rule(*arguments, **hyperparameters)
     except NameError as error:
         # Most often one of the dialect's functions that was not imported.
-        remedy = (
-            f"write `from fallline.math import {error.name}` above the rule"
-            if error.name in dialect.__all__
-            else "take it as a keyword-only hyperparameter, or define it before it is used"
-        )
+        remedy = "take it as a keyword-only hyperparameter, or define it before it is used"
+        if error.name in dialect.__all__:
+            remedy = f"write `from fallline.math import {error.name}` above the rule"
+        elif error.name in WRITTEN:
+            remedy = instead_of(error.name)
         raise refuse(str(error), remedy, raised_at(error.__traceback__)) from error
     finally:
         current_rule.reset(token)

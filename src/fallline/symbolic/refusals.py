@@ -2,13 +2,76 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, NoReturn
 
 from fallline.symbolic.errors import refuse
 
-USE_MATH = "use the functions of fallline.math: " + ", ".join(
-    ("sqrt", "abs", "sign", "exp", "log", "minimum", "maximum", "where", "sum", "dot", "dimensions")
-)
+NAMES = ("sqrt", "abs", "sign", "exp", "log", "minimum", "maximum", "where", "sum", "dot", "dimensions")
+USE_MATH = f"use the functions of fallline.math: {', '.join(NAMES)}"
+_COUNT = "sum(where(x == x, 1.0, 1.0))"
+_MEAN = f"sum(x) / {_COUNT}"
+#: What people look for in fallline.math, written with what there is.
+WRITTEN = {
+    "absolute": "abs(x)",
+    "cbrt": "sign(x) * abs(x)**(1/3)",
+    "clamp": "minimum(maximum(x, low), high)",
+    "clip": "minimum(maximum(x, low), high)",
+    "count": _COUNT,
+    "cosh": "(exp(x) + exp(-x)) / 2",
+    "expm1": "exp(x) - 1",
+    "fabs": "abs(x)",
+    "heaviside": "where(x > 0, 1.0, 0.0)",
+    "hypot": "sqrt(x * x + y * y)",
+    "isfinite": "x - x == 0",
+    "isnan": "x != x",
+    "lerp": "x + weight * (y - x)",
+    "ln": "log(x)",
+    "log10": "log(x) / log(10.0)",
+    "log1p": "log(1 + x)",
+    "log2": "log(x) / log(2.0)",
+    "logsumexp": "log(sum(exp(x)))",
+    "max": "maximum(x, y)",
+    "mean": _MEAN,
+    "min": "minimum(x, y)",
+    "norm": "sqrt(dot(x, x))",
+    "numel": _COUNT,
+    "pow": "x**y",
+    "power": "x**y",
+    "reciprocal": "1 / x",
+    "relu": "maximum(x, 0.0)",
+    "rms": f"sqrt(dot(x, x) / {_COUNT})",
+    "rsqrt": "1 / sqrt(x)",
+    "sigmoid": "1 / (1 + exp(-x))",
+    "sinh": "(exp(x) - exp(-x)) / 2",
+    "size": _COUNT,
+    "softmax": "exp(x) / sum(exp(x))",
+    "softplus": "log(1 + exp(x))",
+    "softsign": "x / (1 + abs(x))",
+    "square": "x * x",
+    "std": f"sqrt(dot(x - mean, x - mean) / {_COUNT}), with mean = {_MEAN}",
+    "tanh": "1 - 2 / (exp(2 * x) + 1)",
+    "var": f"dot(x - mean, x - mean) / {_COUNT}, with mean = {_MEAN}",
+    "vdot": "dot(x, y)",
+}
+
+
+def instead_of(name: str) -> str:
+    """What to write for a function that fallline.math does not have.
+
+    >>> instead_of("norm"), instead_of("sqr")
+    ('write sqrt(dot(x, x)) (all from fallline.math)', "did you mean 'sqrt'?")
+    """
+    if name in WRITTEN:
+        return f"write {WRITTEN[name]} (all from fallline.math)"
+    if name in NAMES:
+        return USE_MATH
+    near = difflib.get_close_matches(name, (*NAMES, *WRITTEN), 1, cutoff=0.7)
+    if near and near[0] in WRITTEN:
+        return f"'{near[0]}' is written {WRITTEN[near[0]]}"
+    return f"did you mean '{near[0]}'?" if near else USE_MATH
+
+
 _USE_OPERATORS = "write the formula with +, -, *, /, ** and the functions of fallline.math"
 _EACH_ALIKE = "a rule sees each element alike; reduce with sum or dot"
 
@@ -62,11 +125,12 @@ class Refusals:
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise refuse(f"a traced value has no method or attribute '{name}'", USE_MATH)
+        raise refuse(f"a traced value has no method or attribute '{name}'", instead_of(name))
 
     def __array_function__(self, function: Any, types: object, args: object, kwargs: object) -> NoReturn:
-        raise refuse(f"unknown function numpy.{function.__name__}", USE_MATH)
+        raise refuse(f"unknown function numpy.{function.__name__}", instead_of(function.__name__))
 
     @classmethod
     def __torch_function__(cls, function: Any, types: object, args: object = (), kwargs: object = None) -> NoReturn:
-        raise refuse(f"unknown function torch.{getattr(function, '__name__', function)}", USE_MATH)
+        name = getattr(function, "__name__", str(function))
+        raise refuse(f"unknown function torch.{name}", instead_of(name))
