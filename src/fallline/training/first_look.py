@@ -71,9 +71,10 @@ def _slopes(problem: Problem, module: nn.Module, inputs: Tensor, output: Tensor,
         with seeded(0, libraries=True), torch.enable_grad():
             return torch.autograd.grad(problem.loss(leaf, targets), leaf)[0]
     assert problem.step is not None
-    # A step is shown the outputs as a leaf of its own, from which its loss then goes on.
+    # A step is shown the outputs as a leaf of its own, from which its loss then goes on. A copy that it makes of the
+    # module, as a teacher, has the hook too, and goes its own way.
     with (
-        module.register_forward_hook(lambda module, inputs, output: leaf),
+        module.register_forward_hook(lambda called, inputs, output: leaf if called is module else None),
         seeded(0, libraries=True),
         torch.enable_grad(),
     ):
