@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fallline.cli.main import app
+from fallline.pages.charts import curves, finals
 from fallline.pages.charts.race_data import read_race
 from fallline.pages.report import report_page, write_report
 from fallline.pages.report.downloads import runs_csv
@@ -211,7 +212,7 @@ def test_step_times_of_several_rounds_have_intervals() -> None:
     }
     race = read_race(data)
     board = leaderboard(race)
-    cells = {heading: cell for heading, cell in zip(board.headings, board.rows[0], strict=True)}
+    cells = dict(zip(board.headings, board.rows[0], strict=True))
     assert cells["time a step"].text == "13 ms (10 to 16)"
     assert cells["time to 1"].text == "260 ms (200 to 320)"
     assert "with its 95 % interval over 7 rounds of all arms; it tells no two arms apart here" in board.legend

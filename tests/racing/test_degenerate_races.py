@@ -48,7 +48,6 @@ def verdict(*entries: Entry, **changes: Any) -> Verdict:
     return decide(entries, **{"higher_is_better": False, "untrained": 2.3, **changes})
 
 
-PERFECT = {"level": 0.0, "spread": 0.0}
 ORDER = r"\bwins\b|\bbehind\b|\bahead\b|\bcheap|Who leads|sensitiv"
 
 #: Entries of a race, what decides, and what must not be said in its sentence or warnings.
@@ -63,7 +62,7 @@ RACES: dict[str, tuple[Sequence[Entry], dict[str, Any], str]] = {
     "far apart with one finalist": ([arm("a", finals=1), arm("b", 1.5, finals=1)], {}, r"\bwins\b|\bbehind\b"),
     "far apart in five seeds": ([arm("a", seeds=5), arm("b", 1.5, seeds=5)], {}, r"\bwins\b|\bbehind\b|\bahead\b"),
     "the same arm twice": ([arm("a"), dataclasses.replace(arm("a"), name="b")], {}, ORDER),
-    "all perfect": ([arm(name, **PERFECT) for name in "abc"], {}, rf"{ORDER}|upper end|lower end|outside"),
+    "all perfect": ([arm(name, level=0.0, spread=0.0) for name in "abc"], {}, rf"{ORDER}|upper end|lower end|outside"),
     "all perfect, a gain": (
         [arm(name, level=1.0, spread=0.0) for name in "abc"], {"higher_is_better": True, "untrained": 0.1},
         rf"{ORDER}|upper end|lower end|outside"),

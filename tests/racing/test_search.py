@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fallline import rules
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.dimensions import Choice, Range
+from fallline.racing.runs import Outcome
 from fallline.racing.search.halving import rungs
 from fallline.racing.search.model_based import propose
 from fallline.racing.search.sobol import sobol_points
+from fallline.racing.tuning import Tuned
 
 ADAM = Arm("adam", rules.adam)
 MIXED = Arm(
@@ -126,3 +129,28 @@ def test_rungs_never_lose_one(factor: int) -> None:
 def test_what_can_not_be_searched(make: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+def outcome(metric: float, loss: float, diverged_at: int = -1) -> Outcome:
+    """A run that ended with this validation metric and loss."""
+    one = np.ones(1, dtype=np.int64)
+    return Outcome(one, one, np.ones(1), np.array([loss]), np.array([metric]), diverged_at)
+
+
+@pytest.mark.parametrize(
+    ("sign", "outcomes", "rungs", "order"),
+    [
+        (1.0, [(0.3, 0.3)] * 4, [0] * 4, [0, 1, 2, 3]),  # of equal trials the first
+        (1.0, [(0.3, 0.3), (0.2, 0.2), (0.2, 0.2)], [0] * 3, [1, 2, 0]),
+        (-1.0, [(0.9, 0.3), (0.9, 0.1), (0.9, 0.3)], [0] * 3, [1, 0, 2]),  # equal scores by loss, then the first
+        (-1.0, [(0.8, 0.1), (0.9, 0.4)], [0] * 2, [1, 0]),
+        (1.0, [(math.nan, math.nan, 3), (0.3, 0.3), (0.1, 0.1, 5)], [0] * 3, [1, 0, 2]),  # diverged ones last
+        (1.0, [(0.1, 0.1), (0.3, 0.3), (0.3, 0.3)], [0, 1, 1], [1, 2, 0]),  # whoever came further, before all
+    ],
+)
+def test_trials_are_ranked_and_of_equal_ones_the_first_wins(
+    sign: float, outcomes: list[tuple[float, ...]], rungs: list[int], order: list[int]
+) -> None:
+    points = [{"lr": 0.1 * (place + 1)} for place in range(len(outcomes))]
+    tuned = Tuned(points, [outcome(*one) for one in outcomes], rungs)  # type: ignore[arg-type]
+    assert tuned.ranked(sign) == order

@@ -120,7 +120,12 @@ def test_arms_are_timed_in_the_same_rounds_however_large_their_models(
     monkeypatch.setattr("fallline.racing.solo._BYTES", memory)
     built: list[int] = []
     build = fl.Problem.build
-    monkeypatch.setattr(fl.Problem, "build", lambda self, seed: built.append(seed) or build(self, seed))
+
+    def counted(self: fl.Problem, seed: int) -> nn.Module:
+        built.append(seed)
+        return build(self, seed)
+
+    monkeypatch.setattr(fl.Problem, "build", counted)
     arms = [Arm(name, torch.optim.SGD, {"lr": (1e-3, 0.1)}) for name in ("one", "two")]
     found = solo_seconds(tiny(), [(arm, {"lr": 0.01}) for arm in arms])
     (rounds,) = {len(one) for one in found}

@@ -84,7 +84,9 @@ def test_orientation_does_not_matter() -> None:
 
 def test_each_arm_has_a_draw_of_trials_of_its_own() -> None:
     finals = np.linspace(0.3, 0.7, 5)[:, None] + np.zeros(10)
-    low, high = judged(entry("a", finals), entry("b", finals)).comparisons[0].study
+    study = judged(entry("a", finals), entry("b", finals)).comparisons[0].study
+    assert study is not None
+    low, high = study
     assert low < -0.05
     assert high > 0.05
 
@@ -114,6 +116,23 @@ def test_a_gap_must_exceed_the_smallest_difference(smallest: float, winner: str 
     if winner is None:
         assert verdict.comparisons[0].failed == ("split",)
         assert "a lead of no more than 0.3 does not count" in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("best", "other", "smallest", "counts"),
+    [
+        (0.25, 0.5, 0.25, False),  # no more than that
+        (0.25, 0.5, 0.25 - 1e-12 * 0.5, False),  # no more but for the rounding of sums
+        (0.25, 0.5, 0.25 - 1e-11, True),
+        (0.0, 0.0, 0.0, False),
+    ],
+)
+def test_a_lead_of_just_the_smallest_difference_does_not_count(
+    best: float, other: float, smallest: float, counts: bool
+) -> None:
+    arms = [entry(name, np.full((5, 10), level)) for name, level in (("a", best), ("b", other))]
+    (comparison,) = judged(*arms, smallest_difference=smallest).comparisons
+    assert ("split" in comparison.failed) == (not counts)
 
 
 def test_smallest_difference_defaults_to_one_standard_error_over_the_examples() -> None:
@@ -410,8 +429,9 @@ def test_intervals_widen_with_the_number_of_arms() -> None:
     spans = []
     for others in (0, 1, 10):
         verdict = judged(*arms, *(noisy(f"other {place}", 0.9) for place in range(others)))
-        (low, high), *_ = (one.study or () for one in verdict.comparisons if one.other == "sgd")
-        spans.append((low, high))
+        (study,) = (one.study for one in verdict.comparisons if one.other == "sgd")
+        assert study is not None
+        spans.append(study)
     lows, highs = zip(*spans, strict=True)
     assert sorted(lows, reverse=True) == list(lows)
     assert sorted(highs) == list(highs)

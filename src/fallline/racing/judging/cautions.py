@@ -161,7 +161,7 @@ def _trial_losses(entries: Sequence[Entry], sign: float, untrained: float | None
     losses = [[math.inf if score is None else sign * score for score in some] for some in scores]
     found = np.array(losses)
     worst = found[np.isfinite(found)].max(initial=-math.inf) if untrained is None else sign * untrained
-    return np.minimum(found, worst)
+    return np.asarray(np.minimum(found, worst))
 
 
 def _stands(losses: NDArray[np.float64], changes: Sequence[tuple[int, int]]) -> bool:

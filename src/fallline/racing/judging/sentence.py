@@ -155,7 +155,7 @@ def _cost(group: list[Entry]) -> str:
     """
     times = np.array([entry.step_rounds for entry in group])
     told = faster(times)
-    quick = [entry for entry, slower in zip(group, told.any(axis=0), strict=True) if not slower]
+    quick = [entry for place, entry in enumerate(group) if not told[:, place].any()]
     both, cheaper = ("both", "cheaper") if len(group) == 2 else ("all", "cheapest")
     if len(quick) == 1 and told[group.index(quick[0])].sum() == len(group) - 1:
         return f"{quick[0].name} is {cheaper} with a step of {duration(quick[0].step_time)}"
