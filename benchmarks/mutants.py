@@ -17,7 +17,9 @@ from __future__ import annotations
 import argparse
 import ast
 import hashlib
+import itertools
 import json
+import math
 import os
 import random
 import shutil
@@ -172,20 +174,21 @@ class Copy:
         files = sorted((self.root / "src/fallline" / self.folder).rglob("*.py"))
         return [one for file in files for one in faults(str(file.relative_to(self.root)), file.read_bytes())]
 
-    def finds(self, fault: Fault, only_touching: bool) -> bool:
-        """Whether a test of the folder finds a fault; perhaps only of those that are known to run its lines."""
-        path, seconds, failed = self.root / fault.file, self.learnt["seconds"], self.learnt["failed"]
+    def finds(self, fault: Fault, budget: float) -> bool:
+        """Whether a test of the folder finds a fault, of those that take so many seconds together."""
+        path, seconds = self.root / fault.file, self.learnt["seconds"]
         status, source = path.stat(), path.read_bytes()
         known = self.learnt["files"].get(fault.file, {})
         same = known.get("digest") == hashlib.sha256(source).hexdigest()  # else its lines are others now
         touching = {test for line in fault.lines for test in known["tests"].get(str(line), ())} if same else set()
+        ranked = sorted(seconds.keys() - self.learnt["failed"], key=lambda test: (test not in touching, seconds[test]))
+        ends = dict(zip(ranked, itertools.accumulate(map(seconds.__getitem__, ranked)), strict=True))
+        expected = max((end for end in ends.values() if end <= budget), default=0.0)
 
         def place(test: str) -> float | None:
-            if test in failed or (only_touching and touching and test in seconds and test not in touching):
-                return None
-            return float(seconds.get(test, 0.0)) + (1e6 if test in seconds and test not in touching else 0.0)
+            end = ends.get(test, 0.0 if test not in seconds else math.inf)  # those that are new come first
+            return end if end <= expected else None
 
-        expected = sum(taken for test, taken in seconds.items() if place(test) is not None)
         path.write_bytes(source[: fault.span.start] + fault.new.encode() + source[fault.span.stop :])
         try:
             return not self.run(place, 60 + 5 * expected)
@@ -251,7 +254,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--at", help="all faults of these places instead, such as layout.py:38,watch.py:40")
     parser.add_argument("--map", type=Path, help="a folder in which the first pass is kept, and found again")
-    parser.add_argument("--only-touching", action="store_true", help="leave tests out that do not run the line")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="of tests a fault, not counting the overhead")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     table = Table("folder", "faults", "tried", "found", "share, 95 %")
@@ -266,7 +269,7 @@ def main() -> int:
             print(f"{folder}: {len(copy.learnt['seconds'])} tests, of which fail: {copy.learnt['failed']}", flush=True)
             found = 0
             for number, fault in enumerate(tried, 1):
-                begun, is_found = time.monotonic(), copy.finds(fault, options.only_touching)
+                begun, is_found = time.monotonic(), copy.finds(fault, options.seconds)
                 told = "found    " if is_found else "NOT FOUND"
                 print(f"{number:4} {told} {time.monotonic() - begun:5.0f} s  {fault}", flush=True)
                 found += is_found
