@@ -180,7 +180,7 @@ def test_a_terminal_that_knows_few_letters(asked: list[str], monkeypatch: pytest
     assert left.value.code in (0, 2)
     for stream in (out, err):
         stream.flush()
-    assert out.buffer.getvalue() or err.buffer.getvalue()  # type: ignore[attr-defined]
+    assert out.buffer.getvalue() or err.buffer.getvalue()
 
 
 def test_one_problem() -> None:

@@ -6,6 +6,7 @@ import io
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -50,7 +51,7 @@ def test_a_line_comes_again_and_again() -> None:
 
 def test_what_a_line_says(lines: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([100.0, 110.0, 160.0])
-    monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: next(now)))
     live = LiveRace(quiet=False)
     assert "is being prepared" in live._line()
     live.stage("tuning", 1000)

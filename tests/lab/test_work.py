@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,7 +95,7 @@ def test_too_many_at_once() -> None:
 def test_compiling_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither in a request, whose answer waits for it, nor before the first one."""
     now = [0.0]
-    monkeypatch.setattr(work.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(work, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(work, "SECONDS", -0.95)  # so that an answer waits for 0.05 s of a clock that stands still
 
     def compute(ticket: Ticket) -> float:
@@ -114,7 +115,7 @@ def test_the_first_step_of_a_rule_takes_no_time(monkeypatch: pytest.MonkeyPatch)
         now[0] += 100 if asked.steps == 1 else 1
         return taken(asked, walker)
 
-    monkeypatch.setattr(work.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(work, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(descent, "_path", slow)
     monkeypatch.setattr(descent, "_compiled", set())
     asked = descent.read_descent(Fields({"surface": "ravine", "steps": 7, "optimizers": [{"rule": "adam", "lr": 0.1}]}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -118,7 +118,7 @@ def test_space_of_an_entrant(entrant: Any, name: str, low: float, high: float) -
         (lambda: Arm.phases("\udcff", ["adam", "sgd"]), "a name that can be written down"),
         (lambda: fl.Metric("\ud800", lambda output, y: 0.0, True), "metric: its name must be a text without lone"),
         (lambda: fl.Problem(**PLAIN, name="\ud800"), "name: must be a text without lone surrogates"),
-        (lambda: fl.Problem(**PLAIN, name=3), "name: must be a text"),
+        (lambda: fl.Problem(**PLAIN, name=cast(Any, 3)), "name: must be a text"),
         (lambda: as_effort("hard"), "effort must be one of"),
         (lambda: as_effort(Effort(4, 8, 5)), "finalists must be at most the 4 trials"),
         (lambda: as_effort(Effort(0, 0, 5)), "whole number from 1"),
