@@ -345,7 +345,7 @@ def test_a_tie_advises_the_least_sensitive_arm_and_the_cheapest() -> None:
         entry("b", same, validation=broad, step_seconds=[5e-3] * 31),
     )
     assert advice == (
-        "of the two b had more trials near the best (10 of 16 trials), a sign of less sensitivity to the learning rate "
+        "of the two b had more trials near the best (10 of 16), a sign of less sensitivity to the learning rate "
         "and a is cheaper with a step of 2 µs (2 to 2)."
     )
 
@@ -357,7 +357,7 @@ def test_three_that_tie_are_advised_on_in_superlatives() -> None:
         for name, validation, seconds in zip("abc", (few, many, many), (1.0, 2.0, 3.0), strict=True)
     ]
     assert advised(*arms) == (
-        "of these b and c had the most trials near the best (2 of 16 trials), a sign of low sensitivity to the "
+        "of these b and c had the most trials near the best (2 of 16), a sign of low sensitivity to the "
         "learning rate and a is cheapest with a step of 1 s (1 to 1)."
     )
 
