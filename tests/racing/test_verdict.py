@@ -350,6 +350,13 @@ def test_a_tie_advises_the_least_sensitive_arm_and_the_cheapest() -> None:
     )
 
 
+def test_near_the_best_is_near_the_best_of_the_group() -> None:
+    same = np.full((5, 10), 0.3)
+    better, worse = [0.1, *([0.3] * 7), *([2.0] * 8)], [0.5, *([0.6] * 11), *([2.0] * 4)]
+    advice = advised(entry("a", same, validation=better), entry("b", same, validation=worse))
+    assert advice.startswith("of the two a had more trials near the best (8 of 16), a sign of less sensitivity")
+
+
 def test_three_that_tie_are_advised_on_in_superlatives() -> None:
     few, many = [0.1, *([2.0] * 15)], [0.1, 0.1, *([2.0] * 14)]
     arms = [
