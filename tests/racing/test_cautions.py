@@ -81,6 +81,8 @@ def mirrored(one: Entry) -> Entry:
         (of_eight(), (HIGHEST,)),
         (of_eight(last=0.036), ()),  # the highest of eight, but not within half a spacing of the end
         (of_eight((*RISING[:-1], 0.45)), (HIGHEST,)),
+        (of_eight((*RISING[:-1], 0.45), spread=0.022), (HIGHEST,)),  # 0.05 ahead, more than 2.26 * sqrt(2) * 0.014
+        (of_eight((*RISING[:-1], 0.45), spread=0.026), ()),  # less than 2.26 * sqrt(2) * 0.0166
         (of_eight((*RISING[:-1], 0.45), spread=0.1), ()),  # no better than the one before, but for the seeds
         (of_eight((0.0,) * 8), ()),  # all perfect
         (of_eight((0.3,) * 8, spread=0.0), ()),  # a dimension that does not matter

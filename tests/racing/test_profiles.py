@@ -32,7 +32,7 @@ def race(
     *,
     target: float | None = None,
     ties: tuple[tuple[str, ...], ...] = (),
-    step_seconds: Mapping[str, float] | None = None,
+    step_seconds: Mapping[str, float | Sequence[float]] | None = None,
 ) -> RaceResult:
     """A race of arms with one curve a seed, ranked as they are given; the untrained loss is 1."""
 
@@ -103,6 +103,20 @@ RACES = [
     race("second", {"fast": [FAST], "slow": [FORTY], "absent": [TWENTY]}, step_seconds={"fast": 0.009}),
     race("third", {"slow": [FAST], "fast": [[1.0, 0.9]]}),
 ]
+
+
+def test_areas_by_seconds_have_an_interval_over_the_rounds_of_timing() -> None:
+    """Both arms take ten steps; in each of seven rounds of timing another one is faster, by a ratio of 1 to 4."""
+    ratios = [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0]
+    found = profiles([race("p", {"a": [FAST], "b": [FAST]}, step_seconds={"a": [1.0] * 7, "b": ratios})])
+    spans = found.areas_by_seconds()
+    assert (spans["a"].value, spans["a"].low, spans["a"].high) == (1.0, 1.0, 1.0)
+    assert (spans["b"].value, spans["b"].low, spans["b"].high) == pytest.approx(((4 - 2.5) / 3, 0.0, 1.0))
+    assert "0.50 (0.00 to 1.00)" in str(found)
+    plain = found.to_json()["occasion"]
+    assert plain["profiles_by_seconds"]["b"]["area_interval"] == pytest.approx([0.0, 1.0])
+    assert plain["step_seconds"] == {"a": [1.0], "b": [2.5]}
+    assert "95 % interval" not in str(profiles(RACES))  # each step was timed once
 
 
 def test_profiles_by_hand() -> None:

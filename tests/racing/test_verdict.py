@@ -345,9 +345,16 @@ def test_a_tie_advises_the_least_sensitive_arm_and_the_cheapest() -> None:
         entry("b", same, validation=broad, step_seconds=[5e-3] * 31),
     )
     assert advice == (
-        "of the two b had more trials near the best (10 of 16 trials), a sign of less sensitivity to the learning rate "
+        "of the two b had more trials near the best (10 of 16), a sign of less sensitivity to the learning rate "
         "and a is cheaper with a step of 2 µs (2 to 2)."
     )
+
+
+def test_near_the_best_is_near_the_best_of_the_group() -> None:
+    same = np.full((5, 10), 0.3)
+    better, worse = [0.1, *([0.3] * 7), *([2.0] * 8)], [0.5, *([0.6] * 11), *([2.0] * 4)]
+    advice = advised(entry("a", same, validation=better), entry("b", same, validation=worse))
+    assert advice.startswith("of the two a had more trials near the best (8 of 16), a sign of less sensitivity")
 
 
 def test_three_that_tie_are_advised_on_in_superlatives() -> None:
@@ -357,7 +364,7 @@ def test_three_that_tie_are_advised_on_in_superlatives() -> None:
         for name, validation, seconds in zip("abc", (few, many, many), (1.0, 2.0, 3.0), strict=True)
     ]
     assert advised(*arms) == (
-        "of these b and c had the most trials near the best (2 of 16 trials), a sign of low sensitivity to the "
+        "of these b and c had the most trials near the best (2 of 16), a sign of low sensitivity to the "
         "learning rate and a is cheapest with a step of 1 s (1 to 1)."
     )
 

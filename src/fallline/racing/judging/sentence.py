@@ -144,7 +144,7 @@ def _sensitivity(judgement: Judgement, group: list[Entry]) -> str:
     these, more, less = (
         ("of the two", "more", "less sensitivity") if len(group) == 2 else ("of these", "the most", "low sensitivity")
     )
-    share = f"{max(near)} of {counted(len(group[0].trials), 'trial')}"
+    share = f"{max(near)} of {len(group[0].trials)}"
     return f"{these} {listed(most)} had {more} trials near the best ({share}), a sign of {less} to the {what}"
 
 

@@ -38,7 +38,7 @@ def as_tables(profiles: Profiles) -> list[Table]:
 def legend(profiles: Profiles) -> str:
     """What the tables do not say by themselves."""
     sentences = [
-        "*: the problem's best arm, or not told apart from it.",
+        "*: first on the problem by its mean score, or not told apart from the first.",
         "Steps: of each arm's best configuration, to the first evaluation that meets the goal, at the median seed; "
         "missed: by half the seeds or more, or diverged.",
     ]
