@@ -26,6 +26,7 @@ class OwnOptimizer(torch.optim.SGD):
 def nameless(p: Any, g: Any, *, rate: float = 0.1) -> Any:
     return rate * g
 
+
 PLAIN: dict[str, Any] = {"model": lambda: torch.nn.Linear(1, 1), "loss": torch.nn.functional.mse_loss}
 PLAIN |= dict.fromkeys(("train", "valid"), (torch.zeros(64, 1), torch.zeros(64, 1)))
 
