@@ -105,7 +105,9 @@ def test_misuse_is_refused_in_a_sentence(call: Any, error: type[Exception], sent
         call()
 
 
-@pytest.mark.parametrize("settings", [{}, {"bias_correction": False}, {"beta": 0.0, "bias_correction": False}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"bias_correction": False}, {"beta": 0.0}, {"beta": 0.0, "bias_correction": False}]
+)
 @pytest.mark.parametrize("kind", [np.array, torch.tensor], ids=["array", "tensor"])
 def test_what_is_handed_out_is_the_callers(settings: Any, kind: Any) -> None:
     average, unseen = ExponentialAverage(**{"beta": 0.5, **settings}), ExponentialAverage(**{"beta": 0.5, **settings})

@@ -535,13 +535,17 @@ def test_other_types_are_refused_by_name(dtype: str) -> None:
         kernel_for(rules.gradient_descent, dtype).passes  # noqa: B018 - compiles
 
 
-@pytest.mark.parametrize("method", ["values", "columns"])
-def test_the_two_ways_to_hoist_agree(method: str) -> None:
-    """One row of numbers, or columns of many rows, to the last bit."""
-    for case in CASES.values():
-        host = kernel_for(case.rule, "float64").scalars
-        rows = [at_step(case.rule, t, **case.given) for t in (1, 2, 50)]
-        columns = host.columns({name: np.array([row[name] for row in rows]) for name in host.names}, len(rows))
-        if host.count:
-            one_by_one = [host.values(*[row[name] for name in host.names]) for row in rows]
-            np.testing.assert_allclose(columns, np.array(one_by_one, float), rtol=1e-12)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_ways_to_hoist_agree(case: Case) -> None:
+    """One row of numbers, columns of many rows, and tensors that autograd follows."""
+    host = kernel_for(case.rule, "float64").scalars
+    rows = [at_step(case.rule, t, **case.given) for t in (1, 2, 50)]
+    columns = host.columns({name: np.array([row[name] for row in rows]) for name in host.names}, len(rows))
+    for row, column in zip(rows, columns, strict=True):
+        found = host.values(*[row[name] for name in host.names])
+        assert len(found) == host.count
+        np.testing.assert_allclose(column[: host.count], np.array(found, float), rtol=1e-12)
+        rates = {name: torch.tensor(row[name], dtype=torch.float64, requires_grad=True) for name in host.names}
+        followed = host.tensors(*rates.values())
+        np.testing.assert_allclose([float(tensor.detach()) for tensor in followed], np.array(found, float), rtol=1e-12)
+        assert all(tensor.requires_grad for tensor in followed if tensor.is_floating_point())
