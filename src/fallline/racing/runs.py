@@ -112,8 +112,9 @@ def in_turn_if_need_be(
         if not batched:
             raise
         why = first_line(error)
+    result = train(*population(problem, runs, False))  # where that fails as well, batching was not the reason
     warnings.warn(f"Runs were begun again and trained in turn, since they can't be batched: {why}.", stacklevel=2)
-    return train(*population(problem, runs, False))
+    return result
 
 
 def population(problem: Problem, runs: Sequence[Run], batched: bool) -> tuple[Lanes, LaneUpdate]:
