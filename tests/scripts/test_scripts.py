@@ -10,14 +10,12 @@ import torch
 import fallline as fl
 from fallline.racing import RaceResult
 from fallline.racing.result import ArmResult
-from fallline.training.counter_random import evaluation_keys, run_keys, step_keys
+from fallline.training import draws_of
 from fallline.training.fit_evaluation import evaluate
-from fallline.training.lane_masks import drawing
 from tests.scripts.scripts import SCRIPTS
 
 _ARMS = ["sgd", "adam"]
 _EFFORT = fl.Effort(trials=4, finalists=2, seeds=2, names_winner=False)
-_CPU = torch.device("cpu")
 #: What is measured by hand where the author's own lines do it otherwise than the metric of that name.
 _OWN_METRICS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "adder": lambda output, labels: (output.argmax(1) == labels)[labels >= 0].double().mean(),
@@ -66,14 +64,13 @@ def _by_hand(arm: ArmResult, configuration: dict[str, object], seed: int) -> lis
     problem = arm.problem
     model = problem.build(seed)
     optimizer = arm.arm.optimizer(model.parameters(), configuration, problem)
-    key = run_keys(torch.tensor([seed]))
-    found, step = [_measured(problem, model, key, 0, "valid")[0]], 0
+    found, step = [_measured(problem, model, seed, 0, "valid")[0]], 0
     for epoch in range(problem.epochs):
         for numbers in _batches(problem, seed, epoch):
             batch = problem.data.read(numbers, seed, epoch)
             step += 1
             model.train()
-            with drawing(step_keys(key, step)[0], _CPU, libraries=True):
+            with draws_of(seed, step):
                 if problem.step is None:
                     assert problem.loss is not None
                     loss = problem.loss(model(batch.inputs), batch.targets)
@@ -82,8 +79,8 @@ def _by_hand(arm: ArmResult, configuration: dict[str, object], seed: int) -> lis
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        found.append(_measured(problem, model, key, step, "valid")[0])
-    return [*found, _measured(problem, model, key, step, "test")[1]]
+        found.append(_measured(problem, model, seed, step, "valid")[0])
+    return [*found, _measured(problem, model, seed, step, "test")[1]]
 
 
 def _batches(problem: fl.Problem, seed: int, epoch: int) -> list[torch.Tensor]:
@@ -91,12 +88,10 @@ def _batches(problem: fl.Problem, seed: int, epoch: int) -> list[torch.Tensor]:
     return [batches.at(epoch * problem.steps_per_epoch + place)[0] for place in range(problem.steps_per_epoch)]
 
 
-def _measured(
-    problem: fl.Problem, model: torch.nn.Module, key: torch.Tensor, step: int, name: str
-) -> tuple[float, float]:
+def _measured(problem: fl.Problem, model: torch.nn.Module, seed: int, step: int, name: str) -> tuple[float, float]:
     split = problem.splits()[name]
     model.eval()
-    with drawing(evaluation_keys(key, step, name)[0], _CPU, libraries=True):
+    with draws_of(seed, step, name):
         if problem.loss is None:
             loss = float(problem.step(model, split.inputs.clone(), split.targets).detach())  # type: ignore[misc]
             return loss, loss
