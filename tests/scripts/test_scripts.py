@@ -12,6 +12,7 @@ from fallline.racing import RaceResult
 from fallline.racing.result import ArmResult
 from fallline.training import draws_of
 from fallline.training.fit_evaluation import evaluate
+from fallline.training.population import obstacle_to_batching
 from tests.scripts.scripts import SCRIPTS
 
 _ARMS = ["sgd", "adam"]
@@ -30,7 +31,9 @@ def races() -> dict[str, RaceResult]:
 
 def _race(races: dict[str, RaceResult], script: str) -> RaceResult:
     if script not in races:
-        races[script] = fl.race(SCRIPTS[script](), _ARMS, _EFFORT, storage=None)
+        problem = SCRIPTS[script]()
+        way = "in turn" if obstacle_to_batching(problem, 0) else "batched"
+        races[script] = fl.race(problem, _ARMS, _EFFORT, storage=None, training=way)
     return races[script]
 
 
