@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from fallline.racing.arms.dimensions import Choice, Dimension, Range
-from fallline.racing.judging.records import Comparison, Entry, Final, Trial, Verdict
+from fallline.racing.judging.records import LARGEST_SCORE, Comparison, Entry, Final, Trial, Verdict
 from fallline.racing.judging.verdict import decide
 
 SPACE = {"lr": Range(1e-4, 10.0)}
@@ -509,6 +509,13 @@ def test_bad_input_is_refused_in_a_sentence(call: Callable[[], Any], message: st
     with pytest.raises(ValueError, match=message) as raised:
         call()
     assert str(raised.value).endswith((".", "?"))
+
+
+@pytest.mark.parametrize("name", ["untrained", "smallest_difference"])
+def test_the_largest_numbers_are_judged(name: str) -> None:
+    assert judged(GOOD, noisy("sgd", 0.5), **{name: LARGEST_SCORE}).ranking == ("adam", "sgd")
+    with pytest.raises(ValueError, match=name):
+        judged(GOOD, **{name: 1.01 * LARGEST_SCORE})
 
 
 def test_a_perfect_score_needs_a_lead_beyond_the_others_error() -> None:
