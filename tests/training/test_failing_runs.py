@@ -147,7 +147,10 @@ def blind(output: Tensor, target: Tensor) -> Tensor:
             {"metric": Metric("picky", picky, True)},
             r"^metric: 'picky' failed on a run's outputs \(not today\), although they were finite; let it return",
         ),
-        ({"loss": weary}, r"^loss: it, or the model, failed in step 3 \(KeyError: 'tired'\), although .* were finite; make both"),
+        (
+            {"loss": weary},
+            r"^loss: it, or the model, failed in step 3 \(KeyError: 'tired'\), although .* were finite; make both",
+        ),
         ({"loss": blind}, r"^loss: it, or the model, failed in an evaluation \(too many\), although .* were finite;"),
         (
             {"loss": None, "metric": "loss", "step": lambda model, inputs, targets: weary(model(inputs), targets)},

@@ -106,7 +106,8 @@ class WeightAverage:
         All that the model's modules hold is put back to the bit: what a step or a forward pass does to weights, buffers
         and other tensors within the block is undone, and so is whatever is bound there to a name of a module, replaced
         in a parameter (`p.data`), or changed in mode (`model.eval()`), counters and lists included. Tensors are
-        written in place: optimizers and views stay attached.
+        written in place: optimizers and views stay attached. Gradients, NumPy arrays, and what containers hold inside
+        containers, are left as the block leaves them.
 
         Raises RuntimeError before the first update and within another `swapped()` of this average, ValueError if the
         model no longer has the weights it began with.

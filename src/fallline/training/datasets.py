@@ -123,6 +123,11 @@ def _of_batches(name: str, loader: DataLoader[Any], key: int, once: bool) -> Loa
             return list(pairs(name, (loader.collate_fn(dataset[number]) for number in numbers), BATCHES))
 
     found = read(items, key)
+    if any(not _is_batch(item) for item in found):
+        raise ProblemError(
+            f"{name}: its DataLoader has batch_size=None, so that each item of its Dataset must be a batch, with as "
+            "many x as y; give it a batch_size where the items are single examples."
+        )
     sizes = [len(inputs) for inputs, _ in found]
     order = Order(name, Blocks(loader.sampler, sizes), sum(sizes), dataset)
     rows, redrawn = order.one_pass(key) if once else (order.rows, False)
@@ -131,6 +136,11 @@ def _of_batches(name: str, loader: DataLoader[Any], key: int, once: bool) -> Loa
         difference = "differ from one reading to the next"
     inputs, targets = (half[rows] for half in joined(name, found, BATCHES))
     return Loaded((inputs, targets), order.shuffle, order.sampler, order.batch, False, True, None, difference)
+
+
+def _is_batch(item: Sequence[Any]) -> bool:
+    x, y = (getattr(half, "shape", None) or (len(half) if isinstance(half, Sized) else 0,) for half in item)
+    return x[0] == y[0] > 0
 
 
 def _iterated(name: str, loader: DataLoader[Any], key: int) -> Loaded:

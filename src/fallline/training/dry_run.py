@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +14,7 @@ from fallline.training.fit_evaluation import loss_of, needs_outputs, outputs_of
 from fallline.training.lane_masks import draws_of
 from fallline.training.metrics import value_of
 from fallline.training.modules import same, trainable
+from fallline.training.python_state import differing, outer_state
 from fallline.training.randomness import seeded
 from fallline.training.splits import Split
 from fallline.training.traits import manner_of, needs_gradients
@@ -146,7 +148,12 @@ def _own_loss(problem: Problem, module: nn.Module, batch: Split, seed: int) -> T
 
 
 def _check_runs_apart(problem: Problem, batch: Split, seed: int, first: Tensor) -> None:
-    """Refuse what keeps something outside the model: a run would depend on those before it and beside it."""
+    """Refuse what keeps something outside the model: a run would depend on those before it and beside it.
+
+    What changes outside without a change of the loss may be a log, or have its effect later: it is warned of.
+    """
+    function = problem.loss if problem.step is None else problem.step
+    before = outer_state(function)
     _own_loss(problem, problem.build(seed ^ 1), batch, seed ^ 1)
     again = _own_loss(problem, problem.build(seed), batch, seed)
     if not torch.allclose(again, first, rtol=1e-4, atol=1e-6, equal_nan=True):
@@ -155,6 +162,14 @@ def _check_runs_apart(problem: Problem, batch: Split, seed: int, first: Tensor) 
             f"{float(again):g} later, so that runs would depend on one another: it, or the model, keeps something "
             "outside the model from call to call. Keep it in the model, as an attribute or a buffer, and draw from the "
             "generators of torch, Python or NumPy."
+        )
+    changed = differing(before, outer_state(function))
+    if changed is not None:
+        warnings.warn(
+            f"{_source(problem)}: it changes '{changed}', which is outside the model, from call to call; if its loss "
+            "depends on that, now or later, runs depend on one another: keep it in the model, as an attribute or a "
+            "buffer.",
+            stacklevel=2,
         )
 
 

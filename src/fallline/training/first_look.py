@@ -125,12 +125,18 @@ _FUNCTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
 def ignore_index(loss: Any) -> int | None:
     """The label that a loss of torch's says it ignores; None where it is none that can say."""
     if kind_of_loss(loss) not in (functional.cross_entropy, functional.nll_loss):
-        return None
+        return _said_inside(loss) if isinstance(loss, nn.Module) else None
     if isinstance(loss, functools.partial):
         return int(loss.keywords["ignore_index"]) if "ignore_index" in loss.keywords else ignore_index(loss.func)
     if isinstance(loss, MethodType):
         return ignore_index(loss.__self__)
     return int(getattr(loss, "ignore_index", IGNORED))
+
+
+def _said_inside(loss: nn.Module) -> int | None:
+    """What the one loss of torch's inside a module of the user's own says."""
+    said = {part.ignore_index for part in loss.modules() if isinstance(part, nn.CrossEntropyLoss | nn.NLLLoss)}
+    return said.pop() if len(said) == 1 else None
 
 
 def _without_slope(look: Look) -> frozenset[float]:

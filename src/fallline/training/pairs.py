@@ -58,9 +58,12 @@ def _tensor(name: str, what: str, values: Sequence[Any], kind: Items) -> Tensor:
     try:
         return kind.join([torch.as_tensor(value) for value in values])
     except (TypeError, ValueError, RuntimeError) as error:
+        several = isinstance(values[0], Mapping) or (
+            isinstance(values[0], tuple | list) and any(isinstance(part, Tensor) for part in values[0])
+        )
         raise ProblemError(
             f"{name}: the {what} of its {kind.plural} can't become one tensor; "
-            "transform every example to a tensor of the same shape and type."
+            + (f"{PACK}." if several else "transform every example to a tensor of the same shape and type.")
         ) from error
 
 

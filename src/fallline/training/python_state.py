@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
+from contextlib import suppress
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -37,6 +39,43 @@ def python_state(module: nn.Module) -> dict[str, bytes]:
             if name not in _OF_TORCH:
                 found[f"{start}{name}"] = _digest(value)
     return found
+
+
+def outer_state(function: Any, depth: int = 3) -> dict[str, bytes]:
+    """A digest of what a loss or a step reaches beside its arguments: closures, globals, attributes, by their names.
+
+    >>> calls = [0]
+    >>> def loss(output, target):
+    ...     calls[0] += 1
+    ...     return output.mean()
+    >>> before = outer_state(loss)
+    >>> _ = loss(torch.ones(2), None)
+    >>> differing(before, outer_state(loss))
+    'calls'
+    """
+    if isinstance(function, functools.partial):
+        given = {"its arguments": _digest((function.args, function.keywords))}
+        return {**given, **outer_state(function.func, depth)}
+    if isinstance(function, MethodType):
+        return {**outer_state(function.__func__, depth), **_attributes(function.__self__)}
+    if not isinstance(function, FunctionType):
+        return _attributes(function)
+    names = function.__globals__
+    reached = {name: names[name] for name in function.__code__.co_names if name in names}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # a cell may be empty as yet
+            reached[name] = cell.cell_contents
+    found: dict[str, bytes] = {}
+    for name, value in reached.items():
+        if not isinstance(value, type | FunctionType | ModuleType):
+            found[name] = _digest(value)
+        elif isinstance(value, FunctionType) and depth and not value.__module__.startswith("torch"):
+            found |= outer_state(value, depth - 1)
+    return found
+
+
+def _attributes(thing: Any) -> dict[str, bytes]:
+    return {name: _digest(value) for name, value in getattr(thing, "__dict__", {}).items()}
 
 
 def differing(before: dict[str, bytes], after: dict[str, bytes]) -> str | None:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
+from fallline.training.errors import ProblemError
 from fallline.training.evaluation import Score
 from fallline.training.lane_masks import drawing, replaceable
 from fallline.training.lanes import Lanes, Pass
@@ -79,6 +80,7 @@ class SequentialLanes(Lanes):
         rows, buffers = self._rows[lane]
         with self._drawing(keys[lane]):
             loss = self.problem.training_loss(self._modules[lane], batch.inputs, batch.targets)
+            _check_trained(trained)
             gradients = torch.autograd.grad(loss, [slot.tensor for slot in trained], materialize_grads=True)
         for slot, row in zip(trained, rows, strict=True):
             _follow(slot, row)
@@ -145,3 +147,12 @@ def _note(slot: Slot, row: Tensor) -> None:
 
 def _dense(gradient: Tensor) -> Tensor:
     return gradient if gradient.layout == torch.strided else gradient.to_dense()
+
+
+def _check_trained(trained: list[Slot]) -> None:
+    frozen = next((slot.name for slot in trained if not slot.tensor.requires_grad), None)
+    if frozen is not None:
+        raise ProblemError(
+            f"model: it set requires_grad=False for {frozen} in training, and a race trains the same weights from "
+            "beginning to end; let it detach what is to rest (`.detach()`), or train it by fallline.fit."
+        )
