@@ -285,7 +285,7 @@ def test_the_command_writes_the_report_of_a_stored_race(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["nowhere.db"], "no race in nowhere.db has finished"),
+        (["nowhere.db"], "there is no file nowhere.db"),
         (["races.db"], "no race in races.db has finished"),
         (["races.db", "--race", "none"], "there is no race 'none' in races.db"),
         (["done.db", "--output", "missing/race.html"], "missing/race.html"),

@@ -202,8 +202,12 @@ def _undone(model: nn.Module) -> Iterator[None]:
                 del vars(module)[name]
             vars(module).update(attributes)
         for container, content in gathered:
-            container.clear()
-            container.extend(content) if isinstance(container, list | deque) else container.update(content)
+            if isinstance(container, dict):  # of whatever kind: a Counter's own update counts
+                dict.clear(container)
+                dict.update(container, content)
+            else:
+                container.clear()
+                container.extend(content) if isinstance(container, list | deque) else container.update(content)
         for leaf, data, requires_grad, values in tensors:
             leaf.data = data
             with torch.inference_mode(leaf.is_inference()):

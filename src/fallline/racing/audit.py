@@ -52,20 +52,14 @@ def one_at_a_time(obstacle: str | None) -> tuple[str, ...]:
     )
 
 
-def score_before(untrained: NDArray[np.float64], others: NDArray[np.float64], sign: float) -> float:
-    """The mean score of untrained models, of those that have a finite one; where none has, the worst of `others`.
+def score_before(untrained: NDArray[np.float64]) -> float:
+    """The mean score of untrained models, of those that have a finite one; NaN where none has.
 
-    `sign` is -1 where higher is better. 0 where there is no finite score at all, and so nothing to compare.
-
-    >>> score_before(np.array([0.5, np.nan]), np.array([0.9]), -1.0)
-    0.5
-    >>> score_before(np.array([np.nan]), np.array([2.0, 3.0]), 1.0)
-    3.0
+    >>> score_before(np.array([0.5, np.nan])), score_before(np.array([np.nan]))
+    (0.5, nan)
     """
-    own, rest = (values[np.abs(values) <= LARGEST_SCORE] for values in (untrained, others))
-    if len(own):
-        return float(own.mean())
-    return float(sign * (sign * rest).max()) if len(rest) else 0.0
+    own = untrained[np.abs(untrained) <= LARGEST_SCORE]
+    return float(own.mean()) if len(own) else float("nan")
 
 
 def undefined_scores(metric: str, untrained: NDArray[np.float64], undiverged: int) -> tuple[str, ...]:
@@ -73,10 +67,10 @@ def undefined_scores(metric: str, untrained: NDArray[np.float64], undiverged: in
     unknown = int((~(np.abs(untrained) <= LARGEST_SCORE)).sum())
     found = []
     if unknown:
-        rest = "of the other seeds" if unknown < len(untrained) else "the worst of the runs in its place"
+        rest = "judged from the other seeds" if unknown < len(untrained) else "not told, and a diverged run ranks last"
         found.append(
             f"The {metric} of the untrained model is not a finite number (for {counted(unknown, 'seed')} of "
-            f"{len(untrained)}), so what was gained is judged from {rest}."
+            f"{len(untrained)}), so what was gained is {rest}."
         )
     if undiverged:
         found.append(

@@ -17,6 +17,9 @@ Found = TypeVar("Found")
 def attempted(without: str, work: Callable[[], Found]) -> tuple[Found | None, tuple[str, ...]]:
     """What work gives; where it fails or is interrupted None, and a sentence that begins with what is done `without`.
 
+    It is for what comes after the last run: an interruption then ends this work, not the race, whose runs may be kept
+    nowhere else.
+
     >>> attempted("The cuts are left out", lambda: 1 // 0)
     (None, ('The cuts are left out (ZeroDivisionError: integer division or modulo by zero).',))
     """

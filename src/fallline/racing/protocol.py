@@ -342,13 +342,9 @@ class _Race:
         last = [run for arm in finals.values() for runs in arm for run in runs]
         valid = np.array([run.valid_metric[-1] for run in trials if not run.diverged])
         test = np.array([run.score for run in last if not run.diverged])
-        before = [
-            score_before(losses, np.array([run.valid_loss[0] for run in (*trials, *last)]), 1.0),
-            score_before(tests, test, self.sign),
-            score_before(valids, valid, self.sign),
-        ]
+        before = [score_before(each) for each in (losses, tests, valids)]
         undefined = int((~np.isfinite(np.concatenate([valid, test]))).sum())
-        return before, (*failed, *undefined_scores(self.problem.metric.name, tests, undefined))
+        return before, (*failed, *undefined_scores(self.problem.metric.name, tests + valids, undefined))
 
     def _untrained(self) -> tuple[Numbers, Numbers, Numbers]:
         """Before training, for each final seed: the validation loss, the test score and the validation score."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MethodType
 from typing import TYPE_CHECKING, Any
@@ -22,18 +23,20 @@ if TYPE_CHECKING:
 
 _ROWS, _SEARCHED, _MOST_KINDS = 16, 4096, 64
 _MOST_NUMBERS = 2**22  # of the outputs together
+_STEP_ASIDE = 0.01
 
 
 @dataclass(frozen=True)
 class Look:
     """A few examples that hold every label found, the model's `output` for them, with its graph, and the loss's slope.
 
-    `slopes(targets)` are the derivatives of the loss by each number of the output, were these the targets.
+    `slopes(targets, by)` are the derivatives of the loss by each number of the output, were these the targets and every
+    number moved by the share `by` of its size and 1.
     """
 
     output: Tensor
     targets: Tensor
-    slopes: Callable[[Tensor], Tensor]
+    slopes: Callable[..., Tensor]
 
 
 def first_look(problem: Problem, module: nn.Module) -> Look | None:
@@ -42,7 +45,8 @@ def first_look(problem: Problem, module: nn.Module) -> Look | None:
         with seeded(0, libraries=True), torch.enable_grad():
             module.eval()
             size = module(problem.train.inputs[:1].clone()).numel()
-            part = _some(problem.splits().values(), max(2, _MOST_NUMBERS // size))
+            # Few at once where a training pass has few: activations take far more memory than outputs.
+            part = _some([*problem.splits().values()], max(6, min(max(problem.batch, _ROWS), _MOST_NUMBERS // size)))
             output = module(part.inputs.clone())
             slopes = functools.partial(_slopes, problem, module, part.inputs, output)
             return Look(output, part.targets, slopes) if isinstance(output, Tensor) else None
@@ -50,7 +54,7 @@ def first_look(problem: Problem, module: nn.Module) -> Look | None:
         return None
 
 
-def _some(splits: Iterable[Split], most: int) -> Split:
+def _some(splits: Sequence[Split], most: int) -> Split:
     """Examples of all splits: the first, those with the extreme labels, and those in which others come first."""
     inputs, targets = [], []
     for split in splits:
@@ -59,14 +63,16 @@ def _some(splits: Iterable[Split], most: int) -> Split:
         values = split.targets.reshape(len(split), -1)
         extremes = [int(values.amin(1).argmin()), int(values.amax(1).argmax())]
         rows = [*extremes, *range(min(_ROWS, len(split))), *(first[:_MOST_KINDS] // flat.shape[1]).tolist()]
-        rows = list(dict.fromkeys(rows))[:most]
+        rows = list(dict.fromkeys(rows))[: most // len(splits)]
         inputs.append(split.inputs[rows])
         targets.append(split.targets[rows])
-    return Split(torch.cat(inputs)[:most], torch.cat(targets)[:most])
+    return Split(torch.cat(inputs), torch.cat(targets))
 
 
-def _slopes(problem: Problem, module: nn.Module, inputs: Tensor, output: Tensor, targets: Tensor) -> Tensor:
-    leaf = output.detach().requires_grad_()
+def _slopes(
+    problem: Problem, module: nn.Module, inputs: Tensor, output: Tensor, targets: Tensor, by: float = 0.0
+) -> Tensor:
+    leaf = (output.detach() + by * (1 + output.detach().abs())).requires_grad_()
     if problem.loss is not None:
         with seeded(0, libraries=True), torch.enable_grad():
             return torch.autograd.grad(problem.loss(leaf, targets), leaf)[0]
@@ -146,6 +152,8 @@ def _without_slope(look: Look) -> frozenset[float]:
     def counts(targets: Tensor) -> Tensor:
         """Where the loss hangs on the output, in the shape of the targets."""
         moved = look.slopes(targets) != 0
+        with suppress(Exception):  # a loss of probabilities may refuse others; a slope may vanish at one place alone
+            moved |= look.slopes(targets, _STEP_ASIDE) != 0
         return moved.any(places[0]) if places else moved.reshape(targets.shape)
 
     if len(places) > 1 or (not places and look.output.numel() != targets.numel()):

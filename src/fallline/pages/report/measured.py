@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,7 +41,8 @@ def _rows(race: RaceData) -> Iterator[tuple[str, str]]:
     yield "Finals", f"{best} by validation, each on {counted(p['seeds'], 'seed')}, the same ones for every arm"
     yield "Seeds", _seeds(p)
     yield "Start of the runs", _audit(p.get("step_zero_largest_relative_difference"))
-    yield "Before training", f"validation loss {race.untrained_loss:.4g}, test {race.metric} {race.untrained:.4g}"
+    score = "not defined" if math.isnan(race.untrained) else f"{race.untrained:.4g}"
+    yield "Before training", f"validation loss {race.untrained_loss:.4g}, test {race.metric} {score}"
     obstacle = f" ({p['one_at_a_time']})" if p.get("one_at_a_time") else ""
     yield "Trained", f"{p.get('training', '')}{obstacle}"
     yield "Versions", ", ".join(f"{name} {version}" for name, version in p.get("versions", {}).items())

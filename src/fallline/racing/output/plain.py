@@ -97,7 +97,8 @@ def _budget_curve(arm: ArmResult, result: RaceResult) -> list[float]:
     sign = -1.0 if result.protocol["higher_is_better"] else 1.0
     scores = [trial.comparable for trial in arm.entry.trials]
     losses = [None if score is None else sign * score for score in scores]
-    known = [loss for loss in (*losses, sign * result.protocol["untrained_valid_score"]) if loss is not None]
+    before = sign * result.protocol["untrained_valid_score"]
+    known = [loss for loss in (*losses, None if math.isnan(before) else before) if loss is not None]
     worst = max([loss for loss in known if math.isfinite(loss)], default=math.nan)
     if math.isnan(worst):
         return [math.nan] * len(losses)
