@@ -26,8 +26,8 @@ View = Literal["steps", "seconds"]
 class Standing:
     """How one arm did on one problem.
 
-    `score` is its mean on the test split, None where it diverged; `leads` says that it is the problem's first arm or not
-    told apart from it. `step_seconds` are the times of one step alone in each round of measuring, or one number.
+    `score` is its mean on the test split, None where it diverged; `leads` says that it is first or not told apart from
+    the first. `step_seconds` are the times of one step alone in each round of measuring, or one number.
     """
 
     score: float | None
