@@ -50,13 +50,14 @@ def mistakes(problem: Problem, look: Look | None, ignored: Collection[float]) ->
 
 def _shared_examples(splits: Mapping[str, Split]) -> Iterator[str]:
     """Splits that have examples, inputs and targets alike, of an earlier one, beyond those that repeat anyway."""
+    prints = {name: _prints(split) for name, split in splits.items()}
     for first, second in itertools.combinations(splits, 2):
         one, other = splits[first], splits[second]
         if len(one) < 2:  # a problem without data
             continue
-        count = _shared(one, other)
-        again = count == len(other) == len(one) and torch.equal(_prints(one).sort()[0], _prints(other).sort()[0])
-        if not again and count / len(other) <= max(_WORTH_A_WORD, 2 * _repeated(one)):
+        count = _shared(one, other, prints[first], prints[second])
+        again = count == len(other) == len(one) and torch.equal(prints[first].sort()[0], prints[second].sort()[0])
+        if not again and count / len(other) <= max(_WORTH_A_WORD, 2 * _repeated(prints[first])):
             continue
         found = f"it is {first} again" if again else f"{count:,} of its {len(other):,} examples are in {first} too"
         use = "trained on" if first == "train" else "used to choose"
@@ -66,13 +67,13 @@ def _shared_examples(splits: Mapping[str, Split]) -> Iterator[str]:
         )
 
 
-def _shared(one: Split, other: Split) -> int:
+def _shared(one: Split, other: Split, ones: Tensor, others: Tensor) -> int:
     """How many examples of the other are in this one as well, inputs and targets alike."""
     if one.inputs.shape[1:] != other.inputs.shape[1:] or one.targets.shape[1:] != other.targets.shape[1:]:
         return 0
-    prints, there = _prints(other).tolist(), dict[float, list[int]]()
+    prints, there = others.tolist(), dict[float, list[int]]()
     wanted = set(prints)
-    for row, print_ in enumerate(_prints(one).tolist()):
+    for row, print_ in enumerate(ones.tolist()):
         if print_ in wanted:
             there.setdefault(print_, []).append(row)
     return sum(
@@ -81,10 +82,10 @@ def _shared(one: Split, other: Split) -> int:
     )
 
 
-def _repeated(split: Split) -> float:
+def _repeated(prints: Tensor) -> float:
     """The share of examples that have a twin in the same split."""
-    _, counts = _prints(split).unique(return_counts=True)  # type: ignore[no-untyped-call]
-    return float(counts[counts > 1].sum()) / len(split)
+    _, counts = prints.unique(return_counts=True)  # type: ignore[no-untyped-call]
+    return float(counts[counts > 1].sum()) / len(prints)
 
 
 def _prints(split: Split) -> Tensor:

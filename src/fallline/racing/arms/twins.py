@@ -14,6 +14,7 @@ from fallline.racing.arms.shared_dimensions import offered
 #: Steps that tell methods apart, and how large their gradients are: RAdam's forms part after five steps, AMSGrad and
 #: Adam where large gradients come again after a long time of small ones.
 _SIZES = (*[1.0] * 8, *[1e-3] * 150, *[1.0] * 4)
+_FIRST = _SIZES[:8]  # which tell most apart
 #: Where in its space an arm is tried: high up, so that steps are long beside rounding.
 _PLACE = 0.75
 _RELATIVE_TOLERANCE, _ROUNDING = 1e-3, 3e-5
@@ -30,10 +31,11 @@ def twins(arms: Sequence[Arm]) -> tuple[tuple[str, str], ...]:
     firsts: list[tuple[Arm, torch.Tensor]] = []
     found = []
     for arm in arms:
-        path = _path(arm)
+        path = _path(arm, _FIRST)
         if path is None:
             continue
-        same = next((first for first, its in firsts if _alike(first, arm) and _close(its, path)), None)
+        near = (first for first, its in firsts if _alike(first, arm) and _close(its, path))
+        same = next((first for first in near if _close(_path(first, _SIZES), _path(arm, _SIZES))), None)
         if same is None:
             firsts.append((arm, path))
         else:
@@ -63,12 +65,14 @@ def _of_run(arm: Arm) -> Mapping[str, Any]:
     return {name: value for name, value in arm.fixed.items() if name in offered(arm.method)}
 
 
-def _close(first: torch.Tensor, second: torch.Tensor) -> bool:
+def _close(first: torch.Tensor | None, second: torch.Tensor | None) -> bool:
     """Whether every step of every weight is the same, but for the rounding of weights near 1."""
+    if first is None or second is None:
+        return False
     return bool(((first - second).abs() <= _RELATIVE_TOLERANCE * first.abs() + _ROUNDING).all())
 
 
-def _path(arm: Arm) -> torch.Tensor | None:
+def _path(arm: Arm, sizes: Sequence[float]) -> torch.Tensor | None:
     """How far some weights are moved from where they begin, step by step; None where the arm can't be tried so."""
     if isinstance(arm, Phases):
         return None
@@ -79,7 +83,7 @@ def _path(arm: Arm) -> torch.Tensor | None:
     try:
         optimizer = arm.make(params, {name: dimension.at(_PLACE) for name, dimension in arm.space.items()})
         path = []
-        for size in _SIZES:
+        for size in sizes:
             for param, scale in zip(params, scales, strict=True):
                 param.grad = torch.randn(param.shape, generator=generator) * scale * size
             optimizer.step()
