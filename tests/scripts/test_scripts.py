@@ -11,7 +11,7 @@ import fallline as fl
 from fallline.racing import RaceResult
 from fallline.racing.result import ArmResult
 from fallline.training import draws_of
-from fallline.training.fit_evaluation import evaluate
+from fallline.training.fit_evaluation import Evaluator
 from fallline.training.population import obstacle_to_batching
 from tests.scripts.scripts import SCRIPTS
 
@@ -58,7 +58,7 @@ def _by_fit(arm: ArmResult, configuration: dict[str, object], seed: int) -> list
     steps = fitted.curves[-1].step
     return [
         *(float(point.validation_loss or torch.nan) for point in fitted.curves),
-        evaluate(fitted.model, problem, problem.test, seed=seed, step=steps)[1],
+        Evaluator(fitted.model, problem, seed)(problem.test, steps)[1],
     ]
 
 

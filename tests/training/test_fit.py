@@ -22,7 +22,7 @@ from fallline import optim, rules
 from fallline.averaging import WeightAverage
 from fallline.optim.schedule_free import ScheduleFree
 from fallline.schedules import exponential
-from fallline.training.fit_evaluation import evaluate
+from fallline.training.fit_evaluation import Evaluator
 from tests.training.models import batch_norm, make_problem, mlp, plain_training
 
 
@@ -205,7 +205,7 @@ def test_averages_are_what_is_evaluated(as_number: bool) -> None:
     assert result.averages is not None
     assert result.averages.count == 12
     with result.averages.swapped():
-        assert evaluate(model, problem, problem.valid)[0] == result.curves[-1].validation_loss
+        assert Evaluator(model, problem, 0)(problem.valid, 0)[0] == result.curves[-1].validation_loss
     assert result.curves[-1].validation_loss != plain.curves[-1].validation_loss
     assert result.curves[0] == plain.curves[0]
 
@@ -253,13 +253,13 @@ def test_the_result_says_that_the_optimizer_keeps_the_average() -> None:
 def test_an_optimizer_that_keeps_the_average_is_evaluated_there(optimizer: Any) -> None:
     problem = make_problem(mlp)
     result = fl.fit(problem, optimizer, lr=0.3)
-    at_average = evaluate(result.model, problem, problem.valid)[0]
+    at_average = Evaluator(result.model, problem, 0)(problem.valid, 0)[0]
     assert at_average == pytest.approx(result.curves[-1].validation_loss)
     assert isinstance(result.optimizer, ScheduleFree)
     with pytest.raises(RuntimeError, match=r"the average would be lost; call eval\(\).* and make a new optimizer"):
         result.optimizer.switch(rules.adam)
     result.optimizer.train()
-    assert evaluate(result.model, problem, problem.valid)[0] != pytest.approx(at_average)
+    assert Evaluator(result.model, problem, 0)(problem.valid, 0)[0] != pytest.approx(at_average)
 
 
 def test_a_loss_that_is_not_finite_ends_training() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import fallline as fl
 from fallline.training import Problem, ProblemError, make_lanes
-from fallline.training.fit_evaluation import evaluate
+from fallline.training.fit_evaluation import Evaluator
 
 functional = nn.functional
 CLASSES, N, LENGTH = 5, 24, 7
@@ -114,7 +114,7 @@ def expected(given: Problem, metric: str, counted: Tensor) -> float:
 @pytest.mark.parametrize("index", [0, -1, 255, -100])
 def test_whatever_says_which_labels_are_ignored(name: str, index: int) -> None:
     given = problem(index, LOSSES[name](index), metric="accuracy")
-    assert evaluate(given.build(0), given, given.valid)[1] == pytest.approx(expected(given, "accuracy", ~PADDED))
+    assert Evaluator(given.build(0), given, 0)(given.valid, 0)[1] == pytest.approx(expected(given, "accuracy", ~PADDED))
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -133,7 +133,9 @@ def test_every_metric_in_a_race(metric: str, name: str, batched: bool) -> None:
 def test_nll() -> None:
     for loss in (nn.NLLLoss(ignore_index=0), functools.partial(functional.nll_loss, ignore_index=0)):
         given = problem(0, loss, metric="accuracy", model=LogTagger)
-        assert evaluate(given.build(0), given, given.valid)[1] == pytest.approx(expected(given, "accuracy", ~PADDED))
+        assert Evaluator(given.build(0), given, 0)(given.valid, 0)[1] == pytest.approx(
+            expected(given, "accuracy", ~PADDED)
+        )
 
 
 def test_the_loss_within_a_step() -> None:
@@ -141,7 +143,7 @@ def test_the_loss_within_a_step() -> None:
         return functional.cross_entropy(model(inputs), targets, ignore_index=0)
 
     given = problem(0, None, step=step, metric="accuracy")
-    assert evaluate(given.build(0), given, given.valid)[1] == pytest.approx(expected(given, "accuracy", ~PADDED))
+    assert Evaluator(given.build(0), given, 0)(given.valid, 0)[1] == pytest.approx(expected(given, "accuracy", ~PADDED))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_labels_that_count(loss: Any) -> None:
     given = problem(0, loss, metric="accuracy")
     scores = given.build(0).eval()(X).transpose(1, 2).flatten(0, 1)
     truth = float((scores.argmax(1) == given.valid.targets.flatten()).double().mean())
-    assert evaluate(given.build(0), given, given.valid)[1] == pytest.approx(truth)
+    assert Evaluator(given.build(0), given, 0)(given.valid, 0)[1] == pytest.approx(truth)
 
 
 @pytest.mark.parametrize("index", [-1, 2])
@@ -181,7 +183,7 @@ def test_examples_without_a_label(index: int) -> None:
             "f1": reference.f1_score(labels, scores > 0, zero_division=0.0),
             "roc_auc": reference.roc_auc_score(labels, scores),
         }[name]
-        assert evaluate(given.build(0), given, given.valid)[1] == pytest.approx(truth)
+        assert Evaluator(given.build(0), given, 0)(given.valid, 0)[1] == pytest.approx(truth)
 
 
 def test_a_metric_of_ones_own_that_counts_them_is_warned_of() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import fallline as fl
+from fallline.training.sequential import SequentialLanes
 
 X, Y = torch.randn(24, 4, generator=torch.Generator().manual_seed(0)), torch.zeros(24, 1)
 _CALLS = {"all": 0}
@@ -136,3 +138,28 @@ class Named(Dataset[Any]):
 def test_data_of_another_shape_are_refused_with_a_remedy(train: Any, message: str) -> None:
     with pytest.raises(fl.training.ProblemError, match=message):
         problem(loss=functional.mse_loss, train=train)
+
+
+class Branches(nn.Module):
+    """Takes one of two ways, by turns, so that the loss reaches the other's weights in no such pass."""
+
+    def __init__(self, ways: int) -> None:
+        super().__init__()
+        self.first, self.second, self.calls, self.ways = nn.Linear(4, 1), nn.Linear(4, 1), 0, ways
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return (self.second if self.calls % self.ways else self.first)(x)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("ways", "told"), [(2, True), (1, False)], ids=["by turns", "never"])
+def test_weights_that_the_loss_reaches_now_and_then_are_told(ways: int, told: bool) -> None:
+    given = problem(model=lambda: Branches(ways), loss=functional.mse_loss)
+    lanes = SequentialLanes(given, [0, 1])
+    batches = lanes.batches()
+    expected: AbstractContextManager[object] = (
+        pytest.warns(UserWarning, match="reaches (first|second)") if told else nullcontext()
+    )
+    with expected:
+        for step in range(3):
+            lanes.gradients(batches.at(step), step + 1)

@@ -3,6 +3,7 @@
 from fallline.training.batched import BatchedLanes
 from fallline.training.batches import Batches, epoch_order
 from fallline.training.curves import Curves
+from fallline.training.drawing import draws_of
 from fallline.training.errors import ProblemError
 from fallline.training.evaluation import Evaluation
 from fallline.training.fastest import Speed, fastest
@@ -11,7 +12,6 @@ from fallline.training.fit_step import needs_closure
 from fallline.training.fitting import fit
 from fallline.training.in_parts import train_in_parts
 from fallline.training.lane_count import lanes_that_fit
-from fallline.training.lane_masks import draws_of
 from fallline.training.lanes import Lanes
 from fallline.training.metrics import Metric
 from fallline.training.population import lanes_for, make_lanes, obstacle_to_batching

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from fallline.training.attempt import attempt, shape
+from fallline.training.drawing import draws_of
 from fallline.training.errors import ProblemError, first_line
 from fallline.training.fit_evaluation import loss_of, needs_outputs, outputs_of
-from fallline.training.lane_masks import draws_of
 from fallline.training.metrics import value_of
 from fallline.training.modules import same, trainable
 from fallline.training.python_state import differing, outer_state

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fallline.training.counter_random import evaluation_keys, run_keys
-from fallline.training.lane_masks import drawing, replaceable
+from fallline.training.drawing import drawing, replaceable
 from fallline.training.memory import parts
 from fallline.training.metrics import value_of
 from fallline.training.randomness import preserved
@@ -67,11 +67,6 @@ class Evaluator:
 
     def _drawing(self, keys: Tensor) -> AbstractContextManager[object]:
         return drawing(keys[0], self._device, libraries=True, replaced=self._replaced)
-
-
-def evaluate(model: nn.Module, problem: Problem, split: Split, *, seed: int = 0, step: int = 0) -> tuple[float, float]:
-    """The same, once."""
-    return Evaluator(model, problem, seed)(split, step)
 
 
 def needs_outputs(problem: Problem) -> bool:

@@ -14,9 +14,11 @@ from fallline.optim import LookAheadNesterov
 from fallline.optim.newton import Newton
 from fallline.training.arguments import required_arguments
 from fallline.training.counter_random import run_keys, step_keys
-from fallline.training.lane_masks import drawing, replaceable, reseed_for_update
+from fallline.training.drawing import drawing, replaceable, reseed_for_update
+from fallline.training.lane_masks import LaneMasks
 from fallline.training.modules import densify
 from fallline.training.problem import Step
+from fallline.training.python_state import differing, python_state
 
 #: Classes of torch that take sparse gradients.
 _TAKE_SPARSE = (torch.optim.SGD, torch.optim.Adagrad, torch.optim.SparseAdam)
@@ -61,11 +63,13 @@ class Stepper:
         met: list[float] = []
         self._steps += 1
         key = step_keys(self._keys, self._steps)[0]
+        state = python_state(self._model) if self._steps == 1 else None
 
         def closure() -> Tensor:
             self._optimizer.zero_grad()
             # Whoever evaluates a batch several times has the same random numbers each time.
-            with torch.enable_grad(), drawing(key, self._device, libraries=True, replaced=self._replaced):
+            draws = drawing(key, self._device, libraries=True, replaced=self._replaced)
+            with torch.enable_grad(), draws:
                 loss = self._loss(self._model, inputs.clone(), targets)  # a model may write into its inputs
                 if not met:
                     met.append(float(loss.detach()))
@@ -77,6 +81,9 @@ class Stepper:
                         self._dense = self._has_sparse()
                     if self._dense:
                         densify(self._model.parameters())
+            if state is not None and isinstance(draws, LaneMasks):
+                # What a pass changes may be the reason that a later one draws; else a first that draws nothing tells.
+                self._replaced = draws.drew or differing(state, python_state(self._model)) is not None
             return loss
 
         if self._needs_closure:
@@ -103,17 +110,19 @@ class Stepper:
 
     def _fails_without(self) -> bool:
         """Try the first step without a closure; whether it failed before it moved anything, and one could be given."""
-        before = self._versions()
+        before = self._touched()
         try:
             self._optimizer.step()
         except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
-            if self._versions() != before or not _takes_one(self._optimizer.step):
+            if self._touched() != before or not _takes_one(self._optimizer.step):
                 raise
             return True
         return False
 
-    def _versions(self) -> list[int]:
-        return [parameter._version for group in self._optimizer.param_groups for parameter in group["params"]]
+    def _touched(self) -> list[int]:
+        """What a step that has begun leaves other than it was: versions of parameters, and the number of states."""
+        parameters = (parameter for group in self._optimizer.param_groups for parameter in group["params"])
+        return [len(self._optimizer.state), *(parameter._version for parameter in parameters)]
 
 
 def needs_closure(kind: type[torch.optim.Optimizer]) -> bool:

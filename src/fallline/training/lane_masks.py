@@ -1,33 +1,21 @@
-"""Random numbers of a model that follow from a run's seed, its step and the split alone."""
+"""What torch draws, taken from a key instead: masks of dropout, normal, uniform and Bernoulli numbers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FunctionType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from fallline.training.counter_random import (
-    Calls,
-    evaluation_keys,
-    kept,
-    normal,
-    run_keys,
-    step_keys,
-    uniform,
-)
-from fallline.training.randomness import preserved, reseed
+from fallline.training.counter_random import kept, normal, uniform
 
 Replacement = Callable[..., Tensor | tuple[Tensor, Tensor | None] | None]
 
-_AS_IT_IS = nullcontext()
-_SEED, _STEP = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9  # odd, so that no two steps of a run are the same
 _SELU_LOWEST = 1.7580993408473766  # minus what SELU tends to at its left end: alpha times scale
 
 
@@ -54,6 +42,7 @@ class LaneMasks(TorchFunctionMode):
 
     def __init__(self, key: Tensor, calls: Iterator[int]) -> None:
         super().__init__()
+        self.drew = False  #: whether anything was drawn
         self._key = key
         self._calls = calls
 
@@ -67,60 +56,19 @@ class LaneMasks(TorchFunctionMode):
 
     def kept(self, shape: tuple[int, ...], p: float) -> Tensor:
         """Booleans of a shape, each false with probability p; the next call draws others."""
-        return kept(self._key, next(self._calls), shape, p)
+        return kept(self._key, self._call(), shape, p)
 
     def numbers(self, draw: Callable[..., Tensor], like: Tensor) -> Tensor:
         """Numbers from `uniform` or `normal` of the shape, type and device of a tensor; the next call draws others."""
-        return draw(self._key.to(like.device), next(self._calls), tuple(like.shape), like.dtype)
+        return draw(self._key.to(like.device), self._call(), tuple(like.shape), like.dtype)
+
+    def _call(self) -> int:
+        self.drew = True
+        return next(self._calls)
 
     def fresh(self, like: Tensor) -> Tensor:
         """A tensor of the shape and type of another, with room for each lane's own numbers where the key is mapped."""
         return self._key.to(like.device, like.dtype).expand(like.shape).clone()
-
-
-def drawing(
-    key: Tensor, device: torch.device, *, libraries: bool = False, replaced: bool = True
-) -> AbstractContextManager[object]:
-    """Start the generators of torch, and of `libraries`, from a key, and replace inside what can be drawn from it.
-
-    The generators are not put back: whoever calls this does so once for many keys, by `preserved`.
-    """
-    reseed(int(key), device, libraries=libraries)
-    return LaneMasks(key, Calls()) if replaced else _AS_IT_IS
-
-
-@contextmanager
-def draws_of(seed: int, step: int, split: str | None = None, device: torch.device | None = None) -> Iterator[None]:
-    """Draw as the run of a seed does in a step, counted from 1; or as its model is evaluated on a split after a step.
-
-    With it a loop of one's own has the random numbers of `fallline.fit` and of a race: dropout, noise, and whatever
-    else is drawn from the generators of torch, Python and NumPy. Those go on afterwards as if nothing was drawn.
-
-    >>> with draws_of(seed=3, step=1):
-    ...     first = torch.randn(2), torch.randperm(5)
-    >>> with draws_of(seed=3, step=1):
-    ...     print(all(map(torch.equal, first, (torch.randn(2), torch.randperm(5)))))
-    True
-    """
-    device = device or torch.device("cpu")
-    keys = run_keys(torch.tensor([seed], dtype=torch.int64, device=device))
-    key = step_keys(keys, step)[0] if split is None else evaluation_keys(keys, step, split)[0]
-    with preserved(device, libraries=True), drawing(key, device, libraries=True):
-        yield
-
-
-def replaceable(module: nn.Module) -> bool:
-    """Whether what a module draws can be replaced: a compiled one draws by itself.
-
-    >>> replaceable(nn.Linear(2, 2))
-    True
-    """
-    return not any(hasattr(part, "_orig_mod") for part in module.modules())
-
-
-def reseed_for_update(seed: int, step: int, device: torch.device) -> None:
-    """Let what an optimizer draws itself follow from its run's seed and the step; nothing is put back."""
-    reseed((seed * _SEED + step * _STEP) % 2**64, device, libraries=True)
 
 
 def _scaled(input: Tensor, mask: Tensor, p: float) -> Tensor:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 
+from fallline.training.drawing import drawing, replaceable
 from fallline.training.errors import ProblemError
 from fallline.training.evaluation import Score
-from fallline.training.lane_masks import drawing, replaceable
 from fallline.training.lanes import Lanes, Pass
 from fallline.training.modules import Slot, slots
 from fallline.training.problem import Problem
@@ -37,6 +38,8 @@ class SequentialLanes(Lanes):
         self._modules: list[nn.Module] = []
         self._slots: list[tuple[list[Slot], list[Slot]]] = []
         self._rows: list[tuple[list[Tensor], ...]] = []
+        self._reached: list[bool] = []  # by the loss of the first pass
+        self._told = False
         for seed in self.seeds:
             module = self._build(seed)
             trained, rest = slots(module)
@@ -81,12 +84,30 @@ class SequentialLanes(Lanes):
         with self._drawing(keys[lane]):
             loss = self.problem.training_loss(self._modules[lane], batch.inputs, batch.targets)
             _check_trained(trained)
-            gradients = torch.autograd.grad(loss, [slot.tensor for slot in trained], materialize_grads=True)
+            gradients = torch.autograd.grad(loss, [slot.tensor for slot in trained], allow_unused=True)
+        self._compare_reached(gradients)
         for slot, row in zip(trained, rows, strict=True):
             _follow(slot, row)
         for slot, row in zip(rest, buffers, strict=True):
             _note(slot, row)
-        return loss.detach(), [_dense(gradient) for gradient in gradients]
+        return loss.detach(), [
+            torch.zeros_like(row) if gradient is None else _dense(gradient)
+            for row, gradient in zip(rows, gradients, strict=True)
+        ]
+
+    def _compare_reached(self, gradients: Sequence[Tensor | None]) -> None:
+        """Warn, once, of weights that the loss reaches in some passes only."""
+        reached = [gradient is not None for gradient in gradients]
+        self._reached = self._reached or reached
+        if reached == self._reached or self._told:
+            return
+        self._told = True
+        name = next(name for name, was, now in zip(self.names, self._reached, reached, strict=True) if was != now)
+        warnings.warn(
+            f"model: the loss reaches {name} in some steps only. In the others its gradient is zero here, so that "
+            "momentum and decay move it on, while an optimizer of a plain loop, as fallline.fit's, lets it rest.",
+            stacklevel=2,
+        )
 
     def _outputs(self, lanes: slice, inputs: Tensor, keys: Tensor) -> Tensor:
         return self._evaluated(lanes, keys, lambda module: module(inputs.clone()))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fallline.symbolic import Rule
-from fallline.training.lane_masks import reseed_for_update
+from fallline.training.drawing import reseed_for_update
 from fallline.training.updates.lane_rule import LaneRule
 from fallline.training.updates.mover import Indices, Mask, Mover
 from fallline.training.updates.schedule_factors import NO_SCHEDULE, ScheduleFactors
