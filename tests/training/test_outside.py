@@ -57,6 +57,24 @@ def counting(output: Tensor, target: Tensor) -> Tensor:
     return functional.mse_loss(output, target)
 
 
+def listed(output: Tensor, target: Tensor, calls: list[int] = []) -> Tensor:  # noqa: B006
+    calls.append(1)
+    return functional.mse_loss(output, target)
+
+
+class Indirect:
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        return counting(output, target)
+
+
+def made(text: str) -> Any:
+    """A function of no module, as `exec` makes them."""
+    names: dict[str, Any] = {"mse": functional.mse_loss, "seen": [0]}
+    exec(text, names)
+    names["loss"].__module__ = None
+    return names["loss"]
+
+
 def deeper(output: Tensor, target: Tensor) -> Tensor:
     return counting(output, target)
 
@@ -69,9 +87,22 @@ def deeper(output: Tensor, target: Tensor) -> Tensor:
         ({"loss": Warming().__call__}, "seen"),
         ({"loss": counting}, "_CALLS"),
         ({"loss": deeper}, "_CALLS"),
+        ({"loss": listed}, "its defaults"),
+        ({"loss": Indirect()}, "_CALLS"),
+        ({"loss": made("def loss(output, y):\n    seen[0] += 1\n    return mse(output, y)")}, "seen"),
         ({"loss": partial(lambda seen, output, target: (seen.append(1), output.mean())[1], [])}, "its arguments"),
     ],
-    ids=["a closure", "an object", "a method", "a global", "a function further on", "a partial"],
+    ids=[
+        "a closure",
+        "an object",
+        "a method",
+        "a global",
+        "a function further on",
+        "a default",
+        "a call",
+        "no module",
+        "a partial",
+    ],
 )
 def test_what_a_loss_keeps_outside_the_model_is_told(given: dict[str, Any], name: str) -> None:
     with pytest.warns(UserWarning, match=f"it changes '{name}', which is outside the model"):

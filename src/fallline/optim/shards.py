@@ -35,6 +35,7 @@ def check_whole(params: Iterable[Tensor], name: str) -> None:
     """Raise RuntimeError if FSDP has put a part of a tensor, or several in one, in a parameter's place.
 
     All parameters are looked at, and how they are sharded, not what of them lies here: so that every process refuses.
+    The views that the optimizer holds don't lead to the flat parameter that knows it, which is looked for everywhere.
     """
     flattened = [p for p in params if getattr(p, "_fsdp_flattened", False)]
     if not flattened:
@@ -55,7 +56,10 @@ def _is_sharded(flat: Any) -> bool:
 
 
 def check_all(name: str) -> None:
-    """Raise RuntimeError if this step is one of `ZeroRedundancyOptimizer`'s, which deals the tensors out."""
+    """Raise RuntimeError if this step is one of `ZeroRedundancyOptimizer`'s, which deals the tensors out.
+
+    It tells the optimizer that it makes nothing of that, so the calling frames are asked.
+    """
     module = sys.modules.get("torch.distributed.optim.zero_redundancy_optimizer")
     if module is None:
         return

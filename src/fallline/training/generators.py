@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from fallline.training.python_state import closed_over, read_globals
+
 #: Things that are looked at in search of generators; and a longer list holds data, not what draws.
 _MOST_THINGS, _LONGEST = 10_000, 1_000
 _GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
@@ -97,10 +99,8 @@ def _held(thing: Any) -> Sequence[Any]:
     if isinstance(thing, MethodType):
         return [thing.__func__, thing.__self__]
     if isinstance(thing, FunctionType):
-        cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
-        read = (thing.__globals__.get(name) for name in thing.__code__.co_names)
-        drawing = (one for one in read if isinstance(one, (*_GENERATORS, FunctionType)))
-        return [*cells, *(thing.__defaults__ or ()), *drawing]
+        drawing = (one for one in read_globals(thing).values() if isinstance(one, (*_GENERATORS, FunctionType)))
+        return [*closed_over(thing).values(), *(thing.__defaults__ or ()), *drawing]
     if isinstance(thing, type):
         return []
     kinds = type(thing).__mro__[:-1]
@@ -112,14 +112,6 @@ def _held(thing: Any) -> Sequence[Any]:
 def _names(kind: type) -> Sequence[str]:
     names = vars(kind).get("__slots__", ())
     return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _is_filled(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018
-    except ValueError:
-        return False
-    return True
 
 
 def _state(generator: Any) -> Any:

@@ -9,12 +9,14 @@ from contextlib import suppress
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 #: What torch keeps in a module: its tensors and modules, which are told by name only, and hooks.
 _OF_TORCH = {"_parameters", "_buffers", "_modules", "training", "_non_persistent_buffers_set"}
 _READ = 4096  # elements up to which a tensor is told by its numbers, beyond by its version
+_MOST_FUNCTIONS = 100  # that are looked into
 
 
 def python_state(module: nn.Module) -> dict[str, bytes]:
@@ -41,7 +43,7 @@ def python_state(module: nn.Module) -> dict[str, bytes]:
     return found
 
 
-def outer_state(function: Any, depth: int = 3) -> dict[str, bytes]:
+def outer_state(function: Any) -> dict[str, bytes]:
     """A digest of what a loss or a step reaches beside its arguments: closures, globals, attributes, by their names.
 
     >>> calls = [0]
@@ -53,29 +55,48 @@ def outer_state(function: Any, depth: int = 3) -> dict[str, bytes]:
     >>> differing(before, outer_state(loss))
     'calls'
     """
-    if isinstance(function, functools.partial):
-        given = {"its arguments": _digest((function.args, function.keywords))}
-        return {**given, **outer_state(function.func, depth)}
-    if isinstance(function, MethodType):
-        return {**outer_state(function.__func__, depth), **_attributes(function.__self__)}
-    if not isinstance(function, FunctionType):
-        return _attributes(function)
-    names = function.__globals__
-    reached = {name: names[name] for name in function.__code__.co_names if name in names}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        with suppress(ValueError):  # a cell may be empty as yet
-            reached[name] = cell.cell_contents
     found: dict[str, bytes] = {}
-    for name, value in reached.items():
-        if not isinstance(value, type | FunctionType | ModuleType):
-            found[name] = _digest(value)
-        elif isinstance(value, FunctionType) and depth and not value.__module__.startswith("torch"):
-            found |= outer_state(value, depth - 1)
+    seen: list[Any] = []
+    waiting: list[Any] = [function]
+    while waiting and len(seen) < _MOST_FUNCTIONS:
+        thing = waiting.pop()
+        if any(thing is one for one in seen) or str(getattr(thing, "__module__", "")).startswith("torch."):
+            continue
+        seen.append(thing)
+        held, further = _reached(thing)
+        waiting += further
+        for name, value in held.items():
+            if not isinstance(value, type | FunctionType | ModuleType):
+                found[name if name not in found else f"{name} of function {len(seen)}"] = _digest(value)
     return found
 
 
-def _attributes(thing: Any) -> dict[str, bytes]:
-    return {name: _digest(value) for name, value in getattr(thing, "__dict__", {}).items()}
+def _reached(thing: Any) -> tuple[dict[str, Any], list[Any]]:
+    """What something that is called has at hand, by name, and what it calls or belongs to."""
+    if isinstance(thing, functools.partial):
+        return {"its arguments": (thing.args, thing.keywords)}, [thing.func]
+    if isinstance(thing, MethodType):
+        return {}, [thing.__func__, thing.__self__]
+    if isinstance(thing, FunctionType):
+        held = {**read_globals(thing), **closed_over(thing), "its defaults": thing.__defaults__}
+        return held, [value for value in held.values() if isinstance(value, FunctionType)]
+    own = (getattr(type(thing), name, None) for name in ("__call__", "forward"))
+    return dict(getattr(thing, "__dict__", {})), [one for one in own if isinstance(one, FunctionType)]
+
+
+def closed_over(function: FunctionType) -> dict[str, Any]:
+    """What a function has of the functions around it, by name; without what is not there as yet."""
+    found = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):
+            found[name] = cell.cell_contents
+    return found
+
+
+def read_globals(function: FunctionType) -> dict[str, Any]:
+    """The globals that a function names."""
+    there = function.__globals__
+    return {name: there[name] for name in function.__code__.co_names if name in there}
 
 
 def differing(before: dict[str, bytes], after: dict[str, bytes]) -> str | None:
@@ -99,6 +120,8 @@ class _Digest(pickle.Pickler):
     def persistent_id(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             return _tensor(value)
+        if isinstance(value, np.ndarray) and value.size > _READ:
+            return id(value), value.shape, str(value.dtype), value.flat[:: value.size // _READ].tobytes()
         if isinstance(value, torch.Generator):
             return value.get_state().numpy().tobytes()
         if isinstance(value, type | FunctionType | MethodType | ModuleType):
