@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fallline.training import Lanes, Problem, Split, make_lanes
-from fallline.training.memory import parts, pass_budget
+from fallline.training.errors import parts, pass_budget
 
 Array = NDArray[np.float64]
 
