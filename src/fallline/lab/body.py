@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from fallline.lab.errors import RequestError
 from fallline.lab.fields import Fields
 
-LARGEST = 64 * 1024
+LARGEST_BODY = 64 * 1024
 _SECONDS = 10
 
 
@@ -36,8 +36,8 @@ async def _read(request: Request) -> bytes:
         async with asyncio.timeout(_SECONDS):
             async for chunk in request.stream():
                 content += chunk
-                if len(content) > LARGEST:
-                    raise RequestError(413, f"The body is longer than {LARGEST // 1024} kB; send a shorter one.")
+                if len(content) > LARGEST_BODY:
+                    raise RequestError(413, f"The body is longer than {LARGEST_BODY // 1024} kB; send a shorter one.")
     except TimeoutError:
         raise RequestError(408, f"The body did not come within {_SECONDS} s; send it again.") from None
     except ClientDisconnect:

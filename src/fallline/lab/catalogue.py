@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from fallline import rules
-from fallline.lab import equations
+from fallline.lab.equations import of_rule, of_surface
 from fallline.lab.presets import PRESETS
 from fallline.lab.rates import range_of
 from fallline.lab.walker import SCHEDULES, schedule_parameters
@@ -51,7 +51,7 @@ def _surface(surface: Surface) -> dict[str, Any]:
         "steps": surface.steps,
         "minima": surface.minima,
         "dimensions": surface.dimensions,
-        "equation": equations.of_surface(surface),
+        "equation": of_surface(surface),
     }
 
 
@@ -59,7 +59,7 @@ def _rule(name: str, rule: Rule) -> dict[str, Any]:
     low, high = range_of(name)
     return {
         "name": name,
-        "equation": equations.of_rule(rule),
+        "equation": of_rule(rule),
         "hyperparameters": {
             key: _hyperparameter(name, key, default)
             for key, default in rule.hyperparameters.items()

@@ -26,7 +26,7 @@ def diabetes(*, epochs: int = 40, split_seed: int = 0) -> Problem:
     inputs, targets = (standardised(*column) for column in zip(*parts, strict=True))
     train, valid, test = zip(inputs, targets, strict=True)
     return Problem(
-        model=_network,
+        model=_ten_to_one,
         loss=nn.functional.mse_loss,
         train=train,
         valid=valid,
@@ -39,5 +39,5 @@ def diabetes(*, epochs: int = 40, split_seed: int = 0) -> Problem:
     )
 
 
-def _network() -> nn.Module:
+def _ten_to_one() -> nn.Module:
     return nn.Linear(10, 1)

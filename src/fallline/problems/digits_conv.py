@@ -23,7 +23,7 @@ def digits_conv(*, epochs: int = 10, split_seed: int = 0) -> Problem:
     images = pixels.reshape(-1, 1, 8, 8) / 16
     train, valid, test = three_ways(images, labels, split_seed, by_label=True)
     return Problem(
-        model=_network,
+        model=_convolutional,
         loss=nn.functional.cross_entropy,
         train=train,
         valid=valid,
@@ -35,7 +35,7 @@ def digits_conv(*, epochs: int = 10, split_seed: int = 0) -> Problem:
     )
 
 
-def _network() -> nn.Module:
+def _convolutional() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),

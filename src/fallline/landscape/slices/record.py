@@ -9,9 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline.landscape.surface import View
+
 Array = NDArray[np.float64]
 Axes = Literal["random", "principal"]
-View = tuple[tuple[float, float], tuple[float, float]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -26,7 +26,7 @@ def budget(race: RaceData) -> Budget:
     return Budget(race.metric, race.higher_is_better, race.untrained, {arm.name: arm.budget for arm in race.arms})
 
 
-def picture(found: Budget) -> Picture:
+def budget_picture(found: Budget) -> Picture:
     """Draw one line for each arm."""
     every = np.concatenate(list(found.arms.values()))
     scale = score_scale(every, found.untrained, higher_is_better=found.higher_is_better)

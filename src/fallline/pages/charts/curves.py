@@ -81,7 +81,7 @@ def _arm(arm: ArmData, quantity: Quantity, higher_is_better: bool) -> ArmCurves:
     )
 
 
-def picture(found: Curves) -> Picture:
+def curves_picture(found: Curves) -> Picture:
     """Draw curves: medians and bands over faint seeds; fewer than 3 seeds as dots; crosses where runs diverged."""
     every = np.concatenate([arm.values.ravel() for arm in found.arms])
     scale = score_scale(every, found.untrained, higher_is_better=found.higher_is_better)

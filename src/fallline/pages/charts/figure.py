@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fallline.pages.charts import budget, curves, finals, searched
+from fallline.pages.charts.budget import budget, budget_picture
+from fallline.pages.charts.curves import curves, curves_picture, quantities
+from fallline.pages.charts.finals import finals, finals_picture
+from fallline.pages.charts.searched import dimensions, searched, searched_picture
 from fallline.pages.charts.picture import Picture
 from fallline.pages.charts.race_data import RaceData, read_race
 
@@ -62,13 +65,13 @@ def figure(data: Mapping[str, Any], kind: str, *, x: str = "steps") -> Figure:
 
 def _pictures(race: RaceData, kind: str) -> tuple[Picture, ...]:
     if kind == "leaderboard":
-        return (finals.picture(finals.finals(race)),)
+        return (finals_picture(finals(race)),)
     if kind == "budget":
-        return (budget.picture(budget.budget(race)),)
+        return (budget_picture(budget(race)),)
     if kind == "curves":
-        return tuple(curves.picture(curves.curves(race, what)) for what in curves.quantities(race))
-    names = [name for name in searched.dimensions(race) if (name == "lr") == (kind == "sensitivity")]
+        return tuple(curves_picture(curves(race, what)) for what in quantities(race))
+    names = [name for name in dimensions(race) if (name == "lr") == (kind == "sensitivity")]
     if not names:
         what = "no learning rate" if kind == "sensitivity" else "nothing but learning rates"
         raise ValueError(f"kind: there is no figure '{kind}', since {what} was searched in this race.")
-    return tuple(searched.picture(searched.searched(race, name)) for name in names)
+    return tuple(searched_picture(searched(race, name)) for name in names)

@@ -40,7 +40,7 @@ def finals(race: RaceData) -> Finals:
     )
 
 
-def picture(found: Finals) -> Picture:
+def finals_picture(found: Finals) -> Picture:
     """Draw a row for each arm, the first at the top: hollow dots for seeds, a dot and a line for mean and interval."""
     marks: list[Mark] = []
     last = len(found.arms) - 1

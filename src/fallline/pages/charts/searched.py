@@ -97,7 +97,7 @@ def _arm(number: int, arm: ArmData, name: str, options: tuple[str, ...]) -> ArmT
     )
 
 
-def picture(found: Searched) -> Picture:
+def searched_picture(found: Searched) -> Picture:
     """Draw trials: dots, joined where only this was searched, and crosses over them for those that diverged."""
     every = np.concatenate([arm.scores for arm in found.arms])
     scale = score_scale(every, found.untrained, higher_is_better=found.higher_is_better)

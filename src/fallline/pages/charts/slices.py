@@ -51,7 +51,7 @@ def named_slice(data: Mapping[str, Any], arms: Sequence[str]) -> NamedSlice:
     )
 
 
-def picture(found: NamedSlice) -> Picture:
+def slices_picture(found: NamedSlice) -> Picture:
     """Draw a slice of one dimension: one line for each model on random axes, a single one through all of them else."""
     alone = len(found.losses) == 1
     every = np.concatenate([found.losses.ravel(), found.model_losses])

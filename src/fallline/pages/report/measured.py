@@ -13,7 +13,7 @@ from fallline.racing.wording import counted, duration, listed
 
 def measured(race: RaceData) -> tuple[tuple[str, str], ...]:
     """What was held alike for all arms, where and with what; what the data does not say is left out."""
-    return tuple((heading, text) for heading, text in _rows(race) if text)
+    return tuple((heading, text) for heading, text in _facts(race) if text)
 
 
 def not_tuned(race: RaceData) -> tuple[tuple[str, str], ...]:
@@ -25,7 +25,7 @@ def not_tuned(race: RaceData) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _rows(race: RaceData) -> Iterator[tuple[str, str]]:
+def _facts(race: RaceData) -> Iterator[tuple[str, str]]:
     p, occasion = race.protocol, race.occasion
     sizes = [counted(size, f"{name} example") for name, size in p.get("splits", {}).items()]
     yield "Problem", f"{p['problem']}{': ' if sizes else ''}{listed(sizes) if sizes else ''}"

@@ -11,7 +11,11 @@ from urllib.parse import quote
 
 from fallline.pages import player
 from fallline.pages.assets import asset, template
-from fallline.pages.charts import budget, curves, finals, searched, slices
+from fallline.pages.charts.budget import budget, budget_picture
+from fallline.pages.charts.curves import curves, curves_picture, quantities
+from fallline.pages.charts.finals import finals, finals_picture
+from fallline.pages.charts.searched import dimensions, searched, searched_picture
+from fallline.pages.charts.slices import slices_picture
 from fallline.pages.charts.live import live
 from fallline.pages.charts.picture import Picture, shown_number
 from fallline.pages.charts.race_data import RaceData, read_race
@@ -47,17 +51,17 @@ def report_page(data: Mapping[str, Any]) -> str:
         race=race,
         headline=_headline(race),
         board=leaderboard(race),
-        scores=_chart(finals.picture(finals.finals(race))),
-        curves=[_chart(curves.picture(curves.curves(race, what))) for what in curves.quantities(race)],
+        scores=_chart(finals_picture(finals(race))),
+        curves=[_chart(curves_picture(curves(race, what))) for what in quantities(race)],
         sensitivity=_searched(race, rate=True),
-        budget=_chart(budget.picture(budget.budget(race))),
+        budget=_chart(budget_picture(budget(race))),
         panels=_searched(race, rate=False),
         measured=measured(race),
         not_tuned=not_tuned(race),
         data=packed(race_json(data)),
         runs=packed(runs_csv(data)),
         policy=policy([*scripts, _plotly()]),
-        lines=[_chart(slices.picture(one)) for one in lines],
+        lines=[_chart(slices_picture(one)) for one in lines],
         maps=maps,
         missing=missing(found, race),
         scripts=scripts,
@@ -89,8 +93,8 @@ _SAFE = " /:=;,.()-_!*?@+{}[]|~^$"
 
 
 def _searched(race: RaceData, *, rate: bool) -> list[_Chart]:
-    names = [name for name in searched.dimensions(race) if (name == "lr") == rate]
-    return [_chart(searched.picture(searched.searched(race, name))) for name in names]
+    names = [name for name in dimensions(race) if (name == "lr") == rate]
+    return [_chart(searched_picture(searched(race, name))) for name in names]
 
 
 def _headline(race: RaceData) -> str:
