@@ -8,9 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.pages.charts.medians import FEWEST_SEEDS, Median, median
 from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, score_scale, shown_number
-from fallline.pages.charts.race_data import ArmData, RaceData
+from fallline.pages.charts.race_data import FEWEST_SEEDS, ArmData, Median, RaceData, median
 from fallline.racing.judging.records import Estimate
 from fallline.racing.wording import counted, duration
 

@@ -1,4 +1,7 @@
-"""The course of diabetes, by linear regression."""
+"""Tumours, benign or malignant, by logistic regression.
+
+The course of diabetes, by linear regression.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,40 @@ from torch import nn
 
 from fallline.problems.splits import standardised, three_ways
 from fallline.training.problem import Problem
+
+
+def breast_cancer(*, epochs: int = 30, split_seed: int = 0) -> Problem:
+    """Build the problem of scikit-learn's 569 tumours, 30 measurements each, for logistic regression.
+
+    60 % train, 20 % validate and 20 % test, in equal shares of both kinds, drawn by `split_seed`; the measurements are
+    standardised by the training split's mean and deviation. Loss and metric are the cross-entropy, which is convex.
+
+    >>> breast_cancer()
+    Problem('breast-cancer', train 341, valid 114, test 114, batch 32, 30 epochs, metric 'loss')
+    """
+    from sklearn.datasets import load_breast_cancer
+
+    measured, benign = load_breast_cancer(return_X_y=True)
+    parts = three_ways(measured, benign, split_seed, by_label=True)
+    scaled = standardised(*(inputs for inputs, _ in parts))
+    train, valid, test = (
+        (inputs, targets.reshape(-1, 1).astype("float32")) for inputs, (_, targets) in zip(scaled, parts, strict=True)
+    )
+    return Problem(
+        model=_network,
+        loss=nn.functional.binary_cross_entropy_with_logits,
+        train=train,
+        valid=valid,
+        test=test,
+        target=0.1,
+        batch=32,
+        epochs=epochs,
+        name="breast-cancer",
+    )
+
+
+def _network() -> nn.Module:
+    return nn.Linear(30, 1)
 
 
 def diabetes(*, epochs: int = 40, split_seed: int = 0) -> Problem:

@@ -1,12 +1,62 @@
-"""Several minima: where a path ends depends on the method, its learning rate and the start."""
+"""Saddles, bounded below: as textbooks draw them they run to minus infinity.
+
+Several minima: where a path ends depends on the method, its learning rate and the start.
+
+A sharp hollow and a flat one, along a line.
+"""
 
 from __future__ import annotations
 
+import math
 from math import pi
 from typing import Any
 
-from fallline.landscape.elementary import cos, log
+from fallline.landscape.calculus import cos, exp, log
 from fallline.landscape.surface import Demonstration, Surface
+
+
+def _saddle(x: Any, y: Any) -> Any:
+    return x**2 - y**2 + y**4 / 4
+
+
+def _monkey_saddle(x: Any, y: Any) -> Any:
+    return x**3 - 3 * x * y**2 + (x**2 + y**2) ** 2 / 2
+
+
+saddle = Surface(
+    name="saddle",
+    function=_saddle,
+    view=((-2, 2), (-2, 2)),
+    minima=((0, math.sqrt(2)), (0, -math.sqrt(2))),
+    start=(1.5, 0.001),
+    steps=200,
+    teaches="Beside the ridge of a saddle the gradient hardly points down; what divides by the gradient's size leaves "
+    "it soonest.",
+    demonstrations=(
+        Demonstration("sgd", 0.03, "reached", (0, math.sqrt(2)), 145),
+        Demonstration("momentum", 0.01, "reached", (0, math.sqrt(2)), 106),
+        Demonstration("adagrad", 0.3, "reached", (0, math.sqrt(2)), 28),
+        Demonstration("rmsprop", 0.01, "reached", (0, math.sqrt(2)), 162, hyperparameters={"alpha": 0.9}),
+        Demonstration("adam", 0.05, "reached", (0, math.sqrt(2)), 69),
+    ),
+)
+
+_UPPER = (0.75, 0.75 * math.sqrt(3))
+
+monkey_saddle = Surface(
+    name="monkey-saddle",
+    function=_monkey_saddle,
+    view=((-2, 2), (-2, 2)),
+    minima=((-1.5, 0), _UPPER, (0.75, -0.75 * math.sqrt(3))),
+    start=(0.9, 0.02),
+    steps=300,
+    teaches="Three valleys meet where gradient and curvature vanish; which one is taken depends on the method.",
+    demonstrations=(
+        Demonstration("sgd", 0.05, "reached", _UPPER, 74),
+        Demonstration("momentum", 0.01, "reached", (-1.5, 0), 63),
+        Demonstration("adam", 0.05, "reached", _UPPER, 64),
+    ),
+)
 
 
 def _three_hump_camel(x: Any, y: Any) -> Any:
@@ -117,4 +167,29 @@ rastrigin = Surface(
         Demonstration("adam", 0.5, "trapped", (0, 1.9899)),
         Demonstration("momentum", 0.004, "trapped", (-1.9899, 1.9899)),
     ),
+)
+
+
+def _sharp_and_flat(x: Any, y: Any) -> Any:
+    return 1.2 - exp(-((x + 2) ** 2) / (2 * 0.15**2)) - 0.95 * exp(-((x - 1.5) ** 2) / 2) + 0.01 * x**2
+
+
+_SHARP, _FLAT = (-1.998936239843634, 0), (1.469057661297642, 0)
+
+sharp_and_flat = Surface(
+    name="sharp-and-flat",
+    function=_sharp_and_flat,
+    view=((-5, 5), (-1, 1)),
+    minima=(_SHARP, _FLAT),
+    start=(-2.3, 0),
+    steps=500,
+    teaches="A step longer than 2/curvature can't stay in a sharp hollow: large learning rates end in flat ones.",
+    demonstrations=(
+        Demonstration("sgd", 0.02, "reached", _SHARP),
+        Demonstration("sgd", 0.04, "reached", _SHARP),
+        Demonstration("sgd", 0.05, "moving"),
+        Demonstration("sgd", 0.1, "moving"),
+        Demonstration("sgd", 0.3, "reached", _FLAT),
+    ),
+    dimensions=1,
 )
