@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import fallline as fl
 from fallline import optim, rules
-from fallline.optim.common_options import refuse_unknown
+from fallline.optim.hyperparameters import refuse_unknown
 from tests.optim.oracle import journal
 
 Maker = Callable[..., torch.optim.Optimizer]

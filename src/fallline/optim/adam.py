@@ -11,8 +11,6 @@ from fallline.optim.engine import Engine
 from fallline.optim.recipe import Recipe, number
 from fallline.optim.session import Group
 
-_KEYS = {"m": "exp_avg", "v": "exp_avg_sq", "v_max": "max_exp_avg_sq"}
-
 
 class _AdamEngine(Engine):
     def _recipe(self, group: Group) -> Recipe:
@@ -22,7 +20,8 @@ class _AdamEngine(Engine):
         }  # fmt: skip
         rule = rules.amsgrad if group["amsgrad"] else rules.adam
         rule = with_common_options(rule, values, group)
-        return Recipe(rule, values, _KEYS, counts_steps=True)
+        keys = {"m": "exp_avg", "v": "exp_avg_sq", "v_max": "max_exp_avg_sq"}
+        return Recipe(rule, values, keys, counts_steps=True)
 
     def _check(self, p: Tensor) -> None:
         if p.grad is not None and p.grad.is_sparse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 from collections.abc import Mapping
 from functools import lru_cache
@@ -152,3 +153,35 @@ _INTERVALS = {
 _FREE_IN_TORCH = {"momentum": _FROM_ZERO, "dampening": _Interval(-math.inf, math.inf, has_low=False)}
 #: Names that mean the same in every rule, a user's too.
 _ANYWHERE = ("lr", "eps", "weight_decay", "beta", "beta1", "beta2", "beta3")
+
+
+#: The options of torch's classes that ours follow, beside those of `_ALL`.
+_FOLLOWED = {
+    "SGD": ("momentum", "dampening", "nesterov", "fused"),
+    "Adagrad": ("lr_decay", "eps", "initial_accumulator_value", "fused"),
+    "Adadelta": ("rho", "eps"),
+    "RMSprop": ("alpha", "eps", "momentum", "centered"),
+    "Adam": ("betas", "eps", "amsgrad", "fused", "decoupled_weight_decay"),
+    "AdamW": ("betas", "eps", "amsgrad", "fused", "decoupled_weight_decay"),
+    "Adamax": ("betas", "eps"),
+    "NAdam": ("betas", "eps", "momentum_decay", "decoupled_weight_decay"),
+    "RAdam": ("betas", "eps", "decoupled_weight_decay"),
+    "Muon": ("momentum", "nesterov", "ns_coefficients", "eps", "ns_steps", "adjust_lr_fn"),
+    "Adafactor": ("beta2_decay", "eps", "d"),
+}
+_ALL = ("params", "lr", "weight_decay", "maximize", "foreach", "capturable", "differentiable")
+
+
+def refuse_unknown(ours: type, group: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Raise ValueError for an option of the installed torch's class that ours does not know, unless left alone."""
+    theirs = next((base for base in ours.__mro__ if base.__module__.startswith("torch.optim.")), None)
+    if theirs is None or theirs.__name__ not in _FOLLOWED:
+        return
+    known = (*_ALL, *_FOLLOWED[theirs.__name__])
+    for name, parameter in inspect.signature(theirs).parameters.items():
+        value = group.get(name, defaults.get(name, parameter.default))
+        if name not in known and value is not parameter.default and value != parameter.default:
+            raise ValueError(
+                f"{ours.__name__} does not follow {name}={value!r} of torch.optim.{theirs.__name__} yet; leave it at "
+                f"{parameter.default!r}, or take torch's class"
+            )

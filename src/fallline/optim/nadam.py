@@ -10,8 +10,6 @@ from fallline.optim.engine import Engine
 from fallline.optim.recipe import Recipe, number
 from fallline.optim.session import Group
 
-_KEYS = {"m": "exp_avg", "v": "exp_avg_sq", "mu_product": "mu_product"}
-
 
 class NAdam(Engine, torch.optim.NAdam):
     """Drop-in for torch.optim.NAdam: the same arguments, groups, states and checkpoints; one launch a step.
@@ -28,4 +26,5 @@ class NAdam(Engine, torch.optim.NAdam):
         values = {name: number(group[name]) for name in ("lr", "eps", "momentum_decay")}
         values |= {"beta1": beta1, "beta2": beta2}
         rule = with_common_options(rules.nadam, values, group)
-        return Recipe(rule, values, _KEYS, counts_steps=True)
+        keys = {"m": "exp_avg", "v": "exp_avg_sq", "mu_product": "mu_product"}
+        return Recipe(rule, values, keys, counts_steps=True)

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-#: "gradient small": the parameters stand where the gradient is at most `tolerance_grad`, and were left there.
-#: "step small": the step is below the parameters' rounding and changed none.
-#: "rounding": the predicted decrease is below the loss's rounding, and the step did not shorten the gradient either.
-#: "line search failed": no step length met the search's conditions; the parameters were left as they were.
-Reason = Literal["step taken", "gradient small", "step small", "rounding", "line search failed"]
+from fallline.optim.newton.step_length import Reason
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 
 from fallline.optim.newton.line import Line
 from fallline.optim.newton.line_search import armijo, strong_wolfe
-from fallline.optim.newton.report import Reason
+
+#: "gradient small": the parameters stand where the gradient is at most `tolerance_grad`, and were left there.
+#: "step small": the step is below the parameters' rounding and changed none.
+#: "rounding": the predicted decrease is below the loss's rounding, and the step did not shorten the gradient either.
+#: "line search failed": no step length met the search's conditions; the parameters were left as they were.
+Reason = Literal["step taken", "gradient small", "step small", "rounding", "line search failed"]
 
 SEARCHES: dict[str, Callable[[Line, float], float | None]] = {"armijo": armijo, "strong_wolfe": strong_wolfe}
 #: A loss is known to so many roundings at best: a smaller decrease can't be seen in it.
