@@ -316,7 +316,7 @@ def test_a_step_that_fails_is_not_counted(name: str, monkeypatch: pytest.MonkeyP
 
     for place in (
         "fallline.optim.eager.Evaluation.results",
-        "fallline.optim.soap.step_together",
+        "fallline.optim.preconditioned.step_together",
         "fallline.optim.adafactor.step_together",
     ):
         monkeypatch.setattr(place, fails)
