@@ -1,7 +1,4 @@
-"""`fallline.arrays.Optimizer`: any rule for dictionaries of NumPy arrays.
-
-The rules that people know, by the names that they know: each is `arrays.Optimizer` with one rule.
-"""
+"""`fallline.arrays.Optimizer`: any rule for dictionaries of NumPy arrays, and the known rules by name."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""One name of the dictionaries: its array as a tensor that a kernel can move.
-
-What `update` refuses of its dictionaries, in sentences.
-
-States between the engine, which keeps tensors, and files, which keep arrays.
-"""
+"""One name of the dictionaries: its array as a tensor that a kernel can move, its states, what is refused."""
 
 from __future__ import annotations
 

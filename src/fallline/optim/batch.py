@@ -1,7 +1,4 @@
-"""Segments of one kernel: what is checked, and what is done, at every step.
-
-The host's numbers for the rows of a table: evaluated once for rows that are alike, else for each row.
-"""
+"""Segments of one kernel: what is checked, and what is done, at every step."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`fallline.Optimizer`: any rule as a torch optimizer, and groups that follow rules of their own.
-
-Optimizers that torch does not have, by name: each is `fallline.Optimizer` with one rule of `fallline.rules`.
-"""
+"""`fallline.Optimizer`: any rule as a torch optimizer, groups with rules of their own; and rules torch lacks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What an optimizer wants done with one of its param groups.
-
-A rule's hyperparameters as a param group holds them, and what they may be.
-"""
+"""A param group's rule with its numbers: how a group holds them, what they may be, what is refused."""
 
 from __future__ import annotations
 

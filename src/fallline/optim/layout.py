@@ -1,9 +1,4 @@
-"""How tensors lie in memory: what a kernel may walk through as one run of numbers, and whether it still lies so.
-
-What is looked at before every step: whether tensors still lie where, and as, they did.
-
-Whether an optimizer sees whole tensors, and all of them: where it does not, a sum over them is another number.
-"""
+"""How tensors lie in memory, whether they still lie so at the next step, and whether they are whole."""
 
 from __future__ import annotations
 

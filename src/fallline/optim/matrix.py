@@ -1,9 +1,4 @@
-"""What the methods share that take a parameter as a matrix: linear algebra is torch's, the rest a rule's.
-
-Products of a step's own, where the caller's model runs under `torch.autocast`.
-
-Eigenvectors and orthonormal bases that follow from the matrix, and not from how a processor rounds.
-"""
+"""What the methods share that take a parameter as a matrix: linear algebra is torch's, the rest a rule's."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Adagrad as its paper has it before the diagonal: the matrix of all the gradients' outer products.
-
-SOAP (Vyas et al., 2024): Adam in the eigenbasis of Shampoo's preconditioner.
-"""
+"""Methods that remember products of gradients: Adagrad with the full matrix, and SOAP."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The tensors that an optimizer keeps for a parameter: made when absent, checked when loaded.
-
-Switching from one rule to another in mid-training: which states go on, and which begin anew.
-"""
+"""The tensors kept for a parameter: made when absent, checked when loaded, handed to another rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The drop-ins for torch's element-wise classes, from SGD to RAdam: each says which rule a param group follows."""
+"""The drop-ins for torch's element-wise classes, from SGD to RAdam: each says which rule a group follows."""
 
 from __future__ import annotations
 

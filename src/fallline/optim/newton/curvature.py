@@ -1,13 +1,4 @@
-"""The loss that a closure returns, checked, and its gradients.
-
-The loss where its parameters stand, to second order.
-
-Where a step goes: what both ways of solving Newton's system hand over.
-
-The direction from the Hessian's eigenvectors: Newton's where it is positive definite, downhill where it is not.
-
-The direction from Hessian-vector products alone, by truncated conjugate gradients.
-"""
+"""A closure's loss to second order where its parameters stand, and the directions that follow from it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""The loss along a direction.
-
-How far to go along a direction.
-
-How far a step goes: searched for, taken whole, or not at all.
-"""
+"""How far a step goes along a direction: searched for, taken whole, or not at all."""
 
 from __future__ import annotations
 

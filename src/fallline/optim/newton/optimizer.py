@@ -1,9 +1,4 @@
-"""What one Newton step did, and why it stopped where it did.
-
-Newton's method: exact for small models, by conjugate gradients for larger ones.
-
-What Newton refuses, in sentences.
-"""
+"""Newton's method: exact for small models, by conjugate gradients for larger ones."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The numbers that lanes give the rule that they share: hyperparameters, step counts, states that are numbers.
-
-The schedules of all lanes: equal ones are evaluated once a step.
-"""
+"""The numbers that lanes give their rule: hyperparameters, schedules, step counts, number states."""
 
 from __future__ import annotations
 

@@ -1,13 +1,4 @@
-"""What moves some lanes of a population.
-
-Lanes that follow one rule, with their states, however the rule is run.
-
-Lanes moved by a kernel: one table, a row for each parameter of each lane.
-
-Lanes moved operation by operation with torch: what no kernel takes, on other devices and in half precision.
-
-One lane moved by a torch optimizer of its own.
-"""
+"""What moves some lanes of a population: a kernel or torch's operations for a rule, or a torch optimizer."""
 
 from __future__ import annotations
 
