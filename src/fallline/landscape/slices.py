@@ -26,7 +26,7 @@ from fallline.landscape.slice_losses import (
 from fallline.landscape.surface import View
 from fallline.training import Lanes, Problem, Split, make_lanes, obstacle_to_batching
 from fallline.training.arguments import as_count
-from fallline.training.randomness import seeded
+from fallline.training.generators import seeded
 
 _POINTS = {1: 51, 2: 25}
 _REACH: dict[Axes, float] = {"random": 1.0, "principal": 1.25}
