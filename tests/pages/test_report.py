@@ -17,11 +17,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fallline.cli.main import app
-from fallline.pages import report as measured
 from fallline.pages.charts.curves import curves, curves_picture
 from fallline.pages.charts.leaderboard import finals, finals_picture, leaderboard, shown_goal
 from fallline.pages.charts.race_data import read_race
-from fallline.pages.report import not_tuned, report_page, runs_csv, write_report
+from fallline.pages.report import measured, not_tuned, report_page, runs_csv, write_report
 from fallline.racing.arms.dimensions import Range
 from fallline.racing.storage.card import RaceCard
 from fallline.racing.storage.opening import open_store
