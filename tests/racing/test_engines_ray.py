@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-from fallline.racing.engines import ray_connection
-from fallline.racing.engines.choice import choose_engine
-from fallline.racing.engines.ray_cluster import RayEngine
-from fallline.racing.engines.ray_connection import connect
+from fallline.racing.engines import ray_cluster as ray_connection
+from fallline.racing.engines.engine import choose_engine
+from fallline.racing.engines.ray_cluster import RayEngine, connect
 from fallline.training import ProblemError
 from tests.racing import engine_cases as cases
 

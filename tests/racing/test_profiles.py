@@ -12,8 +12,7 @@ import pytest
 
 from fallline.racing import RaceResult
 from fallline.racing.runs import Outcome
-from fallline.racing.several.goals import common_goal
-from fallline.racing.several.profiles import Profiles, profiles
+from fallline.racing.several import Profiles, common_goal, profiles
 
 Curve = Sequence[float]
 NAN = float("nan")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from fallline.cli.fail import fail
-from fallline.cli.race_outputs import Outputs, leave_if_unwritten
+from fallline.cli.console import fail
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 
 if TYPE_CHECKING:
@@ -155,6 +154,8 @@ def race(
     # Read when torch is loaded, which nothing has done yet. By default torch's threads wait for each other in a loop
     # for milliseconds, which on a machine that does other work too makes a race take two to four times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    from fallline.cli.race_outputs import Outputs, leave_if_unwritten, race_several, show_result
+
     outputs = Outputs(json, None if no_report else report, tensorboard)
     outputs.check()
     names: list[str] | str | None = "all" if arms == "all" else None if arms is None else _listed(arms)
@@ -232,7 +233,7 @@ def _told(problem: str | None, quiet: bool) -> AbstractContextManager[object]:
 
 def _problem(name: str) -> Problem:
     """A bundled problem, or that of a file."""
-    from fallline.cli.problem_file import read_problem
+    from fallline.cli.problems import read_problem
     from fallline.problems import find
 
     if name.endswith(".py") or os.sep in name or Path(name).exists():
@@ -271,7 +272,7 @@ def _refuse_settled(context: typer.Context) -> None:
 
 def _race_one(problem: Problem, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:
     from fallline.cli.console import LiveRace
-    from fallline.cli.race_result import show_result
+    from fallline.cli.race_outputs import show_result
     from fallline.racing.protocol import race as run_race
 
     metric = problem.metric
@@ -282,7 +283,7 @@ def _race_one(problem: Problem, asked: dict[str, Any], outputs: Outputs, quiet: 
 
 
 def _race_several(problems: str, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:
-    from fallline.cli.several import race_several
+    from fallline.cli.race_outputs import race_several
     from fallline.problems import REAL, find
 
     chosen = [find(name) for name in (REAL if problems == "all" else _listed(problems))]

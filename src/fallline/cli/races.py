@@ -1,21 +1,22 @@
-"""`fallline races`: what a storage holds."""
+"""The races of a storage: `fallline races` lists them, `fallline report` makes a page of one."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallline.cli.fail import fail, near_file
-from fallline.cli.text import printable
+from fallline.cli.console import fail, near_file, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rich.table import Table
 
-    from fallline.racing.storage.past import PastRace
+    from fallline.racing.storage.races import PastRace
+
 
 _DEFAULT = "fallline-races.db"
 #: The storage of a command that reads one: an argument, or the option that `fallline race` has.
@@ -50,7 +51,7 @@ def races(given: Given = None, named: Named = None) -> None:
     """List the races of a storage, newest first, with how far they came and what came of them."""
     from fallline.cli.console import console
     from fallline.racing.storage.database import shown
-    from fallline.racing.storage.past import past_races
+    from fallline.racing.storage.races import past_races
 
     # Where nobody named one, a folder without a storage is one where nothing was raced.
     storage = _DEFAULT if given is None and named is None else storage_of(given, named)
@@ -97,3 +98,26 @@ def _outcome(race: PastRace) -> str:
     if race.winner is not None:
         return f"{race.winner} wins"
     return f"no winner, {race.ranking[0]} comes first" if race.ranking else "finished"
+
+
+def report(
+    given: Given = None,
+    named: Named = None,
+    race: Annotated[
+        str | None,
+        typer.Option(help="Which race, as `fallline races` names it. Default: the last one.", show_default=False),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Write the page to this file.")] = Path("race.html"),
+) -> None:
+    """Write the report of a finished race: one page that needs no network."""
+    from fallline.pages.report import write_report
+    from fallline.racing.storage.races import kept_result
+
+    storage = storage_of(given, named)
+    try:
+        write_report(kept_result(storage, race), output)
+    except LookupError as error:
+        fail(str(error.args[0]))
+    except (ValueError, OSError, ImportError) as error:
+        fail(str(error))
+    print(f"The report is written to {output.resolve()}.")

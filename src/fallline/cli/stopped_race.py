@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fallline.cli.text import printable
+from fallline.cli.console import printable
 
 if TYPE_CHECKING:
     from fallline.problems import Bundled
-    from fallline.racing.storage.past import PastRace
+    from fallline.racing.storage.races import PastRace
 
 
 def stopped_race(storage: str, where: str, name: str | None, origin: str | None) -> PastRace:
@@ -20,7 +20,7 @@ def stopped_race(storage: str, where: str, name: str | None, origin: str | None)
     Raises ValueError, in a sentence, where there is none.
     """
     from fallline.racing.storage.database import sqlite_file
-    from fallline.racing.storage.past import past_races
+    from fallline.racing.storage.races import past_races
 
     file, races = sqlite_file(storage), past_races(storage)
     if file is not None and not file.exists():
