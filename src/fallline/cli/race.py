@@ -154,7 +154,7 @@ def race(
     # Read when torch is loaded, which nothing has done yet. By default torch's threads wait for each other in a loop
     # for milliseconds, which on a machine that does other work too makes a race take two to four times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    from fallline.cli.race_outputs import Outputs, leave_if_unwritten, race_several, show_result
+    from fallline.cli.race_outputs import Outputs
 
     outputs = Outputs(json, None if no_report else report, tensorboard)
     outputs.check()
@@ -254,7 +254,7 @@ def _made(bundled: Bundled) -> Problem:
 
 def _stopped(storage: str, name: str | None, problem: str | None) -> tuple[Problem, dict[str, Any]]:
     """The problem and the options of a race that was stopped."""
-    from fallline.cli.stopped_race import bundled_problem, options_of, stopped_race
+    from fallline.cli.races import bundled_problem, options_of, stopped_race
 
     given = None if problem is None else _problem(problem)
     race = stopped_race(storage, _shown(storage), name, None if given is None else given.origin)
