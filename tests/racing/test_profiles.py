@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from fallline.racing import RaceResult
+from fallline.racing.performance_profiles import Profiles, common_goal, profiles
 from fallline.racing.runs import Outcome
-from fallline.racing.several import Profiles, common_goal, profiles
 
 Curve = Sequence[float]
 NAN = float("nan")

@@ -14,10 +14,10 @@ from rich.markup import escape
 from fallline.cli.console import LiveRace, console, fail
 from fallline.problems.registry import Bundled
 from fallline.racing.output.table import as_table, bullet, further_tables, legend
+from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables
 from fallline.racing.protocol import race
 from fallline.racing.result import RaceResult
 from fallline.training.errors import first_line
-from fallline.racing.several import profiles, profiles_legend, profiles_tables
 
 
 @dataclass(frozen=True)
