@@ -13,6 +13,7 @@ from fallline.cli.console import fail
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 
 if TYPE_CHECKING:
+    from fallline.cli.race_outputs import Outputs
     from fallline.problems import Bundled
     from fallline.training import Problem
 
@@ -154,7 +155,7 @@ def race(
     # Read when torch is loaded, which nothing has done yet. By default torch's threads wait for each other in a loop
     # for milliseconds, which on a machine that does other work too makes a race take two to four times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    from fallline.cli.race_outputs import Outputs
+    from fallline.cli.race_outputs import Outputs, race_on_one
 
     outputs = Outputs(json, None if no_report else report, tensorboard)
     outputs.check()
@@ -174,11 +175,11 @@ def race(
             _refuse_settled(context)
             with _told(problem, quiet):
                 taken_up, options = _stopped(storage, race_name, problem)
-            _race_one(taken_up, {**asked, **options}, outputs, quiet)
+            race_on_one(taken_up, {**asked, **options}, outputs, quiet=quiet)
         else:
             with _told(problem, quiet):
                 made = _problem(problem or _DEFAULT_PROBLEM)
-            _race_one(made, asked, outputs, quiet)
+            race_on_one(made, asked, outputs, quiet=quiet)
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
@@ -268,18 +269,6 @@ def _refuse_settled(context: typer.Context) -> None:
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:
         fail(f"--resume goes on with a race as it was begun; leave {', '.join(f'--{name}' for name in given)} out")
-
-
-def _race_one(problem: Problem, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:
-    from fallline.cli.console import LiveRace
-    from fallline.cli.race_outputs import show_result
-    from fallline.racing.protocol import race as run_race
-
-    metric = problem.metric
-    with LiveRace(quiet=quiet, higher_is_better=metric.higher_is_better, metric=metric.name) as live:
-        result = run_race(problem, watcher=live, slices=outputs.report is not None, **asked)
-    show_result(result)
-    leave_if_unwritten(outputs.write(result), result)
 
 
 def _race_several(problems: str, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:

@@ -17,6 +17,7 @@ from fallline.racing.output.table import as_table, bullet, further_tables, legen
 from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables
 from fallline.racing.protocol import race
 from fallline.racing.result import RaceResult
+from fallline.training import Problem
 from fallline.training.errors import first_line
 
 
@@ -115,6 +116,19 @@ def show_result(result: RaceResult) -> None:
     out.print(f"\n{escape(where)}", highlight=False, soft_wrap=True)
 
 
+def race_on_one(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:
+    """Race on a problem, print the result and write what is to be written."""
+    result = _raced(problem, asked, outputs, quiet)
+    show_result(result)
+    leave_if_unwritten(outputs.write(result), result)
+
+
+def _raced(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, quiet: bool) -> RaceResult:
+    metric = problem.metric
+    with LiveRace(quiet=quiet, higher_is_better=metric.higher_is_better, metric=metric.name) as live:
+        return race(problem, watcher=live, slices=outputs.report is not None, **asked)
+
+
 def race_several(problems: Sequence[Bundled], asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:
     """Race on each problem, print each result, and compare the arms by their performance profiles."""
     each = [outputs.of_problem(bundled.name) for bundled in problems]
@@ -125,11 +139,9 @@ def race_several(problems: Sequence[Bundled], asked: Mapping[str, Any], outputs:
     for bundled, own in zip(problems, each, strict=True):
         problem = bundled.make()
         problem.origin = bundled.name
-        metric = problem.metric
         if not quiet:
             out.rule(escape(bundled.name))
-        with LiveRace(quiet=quiet, higher_is_better=metric.higher_is_better, metric=metric.name) as live:
-            results.append(race(problem, watcher=live, slices=own.report is not None, **asked))
+        results.append(_raced(problem, asked, own, quiet))
         if not quiet:
             show_result(results[-1])
         failed += own.write(results[-1])
