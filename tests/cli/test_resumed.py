@@ -121,12 +121,12 @@ def test_the_latest_that_nobody_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def begin(monkeypatch: pytest.MonkeyPatch) -> Store:
     """A race of seed 2 that this process is running."""
-    from fallline.racing.storage import store as opening
+    from fallline.racing.storage.store import open_store
 
     stores: list[Store] = []
 
     def kept(*given: Any, **named: Any) -> Store:
-        stores.append(opening.open_store(*given, **named))
+        stores.append(open_store(*given, **named))
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
