@@ -22,8 +22,8 @@ from fallline.pages.charts.leaderboard import finals, finals_picture, leaderboar
 from fallline.pages.charts.race_data import read_race
 from fallline.pages.report import measured, not_tuned, report_page, runs_csv, write_report
 from fallline.racing.arms.dimensions import Range
-from fallline.racing.storage.card import RaceCard
-from fallline.racing.storage.opening import open_store
+from fallline.racing.storage.races import RaceCard
+from fallline.racing.storage.store import open_store
 from tests.pages.report_cases import HOSTILE, also_searched, diverge, diverged_trial, race_data, slices
 
 SECTIONS = ["leaderboard", "curves", "sensitivity", "budget", "landscape", "measured"]

@@ -17,7 +17,7 @@ from fallline.pages.charts.race_data import ArmData, RaceData
 from fallline.racing.judging.edges import edge_of
 from fallline.racing.judging.records import Estimate
 from fallline.racing.output.table import diverged_legend, scored, time_legend
-from fallline.racing.progress_to_target import Reached
+from fallline.racing.runs import Reached
 from fallline.racing.wording import counted, duration
 
 _LONGEST_NAME = 20
