@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from fallline.problems import REAL, find
-from fallline.racing.arms.names import as_arms
+from fallline.racing.arms.entrants import as_arms
 from fallline.racing.engines.choice import choose_engine
 from fallline.racing.plan import Plan, cores, make_plan
 from fallline.racing.runs import Run, gather_jobs

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fallline.symbolic import Rule, State
     from fallline.symbolic.combinator import Combinator
 
+
 #: What a class is called whose rule has a shorter name.
 _ALIASES = {"schedule_free_adamw": "schedule_free_adam"}
 
@@ -49,7 +50,6 @@ def show(
         rules()
         return
     from fallline import rules as known
-    from fallline.cli.rule_name import find
     from fallline.symbolic.combinator import Combinator
 
     key = known.plain_name(rule)
@@ -58,7 +58,7 @@ def show(
         _show_combinator(combinator)
         return
     try:
-        _show_rule(rule, find(_ALIASES.get(key, key)))
+        _show_rule(rule, known.find(_ALIASES.get(key, key)))
     except LookupError:
         _show_class(rule)
 

@@ -12,8 +12,7 @@ from fallline.lab.presets import PRESETS
 from fallline.lab.rates import range_of
 from fallline.lab.walker import SCHEDULES, schedule_parameters
 from fallline.landscape import Surface, surfaces
-from fallline.racing.arms.dimensions import Range
-from fallline.racing.arms.spaces import space_of
+from fallline.racing.arms.dimensions import Range, space_of
 from fallline.symbolic import Rule
 
 #: Learning rates to begin with on a surface, where they are not 0.1.
