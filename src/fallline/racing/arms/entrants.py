@@ -96,10 +96,10 @@ _RELATIVE_TOLERANCE, _ROUNDING = 1e-3, 3e-5
 def twins(arms: Sequence[Arm]) -> tuple[tuple[str, str], ...]:
     """Pairs of arms that do the same, to rounding, and are searched alike: each with the first that it repeats.
 
-        >>> from fallline import rules
-        >>> given = {"space": {"lr": (1e-4, 1e-1)}, "fixed": {"weight_decay": 0.01}}
-        >>> twins([Arm("a", rules.adam, **given), Arm("b", rules.momentum, **given), Arm("c", rules.adamw, **given)])
-        (('a', 'c'),)
+    >>> from fallline import rules
+    >>> given = {"space": {"lr": (1e-4, 1e-1)}, "fixed": {"weight_decay": 0.01}}
+    >>> twins([Arm("a", rules.adam, **given), Arm("b", rules.momentum, **given), Arm("c", rules.adamw, **given)])
+    (('a', 'c'),)
     """
     firsts: list[tuple[Arm, torch.Tensor]] = []
     found = []
