@@ -194,7 +194,7 @@ def race(
 def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) -> NoReturn:
     """Leave with what an error says: a sentence of Fallline's, or that the user's own code failed after some steps."""
     from fallline.racing.failure import failed_at, is_sentence
-    from fallline.symbolic.errors import RuleError
+    from fallline.symbolic import RuleError
     from fallline.training.errors import first_line
 
     own = failed_at(error) is not None

@@ -12,8 +12,7 @@ import typer
 from fallline.cli.fail import fail
 
 if TYPE_CHECKING:
-    from fallline.symbolic import Rule, State
-    from fallline.symbolic.combinator import Combinator
+    from fallline.symbolic import Combinator, Rule, State
 
 
 #: What a class is called whose rule has a shorter name.
@@ -84,7 +83,7 @@ def _first_line(documented: object) -> str:
 
 def _combinators() -> list[Combinator]:
     from fallline import rules as known
-    from fallline.symbolic.combinator import Combinator
+    from fallline.symbolic import Combinator
 
     return [value for value in vars(known).values() if isinstance(value, Combinator)]
 

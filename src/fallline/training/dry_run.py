@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from fallline.training.attempt import attempt, shape
 from fallline.training.drawing import draws_of
 from fallline.training.errors import ProblemError, first_line
-from fallline.training.fit_evaluation import loss_of, needs_outputs, outputs_of
+from fallline.training.evaluation import loss_of, manner_of, needs_gradients, needs_outputs, outputs_of
+from fallline.training.first_look import attempt, shape
+from fallline.training.generators import seeded
 from fallline.training.metrics import value_of
-from fallline.training.modules import same, trainable
-from fallline.training.python_state import differing, outer_state
-from fallline.training.randomness import seeded
+from fallline.training.modules import differing, outer_state, same, trainable
 from fallline.training.splits import Split
-from fallline.training.traits import manner_of, needs_gradients
 
 if TYPE_CHECKING:
     from fallline.training.problem import Problem

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from fallline.training.first_look import Look, kind_of_loss
 from fallline.training.metrics import value_of
-from fallline.training.metrics.decisions import class_dimensions
+from fallline.training.metrics.metric import class_dimensions
 from fallline.training.splits import Split
 
 if TYPE_CHECKING:

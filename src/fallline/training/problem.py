@@ -1,10 +1,10 @@
-"""What is trained: a model, a loss or a step, and data in three parts."""
+"""What is trained: a model, a loss or a step, and data in three parts, or a stream of batches."""
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Self
 
 import torch
@@ -22,17 +22,17 @@ from fallline.training.arguments import (
     check_names,
     check_step,
 )
-from fallline.training.batches import Batches
+from fallline.training.datasets import as_split
 from fallline.training.dry_run import dry_run
 from fallline.training.errors import ProblemError, first_line
 from fallline.training.first_look import first_look, ignored_labels
+from fallline.training.generators import seeded
 from fallline.training.metrics import MetricLike, as_metric, without_ignored
-from fallline.training.metrics.of_step import loss_of_step
+from fallline.training.metrics.metric import loss_of_step
 from fallline.training.mistakes import mistakes
 from fallline.training.modules import trainable
-from fallline.training.randomness import seeded
-from fallline.training.splits import Split, as_split
-from fallline.training.training_data import as_training_data
+from fallline.training.splits import Split
+from fallline.training.training_data import Batches, as_training_data
 
 _ARGUMENTS = (
     "model", "loss", "step", "train", "valid", "test", "metric", "target", "batch", "epochs", "steps", "precision",
@@ -247,3 +247,56 @@ class Problem:
         sizes = ", ".join(f"{name} {len(split)}" for name, split in self.splits().items())
         length = f"{self.epochs} epochs" if self.shuffle or self.epochs > 1 else f"{self.steps} steps"
         return f"Problem({self.name!r}, {sizes}, batch {self.batch}, {length}, metric {self.metric.name!r})"
+
+
+class StreamProblem:
+    """A model, its loss, and a stream of batches, for online learning with `fallline.fit`.
+
+    `train` is an iterable, such as a generator, of pairs (X, y) of tensors or NumPy arrays, a batch each; a batch of
+    one example is a batch. The other arguments are as for `fallline.Problem`, and so are the errors; what is wrong with
+    a batch is said when it comes.
+
+    >>> import numpy as np
+    >>> stream = ((np.ones((4, 2)) * k, np.ones((4, 1))) for k in range(3))
+    >>> problem = StreamProblem(model=lambda: nn.Linear(2, 1), loss=nn.functional.mse_loss, train=stream)
+    >>> [len(batch) for batch in problem.batches()]
+    [4, 4, 4]
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Callable[[], nn.Module],
+        loss: Loss,
+        train: Iterable[object],
+        metric: MetricLike = "loss",
+        name: str = "stream",
+        **others: object,
+    ) -> None:
+        check_names(("model", "loss", "train", "metric", "name"), others)
+        check_model(model)
+        check_loss(loss)
+        if isinstance(train, tuple) or not isinstance(train, Iterable):
+            raise ProblemError(
+                f"train: got {type(train).__name__}, which is no stream; give an iterable of pairs (X, y), a batch "
+                "each, or a fallline.Problem for data that are all there."
+            )
+        self.name = name
+        self.model = model
+        self.loss = loss
+        self.train = train
+        self.metric = as_metric(metric, loss)
+        self._dtype = trainable(self.build(0))[0].dtype
+
+    def build(self, seed: int) -> nn.Module:
+        """Build the model with the weights of this seed, as `Problem.build` does."""
+        return Problem.build(self, seed)  # type: ignore[arg-type]  # it asks for the model alone
+
+    def training_loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of a batch, as `Problem.training_loss` computes it."""
+        return self.loss(model(inputs), targets)
+
+    def batches(self) -> Iterator[Split]:
+        """The batches to come, in the model's type of number, checked as splits are; errors count them from 1."""
+        for number, batch in enumerate(self.train, 1):
+            yield as_split(f"train, batch {number}", batch, self._dtype)

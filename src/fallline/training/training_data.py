@@ -1,23 +1,169 @@
-"""What a run trains on: examples to go through in epochs, or the batches of a stream in their order."""
+"""What a run trains on: examples to go through in epochs, or the batches of a stream in their order.
+
+Which examples each step sees follows from the seed alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from fallline.training.arguments import DEFAULT_BATCH, as_count
-from fallline.training.batches import Batches
-from fallline.training.datasets import load
+from fallline.training.arguments import DEFAULT_BATCH, as_count, required_arguments
+from fallline.training.datasets import Reader, as_split, load
 from fallline.training.errors import ProblemError
 from fallline.training.generators import Generators
-from fallline.training.reader import Reader
 from fallline.training.sampling import Sampler
-from fallline.training.splits import Split, as_split
-from fallline.training.stream_batches import is_stream, read_stream
+from fallline.training.splits import BATCHES, EXAMPLES, Pair, Split, joined, pairs
+
+_CPU = torch.device("cpu")
+
+
+def epoch_order(examples: int, seed: int, epoch: int) -> Tensor:
+    """Shuffle the numbers 0 to `examples` - 1, as every run with this seed does in this epoch.
+
+    >>> torch.equal(epoch_order(100, seed=1, epoch=0), epoch_order(100, seed=1, epoch=0))
+    True
+    """
+    return torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(examples))
+
+
+class Batches:
+    """The batches of several seeds, side by side, as numbers of examples on a device.
+
+    Every epoch goes once through all examples, and its last batch may be smaller; with `drop_last` the examples that
+    don't fill a batch are left out. Without `shuffle` every seed takes them in the order in which they are given. A
+    `sampler` names the `examples` of each epoch itself.
+
+    >>> batches = Batches(examples=10, batch=4, seeds=[0, 1])
+    >>> [tuple(batches.at(step).shape) for step in range(3)]
+    [(2, 4), (2, 4), (2, 2)]
+    >>> Batches(examples=10, batch=4, seeds=[0], shuffle=False).at(1)
+    tensor([[4, 5, 6, 7]])
+    """
+
+    def __init__(
+        self,
+        examples: int,
+        batch: int,
+        seeds: Sequence[int],
+        *,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        sampler: Sampler | None = None,
+        device: torch.device = _CPU,
+    ) -> None:
+        self.batch = batch
+        self.seeds = tuple(seeds)
+        self.shuffle = shuffle
+        self.steps_per_epoch = examples // batch if drop_last else math.ceil(examples / batch)
+        self.examples = self.steps_per_epoch * batch if drop_last else examples
+        self._named = examples
+        self._sampler = sampler
+        self._device = device
+        self._epoch = -1
+        self._orders = torch.empty(0)
+
+    def at(self, step: int) -> Tensor:
+        """Return the examples [seeds, batch] that the step sees, steps counted from 0."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._orders = self._orders_of(epoch).to(self._device)
+            self._epoch = epoch
+        return self._orders[:, place * self.batch : (place + 1) * self.batch]
+
+    def samples(self, steps: int) -> int:
+        """Count the examples seen in the first `steps` steps."""
+        epochs, rest = divmod(steps, self.steps_per_epoch)
+        return epochs * self.examples + min(rest * self.batch, self.examples)
+
+    def _orders_of(self, epoch: int) -> Tensor:
+        if self._sampler is not None:
+            return torch.stack([self._sampler.order(seed, epoch) for seed in self.seeds])
+        if not self.shuffle:
+            return torch.arange(self._named).expand(len(self.seeds), -1)
+        return torch.stack([epoch_order(self._named, seed, epoch) for seed in self.seeds])
+
+
+def is_stream(data: object) -> bool:
+    """Whether data come one after another, and may have no end.
+
+    >>> is_stream(iter([])), is_stream(([0.0], [1.0]))
+    (True, False)
+    """
+    if isinstance(data, IterableDataset) or callable(data):
+        return True
+    return isinstance(data, Iterable) and not hasattr(data, "__getitem__") and not isinstance(data, DataLoader)
+
+
+def read_stream(stream: object, steps: int, batch: int | None) -> tuple[Pair, int]:
+    """The first `steps` batches of a stream, joined to X and y, and how many examples a batch has.
+
+    An IterableDataset gives examples, of which `batch` make one; every other stream comes in its own.
+
+    Raises ProblemError: no stream, one that ends before `steps` batches, batches that differ in size before the last.
+    """
+    if isinstance(stream, IterableDataset):
+        size = DEFAULT_BATCH if batch is None else batch
+        found = _copies(pairs("train", stream, EXAMPLES), steps * size)
+        _check_count(math.ceil(len(found) / size), steps, f" of {size} examples")
+        return joined("train", found, EXAMPLES), size
+    batches = _iterable(stream)
+    if batch is not None:
+        raise ProblemError("batch: a stream of batches has its own; leave batch out, or give an IterableDataset.")
+    found = _copies(pairs("train", batches, BATCHES), steps)
+    _check_count(len(found), steps)
+    return joined("train", found, BATCHES), _batch_size(found)
+
+
+def _iterable(stream: object) -> Iterable[Any]:
+    if callable(stream):
+        needed = required_arguments(stream)
+        if needed:
+            raise ProblemError(
+                f"train: the function needs {' and '.join(needed)}, but is called without arguments; "
+                "give one without, such as train=lambda: batches(...)."
+            )
+        stream = stream()
+    if not isinstance(stream, Iterable) or isinstance(stream, tuple | dict | str) or hasattr(stream, "shape"):
+        raise ProblemError(
+            f"steps: it counts the batches of a stream, but train is of type {type(stream).__name__}; leave steps out "
+            "and say epochs, or give an IterableDataset, a generator function or an iterable of batches (X, y)."
+        )
+    return stream
+
+
+def _copies(stream: Iterator[Sequence[Any]], count: int) -> list[Sequence[Any]]:
+    """The first `count` pairs, copied, since a generator may fill the same arrays anew."""
+    return [copy.deepcopy(pair) for pair in islice(stream, count)]
+
+
+def _check_count(batches: int, steps: int, of: str = "") -> None:
+    if batches < steps:
+        raise ProblemError(
+            f"train: the stream ended after {batches} batches{of}, but steps is {steps}; "
+            "give fewer steps or a longer stream."
+        )
+
+
+def _batch_size(batches: Sequence[Sequence[Any]]) -> int:
+    sizes = [len(inputs) for inputs, _ in batches]
+    for number, size in enumerate(sizes[1:], 2):
+        if size > sizes[0] or (size < sizes[0] and number < len(sizes)):
+            raise ProblemError(
+                f"train: batch 1 of the stream has {sizes[0]} examples and batch {number} has {size}; "
+                "give them one size, which only the last may fall short of."
+            )
+    return sizes[0]
+
 
 _EPOCHS = 20
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fallline.training import Problem
 from fallline.training.metrics import as_metric
-from fallline.training.metrics.of_step import loss_of_step
+from fallline.training.metrics.metric import loss_of_step
 
 #: A model, or the state_dict of one.
 Model = nn.Module | Mapping[str, Any]

@@ -24,7 +24,7 @@ from fallline.landscape.slices.models import Model, states_of, with_models
 from fallline.landscape.slices.principal import PrincipalAxes, principal_axes
 from fallline.landscape.slices.record import Axes, Slice
 from fallline.training import Lanes, Problem, make_lanes, obstacle_to_batching
-from fallline.training.randomness import seeded
+from fallline.training.generators import seeded
 
 _POINTS = {1: 51, 2: 25}
 _REACH: dict[Axes, float] = {"random": 1.0, "principal": 1.25}

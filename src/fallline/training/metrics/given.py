@@ -9,8 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fallline.training.errors import ProblemError
-from fallline.training.metrics.decisions import IGNORED
-from fallline.training.metrics.metric import Function, Metric
+from fallline.training.metrics.metric import IGNORED, Function, Metric
 from fallline.training.metrics.names import find, ignoring, is_of_decisions, nickname, of_probabilities
 
 #: What a problem takes for a metric.
