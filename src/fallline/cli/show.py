@@ -49,7 +49,7 @@ def show(
         rules()
         return
     from fallline import rules as known
-    from fallline.symbolic.combinator import Combinator
+    from fallline.symbolic import Combinator
 
     key = known.plain_name(rule)
     combinator = getattr(known, key, None)
