@@ -24,8 +24,8 @@ from fallline.pages.report.downloads import runs_csv
 from fallline.pages.report.leaderboard import leaderboard, shown_goal
 from fallline.pages.report.measured import measured, not_tuned
 from fallline.racing.arms.dimensions import Range
-from fallline.racing.storage.card import RaceCard
-from fallline.racing.storage.opening import open_store
+from fallline.racing.storage.races import RaceCard
+from fallline.racing.storage.store import open_store
 from tests.pages.report_cases import HOSTILE, also_searched, diverge, diverged_trial, race_data, slices
 
 SECTIONS = ["leaderboard", "curves", "sensitivity", "budget", "landscape", "measured"]

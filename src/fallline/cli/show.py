@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fallline.cli.fail import fail
+from fallline.cli.console import fail
 
 if TYPE_CHECKING:
     from fallline.symbolic import Combinator, Rule, State

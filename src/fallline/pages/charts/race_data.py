@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fallline.racing.arms.dimensions import from_json
 from fallline.racing.judging.records import Entry, Estimate, Final, Trial
-from fallline.racing.progress_to_target import Reached
+from fallline.racing.runs import Reached
 
 Array = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fallline.pages.charts.race_data import ArmData, RaceData
-from fallline.racing.judging.edges import edge_of
+from fallline.racing.judging.cautions import edge_of
 from fallline.racing.output.table import diverged_legend, scored, time_legend
-from fallline.racing.progress_to_target import Reached
+from fallline.racing.runs import Reached
 from fallline.racing.wording import counted, duration
 
 

@@ -1,7 +1,9 @@
-"""The races that a storage holds, and what came of them."""
+"""The races that a storage holds: what it is told of each as it begins, how far they came, and what came of them."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -10,14 +12,72 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fallline.racing.storage.attributes import RESULT, all_attributes, read_attribute
-from fallline.racing.storage.card import kept_cards
+from fallline.racing.arms.dimensions import Dimension
 from fallline.racing.storage.claim import running
-from fallline.racing.storage.database import open_database, shown, sqlite_file
-from fallline.racing.storage.tables import tables
+from fallline.racing.storage.database import (
+    CARD,
+    RESULT,
+    all_attributes,
+    open_database,
+    read_attribute,
+    shown,
+    sqlite_file,
+    tables,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True)
+class RaceCard:
+    """A race before its first run.
+
+    `fingerprint` is that of `fallline.racing.storage.fingerprint`; `spaces` are the dimensions that each arm searches,
+    by the arms' names; `command` is plain data from which a person, or a command line, can start the race again.
+    """
+
+    problem: str
+    fingerprint: str
+    higher_is_better: bool
+    spaces: Mapping[str, Mapping[str, Dimension]]
+    command: Mapping[str, Any]
+    planned_runs: int
+
+    def as_fact(self, started: datetime) -> dict[str, Any]:
+        """As plain data; `started` is when the race began."""
+        return {
+            "problem": self.problem,
+            "fingerprint": self.fingerprint,
+            "started": started.isoformat(timespec="seconds"),
+            "planned_runs": self.planned_runs,
+            "spaces": {
+                arm: {name: dimension.to_json() for name, dimension in space.items()}
+                for arm, space in self.spaces.items()
+            },
+            "command": dict(self.command),
+        }
+
+
+def kept_cards(session: Session) -> list[tuple[int, str, dict[str, Any]]]:
+    """The races of a storage, the oldest first: study, name, and card as plain data.
+
+    What another version wrote in another form, or somebody else under the same name, is no race and is passed over.
+    """
+    return [(study, name, card) for study, name, card in all_attributes(session, CARD) if _is_card(card)]
+
+
+def _is_card(fact: Any) -> bool:
+    kinds = {"problem": str, "fingerprint": str, "started": str, "planned_runs": int, "spaces": dict, "command": dict}
+    if not isinstance(fact, dict) or any(not isinstance(fact.get(key), kind) for key, kind in kinds.items()):
+        return False
+    command = fact["command"]
+    if not isinstance(command.get("effort"), dict) or not isinstance(command.get("seed"), int):
+        return False
+    with contextlib.suppress(ValueError):
+        datetime.fromisoformat(fact["started"])
+        return isinstance(json.loads(fact["fingerprint"]), dict)
+    return False
 
 
 @dataclass(frozen=True)

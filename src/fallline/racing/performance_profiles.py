@@ -1,20 +1,73 @@
-"""Performance profiles: on what share of several problems an arm is nearly as fast as the fastest."""
+"""Several problems at once: on what share of them an arm is nearly as fast as the fastest, as performance profiles."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import shutil
+import statistics
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from fallline.racing.judging.records import Estimate, median_estimate
 from fallline.racing.judging.statistics import performance_profile, profile_area
-from fallline.racing.progress_to_target import Reached
 from fallline.racing.result import RaceResult
-from fallline.racing.several.goals import Goal, common_goal
+from fallline.racing.runs import Outcome, Reached, goal_reached
 from fallline.racing.wording import counted, listed
+
+#: What may be left of the way from the untrained model's loss to the best one: τ in the convergence test.
+SHARE_LEFT = 0.1
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A value of `metric` on the validation split: the problem's own target where `given`, else a loss."""
+
+    problem: str
+    metric: str
+    value: float
+    higher_is_better: bool
+    given: bool
+
+    def reached_by(self, runs: Sequence[Outcome]) -> Reached:
+        """How many runs of one configuration met it, and the median steps to the first evaluation that did."""
+        return goal_reached(self.value, runs, self._met)
+
+    def _met(self, run: Outcome) -> NDArray[np.bool_]:
+        """At which points of its training a run meets the goal."""
+        values = run.valid_metric if self.given else run.valid_loss
+        return np.asarray(values >= self.value if self.higher_is_better else values <= self.value)
+
+
+def common_goal(result: RaceResult) -> Goal:
+    """The goal of a race: the problem's target, or the convergence test L ≤ L_best + τ (L_untrained - L_best).
+
+    L is the validation loss, L_best the lowest that any arm's best configuration came to at its median seed, and τ is
+    `SHARE_LEFT`. So at least one arm meets it, unless none improved on the untrained model. Source: Moré and Wild,
+    Benchmarking derivative-free optimization algorithms, 2009.
+    """
+    protocol = result.protocol
+    if protocol["target"] is not None:
+        higher = protocol["higher_is_better"]
+        return Goal(protocol["problem"], protocol["metric"], float(protocol["target"]), higher, given=True)
+    untrained = protocol["untrained_loss"]
+    lowest = [statistics.median_high(map(_lowest_loss, arm.finals[0])) for arm in result.arms]
+    best = min([loss for loss in lowest if loss < math.inf], default=untrained)
+    return Goal(protocol["problem"], "loss", best + SHARE_LEFT * (untrained - best), False, given=False)
+
+
+def _lowest_loss(run: Outcome) -> float:
+    trained = run.valid_loss[run.steps > 0]
+    return math.inf if run.diverged or not len(trained) else float(trained.min())
+
 
 #: Ratios to the fastest arm's cost at which profiles are read off; their area goes up to the last.
 RATIOS = (1.0, 2.0, 4.0)
@@ -141,8 +194,6 @@ class Profiles:
         return f"Profiles({counted(len(self.arms), 'arm')} on {problems}; print it for the tables)"
 
     def __str__(self) -> str:
-        from fallline.racing.several.table import as_text
-
         return as_text(self)
 
     def _profile(self, name: str, view: View) -> dict[str, Any]:
@@ -211,3 +262,91 @@ def _ends(span: Estimate) -> list[float] | None:
 
 def _plain(standing: Standing) -> dict[str, Any]:
     return {"score": standing.score, "leads": standing.leads, "reached": asdict(standing.reached)}
+
+
+def profiles_tables(profiles: Profiles) -> list[Table]:
+    """Scores and steps, an arm a row and a problem a column, then the profiles read off at some ratios."""
+    within = [f"within\n{ratio:g} x" for ratio in RATIOS]
+    shares, areas, by_seconds = profiles.shares(), profiles.areas(), profiles.areas_by_seconds()
+    return [
+        _problems(profiles, "Score on the test split", lambda goal: goal.problem, _score),
+        _problems(profiles, "Steps to the goal", _goal, _steps),
+        _table(
+            f"Share of {counted(len(profiles.goals), 'problem')} solved within a ratio of the fastest arm's steps",
+            ["arm", *within, "area,\nsteps", "area,\nseconds"],
+            [
+                [name, *(f"{share:.2f}" for share in shares[name]), f"{areas[name]:.2f}", _span(by_seconds[name])]
+                for name in profiles.arms
+            ],
+        ),
+    ]
+
+
+def profiles_legend(profiles: Profiles) -> str:
+    """What the tables do not say by themselves."""
+    sentences = [
+        "*: first on the problem by its mean score, or not told apart from the first.",
+        "Steps: of each arm's best configuration, to the first evaluation that meets the goal, at the median seed; "
+        "missed: by half the seeds or more, or diverged.",
+    ]
+    if not all(goal.given for goal in profiles.goals):
+        sentences.append("A goal that is a loss leaves a tenth of the way from the untrained model to the best arm.")
+    sentences.append(
+        f"Area: the mean height of an arm's profile from 1 to {RATIOS[-1]:g} times the fastest arm's cost; "
+        "1 is fastest on every problem."
+    )
+    if any(area.has_interval for area in profiles.areas_by_seconds().values()):
+        sentences.append("Area by seconds: with its 95 % interval over the rounds in which the steps were timed alone.")
+    if profiles.unsolved:
+        sentences.append(f"No arm reached the goal of {listed(profiles.unsolved)}, which counts against all.")
+    return " ".join(sentences)
+
+
+def as_text(profiles: Profiles) -> str:
+    """Tables, legend and sentence, without colour, in 80 to 120 columns as the terminal allows."""
+    width = min(120, max(80, shutil.get_terminal_size(fallback=(120, 24)).columns))
+    console = Console(width=width, no_color=True, highlight=False, legacy_windows=False)
+    with console.capture() as capture:
+        for table in profiles_tables(profiles):
+            console.print(table)
+            console.print()
+    lines = [line.rstrip() for line in capture.get().rstrip().splitlines()]
+    return "\n".join(
+        [*lines, "", *textwrap.wrap(profiles_legend(profiles), width), "", *textwrap.wrap(profiles.sentence, width)]
+    )
+
+
+def _problems(profiles: Profiles, title: str, heading: Callable[[Goal], str], cell: Callable[[Standing], str]) -> Table:
+    rows = [
+        [name, *("not raced" if one is None else cell(one) for one in row)] for name, row in profiles.standings.items()
+    ]
+    return _table(title, ["arm", *map(heading, profiles.goals)], rows)
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Names are a user's own text, so nothing is read as markup."""
+    table = Table(
+        title=title, title_justify="left", header_style="bold",
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
+    )  # fmt: skip
+    for heading in headings:
+        table.add_column(Text(heading), justify="left" if heading == "arm" else "right")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _span(area: Estimate) -> str:
+    return f"{area.value:.2f}" + (f" ({area.low:.2f} to {area.high:.2f})" if area.has_interval else "")
+
+
+def _score(standing: Standing) -> str:
+    return "diverged" if standing.score is None else f"{standing.score:#.3g}{'*' if standing.leads else ' '}"
+
+
+def _goal(goal: Goal) -> str:
+    return f"{goal.problem}\n{goal.metric}\n{goal.value:.3g}"
+
+
+def _steps(standing: Standing) -> str:
+    return "missed" if standing.reached.steps is None else f"{standing.reached.steps:,}"

@@ -1,11 +1,12 @@
-"""A finished race as plain data, as JSON holds it."""
+"""A finished race as data: plain, as JSON holds it; a table of its runs; event files of TensorBoard."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from fallline.racing.judging.records import Final, Trial
 from fallline.racing.judging.statistics import budget_curve
 from fallline.racing.result import ArmResult, RaceResult
 from fallline.racing.runs import Outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def as_plain(result: RaceResult) -> dict[str, Any]:
@@ -126,3 +130,80 @@ def plain(value: Any) -> Any:
         return value
     shown: str = attempted("", lambda: repr(value))[0] or type(value).__name__
     return shown
+
+
+def as_frame(result: RaceResult) -> pd.DataFrame:
+    """Every run as a row.
+
+    Columns: arm, stage ("trial" or "final"), trial (its number), seed, diverged, steps, samples, train_loss,
+    valid_loss and valid_metric at the end, test_score (finals), and each searched hyperparameter; where batch sizes
+    were raced, run_lr is the learning rate that the run had, scaled with its batch.
+
+    Raises ImportError, in a sentence, without pandas.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError("to_frame needs pandas: pip install pandas") from error
+    return pd.DataFrame(row for arm in result.arms for row in _rows(arm, result))
+
+
+def _rows(arm: ArmResult, result: RaceResult) -> Iterator[dict[str, Any]]:
+    for number, outcome in enumerate(arm.trials):
+        yield _row(arm, "trial", number, result.protocol["tuning_seed"], outcome)
+    for final, runs in zip(arm.entry.finals, arm.finals, strict=True):
+        for seed, outcome in zip(result.protocol["final_seeds"], runs, strict=True):
+            yield _row(arm, "final", final.trial, seed, outcome)
+
+
+def _row(arm: ArmResult, stage: str, trial: int, seed: int, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "arm": arm.name,
+        "stage": stage,
+        "trial": trial,
+        "seed": seed,
+        "diverged": outcome.diverged,
+        "steps": int(outcome.steps[-1]),
+        "samples": int(outcome.samples[-1]),
+        "train_loss": float(outcome.train_loss[-1]),
+        "valid_loss": float(outcome.valid_loss[-1]),
+        "valid_metric": float(outcome.valid_metric[-1]),
+        "test_score": outcome.score,
+        **arm.arm.report(arm.entry.trials[trial].configuration, arm.problem),
+    }
+
+
+_CURVES = ("train_loss", "valid_loss", "valid_metric")
+
+
+def write_tensorboard(result: RaceResult, folder: Path) -> None:
+    """Write a run of its own, arm/trial or arm/final, for each run of the race, with its hyperparameters.
+
+    Raises ImportError, in a sentence, without TensorBoard.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError("to_tensorboard needs TensorBoard: pip install 'fallline[tensorboard]'") from error
+
+    def write(name: str, arm: ArmResult, trial: int, outcome: Outcome) -> None:
+        with SummaryWriter(str(folder / name)) as writer:
+            for curve in _CURVES:
+                for step, value in zip(outcome.steps, getattr(outcome, curve), strict=True):
+                    writer.add_scalar(curve, float(value), int(step))
+            metrics = {"final/valid_metric": float(outcome.valid_metric[-1]), "final/test_score": outcome.score}
+            settings: dict[str, Any] = {"arm": arm.name, **arm.entry.trials[trial].configuration}
+            writer.add_hparams(settings, metrics, run_name=".")
+
+    for arm in result.arms:
+        place = _folder_name(arm.name)
+        for number, outcome in enumerate(arm.trials):
+            write(f"{place}/trial {number:02d}", arm, number, outcome)
+        for final, runs in zip(arm.entry.finals, arm.finals, strict=True):
+            for turn, outcome in enumerate(runs):
+                write(f"{place}/final of trial {final.trial:02d}, seed {turn}", arm, final.trial, outcome)
+
+
+def _folder_name(name: str) -> str:
+    """An arm's name without what a file system would read as a path."""
+    return "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name).strip(".") or "arm"
