@@ -30,8 +30,7 @@ def bench(
     """Measure each rule's step against torch's best variant and the memory floor, paired in one run."""
     from fallline import rules
     from fallline.bench import BUSY, PARTS, SUBJECTS, measure
-    from fallline.cli.console import Beat, console
-    from fallline.cli.fail import fail
+    from fallline.cli.console import Beat, console, fail
     from fallline.racing.wording import listed
 
     subjects = {subject.name: subject for subject in SUBJECTS}

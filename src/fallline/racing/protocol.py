@@ -17,10 +17,15 @@ from numpy.typing import NDArray
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.arms.entrants import as_arms, one_optimizer_twice, twins
-from fallline.racing.audit import one_at_a_time, score_before, started_apart, step_zero_difference, undefined_scores
-from fallline.racing.budget import Budget, Cost, budget_of
-from fallline.racing.describe import describe
-from fallline.racing.effort import Effort, as_effort
+from fallline.racing.audit import (
+    describe,
+    one_at_a_time,
+    score_before,
+    started_apart,
+    step_zero_difference,
+    undefined_scores,
+)
+from fallline.racing.effort import Budget, Cost, Effort, as_effort, budget_of
 from fallline.racing.ending import attempted, ended
 from fallline.racing.engines.engine import Engine, choose_engine
 from fallline.racing.judging.cautions import missed_target, proposed_trials, unequal_budgets
