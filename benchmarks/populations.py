@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from fallline.problems import REAL, find
-from fallline.racing.arms.names import as_arms
+from fallline.racing.arms.entrants import as_arms
 from fallline.racing.engines.engine import choose_engine
 from fallline.racing.runs import Run, gather_jobs
 from fallline.racing.search import sobol_points

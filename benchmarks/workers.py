@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from fallline.problems import digits
-from fallline.racing.arms.names import as_arms
+from fallline.racing.arms.entrants import as_arms
 from fallline.racing.effort import Effort
 from fallline.racing.engines.engine import Engine, choose_engine
 from fallline.racing.engines.processes import ProcessEngine

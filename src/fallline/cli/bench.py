@@ -31,7 +31,6 @@ def bench(
     from fallline import rules
     from fallline.bench import BUSY, PARTS, SUBJECTS, measure
     from fallline.cli.console import Beat, console, fail
-    from fallline.cli.rule_name import find
     from fallline.racing.wording import listed
 
     subjects = {subject.name: subject for subject in SUBJECTS}
@@ -39,7 +38,9 @@ def bench(
         if name not in PARTS:
             fail(f"--part must be one of {', '.join(PARTS)}; got '{name}'")
     try:
-        chosen = [name.lower() if name.lower() in subjects else rules.name_of(find(name)) for name in rule or subjects]
+        chosen = [
+            name.lower() if name.lower() in subjects else rules.name_of(rules.find(name)) for name in rule or subjects
+        ]
     except LookupError as error:
         fail(str(error))
     for name in chosen:

@@ -14,8 +14,7 @@ from fallline.lab.descent import SCHEDULES, schedule_parameters
 from fallline.lab.picture import range_of
 from fallline.lab.presets import PRESETS
 from fallline.landscape import Surface, surfaces
-from fallline.racing.arms.dimensions import Range
-from fallline.racing.arms.spaces import space_of
+from fallline.racing.arms.dimensions import Range, space_of
 from fallline.symbolic import Rule
 
 #: Learning rates to begin with on a surface, where they are not 0.1.

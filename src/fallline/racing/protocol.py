@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
-from fallline.racing.arms.names import as_arms
-from fallline.racing.arms.twins import one_optimizer_twice, twins
+from fallline.racing.arms.entrants import as_arms, one_optimizer_twice, twins
 from fallline.racing.audit import (
     describe,
     one_at_a_time,

@@ -1,4 +1,4 @@
-"""What a rule or an optimizer class can be told, by one set of names for both."""
+"""What can enter a race, a rule, a class or a function, and what it can be told, by one set of names for all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ import torch
 
 from fallline import rules
 from fallline.optim.schedule_free import keeps_average
+from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.symbolic import Rule
+from fallline.training import needs_closure
+from fallline.training.errors import is_text
+from fallline.training.method_name import CLASSES, find_method
 
 #: What an arm can be: a rule, a class of torch optimizers, or a function of the parameters that makes one.
 Method = Rule | Callable[..., torch.optim.Optimizer]
@@ -121,3 +125,83 @@ def _default_betas(method: Callable[..., torch.optim.Optimizer]) -> tuple[Any, .
     parameter = inspect.signature(method).parameters.get("betas")
     default = None if parameter is None else parameter.default
     return tuple(default) if isinstance(default, (tuple, list)) else ()
+
+
+def check_name(arm: Any) -> None:
+    """Raise ValueError for what is no name."""
+    if not arm or not isinstance(arm, str):
+        raise ValueError(f"an arm needs a name; got {said(arm)}")
+    if not is_text(arm):
+        raise ValueError(f"an arm needs a name that can be written down; {arm!r} holds a lone surrogate, half a letter")
+
+
+def own_name(optimizer: Any) -> str:
+    """What an arm is called that is given nothing but its optimizer: a function without a name after what it makes."""
+    if isinstance(optimizer, Rule):
+        known = next((name for name, rule in DEFAULT_ARMS.items() if rule is optimizer), None)
+        return known or rules.name_of(optimizer)
+    if isinstance(optimizer, str):
+        return rules.plain_name(optimizer)
+    if isinstance(optimizer, functools.partial):
+        return own_name(optimizer.func)
+    name = getattr(optimizer, "__name__", "")
+    if not name.isidentifier() and inspect.isfunction(optimizer):
+        return getattr(kind_of(optimizer), "__name__", name)
+    return str(name)
+
+
+def check_method(arm: str, given: Any) -> Method:
+    """The rule, class or function of an arm; a class that is one rule and nothing else is that rule.
+
+    Raises ValueError for an arm without a name, for a name that nothing has, and where a step needs a closure or a
+    function has no learning rate; TypeError for what is none of these.
+    """
+    check_name(arm)
+    if isinstance(given, str):
+        try:
+            given = find_method(rules.plain_name(given))
+        except LookupError as error:
+            raise ValueError(f"arm '{arm}': {error.args[0]}") from error
+    if isinstance(given, Rule):
+        return given
+    kind = kind_of(given) if inspect.isfunction(given) else given
+    if not inspect.isfunction(given) and not (isinstance(given, type) and issubclass(given, torch.optim.Optimizer)):
+        raise TypeError(
+            f"the optimizer of arm '{arm}' is {said(given)}; it must be a rule or its name, a torch.optim.Optimizer "
+            "class, or a function such as lambda params, lr: torch.optim.Adam(params, lr=lr)"
+        )
+    if isinstance(kind, type) and not issubclass(kind, torch.optim.Optimizer):
+        raise TypeError(
+            f"arm '{arm}': the function returned {kind.__name__}; it must return a torch.optim.Optimizer, as "
+            "lambda params, lr: torch.optim.Adam(params, lr=lr) does"
+        )
+    if kind is not None and needs_closure(kind):
+        raise ValueError(
+            f"arm '{arm}': {kind.__name__} needs a closure that evaluates the batch again, and a race takes plain "
+            "steps; leave it out, and train with it by fallline.fit"
+        )
+    if inspect.isfunction(given) and not hyperparameters(given).keys() - {"weight_decay"}:
+        raise ValueError(
+            f"arm '{arm}': the function has nothing that a race could search; give it a learning rate, as in "
+            "lambda params, lr: torch.optim.Adam(params, lr=lr), or train with it by fallline.fit"
+        )
+    followed: Method = vars(given).get("follows", given) if isinstance(given, type) else given
+    return followed
+
+
+def said(thing: Any) -> str:
+    """A thing as a sentence can name it, whatever its `repr` does."""
+    try:
+        return f"{thing!r} of type {type(thing).__name__}"
+    except Exception:
+        return f"of type {type(thing).__name__}"
+
+
+def all_names() -> list[str]:
+    """The names of everything here that can be raced: the default arms first, then rules, then classes.
+
+    >>> all_names()[:3], "newton" in all_names()
+    (['sgd', 'momentum', 'nesterov'], False)
+    """
+    rest = [name for name, rule in rules.ALL.items() if rule not in DEFAULT_ARMS.values()]
+    return [*DEFAULT_ARMS, *rest, *(name for name, kind in CLASSES.items() if not needs_closure(kind))]
