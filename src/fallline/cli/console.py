@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import linecache
 import math
 import os
@@ -18,7 +17,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
-from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
@@ -33,7 +31,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from fallline.racing.wording import rough_duration
+from fallline._asked import nearest
+from fallline._text import rough_duration, table
 
 if TYPE_CHECKING:
     from fallline.racing.runs import Outcome, Run
@@ -175,13 +174,16 @@ class LiveRace:
         )
 
     def _table(self) -> Table:
-        table = Table("arm", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        for heading in ("runs done", f"validation {self._metric} of the best run so far", "diverged"):
-            table.add_column(escape(heading), justify="right")
-        for name, arm in self._arms.items():
-            best = "" if math.isnan(arm.best) else f"{arm.best:.4g}"
-            table.add_row(escape(name), str(arm.runs), best, str(arm.diverged or ""))
-        return table
+        return table(
+            {
+                "arm": list(self._arms),
+                "runs done": [str(arm.runs) for arm in self._arms.values()],
+                f"validation {self._metric} of the best run so far": [
+                    "" if math.isnan(arm.best) else f"{arm.best:.4g}" for arm in self._arms.values()
+                ],
+                "diverged": [str(arm.diverged or "") for arm in self._arms.values()],
+            }
+        )
 
 
 def fail(
@@ -213,8 +215,8 @@ def near_file(file: Path) -> str:
         names = [other.name for other in file.parent.iterdir() if other.suffix == file.suffix and other.is_file()]
     except OSError:
         return ""
-    near = difflib.get_close_matches(file.name, names, 1)
-    return f"did you mean '{file.with_name(near[0])}'?" if near else ""
+    near = nearest(file.name, names)
+    return f"did you mean '{file.with_name(near)}'?" if near else ""
 
 
 def _place(error: BaseException, sentence: str, whole: bool) -> list[str]:
@@ -248,12 +250,3 @@ def _near(error: BaseException, beside: str | None) -> list[str]:
             if isinstance(one.filename, str) and not os.path.isabs(one.filename):
                 return [f"A relative path is looked for in the current folder, {Path.cwd()}."]
     return []
-
-
-def printable(text: str) -> str:
-    """The text without control characters, which a terminal would obey.
-
-    >>> printable("digits \\x1b[31m")
-    'digits ?[31m'
-    """
-    return "".join(one if one.isprintable() else "?" for one in text)

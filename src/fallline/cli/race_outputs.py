@@ -11,9 +11,10 @@ from typing import Any
 
 from rich.markup import escape
 
+from fallline._text import bullet
 from fallline.cli.console import LiveRace, console, fail
 from fallline.problems.registry import Bundled
-from fallline.racing.output.table import as_table, bullet, further_tables, legend
+from fallline.racing.output.table import legend, tables_of
 from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables
 from fallline.racing.protocol import race
 from fallline.racing.result import RaceResult
@@ -100,7 +101,7 @@ def show_result(result: RaceResult) -> None:
     """The table, the verdict, the warnings, and the best one's code."""
     out = console()
     out.print()
-    for table in (as_table(result), *further_tables(result)):
+    for table in tables_of(result):
         out.print(table)
         out.print()
     out.print(escape(legend(result)), style="dim", highlight=False)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallline.cli.console import fail, near_file, printable
+from fallline._text import printable, table
+from fallline.cli.console import fail, near_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rich.table import Table
 
@@ -72,17 +73,17 @@ def races(given: Given = None, named: Named = None) -> None:
 
 
 def _table(found: list[PastRace]) -> Table:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for heading in ("race", "problem", "arms", "effort", "runs", "outcome"):
-        table.add_column(heading, justify="right" if heading == "runs" else "left", overflow="fold")
-    for race in found:
-        texts = (race.name, race.problem, ", ".join(race.arms), _effort(race.effort), _runs(race), _outcome(race))
-        table.add_row(*(escape(printable(text)) for text in texts))  # which was written by anybody
-    return table
+    """Their names and problems were written by anybody, so that no control character of theirs is printed."""
+    cells: dict[str, Callable[[PastRace], str]] = {
+        "race": lambda race: race.name,
+        "problem": lambda race: race.problem,
+        "arms": lambda race: ", ".join(race.arms),
+        "effort": lambda race: _effort(race.effort),
+        "runs": _runs,
+        "outcome": _outcome,
+    }
+    columns = {heading: [printable(cell(race)) for race in found] for heading, cell in cells.items()}
+    return table(columns, left=set(cells) - {"runs"})
 
 
 def _effort(effort: Mapping[str, Any]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from fallline._text import counted, duration, rough_duration
 from fallline.racing.runs import Run
-from fallline.racing.wording import counted, duration, rough_duration
 from fallline.training import Problem
 
 

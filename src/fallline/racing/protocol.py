@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fallline._text import counted
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.arms.entrants import as_arms, one_optimizer_twice, twins
@@ -26,8 +27,8 @@ from fallline.racing.audit import (
     undefined_scores,
 )
 from fallline.racing.effort import Budget, Cost, Effort, as_effort, budget_of
-from fallline.racing.ending import attempted, ended
 from fallline.racing.engines.engine import Engine, choose_engine
+from fallline.racing.failure import attempted, ended
 from fallline.racing.judging.cautions import missed_target, proposed_trials, unequal_budgets
 from fallline.racing.judging.records import LARGEST_SCORE, Entry, Verdict
 from fallline.racing.judging.verdict import decide
@@ -39,7 +40,6 @@ from fallline.racing.storage.fingerprint import TOO_MANY, fingerprint, unknown
 from fallline.racing.storage.races import RaceCard
 from fallline.racing.storage.store import Lasting, Store, open_store
 from fallline.racing.tuning import Finals, Tuned, as_final, final_runs, run_finals, sharing, tune, tuning_runs
-from fallline.racing.wording import counted
 from fallline.training import Problem, ProblemError, make_lanes
 
 Numbers = NDArray[np.float64]

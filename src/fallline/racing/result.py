@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from fallline.racing.arms.arm import Arm
-from fallline.racing.ending import attempted
+from fallline.racing.failure import attempted
 from fallline.racing.judging.records import Entry, Estimate, Verdict
 from fallline.racing.runs import Outcome, Reached
 from fallline.training import Problem

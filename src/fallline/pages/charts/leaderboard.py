@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline._text import counted, duration
 from fallline.pages.charts.picture import Axis, Mark, Picture, Table, shortened, shown_number
 from fallline.pages.charts.race_data import ArmData, RaceData
 from fallline.racing.judging.cautions import edge_of
 from fallline.racing.judging.records import Estimate
 from fallline.racing.output.table import diverged_legend, scored, time_legend
 from fallline.racing.runs import Reached
-from fallline.racing.wording import counted, duration
 
 _LONGEST_NAME = 20
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.racing.wording import counted
+from fallline._text import counted
 
 Array = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fallline.racing.ending import attempted
+from fallline.racing.failure import attempted
 from fallline.racing.judging.records import Final, Trial
 from fallline.racing.judging.statistics import budget_curve
 from fallline.racing.result import ArmResult, RaceResult
