@@ -1,7 +1,4 @@
-"""Where in the user's own code an error comes from, through every error around it and out of other processes.
-
-What is done once a race has been judged: whatever of it fails becomes a sentence, and the result stands.
-"""
+"""What failed: where in the user's own code, even in another process; and work that may fail, with a sentence then."""
 
 from __future__ import annotations
 
@@ -9,18 +6,14 @@ import re
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-import fallline
 from fallline.racing.storage.sources import is_installed
-from fallline.racing.storage.store import Lasting
 from fallline.training.errors import first_line
 
-if TYPE_CHECKING:
-    from fallline.racing.result import RaceResult
+Found = TypeVar("Found")
 
-
-_OURS = Path(fallline.__file__).parent
+_OURS = Path(__file__).parents[1]
 #: What a traceback that came as text, out of a worker, consists of.
 _FRAME = re.compile(r'^\s*File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>\S+)', re.MULTILINE)
 _BETWEEN = re.compile(r"^\s*(?:The above exception was the direct cause|During handling of the above)", re.MULTILINE)
@@ -88,9 +81,6 @@ def _stacks(error: BaseException) -> list[list[Frame]]:
     return [here, *filter(None, elsewhere)]
 
 
-Found = TypeVar("Found")
-
-
 def attempted(without: str, work: Callable[[], Found]) -> tuple[Found | None, tuple[str, ...]]:
     """What work gives; where it fails or is interrupted None, and a sentence that begins with what is done `without`.
 
@@ -112,20 +102,3 @@ def attempted(without: str, work: Callable[[], Found]) -> tuple[Found | None, tu
         except Exception:  # an error that can't say what it is
             pass
     return None, (f"{without} ({reason}).",)
-
-
-def ended(result: RaceResult, store: Lasting, *, slices: bool) -> RaceResult:
-    """The result with its cuts if they are asked for, kept in the store; what of that fails is among its warnings."""
-    for arm in result.arms:
-        if not arm.entry.diverged:
-            result = result.warned(*attempted(f"The program for {arm.name} could not be written", arm.code)[1])
-    result = _kept(result, store)
-    if slices:
-        result = _kept(result.with_slices(), store)
-    told, failed = attempted("Whether every run is kept is not known", store.told)
-    return result.stored(store.where if told == () else None, *(told or failed))
-
-
-def _kept(result: RaceResult, store: Lasting) -> RaceResult:
-    without = "The result could not be kept in the storage; the runs are, if no other warning says otherwise"
-    return result.warned(*attempted(without, lambda: store.remember("result", result.to_json()))[1])
