@@ -13,8 +13,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from fallline.cli import console
-from fallline.cli.console import Beat, LiveRace
+from fallline.cli.console import Beat
 from fallline.cli.main import app
+from fallline.cli.race_outputs import LiveRace
 
 MINE = """
 import torch, fallline as fl

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fallline.cli.console import Beat, console, fail
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -31,7 +33,6 @@ def bench(
     from fallline import rules
     from fallline._text import listed
     from fallline.bench import BUSY, PARTS, SUBJECTS, measure
-    from fallline.cli.console import Beat, console, fail
 
     subjects = {subject.name: subject for subject in SUBJECTS}
     for name in part or ():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fallline.cli.console import fail, near_file, shown_path
+from fallline.cli.console import console, fail, near_file, shown_path
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +22,6 @@ def problems(
     name: Annotated[str | None, typer.Argument(help="Only this one. Default: all.", show_default=False)] = None,
 ) -> None:
     """List the problems that come with the package: real data sets, and functions with known minima."""
-    from fallline.cli.console import console
     from fallline.problems import ALL, find
 
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from fallline.cli.console import fail
+from fallline.cli.console import Beat, console, fail
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 
 if TYPE_CHECKING:
@@ -226,8 +226,6 @@ def _listed(text: str) -> list[str]:
 
 def _told(problem: str | None, quiet: bool) -> AbstractContextManager[object]:
     """Say now and then that the problem is still being read, where that is not to be seen otherwise."""
-    from fallline.cli.console import Beat, console
-
     out = console()
     return nullcontext() if quiet or out.is_terminal else Beat(lambda: f"{problem or 'the problem'} is being read", out)
 

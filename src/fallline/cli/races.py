@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fallline._text import printable, table
-from fallline.cli.console import fail, near_file
+from fallline.cli.console import console, fail, near_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,7 +56,6 @@ def storage_of(given: str | None, named: str | None) -> str:
 
 def races(given: Given = None, named: Named = None) -> None:
     """List the races of a storage, newest first, with how far they came and what came of them."""
-    from fallline.cli.console import console
     from fallline.racing.storage.database import shown
     from fallline.racing.storage.races import past_races
 
