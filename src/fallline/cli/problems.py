@@ -69,7 +69,7 @@ def read_problem(path: Path) -> Problem:
     Raises ValueError, in a sentence with the file and line, if the file is missing, it or what it imports fails, or it
     defines no Problem.
     """
-    from fallline.racing.failure import is_sentence
+    from fallline.racing import is_sentence
     from fallline.training import Problem
     from fallline.training.errors import first_line
 
@@ -112,7 +112,7 @@ def read_problem(path: Path) -> Problem:
 
 def _place(error: BaseException, path: Path) -> str:
     """The user's file, this one or one that it imports, and the line of it that an error comes from."""
-    from fallline.racing.failure import failed_at
+    from fallline.racing import failed_at
 
     frame = failed_at(error)
     return str(path) if frame is None else f"{shown_path(frame.file)}, line {frame.line}"

@@ -195,7 +195,7 @@ def race(
 
 def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) -> NoReturn:
     """Leave with what an error says: a sentence of Fallline's, or that the user's own code failed after some steps."""
-    from fallline.racing.failure import failed_at, is_sentence
+    from fallline.racing import failed_at, is_sentence
     from fallline.symbolic import RuleError
     from fallline.training.errors import first_line
 
@@ -215,7 +215,7 @@ def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) 
 
 def _shown(storage: str) -> str:
     """A storage in a sentence: a whole path, or a URL without its password."""
-    from fallline.racing.storage.database import shown
+    from fallline.racing.storage import shown
 
     return shown(storage) if "://" in storage else str(Path(storage).resolve())
 

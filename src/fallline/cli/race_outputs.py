@@ -29,11 +29,9 @@ from rich.table import Table
 from fallline._text import bullet, rough_duration, table
 from fallline.cli.console import SECONDS_BETWEEN_LINES, Beat, console, fail
 from fallline.problems.registry import Bundled
-from fallline.racing.output.table import legend, tables_of
+from fallline.racing import Outcome, RaceResult, Run, race
+from fallline.racing.output import legend, tables_of
 from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables
-from fallline.racing.protocol import race
-from fallline.racing.result import RaceResult
-from fallline.racing.runs import Outcome, Run
 from fallline.training import Problem
 from fallline.training.errors import first_line
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fallline.problems import Bundled
-    from fallline.racing.storage.races import PastRace
+    from fallline.racing.storage import PastRace
 
 
 _DEFAULT = "fallline-races.db"
@@ -40,7 +40,7 @@ Named = Annotated[str | None, typer.Option("--storage", help="The same, as an op
 
 def storage_of(given: str | None, named: str | None) -> str:
     """The storage that was given either way. Leaves with a sentence where it is no file that there is."""
-    from fallline.racing.storage.database import sqlite_file
+    from fallline.racing.storage import sqlite_file
 
     if given is not None and named is not None:
         fail("the storage is given twice; give it once")
@@ -56,8 +56,7 @@ def storage_of(given: str | None, named: str | None) -> str:
 
 def races(given: Given = None, named: Named = None) -> None:
     """List the races of a storage, newest first, with how far they came and what came of them."""
-    from fallline.racing.storage.database import shown
-    from fallline.racing.storage.races import past_races
+    from fallline.racing.storage import past_races, shown
 
     # Where nobody named one, a folder without a storage is one where nothing was raced.
     storage = _DEFAULT if given is None and named is None else storage_of(given, named)
@@ -87,7 +86,7 @@ def _table(found: list[PastRace]) -> Table:
 
 def _effort(effort: Mapping[str, Any]) -> str:
     """An effort's name, or what it counts."""
-    from fallline.racing.effort import EFFORTS
+    from fallline.racing import EFFORTS
 
     named = next((name for name, one in EFFORTS.items() if asdict(one) == effort), None)
     trials, finalists, seeds = (effort.get(name, "?") for name in ("trials", "finalists", "seeds"))
@@ -117,7 +116,7 @@ def report(
 ) -> None:
     """Write the report of a finished race: one page that needs no network."""
     from fallline.pages.report import write_report
-    from fallline.racing.storage.races import kept_result
+    from fallline.racing.storage import kept_result
 
     storage = storage_of(given, named)
     try:
@@ -135,8 +134,7 @@ def stopped_race(storage: str, where: str, name: str | None, origin: str | None)
     `where` is what the storage is called; if `origin`, a file or a bundled problem, is given, it is the latest on that.
     Raises ValueError, in a sentence, where there is none.
     """
-    from fallline.racing.storage.database import sqlite_file
-    from fallline.racing.storage.races import past_races
+    from fallline.racing.storage import past_races, sqlite_file
 
     file, races = sqlite_file(storage), past_races(storage)
     if file is not None and not file.exists():

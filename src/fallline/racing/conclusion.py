@@ -19,9 +19,16 @@ from fallline.racing.audit import (
 )
 from fallline.racing.effort import Budget, Effort
 from fallline.racing.failure import attempted
-from fallline.racing.judging.cautions import missed_target, proposed_trials, unequal_budgets
-from fallline.racing.judging.records import LARGEST_SCORE, Entry, Final, Verdict
-from fallline.racing.judging.verdict import decide
+from fallline.racing.judging import (
+    LARGEST_SCORE,
+    Entry,
+    Final,
+    Verdict,
+    decide,
+    missed_target,
+    proposed_trials,
+    unequal_budgets,
+)
 from fallline.racing.result import ArmResult, RaceResult
 from fallline.racing.runs import Outcome, reached
 from fallline.racing.stages import Plan

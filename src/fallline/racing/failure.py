@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from fallline.racing.storage.sources import is_installed
+from fallline.racing.storage import is_installed
 from fallline.training.errors import first_line
 
 Found = TypeVar("Found")

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fallline._text import as_page, counted, listed, table
-from fallline.racing.judging.records import Estimate, median_estimate
-from fallline.racing.judging.statistics import performance_profile, profile_area
+from fallline.racing.judging import Estimate, median_estimate, performance_profile, profile_area
 from fallline.racing.result import RaceResult
 from fallline.racing.runs import Outcome, Reached, goal_reached
 

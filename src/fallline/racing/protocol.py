@@ -21,14 +21,13 @@ from fallline.racing.arms.entrants import as_arms, one_optimizer_twice, twins
 from fallline.racing.audit import one_at_a_time
 from fallline.racing.conclusion import Raced, conclude
 from fallline.racing.effort import Cost, Effort, as_effort
-from fallline.racing.engines.engine import Engine, choose_engine
+from fallline.racing.engines import Engine, choose_engine
 from fallline.racing.failure import attempted
 from fallline.racing.result import RaceResult
 from fallline.racing.solo import solo_seconds, try_arms
 from fallline.racing.stages import Plan, Silence, Stages, Watcher, engine_of, make_plan
+from fallline.racing.storage import Lasting, RaceCard, open_store
 from fallline.racing.storage.fingerprint import TOO_MANY, fingerprint, unknown
-from fallline.racing.storage.races import RaceCard
-from fallline.racing.storage.store import Lasting, open_store
 from fallline.racing.tuning import best_trials, expected_cost, run_finals, tune, tuning_runs
 from fallline.training import Problem, ProblemError
 

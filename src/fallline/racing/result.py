@@ -14,7 +14,7 @@ from torch import nn
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.code import torch_code
 from fallline.racing.failure import attempted
-from fallline.racing.judging.records import Entry, Estimate, Verdict
+from fallline.racing.judging import Entry, Estimate, Verdict
 from fallline.racing.renderers import Figure, renderer
 from fallline.racing.runs import Outcome, Reached
 from fallline.racing.solo import slices_around, trained_models

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fallline.racing.effort import Budget, budget_of
-from fallline.racing.engines.engine import Engine, choose_engine
-from fallline.racing.engines.parcel import can_be_sent
+from fallline.racing.engines import Engine, can_be_sent, choose_engine
 from fallline.racing.runs import Job, Outcome, Run, gather_jobs, population
-from fallline.racing.storage.store import Store
+from fallline.racing.storage import Store
 from fallline.training import Problem, Speed, fastest, lanes_that_fit
 
 TRAINING = ("auto", "batched", "in turn", "processes")

@@ -9,7 +9,7 @@ from typing import Any
 
 from fallline.racing.arms.arm import Arm
 from fallline.racing.effort import Cost, Effort, budget_of
-from fallline.racing.judging.records import Trial
+from fallline.racing.judging import Trial
 from fallline.racing.runs import Outcome, Run
 from fallline.racing.search import propose, rungs, sobol_points
 from fallline.racing.stages import Stages

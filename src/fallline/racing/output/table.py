@@ -9,8 +9,7 @@ import numpy as np
 from rich.table import Table
 
 from fallline._text import as_page, counted, duration_range, table
-from fallline.racing.judging.pairs import faster
-from fallline.racing.judging.records import Entry, Estimate
+from fallline.racing.judging import Entry, Estimate, faster
 from fallline.racing.result import ArmResult, RaceResult
 from fallline.racing.runs import Reached
 
