@@ -43,7 +43,7 @@ def test_each_form_is_there(result: RaceResult, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("jsom", "^no form of a race is called 'jsom'; did you mean 'json'\\?$"),
+        ("jsom", "did you mean .json."),
         ("zzzzzz", "there are text, html, json, frame, tensorboard, report, figure$"),
     ],
 )
@@ -54,5 +54,5 @@ def test_a_form_that_is_not_there(result: RaceResult, name: str, sentence: str) 
 
 @pytest.mark.parametrize("entry_point", ["json", "json:", ":dumps", ""])
 def test_what_is_no_entry_point(entry_point: str) -> None:
-    with pytest.raises(ValueError, match="^entry_point must be 'module:function'; got"):
+    with pytest.raises(ValueError, match=r"^entry_point must be 'module:function'; got"):
         add_renderer("mine", entry_point)
