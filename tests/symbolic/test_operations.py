@@ -30,10 +30,16 @@ def test_a_record_without_a_form_is_refused(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["python", "numba", "numpy", "torch"])
-@pytest.mark.parametrize("written", ["tanh", "tanh({0}, {1})", "tanh({1})"])
+@pytest.mark.parametrize("written", ["tanh({0}, {1})", "tanh({1})", "{0} + {1}"])
 def test_a_source_that_takes_other_arguments_is_refused(form: str, written: str) -> None:
     with pytest.raises(ValueError, match=rf"operation 'sqrt': its source in {form} must take \{{0\}}"):
         replace(SQRT, **{form: written})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("form", ["numba", "numpy", "torch"])
+def test_an_empty_source_is_refused(form: str) -> None:
+    with pytest.raises(ValueError, match=rf"its source in {form} must take"):
+        replace(SQRT, **{form: ""})  # type: ignore[arg-type]
 
 
 def test_a_function_that_is_not_printed_is_refused() -> None:
@@ -53,7 +59,7 @@ def test_functions_are_made_of_their_records(operation: Operation) -> None:
 
 #: What somebody writes who adds an operation.
 LINE = r"""
-    Operation("tanh", "x", "In a trial.", math.tanh, "math.tanh({0})", "np.tanh({0})", "torch.tanh({0})", r"\tanh"),
+    Operation("tanh", "x", "In a trial.", math.tanh, "math.tanh", "np.tanh", "torch.tanh", r"\tanh"),
 """
 #: Every form of it against the others.
 TRIAL = r"""

@@ -33,8 +33,8 @@ class Operation:
     arguments: Their names, between blanks.
     summary: The first line of its documentation in fallline.math; "" if it is an operator or made there by hand.
     compute: The operation on Python's floats: infinities and NaN where the other forms have them, never an error.
-    numba, numpy, torch: Its source, with {0}, {1}, ... for the arguments, which are names or constants. In Numba's,
-        {real} is the type that the line computes in.
+    numba, numpy, torch: Its source, with {0}, {1}, ... for the arguments, which are names or constants; a name alone
+        is called with them. In Numba's, {real} is the type that the line computes in.
     latex: How it is printed: {0}, ... stand for the arguments, a name alone has them in brackets behind it; "" for
         sums, products and powers, whose parts the printer gathers. A reduction: the index that says what it is over.
     python: How plain Python writes it where that is quicker; unlike `compute` it may fail. By default a call.
@@ -60,10 +60,12 @@ class Operation:
 
     def __post_init__(self) -> None:
         places = [f"{{{i}}}" for i in range(self.arity)]
-        if not self.python:
-            object.__setattr__(self, "python", f"{self.name}({', '.join(places)})")
         for form in ("python", "numba", "numpy", "torch"):
-            if {*re.findall(r"\{\d\}", getattr(self, form))} != {*places}:
+            source = getattr(self, form) or (form == "python" and self.name)
+            if source and "{" not in source:
+                source = f"{source}({', '.join(places)})"
+                object.__setattr__(self, form, source)
+            if not source or {*re.findall(r"\{\d\}", source)} != {*places}:
                 raise ValueError(f"operation '{self.name}': its source in {form} must take {' and '.join(places)}")
         if self.summary and not self.latex:
             raise ValueError(f"operation '{self.name}': say how it is printed")
@@ -81,8 +83,8 @@ def _operator(name: str, written: str, compute: Callable[..., float | bool], lat
 
 
 def _logical(name: str, written: str, compute: Callable[..., bool], latex: str, strength: int) -> Operation:
-    arguments, call = ("a b", "({0}, {1})") if "{1}" in written else ("a", "({0})")
-    return Operation(name, arguments, "", compute, written, f"np.{name}{call}", f"torch.{name}{call}", latex, "",
+    arguments = "a b" if "{1}" in written else "a"
+    return Operation(name, arguments, "", compute, written, f"np.{name}", f"torch.{name}", latex, "",
                      strength, strength, boolean=True, takes_booleans=True)  # fmt: skip
 
 
@@ -135,6 +137,10 @@ def _maximum(a: float, b: float) -> float:
     return a if a > b or a != a else b
 
 
+def _where(condition: bool, a: float, b: float) -> float:
+    return a if condition else b
+
+
 # Of NumPy's power an exponent of 0.5 makes a square root, which -inf has none of; of NaN torch's sign makes 0.
 _FLOAT_POWER = "np.float_power({0}, {1}).astype(np.result_type({0}, {1}))"
 _NUMBA_SIGN = "{0} if {0} != {0} else ({real}(1) if {0} > 0 else ({real}(-1) if {0} < 0 else {real}(0)))"
@@ -149,19 +155,18 @@ _TABLE = (
     _operator("multiply", "{0} * {1}", operator.mul),
     _operator("divide", "{0} / {1}", _divide),
     _operator("negative", "-{0}", operator.neg),
-    Operation("power", "a b", "", _power, "{0} ** {1}", _FLOAT_POWER, "torch.pow({0}, {1})", ""),
-    Operation("sqrt", "x", "Square root.", _sqrt, "math.sqrt({0})", "np.sqrt({0})", "torch.sqrt({0})", r"\sqrt{{{0}}}"),
-    Operation("abs", "x", "Absolute value.", abs, "abs({0})", "np.abs({0})", "torch.abs({0})", r"\left|{0}\right|"),
-    Operation("sign", "x", "-1, 0 or 1; NaN stays NaN.", _sign, _NUMBA_SIGN, "np.sign({0})", _TORCH_SIGN,
+    Operation("power", "a b", "", _power, "{0} ** {1}", _FLOAT_POWER, "torch.pow", ""),
+    Operation("sqrt", "x", "Square root.", _sqrt, "math.sqrt", "np.sqrt", "torch.sqrt", r"\sqrt{{{0}}}"),
+    Operation("abs", "x", "Absolute value.", abs, "abs", "np.abs", "torch.abs", r"\left|{0}\right|"),
+    Operation("sign", "x", "-1, 0 or 1; NaN stays NaN.", _sign, _NUMBA_SIGN, "np.sign", _TORCH_SIGN,
               r"\operatorname{sign}"),
-    Operation("exp", "x", "Exponential function.", _exp, "math.exp({0})", "np.exp({0})", "torch.exp({0})", r"\exp"),
-    Operation("log", "x", "Natural logarithm.", _log, "math.log({0})", "np.log({0})", "torch.log({0})", r"\log"),
+    Operation("exp", "x", "Exponential function.", _exp, "math.exp", "np.exp", "torch.exp", r"\exp"),
+    Operation("log", "x", "Natural logarithm.", _log, "math.log", "np.log", "torch.log", r"\log"),
     Operation("minimum", "a b", "The smaller of two; NaN if either is.", _minimum,
-              "{0} if {0} < {1} or {0} != {0} else {1}", "np.minimum({0}, {1})", "torch.minimum({0}, {1})", r"\min"),
+              "{0} if {0} < {1} or {0} != {0} else {1}", "np.minimum", "torch.minimum", r"\min"),
     Operation("maximum", "a b", "The larger of two; NaN if either is.", _maximum,
-              "{0} if {0} > {1} or {0} != {0} else {1}", "np.maximum({0}, {1})", "torch.maximum({0}, {1})", r"\max"),
-    Operation("where", "condition a b", "", lambda condition, a, b: a if condition else b,
-              "{1} if {0} else {2}", "np.where({0}, {1}, {2})", "torch.where({0}, {1}, {2})", _CASES),
+              "{0} if {0} > {1} or {0} != {0} else {1}", "np.maximum", "torch.maximum", r"\max"),
+    Operation("where", "condition a b", "", _where, "{1} if {0} else {2}", "np.where", "torch.where", _CASES),
     _operator("less", "{0} < {1}", operator.lt, "{0} < {1}"),
     _operator("less_equal", "{0} <= {1}", operator.le, r"{0} \le {1}"),
     _operator("greater", "{0} > {1}", operator.gt, "{0} > {1}"),
