@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fallline.training import Lanes, Problem, Split, make_lanes
-from fallline.training.memory import parts, pass_budget
+from fallline.training.errors import parts, pass_budget
 from fallline.training.metrics import as_metric
 from fallline.training.metrics.metric import loss_of_step
 
