@@ -5,7 +5,6 @@ checked of it, which make a problem; lanes; their updates, in a room of their ow
 population and `fit` for one model.
 """
 
-from fallline.training.arguments import as_count
 from fallline.training.batched import BatchedLanes
 from fallline.training.curves import Curves, FitResult, Point
 from fallline.training.descent import needs_closure
@@ -48,7 +47,6 @@ __all__ = [
     "Split",
     "StreamProblem",
     "Update",
-    "as_count",
     "as_metric",
     "densify",
     "draws_of",
