@@ -32,8 +32,7 @@ from fallline.problems.registry import Bundled
 from fallline.racing import Outcome, RaceResult, Run, race
 from fallline.racing.output import legend, tables_of
 from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables
-from fallline.training import Problem
-from fallline.training.errors import first_line
+from fallline.training import Problem, first_line
 
 
 def race_on_one(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from fallline.racing.storage import is_installed
-from fallline.training.errors import first_line
+from fallline.training import first_line
 
 Found = TypeVar("Found")
 
