@@ -1,6 +1,7 @@
 """From a rule's graph to what runs: Numba kernels over a table of segments, and the eager reference."""
 
 from fallline.kernels.eager import Evaluation, HostScalars, evaluate
+from fallline.kernels.host import EagerHost, Given, RowNumbers, Section, TableHost
 from fallline.kernels.table import (
     DTYPES,
     Joint,
@@ -15,12 +16,17 @@ from fallline.kernels.table import (
 
 __all__ = [
     "DTYPES",
+    "EagerHost",
     "Evaluation",
+    "Given",
     "HostScalars",
     "Joint",
     "Kernel",
+    "RowNumbers",
+    "Section",
     "SegmentTable",
     "Sums",
+    "TableHost",
     "evaluate",
     "host_numbers",
     "host_scalars",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fallline.kernels import DTYPES, Kernel, kernel_for, run_jointly
-from fallline.optim.batch import Batch, Span
+from fallline.optim.batch import Batch
 from fallline.optim.eager import EagerRow
 from fallline.optim.hyperparameters import Recipe, check_globals
 from fallline.optim.layout import (
@@ -89,7 +89,17 @@ class Session:
                 quick.setdefault(kernel, []).append(row)
             elif row.recipe.counts_steps:
                 self._eager.append(EagerRow(row.p, row.state, row.made, row.group))
-        self._batches = [_batch(kernel, members) for kernel, members in quick.items()]
+        self._batches = [
+            Batch(
+                kernel,
+                [row.p for row in members],
+                [row.state for row in members],
+                [row.made for row in members],
+                [row.group for row in members],
+                self._recipes,
+            )
+            for kernel, members in quick.items()
+        ]
         self._checked = [*(batch.refresh for batch in self._batches), *(row.ready for row in self._eager)]
         self._joint = bool(shared) or any(map(sums_over_all, plans))
 
@@ -198,13 +208,3 @@ def _kernel_of(row: _Row) -> Kernel | None:
         if not fits:
             return None
     return kernel
-
-
-def _batch(kernel: Kernel, rows: list[_Row]) -> Batch:
-    spans: list[Span] = []
-    for i, row in enumerate(rows):
-        if spans and spans[-1].group == row.group:
-            spans[-1].stop = i + 1
-        else:
-            spans.append(Span(row.group, i, i + 1, row.recipe))
-    return Batch(kernel, [row.p for row in rows], [row.state for row in rows], [row.made for row in rows], spans)
