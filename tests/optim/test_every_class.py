@@ -315,7 +315,7 @@ def test_a_step_that_fails_is_not_counted(name: str, monkeypatch: pytest.MonkeyP
         raise RuntimeError("no memory left")
 
     for place in (
-        "fallline.optim.eager.Evaluation.results",
+        "fallline.kernels.host.Evaluation.results",
         "fallline.optim.preconditioned.step_together",
         "fallline.optim.adafactor.step_together",
     ):

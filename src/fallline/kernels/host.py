@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fallline.kernels.eager import Evaluation, HostScalars
-from fallline.kernels.table import Kernel, SegmentTable, Sums
+from fallline.kernels.table import DTYPES, Kernel, SegmentTable, Sums
 from fallline.symbolic.expression import Expression, described
 from fallline.symbolic.plan import Plan
+
+#: The types of tensors that there are kernels for, by the names that kernels have for them.
+KERNEL_TYPES: dict[torch.dtype, str] = {getattr(torch, name): name for name in DTYPES}
 
 Numbers = NDArray[Any]
 #: The column of a table that holds the gradients' addresses.
@@ -64,7 +67,7 @@ class RowNumbers:
         self._scalars, self._out = scalars, out
         self._beginning = any(flags.any() for flags in given.absent.values())
         self._columns = self._evaluated({**given.varying, **given.absent} if self._beginning else given.varying)
-        self._becomes = np.empty((len(totals), len(given.kept)))
+        self._becomes = np.empty((out.shape[-2], len(given.kept)))
         sums = {f"total_{i}": column for i, column in enumerate(totals.T)}
         self._following = [
             _Columns(becomes, {**given.varying, **sums}, section, self._becomes, given.apart)
@@ -91,7 +94,7 @@ class RowNumbers:
 
     def settle(self) -> None:
         """Take up what a step leaves: numbers that are kept, and states that have begun."""
-        for vector, column in zip(self.given.kept, self._becomes.T, strict=True):
+        for vector, column in zip(self.given.kept, self._becomes.T if self.given.kept else (), strict=True):
             vector[...] = column if vector.ndim else column[0]
         if self._beginning:
             self._columns = self._evaluated(self.given.varying)
@@ -102,18 +105,19 @@ class RowNumbers:
         return [_Columns(self._scalars, vectors, section, self._out, given.apart) for section in given.sections]
 
 
-class TableHost(RowNumbers):
-    """Rows of one kernel: a table with its numbers, run by `table.run` or with others by `run_jointly`.
+class TableHost(SegmentTable):
+    """Rows of one kernel with their `numbers`: prepare these, run the table, alone or jointly, then finish and settle.
 
     There is a row for each of `tensors`, in each of the lanes `owners` where there are any: by tensor, then by lane.
-    `addresses` says where p, g and the states of a row lie, [rows, columns], columns as in `kernel.columns`.
+    `addresses` says where p, g and the states of a row lie, [rows, columns], columns as in `kernel.columns`. With
+    `copies` the numbers are given for the rows of one tensor and hold for those of all.
     """
 
     def __init__(
         self,
         kernel: Kernel,
         tensors: Sequence[Tensor],
-        addresses: Sequence[Sequence[int]] | Numbers,
+        addresses: Sequence[Sequence[int]] | NDArray[np.int64],
         given: Given,
         owners: NDArray[np.int64] | None = None,
         copies: int = 1,
@@ -121,22 +125,15 @@ class TableHost(RowNumbers):
         lanes = 1 if owners is None else len(owners)
         sizes = [tensor.numel() for tensor in tensors for _ in range(lanes)]
         widths = [_channel(tensor) for tensor in tensors for _ in range(lanes)] if kernel.plan.uses_channels else None
-        self.table = SegmentTable(kernel, sizes, widths, None if owners is None else np.tile(owners, len(tensors)))
-        self.table.addresses[:] = addresses
-        self._gradients = self.table.addresses[:, _GRADIENT]
-        scalars = self.table.scalars.reshape(copies, -1, self.table.scalars.shape[1])
-        super().__init__(kernel.scalars, kernel.new_numbers, given, scalars, self.table.totals)
+        super().__init__(kernel, sizes, widths, None if owners is None else np.tile(owners, len(tensors)))
+        self.addresses[:] = addresses
+        self._gradients = self.addresses[:, _GRADIENT]
+        scalars = self.scalars.reshape(copies, -1, self.scalars.shape[1])
+        self.numbers = RowNumbers(kernel.scalars, kernel.new_numbers, given, scalars, self.totals)
 
     def refresh(self, gradients: Sequence[int] | NDArray[np.int64]) -> None:
         """Take the addresses at which the gradients of all rows lie now."""
         self._gradients[:] = gradients
-
-    def step(self) -> None:
-        """Take a step whose sums, if any, are over this table alone."""
-        self.prepare()
-        self.table.run()
-        self.finish()
-        self.settle()
 
 
 class EagerHost:
@@ -160,7 +157,7 @@ class EagerHost:
         self.levels = len(plan.passes) - 1
         self._needed = plan.totals if plan.new_numbers else ()
 
-    def take(self, tensors: Sequence[Mapping[str, Tensor]], scalars: Sequence[Any]) -> EagerHost:
+    def take(self, tensors: Sequence[Mapping[str, Tensor]], scalars: Sequence[Any] | Tensor) -> EagerHost:
         """Take each tensor's p, g and states, and its scalars: numbers, or for lanes [lanes, scalars]."""
         self._tensors, self._scalars = tensors, scalars
         self._joint: dict[Expression, Tensor] = {}

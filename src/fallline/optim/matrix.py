@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from fallline.kernels import DTYPES, Kernel, SegmentTable, evaluate, host_scalars, kernel_for
+from fallline.kernels import KERNEL_TYPES, Given, Kernel, Section, TableHost, evaluate, host_scalars, kernel_for
 from fallline.optim.engine import Engine
 from fallline.optim.hyperparameters import SCHEDULE_ROUNDING
 from fallline.optim.layout import addressable, check_whole, is_dense, overlapping, same_strides
@@ -134,7 +134,7 @@ def step_together(rule: Rule, segments: Iterable[Segment], **static: bool) -> No
     for segment in segments:
         p = segment.tensors["p"]
         if _has_kernels(segment.tensors.values(), p):
-            kernel = kernel_for(rule, _name(p.dtype), static)
+            kernel = kernel_for(rule, KERNEL_TYPES[p.dtype], static)
             if not _lies_for(kernel, segment.tensors.values(), p):
                 copied.append((segment, Segment(_contiguous(segment.tensors), segment.values)))
                 segment = copied[-1][1]
@@ -160,14 +160,16 @@ def compute(rule: Rule, tensors: Mapping[str, Tensor], **values: Any) -> tuple[T
 
 
 def _launch(kernel: Kernel, segments: Sequence[Segment]) -> None:
-    columns, names = kernel.columns, kernel.scalars.names
-    table = SegmentTable(kernel, [segment.tensors["p"].numel() for segment in segments])
-    table.addresses[:] = [[segment.tensors[column].data_ptr() for column in columns] for segment in segments]
-    if kernel.scalars.count:
-        table.scalars[:] = [
-            kernel.scalars.values(*(float(segment.values[name]) for name in names)) for segment in segments
-        ]
-    table.run()
+    sections: list[Section] = []
+    for i, segment in enumerate(segments):
+        if not i or segment.values is not segments[i - 1].values:
+            values = {name: float(segment.values[name]) for name in kernel.scalars.names}
+            sections.append(Section(i, i, values))
+        sections[-1].stop = i + 1
+    addresses = [[segment.tensors[column].data_ptr() for column in kernel.columns] for segment in segments]
+    host = TableHost(kernel, [segment.tensors["p"] for segment in segments], addresses, Given(sections))
+    host.numbers.prepare()
+    host.run()
     increment_version([tensor for s in segments for name, tensor in s.tensors.items() if name != "g"])
 
 
@@ -182,7 +184,7 @@ def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _has_kernels(tensors: Iterable[Tensor], p: Tensor) -> bool:
     """Whether there are kernels for tensors of this type, here."""
-    return bool(p.numel()) and _name(p.dtype) in DTYPES and all(x.dtype == p.dtype and addressable(x) for x in tensors)
+    return bool(p.numel()) and p.dtype in KERNEL_TYPES and all(x.dtype == p.dtype and addressable(x) for x in tensors)
 
 
 def _lies_for(kernel: Kernel, tensors: Iterable[Tensor], p: Tensor) -> bool:
