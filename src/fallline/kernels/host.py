@@ -31,7 +31,13 @@ _GRADIENT = 1
 
 @dataclass
 class Section:
-    """A run of rows with the hyperparameters that they share, by name."""
+    """A run of rows with the hyperparameters that they share.
+
+    Attributes:
+        start: The first row.
+        stop: The row behind the last.
+        values: The hyperparameters by name.
+    """
 
     start: int
     stop: int
@@ -42,10 +48,14 @@ class Section:
 class Given:
     """What the numbers of rows follow from.
 
-    `varying` holds by name what may differ from row to row, [rows], and is read anew each step; `absent` flags states
-    that were just made, and is forgotten after the first step; `kept` are the numbers of `varying` to which a step
-    gives new values, in the order of `plan.new_numbers`: [rows], or one for all. With `apart` each row's numbers are
-    evaluated as in any company of others, and a section's values may be arrays [rows].
+    Attributes:
+        sections: The rows, run by run.
+        varying: By name what may differ from row to row, [rows]; read anew each step.
+        absent: By name which states were just made, [rows]; forgotten after the first step.
+        kept: The numbers of `varying` to which a step gives new values, in the order of `plan.new_numbers`: [rows], or
+            one for all.
+        apart: Whether rows are evaluated one by one even when all are alike, so that no row's numbers depend on which
+            others there are; the values of a section may then be arrays [rows].
     """
 
     sections: Sequence[Section]
@@ -56,10 +66,14 @@ class Given:
 
 
 class RowNumbers:
-    """The scalars of rows, evaluated before a step into `out`, and what the numbers they keep become after it.
+    """The scalars of rows, evaluated before a step, and what the numbers that rows keep become after it.
 
-    `out` is [rows, scalars], or [copies, rows, scalars] for rows that are the same several times; `totals` holds the
-    rows' sums, [rows, sums], when a step is taken.
+    Args:
+        scalars: The host's function of the scalars.
+        becomes: The host's function of the numbers that are kept.
+        given: What they follow from.
+        out: Where the scalars go: [rows, scalars], or [copies, rows, scalars] for rows that are there several times.
+        totals: Where the rows' sums lie once a step was run, [rows, sums].
     """
 
     def __init__(self, scalars: HostScalars, becomes: HostScalars, given: Given, out: Numbers, totals: Numbers) -> None:
@@ -108,9 +122,13 @@ class RowNumbers:
 class TableHost(SegmentTable):
     """Rows of one kernel with their `numbers`: prepare these, run the table, alone or jointly, then finish and settle.
 
-    There is a row for each of `tensors`, in each of the lanes `owners` where there are any: by tensor, then by lane.
-    `addresses` says where p, g and the states of a row lie, [rows, columns], columns as in `kernel.columns`. With
-    `copies` the numbers are given for the rows of one tensor and hold for those of all.
+    Args:
+        kernel: The kernel.
+        tensors: A tensor of each row's shape; with `owners`, of the rows that it has in all lanes.
+        addresses: Where p, g and the states of each row lie, [rows, columns], columns as in `kernel.columns`.
+        given: What the rows' numbers follow from.
+        owners: The lanes, numbered in the population; rows are ordered by tensor, then by lane. None: no lanes.
+        copies: How often the rows that `given` speaks of are there: the number of tensors where these share numbers.
     """
 
     def __init__(
@@ -132,17 +150,23 @@ class TableHost(SegmentTable):
         self.numbers = RowNumbers(kernel.scalars, kernel.new_numbers, given, scalars, self.totals)
 
     def refresh(self, gradients: Sequence[int] | NDArray[np.int64]) -> None:
-        """Take the addresses at which the gradients of all rows lie now."""
+        """Take new addresses of the gradients.
+
+        Args:
+            gradients: Where the gradient of each row lies now, [rows].
+        """
         self._gradients[:] = gradients
 
 
 class EagerHost:
     """Tensors of one plan moved operation by operation, alone or in sums with others by `run_jointly`.
 
-    Each tensor is one parameter; with `lanes` it is stacked, [lanes, ...], and the plan is mapped over its lanes, which
-    are numbered as owners of a table's rows are. `store(i, update, states, totals)` is told what became of tensor i:
-    its update, its new states by name, and, if the plan keeps numbers, the sums that they follow from, on the host; if
-    autograd is to follow, sums stay tensors.
+    Args:
+        plan: What is run.
+        store: Called as store(i, update, states, totals) with what becomes of tensor i: its update, its new states by
+            name and, if the plan keeps numbers, the sums that these follow from, on the host.
+        lanes: The lanes, numbered in the population, if tensors are stacked [lanes, ...]; the plan is mapped over them.
+        differentiable: Whether autograd follows; sums then stay tensors.
     """
 
     def __init__(
@@ -158,7 +182,15 @@ class EagerHost:
         self._needed = plan.totals if plan.new_numbers else ()
 
     def take(self, tensors: Sequence[Mapping[str, Tensor]], scalars: Sequence[Any] | Tensor) -> EagerHost:
-        """Take each tensor's p, g and states, and its scalars: numbers, or for lanes [lanes, scalars]."""
+        """Take what a step begins with.
+
+        Args:
+            tensors: p, g and the states of each tensor, by name.
+            scalars: The scalars of each tensor: numbers, or for lanes [lanes, scalars].
+
+        Returns:
+            The host itself.
+        """
         self._tensors, self._scalars = tensors, scalars
         self._joint: dict[Expression, Tensor] = {}
         if self._lanes is None:
@@ -166,7 +198,14 @@ class EagerHost:
         return self
 
     def reduce(self, level: int) -> Sums:
-        """Compute the shares of the sums over all tensors, a number an owner."""
+        """Compute shares of the sums over all tensors.
+
+        Args:
+            level: The level of sums.
+
+        Returns:
+            By what is summed, a number for each owner.
+        """
         totals = self._joint_totals(level)
         if not totals:
             return {}
@@ -177,7 +216,12 @@ class EagerHost:
         }
 
     def share(self, level: int, sums: Sums) -> None:
-        """Take the sums over all tensors."""
+        """Take the sums over all tensors.
+
+        Args:
+            level: The level of sums.
+            sums: By what is summed, a number for each owner.
+        """
         for total in self._joint_totals(level):
             joined = sums[described(total.args[0])]
             if self._lanes is None:

@@ -82,29 +82,6 @@ class MatrixEngine(Engine):
         super()._check(p)
 
 
-class PreconditionedEngine(MatrixEngine):
-    """For methods that torch has no class of: gradients are checked, and states stay as precise as they were saved."""
-
-    #: The type, or a wider one, in which products of gradients are kept.
-    _kept_in = torch.float32
-
-    def _check(self, p: Tensor) -> None:
-        super()._check(p)
-        size = float(torch.linalg.vector_norm(gradient(p), dtype=torch.float64))
-        kept_in = torch.promote_types(p.dtype, self._kept_in)
-        if not size * size < torch.finfo(kept_in).max:
-            largest = float(gradient(p).abs().max())
-            large = f"so large (up to {largest:.3g}) that {_name(kept_in)} does not hold the sum of its squares"
-            raise ValueError(
-                f"the gradient of a parameter of shape {tuple(p.shape)} is "
-                f"{large if largest < math.inf else 'not finite'}, and {type(self).__name__} would remember that "
-                "for good; skip the step, clip the gradient or lower the learning rate"
-            )
-
-    def _keeps_type(self, group: Group, name: str) -> bool:
-        return name != "step"
-
-
 def gradient(p: Tensor) -> Tensor:
     """The gradient of a parameter that has one."""
     assert p.grad is not None
@@ -191,10 +168,6 @@ def _lies_for(kernel: Kernel, tensors: Iterable[Tensor], p: Tensor) -> bool:
     """Whether all lie alike in one run of memory; in the order of the indices, if sums would follow another."""
     in_order = p.is_contiguous() or (is_dense(p) and not kernel.plan.totals)
     return in_order and all(same_strides(x, p) and not x.is_neg() for x in tensors)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def check_range(name: str, value: Any, low: float, high: float = math.inf) -> None:
