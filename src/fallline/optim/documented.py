@@ -13,7 +13,7 @@ Documented = TypeVar("Documented")
 ARGUMENTS = {
     "params": "Tensors, pairs of name and tensor, or dictionaries: param groups, whose options override those below.",
     "lr": "Learning rate η, at least 0.",
-    "weight_decay": "Strength λ of weight decay, at least 0: λθ added to the gradient or, decoupled, ηλθ beside the step.",
+    "weight_decay": "Strength λ of weight decay, at least 0; by way of the gradient unless decoupled.",
     "momentum": "Decay factor μ of momentum, at least 0.",
     "nesterov": "Whether momentum looks one step ahead, as Nesterov's does.",
     "eps": "ε, added to a denominator lest it be 0; at least 0.",
