@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fallline.cli.fail import fail
+from fallline.cli.console import fail
 
 if TYPE_CHECKING:
     from fallline.symbolic import Combinator, Rule, State
+
 
 #: What a class is called whose rule has a shorter name.
 _ALIASES = {"schedule_free_adamw": "schedule_free_adam"}
@@ -48,7 +49,6 @@ def show(
         rules()
         return
     from fallline import rules as known
-    from fallline.cli.rule_name import find
     from fallline.symbolic import Combinator
 
     key = known.plain_name(rule)
@@ -57,7 +57,7 @@ def show(
         _show_combinator(combinator)
         return
     try:
-        _show_rule(rule, find(_ALIASES.get(key, key)))
+        _show_rule(rule, known.find(_ALIASES.get(key, key)))
     except LookupError:
         _show_class(rule)
 

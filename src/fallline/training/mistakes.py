@@ -1,27 +1,27 @@
-"""Common mistakes that train without an error: what a problem is warned of as it is made."""
+"""What an untrained model and the loss make of a few examples, and the common mistakes that this and the data tell of.
+
+They train without an error: a problem is warned of them as it is made.
+"""
 
 from __future__ import annotations
 
-import itertools
+import functools
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from fallline.training.first_look import Look, kind_of_loss
-from fallline.training.metrics import value_of
-from fallline.training.metrics.metric import class_dimensions
-from fallline.training.splits import Split
+from fallline.training.generators import seeded
+from fallline.training.metrics import class_dimensions, value_of
+from fallline.training.splits import Split, _shared_examples
+from fallline.training.task import SplitTask, ignore_index, kind_of_loss
 
-if TYPE_CHECKING:
-    from fallline.training.problem import Problem
-
-#: Share of a split whose examples are in another, above that of examples that repeat anyway.
-_WORTH_A_WORD = 0.01
-_COLUMNS, _CANDIDATES = 32, 8  # numbers of an example, and examples like it, that are compared before all are
 #: Operations, by the name of their node in the graph, that leave the numbers of an output as they are.
 _RESHAPING = (
     "View", "Squeeze", "Unsqueeze", "Reshape", "UnsafeView", "Transpose", "Permute", "T", "Select", "Slice", "Alias",
@@ -34,7 +34,7 @@ _LOGITS: dict[Callable[..., Tensor], str] = {
 }
 
 
-def mistakes(problem: Problem, look: Look | None, ignored: Collection[float]) -> tuple[str, ...]:
+def mistakes(problem: SplitTask, look: Look | None, ignored: Collection[float]) -> tuple[str, ...]:
     """Sentences that name them: splits that share examples, outputs that the loss can't mean, targets out of reach,
     and a metric of the user's own that counts the labels which the loss has `ignored`.
 
@@ -48,67 +48,7 @@ def mistakes(problem: Problem, look: Look | None, ignored: Collection[float]) ->
     return (*found, *_misread(problem, look), *_out_of_reach(problem, look), *_counted_anyway(problem, look, ignored))
 
 
-def _shared_examples(splits: Mapping[str, Split]) -> Iterator[str]:
-    """Splits that have examples, inputs and targets alike, of an earlier one, beyond those that repeat anyway."""
-    prints = {name: _prints(split) for name, split in splits.items()}
-    for first, second in itertools.combinations(splits, 2):
-        one, other = splits[first], splits[second]
-        if len(one) < 2:  # a problem without data
-            continue
-        count = _shared(one, other, prints[first], prints[second])
-        again = count == len(other) == len(one) and torch.equal(prints[first].sort()[0], prints[second].sort()[0])
-        if not again and count / len(other) <= max(_WORTH_A_WORD, 2 * _repeated(prints[first])):
-            continue
-        found = f"it is {first} again" if again else f"{count:,} of its {len(other):,} examples are in {first} too"
-        use = "trained on" if first == "train" else "used to choose"
-        yield (
-            f"{second}: {found}, so it can't tell how a model does on examples that were not {use}; give it others, "
-            f"which {first} does not have."
-        )
-
-
-def _shared(one: Split, other: Split, ones: Tensor, others: Tensor) -> int:
-    """How many examples of the other are in this one as well, inputs and targets alike."""
-    if one.inputs.shape[1:] != other.inputs.shape[1:] or one.targets.shape[1:] != other.targets.shape[1:]:
-        return 0
-    prints, there = others.tolist(), dict[float, list[int]]()
-    wanted = set(prints)
-    for row, print_ in enumerate(ones.tolist()):
-        if print_ in wanted:
-            there.setdefault(print_, []).append(row)
-    return sum(
-        any(_alike(one, row, other, place) for row in there.get(print_, ())[:_CANDIDATES])
-        for place, print_ in enumerate(prints)
-    )
-
-
-def _repeated(prints: Tensor) -> float:
-    """The share of examples that have a twin in the same split."""
-    _, counts = prints.unique(return_counts=True)  # type: ignore[no-untyped-call]
-    return float(counts[counts > 1].sum()) / len(prints)
-
-
-def _prints(split: Split) -> Tensor:
-    """A number [n] for each example, alike for those that are."""
-    total = torch.zeros(len(split), dtype=torch.float64)
-    for part in (split.inputs, split.targets):
-        flat = _as_real(part.reshape(len(split), -1))
-        some = flat[:, :: max(1, flat.shape[1] // _COLUMNS)].double()
-        weights = torch.rand(some.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.5
-        # Summed row by row, since a product of matrices may round otherwise from row to row.
-        total += (some * weights).sum(1) + flat.sum(1, dtype=torch.float64)
-    return total
-
-
-def _as_real(values: Tensor) -> Tensor:
-    return values.real + 2 * values.imag if values.is_complex() else values
-
-
-def _alike(one: Split, row: int, other: Split, place: int) -> bool:
-    return torch.equal(one.inputs[row], other.inputs[place]) and torch.equal(one.targets[row], other.targets[place])
-
-
-def _misread(problem: Problem, look: Look) -> Iterator[str]:
+def _misread(problem: SplitTask, look: Look) -> Iterator[str]:
     output, targets = look.output.detach(), look.targets
     places = class_dimensions(output.shape, targets.shape)
     last, loss = _last_operation(look.output), _loss_of(problem, output, targets, places)
@@ -138,7 +78,7 @@ def _sum_to_one(rows: Tensor) -> bool:
     return rows.shape[-1] > 1 and bool((rows >= 0).all() and ((rows.sum(-1) - 1).abs() < 1e-3).all())
 
 
-def _loss_of(problem: Problem, output: Tensor, targets: Tensor, places: list[int]) -> Any:
+def _loss_of(problem: SplitTask, output: Tensor, targets: Tensor, places: list[int]) -> Any:
     """Which of torch's losses the problem has, as its function tells or, else, its value."""
     known = kind_of_loss(problem.loss)
     if known is not None or problem.loss is None:
@@ -167,7 +107,7 @@ def _last_operation(output: Tensor) -> str | None:
     return None
 
 
-def _out_of_reach(problem: Problem, look: Look) -> Iterator[str]:
+def _out_of_reach(problem: SplitTask, look: Look) -> Iterator[str]:
     """Targets that are numbers which the last operation never gives."""
     operation = _last_operation(look.output)
     low, high = _BOUNDS.get(str(operation), (-math.inf, math.inf))
@@ -182,7 +122,7 @@ def _out_of_reach(problem: Problem, look: Look) -> Iterator[str]:
         )
 
 
-def _counted_anyway(problem: Problem, look: Look, ignored: Collection[float]) -> Iterator[str]:
+def _counted_anyway(problem: SplitTask, look: Look, ignored: Collection[float]) -> Iterator[str]:
     places = class_dimensions(look.output.shape, look.targets.shape)
     if problem.metric_is_loss or len(places) != 1:
         return
@@ -201,3 +141,118 @@ def _counted_anyway(problem: Problem, look: Look, ignored: Collection[float]) ->
                 f"metric: {problem.metric.name!r} counts examples with label {label:g}, which the loss ignores; leave "
                 "them out in it, or give a name such as 'accuracy', which does."
             )
+
+
+_ROWS, _SEARCHED, _MOST_KINDS = 16, 4096, 64
+
+
+_MOST_NUMBERS = 2**22  # of the outputs together
+
+
+_STEP_ASIDE = 0.01
+
+
+@dataclass(frozen=True)
+class Look:
+    """A few examples that hold every label found, the model's `output` for them, with its graph, and the loss's slope.
+
+    `slopes(targets, by)` are the derivatives of the loss by each number of the output, were these the targets and every
+    number moved by the share `by` of its size and 1.
+    """
+
+    output: Tensor
+    targets: Tensor
+    slopes: Callable[..., Tensor]
+
+
+def first_look(problem: SplitTask, module: nn.Module) -> Look | None:
+    """Look at a module in evaluation mode; None where it or the loss fails, which `Problem.check` will say."""
+    try:
+        with seeded(0, libraries=True), torch.enable_grad():
+            module.eval()
+            size = module(problem.train.inputs[:1].clone()).numel()
+            # Few at once where a training pass has few: activations take far more memory than outputs.
+            part = _some([*problem.splits().values()], max(6, min(max(problem.batch, _ROWS), _MOST_NUMBERS // size)))
+            output = module(part.inputs.clone())
+            slopes = functools.partial(_slopes, problem, module, part.inputs, output)
+            return Look(output, part.targets, slopes) if isinstance(output, Tensor) else None
+    except Exception:  # whatever a stranger's code does
+        return None
+
+
+def _some(splits: Sequence[Split], most: int) -> Split:
+    """Examples of all splits: the first, those with the extreme labels, and those in which others come first."""
+    inputs, targets = [], []
+    for split in splits:
+        flat = split.targets[:_SEARCHED].reshape(min(len(split), _SEARCHED), -1)
+        _, first = np.unique(flat.numpy(), return_index=True)
+        values = split.targets.reshape(len(split), -1)
+        extremes = [int(values.amin(1).argmin()), int(values.amax(1).argmax())]
+        rows = [*extremes, *range(min(_ROWS, len(split))), *(first[:_MOST_KINDS] // flat.shape[1]).tolist()]
+        rows = list(dict.fromkeys(rows))[: most // len(splits)]
+        inputs.append(split.inputs[rows])
+        targets.append(split.targets[rows])
+    return Split(torch.cat(inputs), torch.cat(targets))
+
+
+def _slopes(
+    problem: SplitTask, module: nn.Module, inputs: Tensor, output: Tensor, targets: Tensor, by: float = 0.0
+) -> Tensor:
+    leaf = (output.detach() + by * (1 + output.detach().abs())).requires_grad_()
+    if problem.loss is not None:
+        with seeded(0, libraries=True), torch.enable_grad():
+            return torch.autograd.grad(problem.loss(leaf, targets), leaf)[0]
+    assert problem.step is not None
+    # A step is shown the outputs as a leaf of its own, from which its loss then goes on. A copy that it makes of the
+    # module, as a teacher, has the hook too, and goes its own way.
+    with (
+        module.register_forward_hook(lambda called, inputs, output: leaf if called is module else None),
+        seeded(0, libraries=True),
+        torch.enable_grad(),
+    ):
+        return torch.autograd.grad(problem.step(module, inputs.clone(), targets), leaf)[0]
+
+
+def ignored_labels(loss: object, look: Look | None) -> frozenset[float]:
+    """The labels that a loss does not count, as it says or as its slopes tell: they vanish wherever such a label is.
+
+    >>> from torch.nn import CrossEntropyLoss
+    >>> ignored_labels(CrossEntropyLoss(ignore_index=0), None)
+    frozenset({0})
+    """
+    said = ignore_index(loss)
+    if said is not None:
+        return frozenset([said])
+    if look is None:
+        return frozenset()
+    try:
+        return _without_slope(look)
+    except Exception:  # a loss that fails is told of by `Problem.check`
+        return frozenset()
+
+
+def _without_slope(look: Look) -> frozenset[float]:
+    targets = look.targets
+    places = class_dimensions(look.output.shape, targets.shape)
+
+    def counts(targets: Tensor) -> Tensor:
+        """Where the loss hangs on the output, in the shape of the targets."""
+        moved = look.slopes(targets) != 0
+        with suppress(Exception):  # a loss of probabilities may refuse others; a slope may vanish at one place alone
+            moved |= look.slopes(targets, _STEP_ASIDE) != 0
+        return moved.any(places[0]) if places else moved.reshape(targets.shape)
+
+    if len(places) > 1 or (not places and look.output.numel() != targets.numel()):
+        return frozenset()
+    counted = counts(targets)
+    labels: Tensor = targets.unique()  # type: ignore[no-untyped-call]
+    silent = [float(label) for label in labels[:_MOST_KINDS] if not counted[targets == label].any()]
+    return frozenset(label for label in silent if counted.any() and not _ever_counts(label, targets, counted, counts))
+
+
+def _ever_counts(label: float, targets: Tensor, counted: Tensor, counts: Callable[[Tensor], Tensor]) -> bool:
+    """Whether a loss hangs on outputs elsewhere once this is the label there, in every other place that counts."""
+    places = counted.flatten().nonzero().flatten()[::2]
+    changed = targets.clone().flatten()
+    changed[places] = torch.tensor(label, dtype=targets.dtype)
+    return bool(counts(changed.view_as(targets)).flatten()[places].any())
