@@ -7,13 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from numbers import Integral
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fallline import _asked
 from fallline.training.counter_random import evaluation_keys, run_keys, step_keys
 from fallline.training.errors import ProblemError, apart, first_line, parts, pass_budget
 from fallline.training.evaluation import Evaluation, Score, example_losses, join_evaluations, needs_outputs
@@ -138,11 +138,10 @@ class Lanes(ABC):
         if not len(self):
             return Evaluation(torch.empty(0).double(), torch.empty(0).double())
         here = self._here(split)
-        name = next((name for name, own in self.problem.splits().items() if own is split), "")
         size = self._evaluated_at_once(max(1, self._traits.manner.output * len(split)))
 
         def compute(lanes: slice) -> Evaluation:
-            keys = partial(evaluation_keys, self._keys[lanes], step, name)
+            keys = partial(evaluation_keys, self._keys[lanes], step, self.problem.name_of(split))
             return self._evaluate(lanes, here, examples, keys)
 
         def stand_in(lane: slice, error: Exception) -> Evaluation:
@@ -294,10 +293,7 @@ def _within(lanes: slice, part: slice) -> slice:
 def _checked(seeds: Sequence[int]) -> list[int]:
     if not seeds:
         raise ValueError("seeds: give at least one, one for each lane.")
-    for seed in seeds:
-        if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
-            raise ValueError(f"seeds: must be whole numbers from 0 to 2**63 - 1, got {seed!r}.")
-    return [int(seed) for seed in seeds]
+    return [_asked.seed(seed, "seeds: each") for seed in seeds]
 
 
 def _value(metric: Metric, output: Tensor, targets: Tensor) -> Tensor:

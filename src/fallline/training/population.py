@@ -7,8 +7,8 @@ import itertools
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 
@@ -250,20 +250,14 @@ def _stepper(population: Population) -> Callable[[], float]:
 
 def _with_one_thread(step: Callable[[], float]) -> Callable[[], float]:
     def alone() -> float:
-        with _threads(1):
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
             return step()
+        finally:
+            torch.set_num_threads(before)
 
     return alone
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _cores() -> int:

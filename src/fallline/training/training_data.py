@@ -21,7 +21,7 @@ from fallline.training.arguments import DEFAULT_BATCH, as_count, required_argume
 from fallline.training.datasets import Reader, as_split, load
 from fallline.training.errors import ProblemError
 from fallline.training.generators import Generators
-from fallline.training.sampling import Sampler
+from fallline.training.sampling import Order, Sampler
 from fallline.training.splits import BATCHES, EXAMPLES, Pair, Split, joined, pairs, split_of
 
 _CPU = torch.device("cpu")
@@ -96,38 +96,33 @@ class Batches:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Examples, how many of them make a batch, how often a run goes through them, and in which order.
+    """Examples, of which `batch` make one, how often a run goes through them, and in which order.
 
-    `sampler` names the examples of each epoch, else all are taken; `shuffle` says whether runs of different seeds take
-    them in different orders. `drop_last` leaves those out that don't fill a batch. `own_batches` says that there is no
-    other size of batches. `dtype` is that of floating-point numbers. `reader` is there where every epoch reads the
-    examples anew; `split` is one reading then.
+    `dtype` is that of floating-point numbers. `reader` is there where every epoch reads the examples anew; `split` is
+    one reading then.
     """
 
     split: Split
     batch: int
     epochs: int
-    shuffle: bool
+    order: Order
     dtype: torch.dtype
-    drop_last: bool = False
-    sampler: Sampler | None = None
-    own_batches: bool = False
     reader: Reader | None = None
 
     @property
     def examples(self) -> int:
-        """How many examples an epoch names, those that `drop_last` leaves out among them."""
-        return len(self.split) if self.sampler is None else len(self.sampler)
+        """How many examples an epoch names, those among them that don't fill a batch and are left out."""
+        return len(self.split if self.order.sampler is None else self.order.sampler)
 
     @property
     def differs_by_seed(self) -> bool:
         """Whether runs of different seeds see different batches."""
-        return self.shuffle or self.reader is not None
+        return self.order.shuffle or self.reader is not None
 
     def with_batch(self, batch: object) -> TrainingData:
         """The same with another batch size. Raises ProblemError where there are fewer examples, or no other size."""
         count = as_count("batch", batch, self.examples, "the number of examples in train")
-        if self.own_batches and count != self.batch:
+        if self.order.own_batches and count != self.batch:
             raise ProblemError(
                 f"batch: the batch_sampler of train makes batches of {self.batch}, got {count}; leave batch out."
             )
@@ -135,9 +130,10 @@ class TrainingData:
 
     def batches(self, seeds: Sequence[int], device: torch.device) -> Batches:
         """The batches of runs with these seeds."""
+        order = self.order
         return Batches(
             self.examples, self.batch, seeds,
-            shuffle=self.shuffle, drop_last=self.drop_last, sampler=self.sampler, device=device,
+            shuffle=order.shuffle, drop_last=order.drop_last, sampler=order.sampler, device=device,
         )  # fmt: skip
 
     def epochs_of(self, batches: Batches, epochs: int) -> Iterator[tuple[int, Split]]:
@@ -150,7 +146,7 @@ class TrainingData:
         """The examples that these numbers of a batch name, as the run of a seed sees them in an epoch from 0."""
         if self.reader is None:
             return Split(self.split.inputs[numbers], self.split.targets[numbers])
-        return as_split("train", self.reader.read(numbers.tolist(), seed, epoch), self.dtype)
+        return split_of("train", self.reader.read(numbers.tolist(), seed, epoch), self.dtype)
 
 
 def as_training_data(
@@ -164,7 +160,7 @@ def as_training_data(
 
     >>> batches = ((torch.ones(4, 2), torch.ones(4, 1)) for _ in range(10))
     >>> data = as_training_data(batches, batch=None, epochs=None, steps=3, dtype=torch.float32)
-    >>> len(data.split), data.batch, data.epochs, data.shuffle
+    >>> len(data.split), data.batch, data.epochs, data.order.shuffle
     (12, 4, 1, False)
     """
     if steps is not None:
@@ -183,17 +179,14 @@ def as_training_data(
         )
     passes = _EPOCHS if epochs is None else as_count("epochs", epochs)
     if not isinstance(train, Dataset | DataLoader):
-        data = TrainingData(as_split("train", train, dtype), 0, passes, True, dtype)
+        data = TrainingData(as_split("train", train, dtype), 0, passes, Order(), dtype)
         return data.with_batch(min(DEFAULT_BATCH, data.examples) if batch is None else batch)
     found = load("train", train)
-    split = as_split("train", found.pair, dtype)
-    if found.reader is not None and found.sampler is not None:
-        found.sampler.number_repeats()
-    data = TrainingData(
-        split, found.batch or DEFAULT_BATCH, passes, found.shuffle, dtype,
-        found.drop_last, found.sampler, found.own_batches, found.reader,
-    )  # fmt: skip
-    if batch is None and found.drop_last and data.batch > data.examples:
+    split, order = split_of("train", found.pair, dtype), found.order
+    if found.reader is not None and order.sampler is not None:
+        order.sampler.number_repeats()
+    data = TrainingData(split, order.batch or DEFAULT_BATCH, passes, order, dtype, found.reader)
+    if batch is None and order.drop_last and data.batch > data.examples:
         raise ProblemError(
             f"train: its DataLoader drops the last batch if it has less than {data.batch} examples, and there are "
             f"{data.examples}; give it a smaller batch_size, or drop_last=False."
@@ -237,7 +230,11 @@ class Stream:
                     "give them one size, which only the last may fall short of."
                 )
         return TrainingData(
-            split_of("train", joined("train", found, BATCHES), self.dtype), sizes[0], 1, False, self.dtype
+            split_of("train", joined("train", found, BATCHES), self.dtype),
+            sizes[0],
+            1,
+            Order(shuffle=False),
+            self.dtype,
         )
 
 

@@ -69,11 +69,11 @@ def torch_code(arm: Arm, configuration: Mapping[str, Any], problem: Problem) -> 
 
 def _batching(problem: Problem, batch: int) -> str:
     """What a loader is told of batches and their order."""
-    data = problem.data
-    if data.own_batches:
+    order = problem.data.order
+    if order.own_batches:
         return "batch_sampler=batch_sampler"
-    order = f"shuffle={data.shuffle}" if data.sampler is None else "sampler=sampler"
-    return f"batch_size={batch}, {order}{', drop_last=True' if data.drop_last else ''}"
+    said = f"shuffle={order.shuffle}" if order.sampler is None else "sampler=sampler"
+    return f"batch_size={batch}, {said}{', drop_last=True' if order.drop_last else ''}"
 
 
 def _begin(lane: LaneRule, scheduler: str | None) -> tuple[list[str], frozenset[str]]:
