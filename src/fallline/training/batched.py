@@ -29,8 +29,14 @@ class BatchedLanes(Lanes):
 
     Lanes are independent, so the gradient of the sum of their losses holds each lane's own gradient: the forward pass
     is mapped and ordinary autograd goes back. What all lanes share is watched, and stacked where a pass changes it.
-    Raises what torch raises where an operation can't be mapped, such as a branch on a tensor's value; BatchingError
-    where a model keeps what is no tensor of its own from pass to pass, or draws what can't be mapped.
+
+    Args:
+        problem: What is trained.
+        seeds: One a lane.
+
+    Raises:
+        BatchingError: A model keeps what is no tensor of its own from pass to pass, or draws what can't be mapped.
+            Where an operation can't be mapped, such as a branch on a tensor's value, torch raises what it raises.
 
     >>> from fallline.problems import digits
     >>> lanes = BatchedLanes(digits(), seeds=[0, 0, 1])
@@ -55,7 +61,8 @@ class BatchedLanes(Lanes):
         self._arrange()
         self._rebind()
 
-    def check(self) -> None:  # noqa: D102
+    def check(self) -> None:
+        """Raise BatchingError where lanes have come to share what each should have for itself."""
         changed = differing(self._state, python_state(self._module))
         if changed is not None:
             raise BatchingError(_keeps(changed))

@@ -201,11 +201,17 @@ def drawing(
 
 @contextmanager
 def draws_of(seed: int, step: int, split: str | None = None, device: torch.device | None = None) -> Iterator[None]:
-    """Draw as the run of a seed does in a step, counted from 1; or as its model is evaluated on a split after a step.
+    """Draw as the run of a seed does in a step; or as its model is evaluated on a split after a step.
 
     With it a loop of one's own has the random numbers of `fallline.fit` and of a race: dropout, noise, and whatever
-    else is drawn from the generators of torch, Python and NumPy. Those go on afterwards as if nothing was drawn.
-    A split that is too large to be evaluated at once is drawn for in parts, of which this gives the first.
+    else is drawn from the generators of torch, Python and NumPy. Those go on afterwards as if nothing was drawn. A
+    split that is too large to be evaluated at once is drawn for in parts, of which this gives the first.
+
+    Args:
+        seed: The run's.
+        step: The step, counted from 1.
+        split: "train", "valid" or "test" for an evaluation after the step; None for the step itself.
+        device: Where the model is; the CPU by default.
 
     >>> with draws_of(seed=3, step=1):
     ...     first = torch.randn(2), torch.randperm(5)

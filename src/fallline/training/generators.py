@@ -47,10 +47,14 @@ def reseed(seed: int, device: torch.device = _CPU, *, libraries: bool = False) -
 
 @contextmanager
 def seeded(seed: int, device: torch.device = _CPU, *, libraries: bool = False) -> Iterator[None]:
-    """Let torch's generator start from `seed` inside, and go on outside as if nothing had been drawn.
+    """Let torch's generator start from a seed inside, and go on outside as if nothing had been drawn.
 
-    A CUDA device's own generator does likewise, and with `libraries` those of Python and NumPy. `torch.manual_seed`
-    would prepare the generators of all devices as well, which takes longer than a small model.
+    `torch.manual_seed` would prepare the generators of all devices as well, which takes longer than a small model.
+
+    Args:
+        seed: Where it starts from.
+        device: A CUDA device's own generator does likewise; the CPU by default.
+        libraries: Whether those of Python and NumPy do, too.
 
     >>> with seeded(3):
     ...     first = torch.rand(2)
@@ -113,7 +117,10 @@ class Generators:
 
     def __init__(self, owner: object) -> None:
         self._own = _own_generators(owner)
-        self._all = [*_generators(_CPU, libraries=True), *self._own]
+
+    @property
+    def _all(self) -> list[Any]:
+        return [*_generators(_CPU, libraries=True), *self._own]  # found anew: in another process they are others
 
     @contextmanager
     def kept(self) -> Iterator[None]:

@@ -29,7 +29,15 @@ _EPOCHS = 20
 
 
 def epoch_order(examples: int, seed: int, epoch: int) -> Tensor:
-    """Shuffle the numbers 0 to `examples` - 1, as every run with this seed does in this epoch.
+    """Shuffle the numbers of examples, as every run with this seed does in this epoch.
+
+    Args:
+        examples: How many there are.
+        seed: The run's.
+        epoch: The epoch, counted from 0.
+
+    Returns:
+        The numbers 0 to `examples` - 1 in their order.
 
     >>> torch.equal(epoch_order(100, seed=1, epoch=0), epoch_order(100, seed=1, epoch=0))
     True
@@ -40,9 +48,16 @@ def epoch_order(examples: int, seed: int, epoch: int) -> Tensor:
 class Batches:
     """The batches of several seeds, side by side, as numbers of examples on a device.
 
-    Every epoch goes once through all examples, and its last batch may be smaller; with `drop_last` the examples that
-    don't fill a batch are left out. Without `shuffle` every seed takes them in the order in which they are given. A
-    `sampler` names the `examples` of each epoch itself.
+    Every epoch goes once through all examples, and its last batch may be smaller.
+
+    Args:
+        examples: How many examples an epoch names.
+        batch: How many make a batch.
+        seeds: Those of the runs, from which their orders follow.
+        shuffle: Whether each seed has an order of its own in each epoch; else the examples are taken as they are given.
+        drop_last: Whether the examples that don't fill a batch are left out.
+        sampler: What names the examples of each epoch itself; None for nobody.
+        device: Where the numbers are; the CPU by default.
 
     >>> batches = Batches(examples=10, batch=4, seeds=[0, 1])
     >>> [tuple(batches.at(step).shape) for step in range(3)]
@@ -74,7 +89,11 @@ class Batches:
         self._orders = torch.empty(0)
 
     def at(self, step: int) -> Tensor:
-        """Return the examples [seeds, batch] that the step sees, steps counted from 0."""
+        """The examples [seeds, batch] that a step sees.
+
+        Args:
+            step: The step, counted from 0.
+        """
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._orders = self._orders_of(epoch).to(self._device)
@@ -82,7 +101,11 @@ class Batches:
         return self._orders[:, place * self.batch : (place + 1) * self.batch]
 
     def samples(self, steps: int) -> int:
-        """Count the examples seen in the first `steps` steps."""
+        """Count the examples that a run has seen.
+
+        Args:
+            steps: The steps that it has taken.
+        """
         epochs, rest = divmod(steps, self.steps_per_epoch)
         return epochs * self.examples + min(rest * self.batch, self.examples)
 

@@ -19,8 +19,16 @@ Function = Callable[[Tensor, Tensor], Tensor | float]
 class Metric:
     """A quality of outputs [n, ...] for targets [n, ...].
 
-    `function(output, target)` returns one number. `contributions`, where the metric is a mean over examples, returns
-    each example's share [n]. `bounds` are the lowest and the highest value that it can take.
+    Attributes:
+        name: What it is called in tables.
+        function: A function of (output, target) that returns one number.
+        higher_is_better: Whether higher values are better.
+        contributions: Where the metric is a mean over examples, a function of (output, target) that returns each
+            example's share [n]; else None.
+        bounds: The lowest and the highest value that it can take.
+
+    Raises:
+        ProblemError: The name is no text that files can take.
 
     >>> Metric("median_error", lambda output, target: (output - target).abs().median(), higher_is_better=False).name
     'median_error'
@@ -64,9 +72,14 @@ def value_of(metric: Metric, output: Tensor, target: Tensor) -> Tensor:
 
 
 def loss_of_step(output: Tensor, target: Tensor) -> Tensor:
-    """Stand for the loss of a problem that has a step and no loss; the lanes compute it from model and inputs.
+    """Stand for the loss of a problem that has a step and no loss; lanes compute it from model and inputs.
 
-    Raises ProblemError always: outputs alone don't tell it.
+    Args:
+        output: The model's outputs, which don't tell it.
+        target: The targets, which don't either.
+
+    Raises:
+        ProblemError: Always.
     """
     raise ProblemError("metric: the loss of a step can't be computed from outputs; give the problem a loss as well.")
 
