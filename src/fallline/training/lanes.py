@@ -300,24 +300,25 @@ class Lanes(ABC):
         manner = self._traits.manner
         examples = min(len(inputs), manner.examples)
         width = self._budget // (manner.kept * examples)
-        return torch.cat(
-            [self._outputs_of(lanes, inputs[rows], keys(rows.start), width) for rows in parts(len(inputs), examples)], 1
-        )
 
-    def _outputs_of(self, lanes: slice, inputs: Tensor, keys: Tensor, width: int) -> Tensor:
-        some = parts(lanes.stop - lanes.start, width)
-        # A copy of the inputs, since a model may write into them.
-        return torch.cat([self._outputs(_within(lanes, part), inputs.clone(), keys[part]) for part in some])
+        def outputs(rows: slice) -> Tensor:
+            # A copy of the inputs, since a model may write into them.
+            return _by_lanes(
+                lanes, width, keys(rows.start), lambda some, own: self._outputs(some, inputs[rows].clone(), own)
+            )
+
+        return torch.cat([outputs(rows) for rows in parts(len(inputs), examples)], 1)
 
     def _all_step_losses(self, lanes: slice, split: Split, keys: Tensor) -> Tensor:
         """The losses [k] of a problem whose step alone knows them, of the whole split at once."""
-        size = self._budget // (self._traits.kept * len(split))
-        some = parts(lanes.stop - lanes.start, size)
-        return torch.cat([self._step_losses(_within(lanes, part), split, keys[part]) for part in some])
+        width = self._budget // (self._traits.kept * len(split))
+        return _by_lanes(lanes, width, keys, lambda some, own: self._step_losses(some, split, own))
 
 
-def _within(lanes: slice, part: slice) -> slice:
-    return slice(lanes.start + part.start, lanes.start + part.stop)
+def _by_lanes(lanes: slice, width: int, keys: Tensor, compute: Callable[[slice, Tensor], Tensor]) -> Tensor:
+    """What is computed of so many lanes at once, with their keys, for all of some lanes."""
+    some = parts(lanes.stop - lanes.start, width)
+    return torch.cat([compute(slice(lanes.start + part.start, lanes.start + part.stop), keys[part]) for part in some])
 
 
 def _checked(seeds: Sequence[int]) -> list[int]:
