@@ -56,7 +56,7 @@ def test_a_stream_in_memory_and_one_that_is_met_train_alike() -> None:
     first, second = (fl.fit(problem, "adam", lr=0.1, seed=3) for problem in (in_memory, met))
     for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(one, other)
-    mean = np.mean([row.training_loss for row in second.curves])  # type: ignore[arg-type]
+    mean = np.mean([row.training_loss for row in second.curves])
     assert first.curves[-1].training_loss == pytest.approx(mean)
 
 
