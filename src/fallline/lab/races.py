@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from fallline.lab.errors import RequestError
+from fallline.lab.requests import RequestError
 from fallline.racing.storage.database import CARD, RESULT, all_attributes, open_database, read_attribute, sqlite_file
 from fallline.racing.storage.races import past_races
 

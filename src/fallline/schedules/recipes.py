@@ -1,11 +1,14 @@
-"""Whole schedules that are known by a name."""
+"""Whole schedules that are known by a name.
+
+What goes with large batches: a rate that grows with the batch, and a gentle way up to it.
+
+Goyal et al., *Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour*, 2017.
+"""
 
 from __future__ import annotations
 
-from fallline.schedules.anneal import cosine_between, linear
-from fallline.schedules.arguments import as_count, as_number
-from fallline.schedules.drops import milestones
-from fallline.schedules.large_batches import linear_scaling, warmup
+from fallline._asked import number, whole
+from fallline.schedules.laws import cosine_between, linear, milestones
 from fallline.schedules.schedule import Schedule, constant
 
 
@@ -22,7 +25,7 @@ def large_minibatch(batch_size: int, steps_per_epoch: int) -> Schedule:
     >>> [round(0.1 * recipe(10 * epoch), 6) for epoch in (0, 5, 30, 60, 80)]
     [0.1, 3.2, 0.32, 0.032, 0.0032]
     """
-    steps = as_count("steps_per_epoch", steps_per_epoch)
+    steps = whole("steps_per_epoch", steps_per_epoch)
     k = linear_scaling(batch_size)
     return k * warmup(5 * steps, start=min(1.0, 1 / k)) * milestones((30, 60, 80), 0.1).per_epoch(steps)
 
@@ -40,8 +43,8 @@ def one_cycle(steps: int, rise: float = 0.3, start: float = 1 / 25, end: float =
     >>> [round(one_cycle(11, rise=6 / 11)(step), 3) for step in (0, 5, 10, 99)]
     [0.04, 1.0, 0.0, 0.0]
     """
-    length = as_count("steps", steps, least=2)
-    share, low, last = as_number("rise", rise), as_number("start", start, most=1), as_number("end", end, most=1)
+    length = whole("steps", steps, least=2)
+    share, low, last = number("rise", rise), number("start", start, most=1), number("end", end, most=1)
     if not 1 < share * length < length:
         raise ValueError(f"rise must be between 1/steps = {1 / length:g} and 1, both excluded; got {rise}")
     return Schedule(_one_cycle, (length, share, low, last), length)
@@ -55,8 +58,8 @@ def warmup_stable_decay(warmup_steps: int, stable_steps: int, decay_steps: int, 
     >>> [warmup_stable_decay(2, 3, 2)(step) for step in range(8)]
     [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0]
     """
-    up, plateau = as_count("warmup_steps", warmup_steps), as_count("stable_steps", stable_steps, least=0)
-    down = linear(as_count("decay_steps", decay_steps), end)
+    up, plateau = whole("warmup_steps", warmup_steps), whole("stable_steps", stable_steps, least=0)
+    down = linear(whole("decay_steps", decay_steps), end)
     return warmup(up).then(constant().then(down, after=plateau))
 
 
@@ -65,3 +68,32 @@ def _one_cycle(step: int, steps: int, rise: float, start: float, end: float) -> 
     if step <= peak:
         return cosine_between(start, 1.0, step / peak)
     return cosine_between(1.0, end, (min(step, last) - peak) / (last - peak))
+
+
+def warmup(steps: int, start: float = 0.0) -> Schedule:
+    """Return the straight line from `start` at step 0 to 1 at step `steps`; it stays at 1. torch calls it LinearLR.
+
+    From 0 the first update moves nothing; `start=1 / steps` avoids that.
+
+    Raises TypeError or ValueError unless `steps` is a whole number from 1 and `start` from 0 to 1.
+
+    >>> [warmup(4)(step) for step in (0, 1, 4, 9)]
+    [0.0, 0.25, 1.0, 1.0]
+    """
+    length = whole("steps", steps)
+    return Schedule(_warmup, (length, number("start", start, most=1)), length)
+
+
+def linear_scaling(batch_size: int, reference: int = 256) -> float:
+    """Return batch_size / reference: a batch k times as large takes a learning rate k times as large.
+
+    Multiply a rate or a schedule with it. Raises TypeError or ValueError for what is not a whole number from 1.
+
+    >>> 0.1 * linear_scaling(8192)
+    3.2
+    """
+    return whole("batch_size", batch_size) / whole("reference", reference)
+
+
+def _warmup(step: int, steps: int, start: float) -> float:
+    return start + (1 - start) * (min(step, steps) / steps)

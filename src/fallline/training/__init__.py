@@ -3,11 +3,10 @@
 from fallline.training.batched import BatchedLanes
 from fallline.training.descent import needs_closure
 from fallline.training.drawing import draws_of
-from fallline.training.errors import ProblemError
+from fallline.training.errors import ProblemError, train_in_parts
 from fallline.training.evaluation import Evaluation
 from fallline.training.fitting import FitResult, Point, fit
 from fallline.training.lanes import Lanes
-from fallline.training.memory import train_in_parts
 from fallline.training.metrics import Metric
 from fallline.training.population import Speed, fastest, lanes_for, lanes_that_fit, make_lanes, obstacle_to_batching
 from fallline.training.problem import Problem, StreamProblem

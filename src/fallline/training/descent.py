@@ -22,7 +22,7 @@ from fallline.training.counter_random import run_keys, step_keys
 from fallline.training.drawing import LaneMasks, drawing, replaceable, reseed_for_update
 from fallline.training.method_name import find_method
 from fallline.training.modules import densify, differing, python_state, trainable
-from fallline.training.problem import Step
+from fallline.training.task import Step
 
 #: What `fit` takes for an optimizer: a rule, a class, either's name, a function of the parameters, or one that is made.
 Descent = Rule | str | torch.optim.Optimizer | Callable[..., torch.optim.Optimizer]

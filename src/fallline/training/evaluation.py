@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from fallline.training.counter_random import evaluation_keys, run_keys
 from fallline.training.drawing import LaneMasks, drawing, replaceable
-from fallline.training.generators import draws, preserved, seeded
-from fallline.training.memory import footprint, parts, pass_budget
+from fallline.training.errors import parts, pass_budget
+from fallline.training.generators import preserved, seeded
 from fallline.training.metrics import value_of
-from fallline.training.modules import differing, python_state, slots, trainable, unchanged_by
+from fallline.training.modules import differing, python_state, trainable
 from fallline.training.splits import Split
-
-if TYPE_CHECKING:
-    from fallline.training.problem import Problem
+from fallline.training.task import SplitTask
 
 _MOST_IN_ONE_EPOCH = 20
 
 
-def evaluation_points(problem: Problem, steps: int, start: int = 0, every: int | None = None) -> list[int]:
+def evaluation_points(problem: SplitTask, steps: int, start: int = 0, every: int | None = None) -> list[int]:
     """The steps after which to evaluate, of a run of `steps` that goes on from step `start`.
 
     That is before the first step, after every epoch, or `every` so many steps, and at the end. Where one epoch is all,
@@ -66,25 +65,6 @@ class Manner:
     gradients: bool
     kept: int
     output: int
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What the passes of a model do.
-
-    `kept` counts the bytes that an example needs in a pass forward and backward. `replaced` says that there are random
-    numbers that `LaneMasks` replaces, `others` that torch's generator is drawn from, `libraries` that Python's or
-    NumPy's is. `state` names an attribute, no registered tensor, that a pass changes. `constant` says of each untrained
-    tensor whether no pass changed it.
-    """
-
-    manner: Manner
-    kept: int
-    replaced: bool
-    others: bool
-    libraries: bool
-    state: str | None
-    constant: list[bool]
 
 
 def manner_of(module: nn.Module, inputs: Tensor, device: torch.device) -> Manner:
@@ -156,46 +136,6 @@ def spare(model: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
         return build()
 
 
-def traits_of(problem: Problem, build: Callable[[], nn.Module], train: Split, key: Tensor) -> Traits:
-    """Take a pass of every kind: in training, on the smaller batch that ends an epoch, and in evaluation."""
-    with preserved(key.device, libraries=True):
-        return _traits(problem, build, train, key)
-
-
-def _traits(problem: Problem, build: Callable[[], nn.Module], train: Split, key: Tensor) -> Traits:
-    first, batch = build(), problem.batch
-    few = Split(train.inputs[:2].clone(), train.targets[:2])
-    manner = manner_of(first, few.inputs, key.device)
-    kept = manner.kept
-    if problem.step is not None:
-        kept = footprint(first, few.inputs, lambda inputs: problem.training_loss(first, inputs, few.targets)).kept
-    module, last = build(), len(train) % batch
-    rest = slots(module)[1]
-
-    def passes() -> None:
-        problem.training_loss(module, train.inputs[:batch].clone(), train.targets[:batch])
-        if last:
-            with suppress(Exception):  # it is told where it is met
-                problem.training_loss(module, train.inputs[:last].clone(), train.targets[:last])
-        module.eval()
-        with suppress(Exception), torch.set_grad_enabled(manner.gradients):
-            if problem.loss is None:
-                problem.evaluation_loss(module, few.inputs.clone(), few.targets)
-            if problem.loss is not None or not problem.metric_is_loss:
-                module(few.inputs.clone())
-        module.train()
-
-    calls, before, drawn = count(), python_state(module), (False, False)
-
-    def watched() -> None:
-        nonlocal drawn
-        with LaneMasks(key, calls):
-            drawn = draws(passes, key.device)
-
-    constant = unchanged_by(watched, rest)
-    return Traits(manner, kept, next(calls) > 0, *drawn, differing(before, python_state(module)), constant)
-
-
 class Evaluator:
     """Evaluates one model, again and again; what it draws follows from the seed, the step and the split.
 
@@ -206,7 +146,7 @@ class Evaluator:
     (True, True)
     """
 
-    def __init__(self, model: nn.Module, problem: Problem, seed: int) -> None:
+    def __init__(self, model: nn.Module, problem: SplitTask, seed: int) -> None:
         self._model = model
         self._problem = problem
         self._device = next(model.parameters()).device
@@ -243,7 +183,7 @@ class Evaluator:
         return drawing(keys[0], self._device, libraries=True, replaced=self._replaced)
 
 
-def needs_outputs(problem: Problem) -> bool:
+def needs_outputs(problem: SplitTask) -> bool:
     """Whether an evaluation takes the model's outputs, as all do but for the loss of a step."""
     return problem.loss is not None or not problem.metric_is_loss
 
@@ -267,7 +207,7 @@ def outputs_of(
     return torch.cat(found)
 
 
-def loss_of(problem: Problem, model: nn.Module, split: Split, output: Tensor | None) -> Tensor:
+def loss_of(problem: SplitTask, model: nn.Module, split: Split, output: Tensor | None) -> Tensor:
     """The loss of all examples, from their outputs, or by the step where the problem has no loss."""
     device = next(model.parameters()).device
     targets = split.targets.to(device)
@@ -325,3 +265,69 @@ def example_losses(each: Each, loss: Score, outputs: Tensor, targets: Tensor, wh
         return None
     tolerance = 1e3 * torch.finfo(outputs.dtype).eps
     return share if torch.allclose(share.mean(1), whole, rtol=tolerance, atol=tolerance, equal_nan=True) else None
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that one example needs in one lane: at once in a pass forward and backward, and in the output."""
+
+    kept: int
+    output: int
+
+
+class _Largest(TorchFunctionMode):
+    """Notes the size of the largest tensor that is computed, and of all together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = self.total = 0
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.bytes = max(self.bytes, _bytes(result))
+            self.total += _bytes(result)
+        return result
+
+
+def footprint(module: nn.Module, inputs: Tensor, compute: Callable[[Tensor], Tensor] | None = None) -> Footprint:
+    """Measure a pass on a few examples: of the module, or of `compute`, which calls it.
+
+    A frozen body keeps nothing for the backward pass, but its largest tensor is there while the next is computed.
+
+    >>> footprint(nn.Linear(3, 4), torch.randn(2, 3))
+    Footprint(kept=32, output=16)
+    """
+    known = {_address(parameter) for parameter in module.parameters()}
+    kept = 0
+
+    def count(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        if _address(tensor) not in known:
+            known.add(_address(tensor))
+            kept += _bytes(tensor)
+        return tensor
+
+    module.eval()
+    compute = module if compute is None else compute
+    with torch.enable_grad(), _Largest() as top:
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+                output = compute(inputs.clone())
+        except RuntimeError:  # torch.func can't be watched so; what it computes is an upper bound of what it keeps
+            output = compute(inputs.clone())
+            kept = top.total
+    module.train()
+    examples = len(inputs)
+    return Footprint(max(kept + output.nbytes, 2 * top.bytes) // examples, output.nbytes // examples)
+
+
+def _address(tensor: Tensor) -> int:
+    return tensor.data_ptr() if tensor.layout == torch.strided else id(tensor)
+
+
+def _bytes(tensor: Tensor) -> int:
+    """Bytes of a tensor, of a sparse one as if it held all its elements."""
+    return tensor.numel() * tensor.element_size()

@@ -22,9 +22,10 @@ from fallline.training.datasets import Reader, as_split, load
 from fallline.training.errors import ProblemError
 from fallline.training.generators import Generators
 from fallline.training.sampling import Sampler
-from fallline.training.splits import BATCHES, EXAMPLES, Pair, Split, joined, pairs
+from fallline.training.splits import BATCHES, EXAMPLES, Pair, Split, joined, pairs, split_of
 
 _CPU = torch.device("cpu")
+_EPOCHS = 20
 
 
 def epoch_order(examples: int, seed: int, epoch: int) -> Tensor:
@@ -91,81 +92,6 @@ class Batches:
         if not self.shuffle:
             return torch.arange(self._named).expand(len(self.seeds), -1)
         return torch.stack([epoch_order(self._named, seed, epoch) for seed in self.seeds])
-
-
-def is_stream(data: object) -> bool:
-    """Whether data come one after another, and may have no end.
-
-    >>> is_stream(iter([])), is_stream(([0.0], [1.0]))
-    (True, False)
-    """
-    if isinstance(data, IterableDataset) or callable(data):
-        return True
-    return isinstance(data, Iterable) and not hasattr(data, "__getitem__") and not isinstance(data, DataLoader)
-
-
-def read_stream(stream: object, steps: int, batch: int | None) -> tuple[Pair, int]:
-    """The first `steps` batches of a stream, joined to X and y, and how many examples a batch has.
-
-    An IterableDataset gives examples, of which `batch` make one; every other stream comes in its own.
-
-    Raises ProblemError: no stream, one that ends before `steps` batches, batches that differ in size before the last.
-    """
-    if isinstance(stream, IterableDataset):
-        size = DEFAULT_BATCH if batch is None else batch
-        found = _copies(pairs("train", stream, EXAMPLES), steps * size)
-        _check_count(math.ceil(len(found) / size), steps, f" of {size} examples")
-        return joined("train", found, EXAMPLES), size
-    batches = _iterable(stream)
-    if batch is not None:
-        raise ProblemError("batch: a stream of batches has its own; leave batch out, or give an IterableDataset.")
-    found = _copies(pairs("train", batches, BATCHES), steps)
-    _check_count(len(found), steps)
-    return joined("train", found, BATCHES), _batch_size(found)
-
-
-def _iterable(stream: object) -> Iterable[Any]:
-    if callable(stream):
-        needed = required_arguments(stream)
-        if needed:
-            raise ProblemError(
-                f"train: the function needs {' and '.join(needed)}, but is called without arguments; "
-                "give one without, such as train=lambda: batches(...)."
-            )
-        stream = stream()
-    if not isinstance(stream, Iterable) or isinstance(stream, tuple | dict | str) or hasattr(stream, "shape"):
-        raise ProblemError(
-            f"steps: it counts the batches of a stream, but train is of type {type(stream).__name__}; leave steps out "
-            "and say epochs, or give an IterableDataset, a generator function or an iterable of batches (X, y)."
-        )
-    return stream
-
-
-def _copies(stream: Iterator[Sequence[Any]], count: int) -> list[Sequence[Any]]:
-    """The first `count` pairs, copied, since a generator may fill the same arrays anew."""
-    return [copy.deepcopy(pair) for pair in islice(stream, count)]
-
-
-def _check_count(batches: int, steps: int, of: str = "") -> None:
-    if batches < steps:
-        raise ProblemError(
-            f"train: the stream ended after {batches} batches{of}, but steps is {steps}; "
-            "give fewer steps or a longer stream."
-        )
-
-
-def _batch_size(batches: Sequence[Sequence[Any]]) -> int:
-    sizes = [len(inputs) for inputs, _ in batches]
-    for number, size in enumerate(sizes[1:], 2):
-        if size > sizes[0] or (size < sizes[0] and number < len(sizes)):
-            raise ProblemError(
-                f"train: batch 1 of the stream has {sizes[0]} examples and batch {number} has {size}; "
-                "give them one size, which only the last may fall short of."
-            )
-    return sizes[0]
-
-
-_EPOCHS = 20
 
 
 @dataclass(frozen=True)
@@ -236,8 +162,15 @@ def as_training_data(
     (12, 4, 1, False)
     """
     if steps is not None:
-        return _of_stream(train, as_count("steps", steps), batch, epochs, dtype)
-    if is_stream(train):
+        count = as_count("steps", steps)
+        if epochs is not None:
+            raise ProblemError("epochs: a stream is gone through once, in steps; leave epochs out.")
+        batch = None if batch is None else as_count("batch", batch)
+        generators = Generators(train)
+        with generators.kept():
+            generators.seed(0)
+            return stream_of(train, batch, dtype).first(count)
+    if _is_stream(train):
         raise ProblemError(
             f"train: got {type(train).__name__}, a stream; say with steps= how many batches a run takes, "
             "or give a pair (X, y), a torch Dataset or a DataLoader."
@@ -262,12 +195,80 @@ def as_training_data(
     return data.with_batch(min(data.batch, data.examples) if batch is None else batch)
 
 
-def _of_stream(train: object, steps: int, batch: int | None, epochs: int | None, dtype: torch.dtype) -> TrainingData:
-    if epochs is not None:
-        raise ProblemError("epochs: a stream is gone through once, in steps; leave epochs out.")
-    batch = None if batch is None else as_count("batch", batch)
-    generators = Generators(train)
-    with generators.kept():
-        generators.seed(0)
-        pair, size = read_stream(train, steps, batch)
-    return TrainingData(as_split("train", pair, dtype), min(size, len(pair[0])), 1, False, dtype)
+@dataclass(frozen=True)
+class Stream:
+    """Batches (X, y) that come one after another, and may have no end: a run meets each once, in this order.
+
+    Iterating gives the batches to come, with numbers of type `dtype`, checked as splits are; errors count them from 1.
+    `kind` says what a batch is, where the stream itself is one of examples.
+    """
+
+    batches: Iterable[Any]
+    dtype: torch.dtype
+    kind: str = ""
+
+    def __iter__(self) -> Iterator[Split]:
+        for number, batch in enumerate(self.batches, 1):
+            yield as_split(f"train, batch {number}", batch, self.dtype)
+
+    def first(self, steps: int) -> TrainingData:
+        """So many batches, read into memory.
+
+        Raises ProblemError: it ends before, or batches differ in size before the last.
+        """
+        # Copied, since a generator may fill the same arrays anew.
+        found = [copy.deepcopy(pair) for pair in islice(pairs("train", self.batches, BATCHES), steps)]
+        if len(found) < steps:
+            raise ProblemError(
+                f"train: the stream ended after {len(found)} batches{self.kind}, but steps is {steps}; "
+                "give fewer steps or a longer stream."
+            )
+        sizes = [len(inputs) for inputs, _ in found]
+        for number, size in enumerate(sizes[1:], 2):
+            if size > sizes[0] or (size < sizes[0] and number < steps):
+                raise ProblemError(
+                    f"train: batch 1 of the stream has {sizes[0]} examples and batch {number} has {size}; "
+                    "give them one size, which only the last may fall short of."
+                )
+        return TrainingData(
+            split_of("train", joined("train", found, BATCHES), self.dtype), sizes[0], 1, False, self.dtype
+        )
+
+
+def stream_of(train: object, batch: int | None, dtype: torch.dtype) -> Stream:
+    """The stream that data are: an IterableDataset, of whose examples `batch` (64) make one, else of its own batches.
+
+    Raises ProblemError: no stream, or one that comes in batches and is given another size.
+    """
+    if isinstance(train, IterableDataset):
+        size = DEFAULT_BATCH if batch is None else batch
+        return Stream(_grouped(train, size), dtype, f" of {size} examples")
+    if callable(train):
+        needed = required_arguments(train)
+        if needed:
+            raise ProblemError(
+                f"train: the function needs {' and '.join(needed)}, but is called without arguments; "
+                "give one without, such as train=lambda: batches(...)."
+            )
+        train = train()
+    if not isinstance(train, Iterable) or isinstance(train, tuple | dict | str) or hasattr(train, "shape"):
+        raise ProblemError(
+            f"steps: it counts the batches of a stream, but train is of type {type(train).__name__}; leave steps out "
+            "and say epochs, or give an IterableDataset, a generator function or an iterable of batches (X, y)."
+        )
+    if batch is not None:
+        raise ProblemError("batch: a stream of batches has its own; leave batch out, or give an IterableDataset.")
+    return Stream(train, dtype)
+
+
+def _grouped(examples: Iterable[Any], size: int) -> Iterator[Pair]:
+    given = pairs("train", examples, EXAMPLES)
+    while few := [copy.deepcopy(pair) for pair in islice(given, size)]:
+        yield joined("train", few, EXAMPLES)
+
+
+def _is_stream(data: object) -> bool:
+    """Whether data come one after another, and may have no end."""
+    if isinstance(data, IterableDataset) or callable(data):
+        return True
+    return isinstance(data, Iterable) and not hasattr(data, "__getitem__") and not isinstance(data, DataLoader)

@@ -7,20 +7,19 @@
 
 from __future__ import annotations
 
-import difflib
-
+from fallline._asked import did_you_mean
 from fallline.landscape.surface import Demonstration, Surface
-from fallline.landscape.surfaces.flats import easom, plateau
-from fallline.landscape.surfaces.many_minima import (
+from fallline.landscape.surfaces.one_minimum import beale, easom, plateau, ravine, rosenbrock
+from fallline.landscape.surfaces.several_minima import (
     goldstein_price,
     himmelblau,
+    monkey_saddle,
     rastrigin,
+    saddle,
+    sharp_and_flat,
     styblinski_tang,
     three_hump_camel,
 )
-from fallline.landscape.surfaces.saddles import monkey_saddle, saddle
-from fallline.landscape.surfaces.valleys import beale, ravine, rosenbrock
-from fallline.landscape.surfaces.widths import sharp_and_flat
 
 __all__ = [
     "ALL",
@@ -62,7 +61,5 @@ def find(name: str) -> Surface:
     """
     key = name.strip().lower().replace("_", "-").replace(" ", "-")
     if key not in ALL:
-        near = difflib.get_close_matches(key, ALL, 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(ALL)}"
-        raise LookupError(f"there is no surface '{name}'; {hint}")
+        raise LookupError(f"there is no surface '{name}'; {did_you_mean(key, ALL)}")
     return ALL[key]
