@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from fallline.problems.splits import Pair
-from fallline.training.problem import Problem
+from fallline.training import Problem
 
 CONTEXT = 8
 #: What the model tells apart; all other characters count as one.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import nn
 
 from fallline.problems.splits import three_ways
-from fallline.training.problem import Problem
+from fallline.training import Problem
 
 
 def digits(*, epochs: int = 20, split_seed: int = 0) -> Problem:

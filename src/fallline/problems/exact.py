@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fallline.landscape.surface import Surface
-from fallline.training.metrics import Metric
-from fallline.training.problem import Problem
+from fallline.training import Metric, Problem
 
 
 def quadratic(*, condition: float = 100.0, dimensions: int = 20, steps: int = 200) -> Problem:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import nn
 
 from fallline.problems.splits import standardised, three_ways
-from fallline.training.problem import Problem
+from fallline.training import Problem
 
 
 def breast_cancer(*, epochs: int = 30, split_seed: int = 0) -> Problem:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fallline.problems.splits import three_ways
-from fallline.training.problem import Problem
+from fallline.training import Problem
 
 BLOCK = 10  # pixels of the photograph along each side of one of ours
 FREQUENCIES = 32

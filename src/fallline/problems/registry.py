@@ -13,7 +13,7 @@ from fallline.problems.digits import digits, digits_conv
 from fallline.problems.exact import quadratic, surface_problem
 from fallline.problems.measurements import breast_cancer, diabetes
 from fallline.problems.photograph import photograph
-from fallline.training.problem import Problem
+from fallline.training import Problem
 
 
 @dataclass(frozen=True)
