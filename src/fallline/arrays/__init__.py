@@ -9,7 +9,8 @@
 ([0.5, 0.5, 0.5], [0.5])
 """
 
-from fallline.arrays.optimizer import CLASSES, Named, Optimizer
+from fallline.arrays.optimizer import CLASSES as _CLASSES
+from fallline.arrays.optimizer import Optimizer
 
-globals().update(CLASSES)
-__all__ = ["Named", "Optimizer", *CLASSES]
+globals().update(_CLASSES)
+__all__ = ["Optimizer", *_CLASSES]

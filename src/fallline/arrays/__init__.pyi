@@ -1,9 +1,8 @@
 """Written by tools/rule_names.py."""
 
-from fallline.arrays.optimizer import CLASSES as CLASSES
-from fallline.arrays.optimizer import Named as Named
 from fallline.arrays.optimizer import Optimizer as Optimizer
 
+from fallline.arrays.optimizer import Named
 Adadelta: type[Named]
 Adagrad: type[Named]
 Adam: type[Named]

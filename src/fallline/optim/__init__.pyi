@@ -4,8 +4,6 @@ from typing import Any
 from fallline.optim import lr_scheduler as lr_scheduler
 from fallline.optim import swa_utils as swa_utils
 from fallline.optim.adafactor import Adafactor as Adafactor
-from fallline.optim.generic import CLASSES as CLASSES
-from fallline.optim.generic import Named as Named
 from fallline.optim.look_ahead_nesterov import LookAheadNesterov as LookAheadNesterov
 from fallline.optim.muon import Muon as Muon
 from fallline.optim.preconditioned import SOAP as SOAP
@@ -23,6 +21,7 @@ from fallline.optim.torch_twins import NAdam as NAdam
 from fallline.optim.torch_twins import RAdam as RAdam
 from fallline.optim.torch_twins import RMSprop as RMSprop
 
+from fallline.optim.generic import Named
 AdamP: type[Named]
 AdEMAMix: type[Named]
 LAMB: type[Named]
