@@ -1,29 +1,57 @@
-"""Write `src/fallline/rules/__init__.pyi`, where type checkers and editors read the names that are found at run time.
+"""Write the stubs where type checkers and editors read the names that rules' records give at run time.
 
-Run it in the root of a checkout after a rule or a combinator was added; a test says when that was forgotten.
+Run it after a rule or a combinator was added, in the root of a checkout; a test says when that was forgotten.
 """
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
-from fallline.rules import COMBINATORS, registry
+from fallline import arrays, optim, rules
+from fallline.arrays import optimizer as array_classes
+from fallline.optim import generic
+from fallline.rules import registry
 
-_DOOR = Path(registry.__file__).with_name("__init__.py")
-STUB = _DOOR.with_suffix(".pyi")
+
+def stubs() -> dict[Path, str]:
+    """The text of each, by its path."""
+    named = [
+        f"from {module.__name__} import {record.name} as {record.name}"
+        for module in registry.MODULES
+        for record in getattr(module, "RECORDS", ())
+    ]
+    combined = [f"from {made.__module__} import {name} as {name}" for name, made in rules.COMBINATORS.items()]
+    return {
+        _stub(rules): _text(rules, sorted(named + combined)),
+        _stub(arrays): _text(arrays, _classes(array_classes)),
+        _stub(optim): _text(optim, [*_classes(generic), "def __getattr__(name: str) -> Any: ..."]),
+    }
 
 
-def stub() -> str:
-    """What the door imports itself, and each rule and combinator from its own file."""
-    statements = [node for node in ast.parse(_DOOR.read_text()).body if isinstance(node, ast.ImportFrom)]
-    names = [(node.module, [alias.name for alias in node.names]) for node in statements]
-    for module in registry.MODULES:
-        names.append((module.__name__, [record.name for record in getattr(module, "RECORDS", ())]))
-    names += [(combinator.__module__, [name]) for name, combinator in COMBINATORS.items()]
-    lines = sorted(f"from {module} import {name} as {name}" for module, held in names for name in held)
-    return "\n".join(('"""Written by tools/rule_names.py."""', "", *lines, "", "__all__: list[str]", ""))
+def _classes(module: Any) -> list[str]:
+    return [f"from {module.__name__} import Named", *(f"{name}: type[Named]" for name in module.CLASSES)]
+
+
+def _stub(door: Any) -> Path:
+    return Path(door.__file__).with_suffix(".pyi")
+
+
+def _text(door: Any, found: list[str]) -> str:
+    """What a door's file imports itself, and what is found at run time."""
+    own = [
+        f"from {node.module} import {alias.name} as {alias.asname or alias.name}"
+        for node in ast.parse(Path(door.__file__).read_text()).body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fallline")
+        for alias in node.names
+        if not (alias.asname or "").startswith("_")
+    ]
+    typing = ["from typing import Any"] if any("Any" in line for line in found) else []
+    lines = ('"""Written by tools/rule_names.py."""', "", *typing, *own, "", *found, "", "__all__: list[str]", "")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    STUB.write_text(stub())
+    for path, text in stubs().items():
+        path.write_text(text)

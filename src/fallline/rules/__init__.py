@@ -4,7 +4,19 @@ A new rule is one new file, with its formula and its `RECORDS`; `registry` impor
 Type checkers and editors read the names in `__init__.pyi`, which tools/rule_names.py writes.
 """
 
-from fallline.rules.record import ADAPTIVE, HYPERPARAMETERS, PLAIN, RELATIVE, SUMMED, Interval, Moment, Record, Twin
+from fallline.rules.record import (
+    ADAPTIVE,
+    AVERAGE,
+    FROM_ZERO,
+    HYPERPARAMETERS,
+    PLAIN,
+    RELATIVE,
+    SUM,
+    Interval,
+    Moment,
+    Record,
+    Twin,
+)
 from fallline.rules.registry import (
     ALL,
     COMBINATORS,
@@ -18,6 +30,7 @@ from fallline.rules.registry import (
 
 globals().update({**COMBINATORS, **ALL})
 __all__ = [
-    "ADAPTIVE", "ALL", "COMBINATORS", "DEFAULT_ARMS", "HYPERPARAMETERS", "PLAIN", "RECORDS", "RELATIVE", "SUMMED",
-    "Interval", "Moment", "Record", "Twin", "find", "name_of", "plain_name", "record_of", *COMBINATORS, *ALL,
+    "ADAPTIVE", "ALL", "AVERAGE", "COMBINATORS", "DEFAULT_ARMS", "FROM_ZERO", "HYPERPARAMETERS", "PLAIN", "RECORDS",
+    "RELATIVE", "SUM", "Interval", "Moment", "Record", "Twin", "find", "name_of", "plain_name", "record_of",
+    *COMBINATORS, *ALL,
 ]  # fmt: skip

@@ -1,5 +1,25 @@
 """Written by tools/rule_names.py."""
 
+from fallline.rules.record import ADAPTIVE as ADAPTIVE
+from fallline.rules.record import AVERAGE as AVERAGE
+from fallline.rules.record import FROM_ZERO as FROM_ZERO
+from fallline.rules.record import HYPERPARAMETERS as HYPERPARAMETERS
+from fallline.rules.record import PLAIN as PLAIN
+from fallline.rules.record import RELATIVE as RELATIVE
+from fallline.rules.record import SUM as SUM
+from fallline.rules.record import Interval as Interval
+from fallline.rules.record import Moment as Moment
+from fallline.rules.record import Record as Record
+from fallline.rules.record import Twin as Twin
+from fallline.rules.registry import ALL as ALL
+from fallline.rules.registry import COMBINATORS as COMBINATORS
+from fallline.rules.registry import DEFAULT_ARMS as DEFAULT_ARMS
+from fallline.rules.registry import RECORDS as RECORDS
+from fallline.rules.registry import find as find
+from fallline.rules.registry import name_of as name_of
+from fallline.rules.registry import plain_name as plain_name
+from fallline.rules.registry import record_of as record_of
+
 from fallline.rules.adadelta import adadelta as adadelta
 from fallline.rules.adagrad import adagrad as adagrad
 from fallline.rules.adagrad import adagrad_keras as adagrad_keras
@@ -37,23 +57,6 @@ from fallline.rules.proximal import proximal_l1 as proximal_l1
 from fallline.rules.radam import radam as radam
 from fallline.rules.radam import radam_authors as radam_authors
 from fallline.rules.radam import radam_paper as radam_paper
-from fallline.rules.record import ADAPTIVE as ADAPTIVE
-from fallline.rules.record import HYPERPARAMETERS as HYPERPARAMETERS
-from fallline.rules.record import PLAIN as PLAIN
-from fallline.rules.record import RELATIVE as RELATIVE
-from fallline.rules.record import SUMMED as SUMMED
-from fallline.rules.record import Interval as Interval
-from fallline.rules.record import Moment as Moment
-from fallline.rules.record import Record as Record
-from fallline.rules.record import Twin as Twin
-from fallline.rules.registry import ALL as ALL
-from fallline.rules.registry import COMBINATORS as COMBINATORS
-from fallline.rules.registry import DEFAULT_ARMS as DEFAULT_ARMS
-from fallline.rules.registry import RECORDS as RECORDS
-from fallline.rules.registry import find as find
-from fallline.rules.registry import name_of as name_of
-from fallline.rules.registry import plain_name as plain_name
-from fallline.rules.registry import record_of as record_of
 from fallline.rules.rmsprop import centered_rmsprop as centered_rmsprop
 from fallline.rules.rmsprop import rmsprop as rmsprop
 from fallline.rules.rmsprop import rmsprop_tensorflow as rmsprop_tensorflow

@@ -56,8 +56,8 @@ _SOURCE = "Defazio et al., The road less scheduled, arXiv:2405.15682"
 RECORDS = [
     Record(
         normalized_gradient,
-        year=2015,
-        source="Kingma and Ba, Adam: a method for stochastic optimization, arXiv:1412.6980, with β₁ = 0",
+        year=2024,
+        source=_SOURCE,
         lr=ADAPTIVE,
         use="As a part: Schedule-Free AdamW is built on it.",
         weakness="Without momentum it follows the noise of each batch.",

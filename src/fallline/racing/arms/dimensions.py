@@ -28,9 +28,14 @@ _AT_EDGE = 0.05
 class Range:
     """Numbers from `low` to `high`, drawn evenly on a scale.
 
-    On "log" the number itself is log-uniform, on "complement" what is missing to 1, as suits momenta and decay factors:
-    from 0.9 to 0.99 is as far as from 0.99 to 0.999. Raises ValueError where the ends do not fit the scale: 0 < low <
-    high on "log", low < high < 1 on "complement".
+    Args:
+        low: The lowest.
+        high: The highest.
+        scale: "log", where the number is log-uniform; "linear"; or "complement", where what is missing to 1 is, as
+            suits momenta and decay factors: from 0.9 to 0.99 is as far as from 0.99 to 0.999.
+
+    Raises:
+        ValueError: The ends do not fit the scale: 0 < low < high on "log", low < high < 1 on "complement".
 
     >>> Range(1e-4, 1.0).at(0.25), Range(0.9, 0.999, "complement").at(0.5)
     (0.001, 0.99)
@@ -52,7 +57,13 @@ class Range:
             raise ValueError(f"a range on the {self.scale} scale must have {wanted}; got {ends}")
 
     def at(self, unit: float) -> float:
-        """The number at a share of the way, from 0 to 1.
+        """The number at a share of the way.
+
+        Args:
+            unit: The share, from 0 to 1.
+
+        Returns:
+            The number, with 15 digits.
 
         >>> Range(0.0, 0.2, "linear").at(0.5)
         0.1
@@ -65,7 +76,13 @@ class Range:
         return min(max(float(f"{found:.15g}"), self.low), self.high)
 
     def place(self, value: float) -> float:
-        """The share of the way at which a number lies, 0 or 1 beyond the ends.
+        """The share of the way at which a number lies.
+
+        Args:
+            value: The number.
+
+        Returns:
+            A share from 0 to 1, which are also those of numbers beyond the ends.
 
         >>> round(Range(1e-4, 1.0).place(0.01), 9)
         0.5
@@ -74,7 +91,14 @@ class Range:
         return (self._scaled(min(max(value, self.low), self.high)) - low) / (high - low)
 
     def edge(self, value: Value, within: float = _AT_EDGE) -> str | None:
-        """At which end a value lies, "low" or "high", if within a share of the range, a twentieth by default.
+        """At which end a value lies, if at one.
+
+        Args:
+            value: The number.
+            within: The share of the range that counts as its end.
+
+        Returns:
+            "low", "high" or None.
 
         >>> Range(1e-4, 1.0).edge(0.9), Range(1e-4, 1.0).edge(0.1)
         ('high', None)
@@ -103,7 +127,11 @@ class Range:
 class Choice:
     """One of some numbers or strings, all equally likely, in no order.
 
-    Raises ValueError for no option, for one that comes twice and for what is no finite number or string.
+    Args:
+        options: At least one; a list becomes a tuple.
+
+    Raises:
+        ValueError: There is no option, one comes twice, or one is no finite number or string.
 
     >>> Choice(("constant", "cosine")).at(0.7)
     'cosine'
@@ -121,11 +149,20 @@ class Choice:
             raise ValueError(f"a choice has options, all different, each a finite number or a string; got {options!r}")
 
     def at(self, unit: float) -> Value:
-        """The option at a share of the way, from 0 to 1."""
+        """The option at a share of the way.
+
+        Args:
+            unit: The share, from 0 to 1.
+        """
         return self.options[min(int(unit * len(self.options)), len(self.options) - 1)]
 
     def edge(self, value: Value, within: float = _AT_EDGE) -> str | None:
-        """None: options have no order."""
+        """None: options have no order.
+
+        Args:
+            value: An option.
+            within: As `Range.edge` takes it.
+        """
         return None
 
     def to_json(self) -> dict[str, Any]:
