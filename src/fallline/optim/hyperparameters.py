@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fallline import rules
+from fallline._asked import did_you_mean
 from fallline.rules import FROM_ZERO, Interval
 from fallline.symbolic import Rule, make_plan
 from fallline.symbolic.expression import walk
