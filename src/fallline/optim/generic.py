@@ -181,7 +181,10 @@ def _checked(rule: object, wanted: str) -> Rule:
 class Named(Optimizer):
     """A rule that torch does not have, as a class: hyperparameters and their defaults are the rule's.
 
-    `lr` may stand second, as in torch's classes.
+    Args:
+        params: As `Optimizer` takes them.
+        lr: The learning rate; None for the rule's default. It may stand second, as in torch's classes.
+        **hyperparameters: The rule's own, by name.
 
     >>> from fallline.optim import Lion
     >>> p = torch.nn.Parameter(torch.ones(2))
