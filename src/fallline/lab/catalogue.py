@@ -13,7 +13,7 @@ from fallline import rules
 from fallline.lab.descent import SCHEDULES, schedule_parameters
 from fallline.lab.presets import PRESETS
 from fallline.landscape import Surface, surfaces
-from fallline.racing.arms.dimensions import Range, space_of
+from fallline.racing.arms import Range, space_of
 from fallline.symbolic import Rule
 
 _TITLES = {"goldstein-price": "Goldstein-Price (log)", "styblinski-tang": "Styblinski-Tang"}

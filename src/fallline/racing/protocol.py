@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fallline.racing.arms.arm import Arm
-from fallline.racing.arms.entrants import as_arms, one_optimizer_twice, twins
+from fallline.racing.arms import Arm
+from fallline.racing.arms import as_arms, one_optimizer_twice, twins
 from fallline.racing.audit import (
     describe,
     one_at_a_time,

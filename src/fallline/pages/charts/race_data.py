@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.racing.arms.dimensions import from_json
+from fallline.racing.arms import from_json
 from fallline.racing.judging.records import Entry, Estimate, Final, Trial, median_rank
 from fallline.racing.runs import Reached
 

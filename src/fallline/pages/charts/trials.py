@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, score_scale, shown_number
 from fallline.pages.charts.race_data import ArmData, RaceData
-from fallline.racing.arms.dimensions import Choice, Dimension, Range
+from fallline.racing.arms import Choice, Dimension, Range
 from fallline.racing.wording import counted, listed
 
 Array = NDArray[np.float64]
