@@ -6,8 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fallline.racing.arms import Arm
-    from fallline.racing.arms import Choice, Range
+    from fallline.racing.arms import Arm, Choice, Range
     from fallline.racing.effort import Effort
     from fallline.racing.protocol import race
     from fallline.racing.result import RaceResult

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from fallline.racing.arms.arm import Arm
     from fallline.racing.arms.code import torch_code
     from fallline.racing.arms.dimensions import Choice, Dimension, Range, Value, from_json, space_of
-    from fallline.racing.arms.entrants import as_arms, one_optimizer_twice, twins
+    from fallline.racing.arms.entrants import as_arms, one_optimizer_twice
 
 #: Imported when first asked for: dimensions need no torch, and those who ask for them should not wait for it.
 _HOME = {
@@ -23,7 +23,6 @@ _HOME = {
     "one_optimizer_twice": "entrants",
     "space_of": "dimensions",
     "torch_code": "code",
-    "twins": "entrants",
 }
 
 __all__ = [
@@ -37,7 +36,6 @@ __all__ = [
     "one_optimizer_twice",
     "space_of",
     "torch_code",
-    "twins",
 ]
 
 
