@@ -200,13 +200,14 @@ class Named(Optimizer):
         super().__init__(params, self.follows, **given, **hyperparameters)
 
 
-def _named(name: str, rule: Rule) -> type[Named]:
-    return type(name, (Named,), {"follows": rule, "__doc__": rule.__doc__, "__module__": __name__})
+def _named(name: str, record: rules.Record) -> type[Named]:
+    about = record.documented("params: As `fallline.Optimizer` takes them.")
+    return type(name, (Named,), {"follows": record.rule, "__doc__": about, "__module__": __name__})
 
 
 #: The classes of the rules whose records name one, and no twin in torch.
 CLASSES = {
-    record.class_name: _named(record.class_name, record.rule)
+    record.class_name: _named(record.class_name, record)
     for record in rules.RECORDS.values()
     if record.class_name is not None and record.twin is None
 }
