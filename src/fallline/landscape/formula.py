@@ -148,15 +148,16 @@ def _part(node: ast.expr, text: str) -> _Part:
     """What a node of the tree comes to; numbers among themselves are reckoned at once."""
     place = node.col_offset
     match node:
-        case ast.Constant(value=value):
-            return _checked(float(value), place)  # type: ignore[arg-type]
+        case ast.Constant(value=int() | float() as number):
+            return _checked(float(number), place)
         case ast.Name(id=name):
             return _COORDINATES[name] if name in _COORDINATES else _NUMBERS[name]
         case ast.Call(func=ast.Name(id=name), args=[inner]):
             return _joined(_FUNCTIONS[name], (_part(inner, text),), place)
-        case ast.UnaryOp(op=sign, operand=inner):
-            value = _part(inner, text)
-            return _joined(operator.neg, (value,), place) if isinstance(sign, ast.USub) else value
+        case ast.UnaryOp(op=ast.USub(), operand=inner):
+            return _joined(operator.neg, (_part(inner, text),), place)
+        case ast.UnaryOp(operand=inner):
+            return _part(inner, text)
         case ast.BinOp(left=left, op=sign, right=right):
             parts = _part(left, text), _part(right, text)
             place = next(at for at in range(left.end_col_offset or 0, len(text)) if text[at] in "+-*/")
