@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.pages.charts.picture import Axis, Mark, Picture, Table, shortened, shown_number
+from fallline.pages.charts.picture import Axis, Mark, Picture, Table, charted, shortened, shown_number
 from fallline.pages.charts.race_data import ArmData, RaceData
 from fallline.racing.judging.cautions import edge_of
 from fallline.racing.judging.records import Estimate
@@ -47,6 +47,12 @@ def finals(race: RaceData) -> Finals:
         race.metric,
         tuple(ArmFinals(arm.name, np.where(best.usable, best.scores, np.nan), arm.score) for arm, best in bests),
     )
+
+
+@charted("leaderboard", "Leaderboard")
+def leaderboard_pictures(race: RaceData) -> tuple[Picture, ...]:
+    """The chart beside the table of the leaderboard."""
+    return (finals_picture(finals(race)),)
 
 
 def finals_picture(found: Finals) -> Picture:

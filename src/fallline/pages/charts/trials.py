@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, score_scale, shown_number
+from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, charted, score_scale, shown_number
 from fallline.pages.charts.race_data import ArmData, RaceData
 from fallline.racing.arms.dimensions import Choice, Dimension, Range
 from fallline.racing.wording import counted, listed
@@ -55,6 +55,27 @@ def dimensions(race: RaceData) -> tuple[str, ...]:
     """All that was searched, the learning rate first."""
     names = {name: None for arm in race.arms for name in arm.entry.space}
     return tuple(sorted(names, key=lambda name: name != "lr"))
+
+
+@charted("sensitivity", "Learning-rate sensitivity", lacking="no learning rate was searched in this race")
+def sensitivity_pictures(race: RaceData) -> tuple[Picture, ...]:
+    """The scores against the learning rate, where it was searched."""
+    return tuple(searched_picture(searched(race, name)) for name in dimensions(race) if name == "lr")
+
+
+@charted("budget", "Budget", after="A race records no norms of gradients and updates, so none are shown.")
+def budget_pictures(race: RaceData) -> tuple[Picture, ...]:
+    """The best of k trials."""
+    return (budget_picture(budget(race)),)
+
+
+@charted(
+    "searched", "what else was searched", section="budget",
+    lacking="nothing but learning rates was searched in this race",
+)  # fmt: skip
+def searched_pictures(race: RaceData) -> tuple[Picture, ...]:
+    """The scores against whatever else was searched."""
+    return tuple(searched_picture(searched(race, name)) for name in dimensions(race) if name != "lr")
 
 
 def searched(race: RaceData, name: str) -> Searched:
