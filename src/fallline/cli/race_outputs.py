@@ -17,8 +17,7 @@ from fallline.racing.output.table import as_table, bullet, further_tables, legen
 from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables
 from fallline.racing.protocol import race
 from fallline.racing.result import RaceResult
-from fallline.training import Problem
-from fallline.training.errors import first_line
+from fallline.training import Problem, first_line
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fallline._version import __version__
+from fallline.symbolic import OPERATIONS
 
 #: What Numba's environment variables may say about the code that it makes, at its defaults.
 _SETTINGS: dict[str, Any] = {
@@ -170,7 +171,7 @@ def _digest(content: bytes) -> str:
 
 _CALLED = re.compile(r'@"?([\w.$]+)"?\(')
 #: What the C library has for the formulas, in both precisions, and for loops that only fill or copy.
-_MATHEMATICS = ("exp", "exp2", "fabs", "log", "pow", "sqrt")
+_MATHEMATICS = {"exp2", "fabs", "pow", *re.findall(r"math\.(\w+)", str([one.numba for one in OPERATIONS.values()]))}
 _LIBRARY = {*_MATHEMATICS, *(f"{name}f" for name in _MATHEMATICS), "memcpy", "memmove", "memset"}
 _WORDS = (ctypes.c_int64,) * 3
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *_WORDS)

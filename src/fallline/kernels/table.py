@@ -17,10 +17,7 @@ from fallline.kernels.compile import Pass, compile_passes
 from fallline.kernels.eager import HostScalars
 from fallline.kernels.source import HEADER, numba_source
 from fallline.kernels.threads import WORTH_SHARING, run_shared
-from fallline.symbolic import Rule
-from fallline.symbolic.expression import described
-from fallline.symbolic.plan import Plan, make_plan
-from fallline.symbolic.printer import equations
+from fallline.symbolic import Plan, Rule, described, make_plan
 
 #: Sums over all tensors, by what they sum: a number for each owner, [owners].
 Sums = dict[str, Any]
@@ -77,7 +74,8 @@ class Kernel:
     def __init__(self, rule: Rule, static: Mapping[str, Any], dtype: str) -> None:
         self.rule = rule
         self.dtype = dtype
-        self.plan: Plan = make_plan(rule.trace(**static))
+        self._static = dict(static)
+        self.plan: Plan = make_plan(rule.trace(**self._static))
         self.scalars = host_scalars(self.plan)
         self.new_numbers = host_numbers(self.plan)
         self.columns = ("p", "g", *(state.name for state in rule.tensor_states))
@@ -95,7 +93,7 @@ class Kernel:
     @property
     def source(self) -> str:
         """The Numba source of all passes."""
-        return numba_source(self.plan, self.dtype, equations(self.plan.graph))
+        return numba_source(self.plan, self.dtype, self.rule.latex(**self._static))
 
     @cached_property
     def passes(self) -> tuple[Pass, ...]:

@@ -25,8 +25,7 @@ from fallline.landscape.slice_losses import (
     with_models,
 )
 from fallline.landscape.surface import View
-from fallline.training import Lanes, Problem, Split, make_lanes, obstacle_to_batching
-from fallline.training.generators import seeded
+from fallline.training import Lanes, Problem, Split, make_lanes, obstacle_to_batching, seeded
 
 _POINTS = {1: 51, 2: 25}
 _REACH: dict[Axes, float] = {"random": 1.0, "principal": 1.25}

@@ -5,21 +5,19 @@ What Python or another library would do with a number, and a rule can't, is refu
 
 from __future__ import annotations
 
-import difflib
 import linecache
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
-from enum import IntEnum
 from numbers import Real
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
-from fallline.symbolic.operations import LEAVES, OPERATIONS, REDUCTIONS
+from fallline.symbolic.operations import LEAVES, OPERATIONS, USE_MATH, Rank, instead_of
 
 #: Lines of ours, which are no place in the user's code.
-_HERE = (str(Path(__file__).parent), str(Path(__file__).parents[1] / "math.py"))
+_HERE = (str(Path(__file__).parent), str(Path(__file__).parents[1] / "math.py"), "<fallline.math>")
 
 #: A file's name and a line in it.
 Place = tuple[str, int]
@@ -56,71 +54,6 @@ def _running() -> Place:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno
-
-
-NAMES = ("sqrt", "abs", "sign", "exp", "log", "minimum", "maximum", "where", "sum", "dot", "dimensions")
-USE_MATH = f"use the functions of fallline.math: {', '.join(NAMES)}"
-_COUNT = "sum(where(x == x, 1.0, 1.0))"
-_MEAN = f"sum(x) / {_COUNT}"
-#: What people look for in fallline.math, written with what there is.
-WRITTEN = {
-    "absolute": "abs(x)",
-    "cbrt": "sign(x) * abs(x)**(1/3)",
-    "clamp": "minimum(maximum(x, low), high)",
-    "clip": "minimum(maximum(x, low), high)",
-    "count": _COUNT,
-    "cosh": "(exp(x) + exp(-x)) / 2",
-    "expm1": "exp(x) - 1",
-    "fabs": "abs(x)",
-    "heaviside": "where(x > 0, 1.0, 0.0)",
-    "hypot": "sqrt(x * x + y * y)",
-    "isfinite": "x - x == 0",
-    "isnan": "x != x",
-    "lerp": "x + weight * (y - x)",
-    "ln": "log(x)",
-    "log10": "log(x) / log(10.0)",
-    "log1p": "log(1 + x)",
-    "log2": "log(x) / log(2.0)",
-    "logsumexp": "log(sum(exp(x)))",
-    "max": "maximum(x, y)",
-    "mean": _MEAN,
-    "min": "minimum(x, y)",
-    "norm": "sqrt(dot(x, x))",
-    "numel": _COUNT,
-    "pow": "x**y",
-    "power": "x**y",
-    "reciprocal": "1 / x",
-    "relu": "maximum(x, 0.0)",
-    "rms": f"sqrt(dot(x, x) / {_COUNT})",
-    "rsqrt": "1 / sqrt(x)",
-    "sigmoid": "1 / (1 + exp(-x))",
-    "sinh": "(exp(x) - exp(-x)) / 2",
-    "size": _COUNT,
-    "softmax": "exp(x) / sum(exp(x))",
-    "softplus": "log(1 + exp(x))",
-    "softsign": "x / (1 + abs(x))",
-    "square": "x * x",
-    "std": f"sqrt(dot(x - mean, x - mean) / {_COUNT}), with mean = {_MEAN}",
-    "tanh": "1 - 2 / (exp(2 * x) + 1)",
-    "var": f"dot(x - mean, x - mean) / {_COUNT}, with mean = {_MEAN}",
-    "vdot": "dot(x, y)",
-}
-
-
-def instead_of(name: str) -> str:
-    """What to write for a function that fallline.math does not have.
-
-    >>> instead_of("norm"), instead_of("sqr")
-    ('write sqrt(dot(x, x)) (all from fallline.math)', "did you mean 'sqrt'?")
-    """
-    if name in WRITTEN:
-        return f"write {WRITTEN[name]} (all from fallline.math)"
-    if name in NAMES:
-        return USE_MATH
-    near = difflib.get_close_matches(name, (*NAMES, *WRITTEN), 1, cutoff=0.7)
-    if near and near[0] in WRITTEN:
-        return f"'{near[0]}' is written {WRITTEN[near[0]]}"
-    return f"did you mean '{near[0]}'?" if near else USE_MATH
 
 
 _USE_OPERATORS = "write the formula with +, -, *, /, ** and the functions of fallline.math"
@@ -187,15 +120,6 @@ class Refusals:
         raise refuse(f"unknown function torch.{name}", instead_of(name))
 
 
-class Rank(IntEnum):
-    """How often a value differs: once a step, once a tensor, once a channel of it, or at every element."""
-
-    SCALAR = 0
-    SEGMENT = 1
-    CHANNEL = 2
-    ELEMENT = 3
-
-
 class Expression(Refusals):
     """One operation on other expressions, or a leaf (a constant, a scalar's name, a tensor's name).
 
@@ -208,13 +132,13 @@ class Expression(Refusals):
         self.operation = operation
         self.args = args
         self.value = value
-        self.is_boolean = operation in OPERATIONS and OPERATIONS[operation].boolean
-        if operation in REDUCTIONS:
-            self.rank = Rank.CHANNEL if operation == "channel_sum" else Rank.SEGMENT
-        elif operation in LEAVES:
+        if operation in LEAVES:
+            self.is_boolean = False
             self.rank = Rank.ELEMENT if operation == "tensor" else Rank.SCALAR
         else:
-            self.rank = max(argument.rank for argument in args)
+            record = OPERATIONS[operation]
+            self.is_boolean = record.boolean
+            self.rank = max(argument.rank for argument in args) if record.rank is None else record.rank
 
     def __repr__(self) -> str:
         # Not further down than the arguments: what shares nodes can be endless when it is written out.

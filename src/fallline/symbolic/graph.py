@@ -10,19 +10,8 @@ from numbers import Real
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
-from fallline.symbolic.expression import (
-    NAMES,
-    WRITTEN,
-    Expression,
-    Rank,
-    RuleError,
-    current_rule,
-    instead_of,
-    raised_at,
-    refuse,
-    walk,
-)
-from fallline.symbolic.operations import LEAVES, REDUCTIONS
+from fallline.symbolic.expression import Expression, RuleError, current_rule, raised_at, refuse, walk
+from fallline.symbolic.operations import LEAVES, NAMES, OPERATIONS, WRITTEN, Rank, instead_of
 from fallline.symbolic.state import State
 
 
@@ -151,7 +140,7 @@ class _LocalNames:
 
 _ZERO = Expression("constant", value=0.0)
 #: Operations that give zero if their first argument is zero.
-_KEEP_ZERO = ("multiply", "divide", "negative", "sqrt", "abs", "sign", *REDUCTIONS)
+_KEEP_ZERO = ("multiply", "divide", *(o.name for o in OPERATIONS.values() if o.arity == 1 and o.compute(0.0) == 0.0))
 
 
 @lru_cache(maxsize=512)

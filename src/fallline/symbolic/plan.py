@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from fallline.symbolic.expression import Expression, Rank, walk
+from fallline.symbolic.expression import Expression, walk
 from fallline.symbolic.graph import Graph
-from fallline.symbolic.operations import LEAVES, OPERATIONS, REDUCTIONS
+from fallline.symbolic.operations import LEAVES, OPERATIONS, REDUCTIONS, Rank
 
 Roots = tuple[Expression, ...]
 

@@ -14,7 +14,7 @@ from torch.func import vmap
 
 from fallline.training.drawing import LaneMasks
 from fallline.training.errors import BatchingError, keep_freed_memory
-from fallline.training.evaluation import Score
+from fallline.training.evaluation import Score, evaluating
 from fallline.training.lane_operations import LaneOperations
 from fallline.training.lanes import Lanes, Pass
 from fallline.training.modules import differing, python_state, slots
@@ -115,14 +115,11 @@ class BatchedLanes(Lanes):
 
     def _in_evaluation_mode(self, lanes: slice, function: Callable[[], Callable[..., Any]], *data: Tensor) -> Tensor:
         parameters = [parameter[lanes] for parameter in self.parameters]
-        self._module.eval()
-        try:
+        with evaluating(self._module):
             # A copy of the inputs, which come first, since a model may write into them.
             return self._with_buffers(
                 lanes, lambda buffers: function()(data[0].clone(), *data[1:], *parameters, *buffers)
             )
-        finally:
-            self._module.train()
 
     def _with_buffers(self, lanes: slice, compute: Callable[[list[Tensor]], Sequence[Tensor]]) -> Tensor:
         """Compute something of some lanes, and what becomes of their buffers; their own, where they were shared."""

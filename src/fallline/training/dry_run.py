@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from fallline.training.drawing import draws_of
-from fallline.training.errors import ProblemError, dtype_name, first_line
-from fallline.training.evaluation import loss_of, manner_of, needs_gradients, needs_outputs, outputs_of
+from fallline.training.errors import ProblemError, dtype_name, first_line, shape
+from fallline.training.evaluation import evaluating, loss_of, manner_of, needs_gradients, needs_outputs, outputs_of
 from fallline.training.generators import seeded
 from fallline.training.metrics import class_dimensions, value_of
 from fallline.training.modules import differing, outer_state, same, trainable
@@ -105,14 +105,12 @@ def _check_gradients(problem: SplitTask, module: nn.Module, loss: Tensor, seed: 
 def _check_mean(problem: SplitTask, module: nn.Module, batch: Split) -> None:
     """Refuse a sum over the batch: the same batch twice doubles it, and leaves a mean as it is."""
     inputs, targets = batch.inputs.clone(), batch.targets
-    module.eval()
     try:
-        once = problem.training_loss(module, inputs.clone(), targets).detach()
-        twice = problem.training_loss(module, torch.cat([inputs, inputs]), torch.cat([targets, targets])).detach()
+        with evaluating(module, gradients=True):
+            once = problem.training_loss(module, inputs.clone(), targets).detach()
+            twice = problem.training_loss(module, torch.cat([inputs, inputs]), torch.cat([targets, targets])).detach()
     except Exception:  # a loss that is made for one size of batch is tried on the last batch
         return
-    finally:
-        module.train()
     if once and torch.allclose(twice, 2 * once, rtol=1e-4, atol=0.0):
         raise ProblemError(
             f"{_source(problem)}: it doubles when the batch is given twice, so it is a sum over the examples; "
@@ -313,12 +311,3 @@ def _remedy(output: Tensor, targets: Tensor, error: str) -> str:
             "lambda output, y: cross_entropy(output.flatten(0, 1), y.flatten())"
         )
     return "make the model's output and y fit the loss, which is called as loss(output, y)"
-
-
-def shape(tensor: Tensor) -> str:
-    """The shape of a tensor, to be quoted inside a sentence.
-
-    >>> shape(torch.zeros(2, 3))
-    '(2, 3)'
-    """
-    return str(tuple(tensor.shape))

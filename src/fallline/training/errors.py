@@ -174,3 +174,12 @@ def apart(
     middle = (lanes.start + lanes.stop) // 2
     halves = slice(lanes.start, middle), slice(middle, lanes.stop)
     return [result for half in halves for result in apart(compute, half, stand_in)]
+
+
+def shape(tensor: Tensor) -> str:
+    """The shape of a tensor, to be quoted inside a sentence.
+
+    >>> shape(torch.zeros(2, 3))
+    '(2, 3)'
+    """
+    return str(tuple(tensor.shape))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fallline.training.drawing import drawing, replaceable
 from fallline.training.errors import ProblemError
-from fallline.training.evaluation import Score
+from fallline.training.evaluation import Score, evaluating
 from fallline.training.lanes import Lanes, Pass
 from fallline.training.modules import Slot, slots
 from fallline.training.problem import Problem
@@ -119,12 +119,8 @@ class SequentialLanes(Lanes):
     def _evaluated(self, lanes: slice, keys: Tensor, function: Callable[[nn.Module], Tensor]) -> Tensor:
         found = []
         for module, key in zip(self._modules[lanes], keys, strict=True):
-            module.eval()
-            try:
-                with self._drawing(key), torch.set_grad_enabled(self._traits.manner.gradients):
-                    found.append(function(module).detach())
-            finally:
-                module.train()
+            with self._drawing(key), evaluating(module, gradients=self._traits.manner.gradients):
+                found.append(function(module).detach())
         return torch.stack(found)
 
     def _each(self, score: Score, outputs: Tensor, targets: Tensor, keys: Tensor) -> Tensor:

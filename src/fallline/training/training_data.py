@@ -140,6 +140,12 @@ class TrainingData:
             shuffle=self.shuffle, drop_last=self.drop_last, sampler=self.sampler, device=device,
         )  # fmt: skip
 
+    def epochs_of(self, batches: Batches, epochs: int) -> Iterator[tuple[int, Split]]:
+        """All batches of the first of the runs, each with the number of its epoch, from 1."""
+        for step in range(epochs * batches.steps_per_epoch):
+            epoch = step // batches.steps_per_epoch
+            yield epoch + 1, self.read(batches.at(step)[0], batches.seeds[0], epoch)
+
     def read(self, numbers: Tensor, seed: int, epoch: int) -> Split:
         """The examples that these numbers of a batch name, as the run of a seed sees them in an epoch from 0."""
         if self.reader is None:

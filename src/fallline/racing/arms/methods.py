@@ -13,8 +13,7 @@ from fallline import rules
 from fallline.optim.schedule_free import keeps_average
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.symbolic import Rule
-from fallline.training import needs_closure
-from fallline.training.errors import is_text
+from fallline.training import is_text, needs_closure
 from fallline.training.method_name import CLASSES, find_method
 
 #: What an arm can be: a rule, a class of torch optimizers, or a function of the parameters that makes one.

@@ -9,8 +9,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from fallline.training.errors import ProblemError
-from fallline.training.metrics.metric import IGNORED, Function, Metric, class_dimensions, loss_of_step, value_of
-from fallline.training.metrics.names import METRICS, find, ignoring, is_of_decisions, nickname, of_probabilities
+from fallline.training.metrics.metric import (
+    IGNORED,
+    Function,
+    Metric,
+    class_dimensions,
+    ignoring,
+    loss_of_step,
+    of_probabilities,
+    value_of,
+)
+from fallline.training.metrics.names import METRICS, find, is_of_decisions, nickname
 
 __all__ = [
     "IGNORED",

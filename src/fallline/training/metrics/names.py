@@ -6,8 +6,7 @@ import difflib
 import math
 import re
 import warnings
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -251,49 +250,6 @@ def find(typed: str) -> Metric:
 def is_of_decisions(metric: Metric) -> bool:
     """Whether a metric of this file reads the output as logits or probabilities."""
     return metric in _OF_DECISIONS or metric.name.startswith("top_")
-
-
-def of_probabilities(metric: Metric) -> Metric:
-    """A metric of decisions for models whose one output for two classes is a probability, not a logit.
-
-    >>> import torch
-    >>> of_probabilities(find("accuracy")).function(torch.tensor([0.9, 0.2]), torch.tensor([1, 0])).item()
-    1.0
-    """
-    function, contributions = metric.function, metric.contributions
-
-    def on_logits(output: Tensor, target: Tensor) -> Tensor | float:
-        return function(output.double().logit(eps=1e-12), target)
-
-    def each_on_logits(output: Tensor, target: Tensor) -> Tensor:
-        assert contributions is not None
-        return contributions(output.double().logit(eps=1e-12), target)
-
-    return replace(metric, function=on_logits, contributions=None if contributions is None else each_on_logits)
-
-
-def ignoring(metric: Metric, labels: Collection[float]) -> Metric:
-    """A metric of decisions that does not count those with these labels.
-
-    >>> import torch
-    >>> ignoring(find("accuracy"), [0]).function(torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.tensor([1, 0])).item()
-    1.0
-    """
-    function, contributions = metric.function, metric.contributions
-
-    def marked(target: Tensor) -> Tensor:
-        for label in labels:
-            target = target.masked_fill(target == label, IGNORED)
-        return target
-
-    def on_counted(output: Tensor, target: Tensor) -> Tensor | float:
-        return function(output, marked(target))
-
-    def each_on_counted(output: Tensor, target: Tensor) -> Tensor:
-        assert contributions is not None
-        return contributions(output, marked(target))
-
-    return replace(metric, function=on_counted, contributions=None if contributions is None else each_on_counted)
 
 
 def nickname(function: str) -> str | None:
