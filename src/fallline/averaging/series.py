@@ -23,8 +23,8 @@ class ExponentialAverage:
     """The exponential moving average of a stream of numbers, or of arrays or tensors of one shape.
 
     Args:
-        beta: From 0 to 1, 1 excluded: the older a value, the less it counts, by this factor for each later one; so about
-            the last `window` = 1/(1-beta) values count.
+        beta: From 0 to 1, 1 excluded: the older a value, the less it counts, by this factor for each later one; so
+            about the last `window` = 1/(1-beta) values count.
         bias_correction: Whether the first average is the first value, or near 0.
 
     Raises:

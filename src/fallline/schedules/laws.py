@@ -1,8 +1,8 @@
 """Laws of the step: those that decay for ever, those that drop at once, and those that come down over given steps.
 
 They count steps or epochs alike: `law.per_epoch(steps_per_epoch)` counts epochs. Bottou, Curtis and Nocedal,
-*Optimization Methods for Large-Scale Machine Learning*, 2018, discuss which converge. What comes down over `steps` is at
-its end at step `steps`: a run of as many updates uses the steps 0 to steps - 1, its last comes just before the end.
+*Optimization Methods for Large-Scale Machine Learning*, 2018, discuss which converge. What comes down over `steps` is
+at its end at step `steps`: a run of as many updates uses the steps 0 to steps - 1, its last comes just before the end.
 """
 
 from __future__ import annotations
