@@ -1,7 +1,4 @@
-"""Random directions through a model's weights, at the scale of its own filters.
-
-The line or plane along which several models' weights differ most.
-"""
+"""The axes of a slice: random directions at the scale of a model's filters, or those along which several models differ."""
 
 from __future__ import annotations
 
