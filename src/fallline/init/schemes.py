@@ -1,9 +1,7 @@
-"""The three schemes, uniform and normal: zero mean, and the standard deviation gain/√fan.
+"""The three schemes, uniform and normal: zero mean, and the standard deviation gain/√fan; and the fans of layers.
 
 LeCun et al., *Efficient BackProp*, 1998; Glorot (Xavier) and Bengio, *Understanding the Difficulty of Training Deep
 Feedforward Neural Networks*, 2010; He et al., *Delving Deep into Rectifiers*, 2015.
-
-The layers whose weights are initialised, and how many units each of their units is connected with.
 """
 
 from __future__ import annotations

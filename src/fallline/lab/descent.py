@@ -1,7 +1,4 @@
-"""A request for a picture: optimizers walking on a surface, and the scene that comes of it.
-
-An optimizer of a request: a rule with its numbers, a schedule and decay.
-"""
+"""A request for a picture: a surface, and optimizers walking on it, each a rule with its numbers and schedule."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The surface that a request names or writes, as a thing that can be compared and kept.
-
-The lowest points of a surface that nobody has told the minima of.
-"""
+"""The surface that a request names or writes, as a thing that can be compared and kept, with its minima."""
 
 from __future__ import annotations
 

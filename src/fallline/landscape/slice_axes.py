@@ -1,4 +1,4 @@
-"""The axes of a slice: random directions at the scale of a model's filters, or those along which several models differ."""
+"""The axes of a slice: random ones at the scale of a model's filters, or those along which models differ most."""
 
 from __future__ import annotations
 

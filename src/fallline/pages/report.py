@@ -1,4 +1,4 @@
-"""The race report: one HTML page that holds everything and asks nothing of the network."""
+"""The race report: one HTML page that holds everything and asks nothing of the network, from a race's plain data."""
 
 from __future__ import annotations
 

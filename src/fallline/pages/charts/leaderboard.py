@@ -1,7 +1,4 @@
-"""The finals: every seed's test score for each arm's best configuration, and the mean with its interval.
-
-The leaderboard: what each arm reached, at what cost, and where its best settings lie.
-"""
+"""The leaderboard: what each arm reached, at what cost, and where its best settings lie; and the finals as a chart."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What the trials of a race say of one dimension that was searched: of the learning rate, above all.
-
-The budget curve: how good the best of k trials is to be expected.
-"""
+"""What the trials of a race say: of what was searched, and of how good the best of k is to be expected."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a descent player shows: a piece of landscape and the trajectories on it.
-
-Where things lie on the player's map: a box of whole units, y downwards.
-"""
+"""What a descent player shows: a piece of landscape with trajectories on it, and where they lie on its map."""
 
 from __future__ import annotations
 
