@@ -1,4 +1,4 @@
-"""Starting the lab: an address, the browser, and a server whose clients lose their connection if they keep it waiting."""
+"""Starting the lab: an address, the browser, and a server that drops clients which keep it waiting."""
 
 from __future__ import annotations
 
