@@ -14,9 +14,7 @@ from fallline import rules, schedules
 from fallline.lab.ground import Ground, read_ground
 from fallline.lab.requests import Fields, RequestError
 from fallline.lab.work import Ticket
-from fallline.landscape import Path, path
-from fallline.landscape.calculus import derivatives_of
-from fallline.landscape.surface import Point
+from fallline.landscape import Path, Point, derivatives_of, path
 from fallline.optim import hyperparameters as of_rule
 from fallline.schedules import Schedule
 from fallline.symbolic import Rule

@@ -9,10 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fallline.lab.requests import Fields, RequestError
-from fallline.landscape import Surface, surfaces
-from fallline.landscape.calculus import derivatives_of
-from fallline.landscape.formula import Formula, FormulaError
-from fallline.landscape.surface import Point, View
+from fallline.landscape import Formula, FormulaError, Point, Surface, View, derivatives_of, surfaces
 
 #: The steepest ravine, by its condition number; the views and the heights that can be drawn in double precision.
 _STEEPEST = 1e4

@@ -122,7 +122,11 @@ def derivatives_of(function: Function) -> Derivatives:
     SymPy does it once where the function can be written as one formula; torch's automatic differentiation does it at
     each point, a hundred times slower, where it branches or calls torch's functions.
 
-    Raises TypeError if torch can't follow the function either.
+    Args:
+        function: What takes x and y, plain numbers, torch's tensors or SymPy's symbols, and returns one of the same.
+
+    Raises:
+        TypeError: torch can't follow the function either.
 
     >>> derivatives_of(lambda x, y: x**2 * y).slope(3.0, 2.0)
     (18.0, 12.0, 9.0)

@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from fallline.pages.player.shapes import finite_grid
 
 if TYPE_CHECKING:
-    from fallline.landscape import Path, Surface
-    from fallline.landscape.surface import Ending, Point, View
+    from fallline.landscape import Ending, Path, Point, Surface, View
 
 
 Array = NDArray[np.float64]
