@@ -82,10 +82,14 @@ def _fold(node: Expression) -> Expression | None:
 class Plan:
     """The work of one step.
 
-    hoisted: scalar expressions that the host evaluates in double precision, one column of the table each.
-    passes: one loop over the elements for each level of reductions, then the one that writes.
-    new_numbers: what the states that are numbers become, evaluated on the host once the sums are known, in which
-        `total_i` is the i-th of `totals`.
+    Args:
+        graph: What was planned.
+        hoisted: Scalar expressions that the host evaluates in double precision, one column of the table each.
+        passes: One loop over the elements for each level of reductions, then the one that writes.
+        update: What is taken off the parameter.
+        new_states: What the states that are tensors become.
+        new_numbers: What the states that are numbers become, evaluated on the host once the sums are known, in which
+            `total_i` is the i-th of `totals`.
     """
 
     graph: Graph
@@ -125,9 +129,12 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """One loop over the elements: the reductions it computes, or nothing if it is the last, which writes.
+    """One loop over the elements.
 
-    `loads` are the tensors that it reads, `operations` the arithmetic that it does at every element.
+    Args:
+        reductions: What it computes; nothing if it is the last, which writes.
+        loads: The tensors that it reads.
+        operations: The arithmetic that it does at every element.
     """
 
     reductions: tuple[Expression, ...]
@@ -137,7 +144,11 @@ class Pass:
 
 @lru_cache(maxsize=512)
 def make_plan(graph: Graph) -> Plan:
-    """Simplify, hoist and split a graph."""
+    """Simplify, hoist and split a graph.
+
+    Args:
+        graph: A rule's step.
+    """
     roots = simplify(graph.roots)
     update, *states = roots
     kinds = {spec.name: spec.kind for spec in graph.states}
@@ -225,7 +236,14 @@ def _below(roots: tuple[Expression, ...], ends: Callable[[Expression], bool]) ->
 
 @dataclass(frozen=True)
 class Cost:
-    """Per parameter: bytes moved in one step, bytes of state kept, arithmetic operations, passes over memory."""
+    """What one step costs for each parameter.
+
+    Args:
+        bytes_moved: Read and written.
+        state_bytes: Kept between steps.
+        operations: Of arithmetic.
+        passes: Over memory.
+    """
 
     bytes_moved: int
     state_bytes: int
@@ -234,12 +252,7 @@ class Cost:
 
 
 def cost(graph: Graph, itemsize: int = 4) -> Cost:
-    """Count a graph's cost for tensors of `itemsize` bytes a number.
-
-    >>> from fallline.rules import adam
-    >>> adam.cost()
-    Cost(bytes_moved=28, state_bytes=8, operations=14, passes=1)
-    """
+    """Count a graph's cost for tensors of `itemsize` bytes a number."""
     plan = make_plan(graph)
     reads = sum(len(one.loads) for one in plan.passes)
     writes = 1 + len(plan.written)
