@@ -19,10 +19,13 @@ class Formula(Protocol):
     """What tracing asks of a rule, which stands above it."""
 
     name: str
-    function: Callable[..., Any]
     states: tuple[State, ...]
     hyperparameters: Mapping[str, Any]
     uses_t: bool
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The formula itself."""
 
     @property
     def codes(self) -> frozenset[CodeType]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import InitVar, dataclass
 from functools import cached_property, lru_cache
 from types import CodeType, FunctionType, MappingProxyType
 from typing import Any
@@ -14,6 +15,7 @@ from fallline.symbolic.plan import Cost, cost
 from fallline.symbolic.state import Hyperparameter, Signature, State
 
 
+@dataclass(eq=False, repr=False)
 class Rule:
     """An update rule. Made by `rule` from a function, or by a combinator from another rule.
 
@@ -28,35 +30,28 @@ class Rule:
         own_states: How many of the states are the outermost part's own; None for all.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        name: str,
-        states: tuple[State, ...],
-        hyperparameters: Mapping[str, Hyperparameter | None],
-        uses_t: bool,
-        made_of: tuple[Any, tuple[Any, ...]] | None = None,
-        doc: str | None = None,
-        own_states: int | None = None,
-    ) -> None:
-        self.function = function
-        self.name = name
-        self.states = states
-        self.hyperparameters: Mapping[str, Hyperparameter | None] = MappingProxyType(dict(hyperparameters))
-        self.uses_t = uses_t
-        self.__doc__ = doc or function.__doc__
-        self.__module__ = function.__module__ or "__main__"  # what `exec` made may have none
-        self.__qualname__ = function.__qualname__
-        self.__wrapped__ = function
-        self._made_of = made_of
-        self._own_states = len(states) if own_states is None else own_states
+    function: Callable[..., Any]
+    name: str
+    states: tuple[State, ...]
+    hyperparameters: Mapping[str, Hyperparameter | None]
+    uses_t: bool
+    made_of: tuple[Any, tuple[Any, ...]] | None = None
+    doc: InitVar[str | None] = None
+    own_states: int | None = None
+
+    def __post_init__(self, doc: str | None) -> None:
+        self.hyperparameters = MappingProxyType(dict(self.hyperparameters))
+        self.__doc__ = doc or self.function.__doc__
+        self.__module__ = self.function.__module__ or "__main__"  # what `exec` made may have none
+        self.__qualname__ = self.function.__qualname__
+        self.__wrapped__ = self.function
 
     def __repr__(self) -> str:
         return f"<rule {self.name}>"
 
     def __reduce__(self) -> Any:
         # A decorated function pickles by its name, as functions do; a composed rule by what it is composed of.
-        return self.__qualname__ if self._made_of is None else self._made_of
+        return self.__qualname__ if self.made_of is None else self.made_of
 
     def __copy__(self) -> Rule:
         return self
@@ -82,7 +77,7 @@ class Rule:
         self._check_call(states, hyperparameters)
         named = {"p": p, "g": g, **hyperparameters}
         begun = list(states)
-        for i, (spec, value) in enumerate(zip(self.states[: self._own_states], states, strict=False)):
+        for i, (spec, value) in enumerate(zip(self.states[: self.own_states], states, strict=False)):
             # The states of a rule inside begin there, with the gradient that it is given.
             if callable(spec.init) and isinstance(value, Expression) and value.operation == "tensor":
                 absent = apply("not_equal", Expression("scalar", value=spec.absent), 0.0)
@@ -108,16 +103,16 @@ class Rule:
     @cached_property
     def codes(self) -> frozenset[CodeType]:
         """The code objects of this rule and of the rules that it is composed of."""
-        inner = self._made_of[1] if self._made_of else ()
+        inner = self.made_of[1] if self.made_of else ()
         return frozenset({self.function.__code__}).union(*(part.codes for part in inner if isinstance(part, Rule)))
 
     @cached_property
     def parts(self) -> tuple[tuple[object, tuple[State, ...]], ...]:
         """What the rule is composed of, from the outermost combinator to the rule inside, each with its own states."""
-        if self._made_of is None:
+        if self.made_of is None:
             return ((self, self.states),)
-        outermost, (inner, *_) = self._made_of
-        return ((outermost, self.states[: self._own_states]), *inner.parts)
+        outermost, (inner, *_) = self.made_of
+        return ((outermost, self.states[: self.own_states]), *inner.parts)
 
     @property
     def defaults(self) -> dict[str, Hyperparameter]:
