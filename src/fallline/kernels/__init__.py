@@ -1,6 +1,7 @@
 """From a rule's graph to what runs: Numba kernels over a table of segments, and the eager reference."""
 
 from fallline.kernels.eager import Evaluation, HostScalars, evaluate
+from fallline.kernels.host import KERNEL_TYPES, EagerHost, Given, RowNumbers, Section, TableHost
 from fallline.kernels.table import (
     DTYPES,
     Joint,
@@ -15,12 +16,18 @@ from fallline.kernels.table import (
 
 __all__ = [
     "DTYPES",
+    "KERNEL_TYPES",
+    "EagerHost",
     "Evaluation",
+    "Given",
     "HostScalars",
     "Joint",
     "Kernel",
+    "RowNumbers",
+    "Section",
     "SegmentTable",
     "Sums",
+    "TableHost",
     "evaluate",
     "host_numbers",
     "host_scalars",

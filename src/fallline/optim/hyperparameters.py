@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from numbers import Real
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from fallline._asked import did_you_mean
 from fallline.symbolic import Rule, make_plan
 from fallline.symbolic.expression import walk
 
@@ -103,9 +103,9 @@ def spread(rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
     known = list(rule.hyperparameters)
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
-            raise TypeError(f"the rule '{rule.name}' has no hyperparameter '{name}'; {hint}")
+            raise TypeError(
+                f"the rule '{rule.name}' has no hyperparameter '{name}'; {did_you_mean(name, known, 'it has')}"
+            )
     return values
 
 
@@ -118,7 +118,8 @@ def gather(rule: Rule, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def read(rule: Rule, group: Mapping[str, Any]) -> dict[str, Any]:
     """The values of all of the rule's hyperparameters, from a group that is complete."""
-    values = {**group, **dict(zip(beta_names(rule), group.get("betas", ()), strict=False))}
+    names = beta_names(rule)
+    values = {**group, **dict(zip(names, group["betas"] if names else (), strict=False))}
     return {name: values[name] if name in rule.static else number(values[name]) for name in rule.hyperparameters}
 
 
@@ -214,29 +215,14 @@ _FREE_IN_TORCH = {"momentum": _FROM_ZERO, "dampening": _Interval(-math.inf, math
 _ANYWHERE = ("lr", "eps", "weight_decay", "beta", "beta1", "beta2", "beta3")
 
 
-#: The options of torch's classes that ours follow, beside those of `_ALL`.
-_FOLLOWED = {
-    "SGD": ("momentum", "dampening", "nesterov", "fused"),
-    "Adagrad": ("lr_decay", "eps", "initial_accumulator_value", "fused"),
-    "Adadelta": ("rho", "eps"),
-    "RMSprop": ("alpha", "eps", "momentum", "centered"),
-    "Adam": ("betas", "eps", "amsgrad", "fused", "decoupled_weight_decay"),
-    "AdamW": ("betas", "eps", "amsgrad", "fused", "decoupled_weight_decay"),
-    "Adamax": ("betas", "eps"),
-    "NAdam": ("betas", "eps", "momentum_decay", "decoupled_weight_decay"),
-    "RAdam": ("betas", "eps", "decoupled_weight_decay"),
-    "Muon": ("momentum", "nesterov", "ns_coefficients", "eps", "ns_steps", "adjust_lr_fn"),
-    "Adafactor": ("beta2_decay", "eps", "d"),
-}
+#: Options of all of torch's classes, which ours follow.
 _ALL = ("params", "lr", "weight_decay", "maximize", "foreach", "capturable", "differentiable")
 
 
-def refuse_unknown(ours: type, group: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Raise ValueError for an option of the installed torch's class that ours does not know, unless left alone."""
-    theirs = next((base for base in ours.__mro__ if base.__module__.startswith("torch.optim.")), None)
-    if theirs is None or theirs.__name__ not in _FOLLOWED:
-        return
-    known = (*_ALL, *_FOLLOWED[theirs.__name__])
+def refuse_unknown(ours: type, follows: Iterable[str], group: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Raise ValueError for an option of the installed torch's class that ours does not follow, unless left alone."""
+    theirs = next(base for base in ours.__mro__ if base.__module__.startswith("torch.optim."))
+    known = (*_ALL, *follows)
     for name, parameter in inspect.signature(theirs).parameters.items():
         value = group.get(name, defaults.get(name, parameter.default))
         if name not in known and value is not parameter.default and value != parameter.default:
