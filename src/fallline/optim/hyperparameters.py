@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from fallline._asked import did_you_mean
-from fallline.symbolic import Rule, make_plan
-from fallline.symbolic.expression import walk
+from fallline.symbolic import Rule, make_plan, walk
 
 
 @dataclass(frozen=True)
