@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -117,6 +117,27 @@ class HostScalars:
         return namespace["evaluate"]  # type: ignore[no-any-return]
 
 
+@lru_cache(maxsize=512)
+def host_scalars(plan: Plan) -> HostScalars:
+    """The host's function of a plan's hoisted expressions, made once.
+
+    Args:
+        plan: A rule's step.
+    """
+    return HostScalars(plan.hoisted, plan.scalars)
+
+
+@lru_cache(maxsize=512)
+def host_numbers(plan: Plan) -> HostScalars:
+    """The host's function of what the states that are numbers become, in the order of `plan.new_numbers`.
+
+    Args:
+        plan: A rule's step.
+    """
+    totals = (f"total_{i}" for i in range(len(plan.totals)))
+    return HostScalars(tuple(plan.new_numbers.values()), (*plan.scalars, *totals))
+
+
 def evaluate(plan: Plan, tensors: Mapping[str, Array], scalars: Sequence[Any]) -> tuple[Array, dict[str, Array]]:
     """The update and the new states that a step computes for one tensor; changes nothing.
 
@@ -131,7 +152,7 @@ def evaluate(plan: Plan, tensors: Mapping[str, Array], scalars: Sequence[Any]) -
     >>> from fallline.symbolic import make_plan
     >>> plan = make_plan(momentum.trace())
     >>> given = {"p": np.ones(2), "g": np.ones(2), "b": np.ones(2)}
-    >>> update, states = evaluate(plan, given, HostScalars(plan.hoisted, plan.scalars).values(0.1, 0.9))
+    >>> update, states = evaluate(plan, given, host_scalars(plan).values(0.1, 0.9))
     >>> states["b"]
     array([1.9, 1.9])
     """

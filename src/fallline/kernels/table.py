@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from fallline.kernels.compile import Pass, compile_passes
-from fallline.kernels.eager import HostScalars
+from fallline.kernels.eager import host_numbers, host_scalars
 from fallline.kernels.source import HEADER, numba_source
 from fallline.kernels.threads import WORTH_SHARING, run_shared
 from fallline.symbolic import Plan, Rule, described, make_plan
@@ -23,59 +23,8 @@ from fallline.symbolic import Plan, Rule, described, make_plan
 Sums = dict[str, Any]
 
 
-class Joint(Protocol):
-    """What takes part in a step: it sums level by level, then writes."""
-
-    @property
-    def levels(self) -> int:
-        """How many levels of sums there are before the writing."""
-
-    def reduce(self, level: int) -> Sums:
-        """Compute the sums of a level.
-
-        Args:
-            level: From 0.
-
-        Returns:
-            This part's share of those over all tensors.
-        """
-
-    def share(self, level: int, sums: Sums) -> None:
-        """Take the sums of all parts together.
-
-        Args:
-            level: From 0.
-            sums: Those over all tensors.
-        """
-
-    def write(self) -> None:
-        """Write parameters and states."""
-
-
-def run_jointly(parts: Sequence[Joint]) -> None:
-    """Take one step. All sums are known before anything is written, so that no part sees another half-way.
-
-    Args:
-        parts: Tables, and what steps tensors outside of them.
-    """
-    for level in range(max((part.levels for part in parts), default=0)):
-        taking = [part for part in parts if level < part.levels]
-        joined: Sums = {}
-        for part in taking:
-            for key, value in part.reduce(level).items():
-                joined[key] = _added(joined[key], value) if key in joined else value
-        for part in taking:
-            part.share(level, joined)
-    for part in parts:
-        part.write()
-
-
-def _added(a: Any, b: Any) -> Any:
-    if len(a) < len(b):
-        a, b = b, a
-    return a + b if len(a) == len(b) else a + np.pad(b, (0, len(a) - len(b)))
-
-
+#: Elements in a chunk: small enough to share evenly, large enough that its start costs nothing.
+CHUNK = 1 << 15
 #: The types of number that kernels are made for, by torch's and NumPy's common name.
 DTYPES = ("float32", "float64")
 
@@ -149,31 +98,6 @@ def kernel_for(rule: Rule, dtype: str, static: Mapping[str, Any] | None = None) 
             "convert them, or use the classes of fallline.optim, which step other tensors without a kernel"
         )
     return _kernel(rule, tuple(sorted((static or {}).items())), dtype)
-
-
-@lru_cache(maxsize=512)
-def host_scalars(plan: Plan) -> HostScalars:
-    """The host's function of a plan's hoisted expressions, made once.
-
-    Args:
-        plan: A rule's step.
-    """
-    return HostScalars(plan.hoisted, plan.scalars)
-
-
-@lru_cache(maxsize=512)
-def host_numbers(plan: Plan) -> HostScalars:
-    """The host's function of what the states that are numbers become, in the order of `plan.new_numbers`.
-
-    Args:
-        plan: A rule's step.
-    """
-    totals = (f"total_{i}" for i in range(len(plan.totals)))
-    return HostScalars(tuple(plan.new_numbers.values()), (*plan.scalars, *totals))
-
-
-#: Elements in a chunk: small enough to share evenly, large enough that its start costs nothing.
-CHUNK = 1 << 15
 
 
 class SegmentTable:
@@ -269,6 +193,59 @@ class SegmentTable:
             run_shared(kernel, self._header_address, len(self._chunks), threads)
         else:
             kernel.call(self._header_address, 0, len(self._chunks))
+
+
+class Joint(Protocol):
+    """What takes part in a step: it sums level by level, then writes."""
+
+    @property
+    def levels(self) -> int:
+        """How many levels of sums there are before the writing."""
+
+    def reduce(self, level: int) -> Sums:
+        """Compute the sums of a level.
+
+        Args:
+            level: From 0.
+
+        Returns:
+            This part's share of those over all tensors.
+        """
+
+    def share(self, level: int, sums: Sums) -> None:
+        """Take the sums of all parts together.
+
+        Args:
+            level: From 0.
+            sums: Those over all tensors.
+        """
+
+    def write(self) -> None:
+        """Write parameters and states."""
+
+
+def run_jointly(parts: Sequence[Joint]) -> None:
+    """Take one step. All sums are known before anything is written, so that no part sees another half-way.
+
+    Args:
+        parts: Tables, and what steps tensors outside of them.
+    """
+    for level in range(max((part.levels for part in parts), default=0)):
+        taking = [part for part in parts if level < part.levels]
+        joined: Sums = {}
+        for part in taking:
+            for key, value in part.reduce(level).items():
+                joined[key] = _added(joined[key], value) if key in joined else value
+        for part in taking:
+            part.share(level, joined)
+    for part in parts:
+        part.write()
+
+
+def _added(a: Any, b: Any) -> Any:
+    if len(a) < len(b):
+        a, b = b, a
+    return a + b if len(a) == len(b) else a + np.pad(b, (0, len(a) - len(b)))
 
 
 def _cut(sizes: NDArray[np.int64], rows: Sequence[int] | None) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
