@@ -95,11 +95,11 @@ def make_plan(graph: Graph) -> Plan:
     for node in walk(roots):
         if node.operation in REDUCTIONS:
             by_level.setdefault(levels[node], []).append(node)
-    passes = [_reducing(tuple(found)) for _, found in sorted(by_level.items())]
+    passes = [_pass(tuple(one.args[0] for one in found), tuple(found)) for _, found in sorted(by_level.items())]
     reduced = (reduction.args[0] for one in passes for reduction in one.reductions)
     hoisted = _hoisted((update, *new_states.values(), *reduced))
     written = (node for name, node in new_states.items() if (node.operation, node.value) != ("tensor", name))
-    passes.append(_writing((update, *written)))
+    passes.append(_pass((update, *written)))
     totals = [r for one in passes for r in one.reductions if r.operation != "channel_sum"]
     numbers = {name: node for name, node in becomes.items() if kinds[name] != "tensor"}
     return Plan(graph, hoisted, tuple(passes), update, new_states, _on_the_host(numbers, totals))
@@ -219,32 +219,21 @@ def _levels(roots: tuple[Expression, ...]) -> dict[Expression, int]:
     return levels
 
 
-def _reducing(reductions: tuple[Expression, ...]) -> Pass:
-    inside = _inside(tuple(reduction.args[0] for reduction in reductions))
-    additions = sum(reduction.args[0].rank == Rank.ELEMENT for reduction in reductions)
-    return Pass(reductions, _loads(inside), _arithmetic(inside) + additions)
-
-
-def _writing(roots: tuple[Expression, ...]) -> Pass:
-    inside = _inside(roots)
-    return Pass((), tuple(dict.fromkeys(("p", *_loads(inside)))), _arithmetic(inside) + 1)  # the update is taken off p
-
-
-def _inside(roots: tuple[Expression, ...]) -> list[Expression]:
+def _pass(roots: Roots, reductions: Roots = ()) -> Pass:
     """What a loop over these roots computes; what is behind a reduction was computed in an earlier pass."""
-    return [node for node in _below(roots, _is_reduction) if not _is_reduction(node)]
+    inside = [node for node in _below(roots, _is_reduction) if not _is_reduction(node)]
+    loads = [str(node.value) for node in inside if node.operation == "tensor"]
+    operations = sum(node.rank == Rank.ELEMENT and node.operation not in LEAVES for node in inside)
+    if reductions:
+        operations += sum(root.rank == Rank.ELEMENT for root in roots)
+    else:  # the update is taken off p
+        loads.insert(0, "p")
+        operations += 1
+    return Pass(reductions, tuple(dict.fromkeys(loads)), operations)
 
 
 def _is_reduction(node: Expression) -> bool:
     return node.operation in REDUCTIONS
-
-
-def _loads(inside: list[Expression]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(node.value) for node in inside if node.operation == "tensor"))
-
-
-def _arithmetic(inside: list[Expression]) -> int:
-    return sum(node.rank == Rank.ELEMENT and node.operation not in LEAVES for node in inside)
 
 
 def _below(roots: tuple[Expression, ...], ends: Callable[[Expression], bool]) -> Iterator[Expression]:
