@@ -1,7 +1,4 @@
-"""What there is to choose from in the lab: surfaces, rules with their ranges, schedules, presets.
-
-Equations as MathML, which browsers show without a script.
-"""
+"""What there is to choose from in the lab: surfaces and rules with their equations and ranges, schedules, presets."""
 
 from __future__ import annotations
 
