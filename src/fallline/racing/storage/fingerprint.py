@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from fallline._version import __version__
-from fallline.racing.arms.arm import Arm
+from fallline.racing.arms import Arm
 from fallline.racing.effort import Effort
 from fallline.racing.storage.identity import identity
 from fallline.racing.storage.sources import Sources
