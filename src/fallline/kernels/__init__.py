@@ -1,6 +1,6 @@
 """From a rule's graph to what runs: Numba kernels over a table of segments, and the eager reference."""
 
-from fallline.kernels.eager import Evaluation, HostScalars, evaluate
+from fallline.kernels.eager import Evaluation, HostScalars, evaluate, host_numbers, host_scalars
 from fallline.kernels.host import KERNEL_TYPES, EagerHost, Given, RowNumbers, Section, TableHost
 from fallline.kernels.table import (
     DTYPES,
@@ -8,8 +8,6 @@ from fallline.kernels.table import (
     Kernel,
     SegmentTable,
     Sums,
-    host_numbers,
-    host_scalars,
     kernel_for,
     run_jointly,
 )

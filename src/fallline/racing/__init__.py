@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fallline.racing.result import ArmResult, RaceResult
     from fallline.racing.runs import Outcome, Reached, Run
 
-#: Imported when first asked for: `fallline --help` reads `default_arms` and should not wait for torch.
+#: Imported when first asked for: `fallline --help` should not wait for torch.
 _HOME = {
     "arms.arm": ("Arm",),
     "result": ("ArmResult", "RaceResult"),

@@ -105,7 +105,7 @@ def race(
     watcher.note(f"Checking the problem and {counted(len(entrants), 'arm')}.")
     problem.check(_seeds(seed, 1)[0])
     try_arms(problem, entrants)
-    repeated = one_optimizer_twice(twins(entrants))
+    repeated = one_optimizer_twice(entrants)
     for line in repeated:
         watcher.note(line)
     settings = {"smallest_difference": smallest_difference, "search": list(search)}

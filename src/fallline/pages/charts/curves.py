@@ -80,6 +80,12 @@ def _arm(arm: ArmData, quantity: Quantity, higher_is_better: bool) -> ArmCurves:
     )
 
 
+@charted("curves", "Curves", before="Each arm's best configuration by validation, on the seeds of the finals.")
+def curves_pictures(race: RaceData) -> tuple[Picture, ...]:
+    """One chart of each quantity."""
+    return tuple(curves_picture(curves(race, what)) for what in quantities(race))
+
+
 def curves_picture(found: Curves) -> Picture:
     """Draw curves: medians and bands over faint seeds; fewer than 3 seeds as dots; crosses where runs diverged."""
     every = np.concatenate([arm.values.ravel() for arm in found.arms])
