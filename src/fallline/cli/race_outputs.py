@@ -28,7 +28,7 @@ from rich.table import Table
 
 from fallline._text import bullet, rough_duration, table
 from fallline.cli.console import SECONDS_BETWEEN_LINES, Beat, console, fail
-from fallline.problems.registry import Bundled
+from fallline.problems.bundled import Bundled
 from fallline.racing import Outcome, RaceResult, Run, race
 from fallline.racing.output import legend, tables_of
 from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables

@@ -23,7 +23,6 @@ from fallline.pages.charts.picture import CHARTS, Picture, shown_number
 from fallline.pages.charts.race_data import RaceData, read_race
 from fallline.pages.charts.renderers import drawn, live
 from fallline.pages.charts.slices import missing, scenes, slices_of, slices_picture
-from fallline.pages.charts.trials import budget, budget_picture, dimensions, searched, searched_picture
 from fallline.racing import started_apart
 
 if TYPE_CHECKING:

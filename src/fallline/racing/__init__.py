@@ -6,8 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fallline.racing.arms.arm import Arm
-    from fallline.racing.arms.dimensions import Choice, Range
+    from fallline.racing.arms import Arm, Choice, Range
     from fallline.racing.audit import started_apart
     from fallline.racing.effort import EFFORTS, Effort
     from fallline.racing.failure import chain, failed_at, is_sentence
@@ -19,9 +18,8 @@ if TYPE_CHECKING:
 
 #: Imported when first asked for: `fallline --help` should not wait for torch.
 _HOME = {
-    "arms.arm": ("Arm",),
+    "arms": ("Arm", "Choice", "Range"),
     "result": ("ArmResult", "RaceResult"),
-    "arms.dimensions": ("Choice", "Range"),
     "effort": ("EFFORTS", "Effort"),
     "runs": ("Outcome", "Reached", "Run"),
     "renderers": ("add_renderer",),

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.racing.arms.arm import Arm
+from fallline.racing.arms import Arm
 from fallline.racing.audit import (
     describe,
     one_at_a_time,

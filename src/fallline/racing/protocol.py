@@ -15,9 +15,7 @@ import torch
 
 from fallline import _asked
 from fallline._text import counted
-from fallline.racing.arms.arm import Arm
-from fallline.racing.arms.default_arms import DEFAULT_ARMS
-from fallline.racing.arms.entrants import as_arms, one_optimizer_twice, twins
+from fallline.racing.arms import Arm, as_arms, one_optimizer_twice
 from fallline.racing.audit import one_at_a_time
 from fallline.racing.conclusion import Raced, conclude
 from fallline.racing.effort import Cost, Effort, as_effort
@@ -29,6 +27,7 @@ from fallline.racing.stages import Plan, Silence, Stages, Watcher, engine_of, ma
 from fallline.racing.storage import Lasting, RaceCard, open_store
 from fallline.racing.storage.fingerprint import TOO_MANY, fingerprint, unknown
 from fallline.racing.tuning import best_trials, expected_cost, run_finals, tune, tuning_runs
+from fallline.rules import DEFAULT_ARMS
 from fallline.training import Problem, ProblemError
 
 DEFAULT_STORAGE = Path("fallline-races.db")

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from fallline.racing.arms.arm import Arm
-from fallline.racing.arms.code import torch_code
+from fallline.racing.arms import Arm, torch_code
 from fallline.racing.failure import attempted
 from fallline.racing.judging import Entry, Estimate, Verdict
 from fallline.racing.renderers import Figure, renderer

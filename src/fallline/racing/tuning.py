@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from fallline.racing.arms.arm import Arm
+from fallline.racing.arms import Arm
 from fallline.racing.effort import Cost, Effort, budget_of
 from fallline.racing.judging import Trial
 from fallline.racing.runs import Outcome, Run

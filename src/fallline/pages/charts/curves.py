@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fallline._text import counted, duration
-from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, score_scale, shown_number
+from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, charted, score_scale, shown_number
 from fallline.pages.charts.race_data import FEWEST_SEEDS, ArmData, Median, RaceData, median
 from fallline.racing.judging import Estimate
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fallline._text import counted
+from fallline.pages.charts.race_data import RaceData
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fallline.racing import Reached
-from fallline.racing.arms.dimensions import from_json
+from fallline.racing.arms import from_json
 from fallline.racing.judging import Entry, Estimate, Final, Trial, median_rank
 
 Array = NDArray[np.float64]
