@@ -25,7 +25,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from fallline.racing.storage.past import past_races
+from fallline.racing.storage.races import past_races
 
 _OCCASION, _SECONDS_BETWEEN_LOOKS = "occasion", 0.05
 #: Where a result says how its runs were trained.

@@ -19,11 +19,11 @@ from typing import Any
 import torch
 
 from fallline.problems import REAL, find
-from fallline.racing.arms.names import as_arms
-from fallline.racing.engines.choice import choose_engine
-from fallline.racing.plan import Plan, cores, make_plan
+from fallline.racing.arms.entrants import as_arms
+from fallline.racing.engines.engine import choose_engine
 from fallline.racing.runs import Run, gather_jobs
-from fallline.racing.search.sobol import sobol_points
+from fallline.racing.search import sobol_points
+from fallline.racing.stages import Plan, cores, make_plan
 from fallline.racing.tuning import run_of
 from fallline.training import Problem, epoch_order
 

@@ -23,10 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from fallline.problems import digits
-from fallline.racing.arms.names import as_arms
+from fallline.racing.arms.entrants import as_arms
 from fallline.racing.effort import Effort
-from fallline.racing.engines.choice import choose_engine
-from fallline.racing.engines.engine import Engine
+from fallline.racing.engines.engine import Engine, choose_engine
 from fallline.racing.engines.processes import ProcessEngine
 from fallline.racing.runs import Run, gather_jobs
 from fallline.racing.tuning import tuning_runs

@@ -12,7 +12,7 @@ import pytest
 
 import fallline as fl
 from fallline import arrays, rules
-from fallline.arrays.named import Named
+from fallline.arrays.optimizer import Named
 
 NAMED = [value for value in vars(arrays).values() if isinstance(value, type) and issubclass(value, Named)]
 RULES = [rules.adam, rules.nadam, rules.dampened_momentum, rules.prodigy, rules.adamp, rules.gradient_descent]

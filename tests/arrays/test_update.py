@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import fallline as fl
 from fallline import arrays, rules
-from fallline.arrays.named import Named
+from fallline.arrays.optimizer import Named
 
 Array = NDArray[Any]
 NAMED = [value for value in vars(arrays).values() if isinstance(value, type) and issubclass(value, Named)]

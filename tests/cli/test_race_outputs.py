@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from fallline.cli.main import app
 from fallline.cli.race_outputs import Outputs
 from fallline.racing.result import RaceResult
-from fallline.racing.storage.past import past_races
+from fallline.racing.storage.races import past_races
 
 
 def fallline(*arguments: str) -> Result:

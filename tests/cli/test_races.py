@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from fallline.cli.main import app
 from fallline.racing.arms.dimensions import Range
-from fallline.racing.storage.card import RaceCard
-from fallline.racing.storage.opening import open_store
+from fallline.racing.storage.races import RaceCard
+from fallline.racing.storage.store import open_store
 
 QUICK = {"trials": 8, "finalists": 1, "seeds": 5, "names_winner": False, "rounds": 1, "halving": 1}
 OWN = {**QUICK, "trials": 1000, "finalists": 2}

@@ -13,9 +13,8 @@ from typer.testing import CliRunner, Result
 import fallline as fl
 from fallline.cli.main import app
 from fallline.racing import Effort
-from fallline.racing.storage.past import past_races
-from fallline.racing.storage.store import Store
-from fallline.racing.storage.study_store import StudyStore
+from fallline.racing.storage.races import past_races
+from fallline.racing.storage.store import Store, StudyStore
 
 SMALL = Effort(trials=2, finalists=1, seeds=2)
 FILE = """
@@ -56,7 +55,7 @@ def stop(monkeypatch: pytest.MonkeyPatch, origin: str | None, seed: int = 0, **c
 
 
 def made(origin: str | None) -> fl.Problem:
-    from fallline.cli.problem_file import read_problem
+    from fallline.cli.problems import read_problem
     from fallline.problems import find
 
     if origin == "mine.py":
@@ -122,12 +121,12 @@ def test_the_latest_that_nobody_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def begin(monkeypatch: pytest.MonkeyPatch) -> Store:
     """A race of seed 2 that this process is running."""
-    from fallline.racing.storage import opening
+    from fallline.racing.storage.store import open_store
 
     stores: list[Store] = []
 
     def kept(*given: Any, **named: Any) -> Store:
-        stores.append(opening.open_store(*given, **named))
+        stores.append(open_store(*given, **named))
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -18,7 +18,7 @@ from fallline.init import (
     xavier_normal,
     xavier_uniform,
 )
-from fallline.init.layers import fans
+from fallline.init.schemes import fans
 
 
 @pytest.mark.parametrize(

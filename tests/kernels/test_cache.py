@@ -17,8 +17,8 @@ from numba.core import event
 
 import fallline as fl
 from fallline.kernels import Kernel
-from fallline.kernels import cache as cache_module
-from fallline.kernels.cache import cache_folder
+from fallline.kernels import compile as cache_module
+from fallline.kernels.compile import cache_folder
 from fallline.rules import adam, adamw, rmsprop
 from fallline.symbolic import Rule
 from tests.kernels.runner import drawn, numbers, step, table_of

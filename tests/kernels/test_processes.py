@@ -19,9 +19,8 @@ import pytest
 import fallline as fl
 from fallline.kernels import Kernel
 from fallline.kernels import threads as threads_module
-from fallline.kernels.machine_code import Function, Pass, assemble, load_function, pass_of
-from fallline.kernels.openmp import team
-from fallline.kernels.threads import WORTH_SHARING, run_shared
+from fallline.kernels.compile import Function, Pass, assemble, load_function, pass_of
+from fallline.kernels.threads import WORTH_SHARING, run_shared, team
 from fallline.math import exp, sqrt, sum
 from fallline.rules import adam
 from fallline.symbolic import Rule

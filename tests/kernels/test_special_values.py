@@ -20,7 +20,7 @@ from fallline.kernels import HostScalars, evaluate, host_scalars
 from fallline.symbolic import Rule, make_plan
 from fallline.symbolic.expression import Expression, apply, walk, wrap
 from fallline.symbolic.operations import OPERATIONS
-from fallline.symbolic.simplify import simplify
+from fallline.symbolic.plan import simplify
 from fallline.symbolic.state import State
 from tests.kernels.runner import kernel_step
 

@@ -14,15 +14,13 @@ from starlette.testclient import TestClient
 
 from fallline.lab import application as of_lab
 from fallline.lab.application import application
-from fallline.lab.errors import RequestError
 from fallline.lab.guard import Address
 from fallline.lab.races import LiveRace
+from fallline.lab.requests import RequestError
 from fallline.racing.arms.dimensions import Range
 from fallline.racing.runs import Outcome, Run
-from fallline.racing.storage.card import RaceCard
-from fallline.racing.storage.opening import open_store
-from fallline.racing.storage.past import kept_result, past_races
-from fallline.racing.storage.store import Store
+from fallline.racing.storage.races import RaceCard, kept_result, past_races
+from fallline.racing.storage.store import Store, open_store
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\n\ndata: {}\n\n"
 ARMS = ("adam", HOSTILE)

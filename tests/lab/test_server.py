@@ -20,9 +20,8 @@ import uvicorn
 from typer.testing import CliRunner
 
 from fallline.cli.main import app
-from fallline.lab import connection, server
-from fallline.lab.connection import Connection
-from fallline.lab.server import address_of, listen
+from fallline.lab import server
+from fallline.lab.server import Connection, address_of, listen
 
 HALF = "GET / HTTP/1.1\r\nHost: {host}\r\n"
 HALF_A_BODY = "POST /api/code HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{{"
@@ -112,7 +111,7 @@ def test_whoever_keeps_the_lab_waiting_is_left(monkeypatch: pytest.MonkeyPatch, 
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
-    monkeypatch.setattr(connection, "PATIENCE", 0.2)
+    monkeypatch.setattr(server, "PATIENCE", 0.2)
     with serving(answer) as where, socket.create_connection(where, timeout=60) as held:
         held.sendall(sent.format(host="x").encode())
         with suppress(ConnectionError):
@@ -131,7 +130,7 @@ def test_whoever_takes_no_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> Non
             await send({"type": "http.response.body", "body": b" " * 100_000, "more_body": True})
         ended.set()
 
-    monkeypatch.setattr(connection, "PATIENCE", 0.2)
+    monkeypatch.setattr(server, "PATIENCE", 0.2)
     with serving(endless) as where, socket.create_connection(where, timeout=60) as held:
         held.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert ended.wait(60)
@@ -146,8 +145,8 @@ def test_whoever_waits_for_an_answer_stays(monkeypatch: pytest.MonkeyPatch) -> N
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    monkeypatch.setattr(connection, "MOST", 1)
-    monkeypatch.setattr(connection, "PATIENCE", 30.0)
+    monkeypatch.setattr(server, "MOST", 1)
+    monkeypatch.setattr(server, "PATIENCE", 30.0)
     with serving(slow) as where, socket.create_connection(where, timeout=60) as held:
         held.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert asked.wait(60)

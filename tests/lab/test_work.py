@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from fallline.lab import descent, library, work
-from fallline.lab.errors import RequestError
-from fallline.lab.fields import Fields
+from fallline.lab.requests import Fields, RequestError
 from fallline.lab.work import AT_ONCE, Ticket, Workshop
 
 

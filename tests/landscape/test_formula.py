@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fallline.landscape import Surface, path
-from fallline.landscape.derivatives import derivatives_of
+from fallline.landscape.calculus import derivatives_of
 from fallline.landscape.formula import DEPTH, LENGTH, Formula, FormulaError
 
 X, Y = 0.7, -1.3

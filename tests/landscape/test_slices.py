@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fallline.landscape import Slice, slice
-from fallline.landscape.slices import grid
-from fallline.landscape.slices.directions import filter_normalised
+from fallline.landscape import Slice, slice, slice_losses
+from fallline.landscape.slice_axes import filter_normalised
 from fallline.problems import quadratic
 from fallline.training import Problem, StreamProblem
 
@@ -104,7 +103,7 @@ def random_steps(model: nn.Module, cut: Slice, seed: int = 0) -> list[dict[str, 
     directions = filter_normalised(list(weights.values()), cut.dimensions, seed)
     return [
         {name: torch.tensordot(place, axes, 1) for name, axes in zip(weights, directions, strict=True)}
-        for place in grid.grid_places(cut.offsets)
+        for place in slice_losses.grid_places(cut.offsets)
     ]
 
 
@@ -120,7 +119,7 @@ def test_least_squares_are_parabolas(dimensions: Any) -> None:
     [direction, _] = filter_normalised(list(trained(model).values()), dimensions, 5)
     residual = (model(INPUTS) - target).detach()[:, 0]
     # |r + X D t|² / n = (|r|² + 2 rᵀX D t + tᵀ DᵀXᵀX D t) / n
-    along, places = INPUTS @ direction[:, 0].T, grid.grid_places(cut.offsets)
+    along, places = INPUTS @ direction[:, 0].T, slice_losses.grid_places(cut.offsets)
     quadratic_form = ((places @ (along.T @ along)) * places).sum(1)
     expected = (residual @ residual + 2 * places @ (along.T @ residual) + quadratic_form) / len(INPUTS)
     np.testing.assert_allclose(cut.losses.ravel(), expected.numpy(), rtol=1e-12)
@@ -312,7 +311,7 @@ def test_parts_that_fit_into_memory_give_the_same(monkeypatch: pytest.MonkeyPatc
     problem = make_problem()
     models = [problem.build(seed) for seed in range(2)]
     at_once = slice(problem, models, points=11)
-    monkeypatch.setattr(grid, "pass_budget", lambda device: 4 * 53 * 8)  # four lanes of 53 weights
+    monkeypatch.setattr(slice_losses, "pass_budget", lambda device: 4 * 53 * 8)  # four lanes of 53 weights
     np.testing.assert_allclose(slice(problem, models, points=11).losses, at_once.losses, rtol=1e-12)
 
 

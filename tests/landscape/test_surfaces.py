@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fallline.landscape import Surface, cos, exp, log, sin, sqrt, surfaces
-from fallline.landscape.derivatives import derivatives_of
+from fallline.landscape.calculus import derivatives_of
 
 ALL = list(surfaces.ALL.values())
 PLAIN: dict[str, Any] = {

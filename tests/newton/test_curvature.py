@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import fallline as fl
-from fallline.optim.newton.conjugate_gradients import conjugate_gradients
-from fallline.optim.newton.saddle_free import saddle_free
+from fallline.optim.newton.curvature import conjugate_gradients, saddle_free
 from tests.newton.problems import Loss, at, quadratic, saddle
 from tests.newton.test_known_answers import each_path, minimise
 

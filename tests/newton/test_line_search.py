@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 import fallline as fl
-from fallline.optim.newton.direction import Direction
-from fallline.optim.newton.line import Line
-from fallline.optim.newton.line_search import armijo, strong_wolfe
-from fallline.optim.newton.local_model import LocalModel
+from fallline.optim.newton.curvature import Direction, LocalModel
+from fallline.optim.newton.line_search import Line, armijo, strong_wolfe
 from tests.newton.problems import Loss, at, rosenbrock
 from tests.newton.test_known_answers import minimise
 

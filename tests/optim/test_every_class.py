@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import fallline as fl
 from fallline import optim, rules
-from fallline.optim.common_options import refuse_unknown
+from fallline.optim.hyperparameters import refuse_unknown
 from tests.optim.oracle import journal
 
 Maker = Callable[..., torch.optim.Optimizer]
@@ -316,7 +316,7 @@ def test_a_step_that_fails_is_not_counted(name: str, monkeypatch: pytest.MonkeyP
 
     for place in (
         "fallline.optim.eager.Evaluation.results",
-        "fallline.optim.soap.step_together",
+        "fallline.optim.preconditioned.step_together",
         "fallline.optim.adafactor.step_together",
     ):
         monkeypatch.setattr(place, fails)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import fallline.optim.muon
 from fallline import optim
 from fallline.optim.adafactor import _mean_squares
-from fallline.optim.eigenvectors import eigenvectors
+from fallline.optim.matrix import eigenvectors
 from fallline.optim.muon import orthogonalised
 from tests.optim.oracle import in_double, outcome, raised, relative, same, states_of
 

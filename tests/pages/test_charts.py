@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fallline.pages.charts import FIGURES, budget, curves, figure, finals, searched, slices
-from fallline.pages.charts.live import live
-from fallline.pages.charts.medians import median
+from fallline.pages.charts import FIGURES, figure
+from fallline.pages.charts.curves import curves, curves_picture
+from fallline.pages.charts.leaderboard import finals, finals_picture
 from fallline.pages.charts.picture import Picture, score_scale
-from fallline.pages.charts.race_data import read_race
+from fallline.pages.charts.race_data import median, read_race
+from fallline.pages.charts.renderers import live
+from fallline.pages.charts.slices import named_slice, slices_picture
+from fallline.pages.charts.trials import budget, budget_picture, searched, searched_picture
 from tests.pages.report_cases import (
     HOSTILE,
     also_searched,
@@ -33,12 +36,12 @@ def marks(picture: Picture, kind: str) -> list[list[float]]:
     return [mark.y.tolist() for mark in picture.marks if mark.kind == kind]
 
 
-def curves_picture(data: dict[str, Any]) -> Picture:
-    return curves.picture(curves.curves(read_race(data), "valid_loss"))
+def curves_drawn(data: dict[str, Any]) -> Picture:
+    return curves_picture(curves(read_race(data), "valid_loss"))
 
 
 def trials_picture(data: dict[str, Any], name: str = "lr") -> Picture:
-    return searched.picture(searched.searched(read_race(data), name))
+    return searched_picture(searched(read_race(data), name))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,7 @@ def test_a_scale_of_scores(
 
 
 def test_curves_are_medians_over_the_runs() -> None:
-    picture = curves_picture(race_data())
+    picture = curves_drawn(race_data())
     assert marks(picture, "line")[0] == pytest.approx([2.045, 1.045, 2 / 3 + 0.045, 0.545])
     assert marks(picture, "band")[0] == pytest.approx([2.01, 1.01, 2 / 3 + 0.01, 0.51])
     assert len(marks(picture, "faint")[0]) == 10 * 5  # ten runs of four points, with gaps between them
@@ -100,7 +103,7 @@ def test_curves_are_medians_over_the_runs() -> None:
 
 
 def test_diverged_runs_are_counted_marked_and_ranked_last() -> None:
-    picture = curves_picture(diverge(race_data(), 0, 6))
+    picture = curves_drawn(diverge(race_data(), 0, 6))
     assert marks(picture, "line")[0] == pytest.approx([2.0, 1.5, np.nan, np.nan], nan_ok=True)
     assert marks(picture, "crosses") == [[1.5] * 6]
     assert picture.key[0] == "sgd (lr 0.1, n = 10, 6 diverged)"
@@ -110,7 +113,7 @@ def test_diverged_runs_are_counted_marked_and_ranked_last() -> None:
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_fewer_than_three_seeds_are_dots(seeds: int) -> None:
-    picture = curves_picture(race_data(seeds=seeds))
+    picture = curves_drawn(race_data(seeds=seeds))
     assert {mark.kind for mark in picture.marks} == {"dots"}
     assert f"{seeds} seed" in picture.notes[0]
 
@@ -118,7 +121,7 @@ def test_fewer_than_three_seeds_are_dots(seeds: int) -> None:
 def test_values_that_are_no_numbers_are_told_of() -> None:
     data = race_data()
     data["arms"][1]["finals"][0]["curves"][0] = curves_of([2.0, None, 1.0, 0.5])
-    assert any("not numbers" in note and "adam 1" in note for note in curves_picture(data).notes)
+    assert any("not numbers" in note and "adam 1" in note for note in curves_drawn(data).notes)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_points_beyond_the_chart_are_told_of(
     for arm, values in zip(data["arms"], (good, bad), strict=True):
         for one in arm["finals"][0]["curves"]:
             one["valid_metric"] = values
-    picture = curves.picture(curves.curves(read_race(data), "valid_metric"))
+    picture = curves_picture(curves(read_race(data), "valid_metric"))
     assert picture.notes[-1].endswith(f"which lie {side} the chart: adam 30.")
 
 
@@ -145,10 +148,10 @@ def test_a_zero_is_left_out_of_a_logarithmic_chart_and_counted() -> None:
     data["arms"][0]["statistics"]["expected_best_of_k_trials"] = [0.9, 0.01, 0.001, 0.0]
     line = slice_data(["sgd"], 1) | {"losses": [[10.0, 0.0, 0.1]]}
     pictures = (
-        curves_picture(data),
+        curves_drawn(data),
         trials_picture(data),
-        budget.picture(budget.budget(read_race(data))),
-        slices.picture(slices.named_slice(line, ["sgd"])),
+        budget_picture(budget(read_race(data))),
+        slices_picture(named_slice(line, ["sgd"])),
     )
     for picture, zeros in zip(pictures, ("10 values", "1 value", "1 value", "1 value"), strict=True):
         assert picture.y.logarithmic
@@ -197,24 +200,24 @@ def test_what_else_was_searched(
 
 
 def test_the_budget_curve() -> None:
-    picture = budget.picture(budget.budget(read_race(race_data())))
+    picture = budget_picture(budget(read_race(race_data())))
     assert marks(picture, "line") == [[0.9, 0.5, 0.3, 0.1]] * 2
     assert picture.table.rows[1] == ("2", "0.5", "0.5")
 
 
 def test_the_finals() -> None:
-    picture = finals.picture(finals.finals(read_race(diverge(race_data(), 1, 2))))
+    picture = finals_picture(finals(read_race(diverge(race_data(), 1, 2))))
     assert [len(heights) for heights in marks(picture, "hollow")] == [10, 8]
     assert picture.y.ticks == ("adam (n = 10, 2 diverged)", "sgd (n = 10)")
     assert picture.marks[1].x["score"].tolist() == [0.52, 0.57]
 
 
 def test_a_line_through_the_landscape() -> None:
-    picture = slices.picture(slices.named_slice(slice_data(["adam"], 1), ["sgd", "adam"]))
+    picture = slices_picture(named_slice(slice_data(["adam"], 1), ["sgd", "adam"]))
     assert picture.key == {1: "adam"}
     assert picture.table.rows[2] == ("1", "not a number")
     with pytest.raises(ValueError, match="slices: each needs an arm's name for each of its 1 models"):
-        slices.named_slice(slice_data(["lion"], 1), ["sgd", "adam"])
+        named_slice(slice_data(["lion"], 1), ["sgd", "adam"])
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])

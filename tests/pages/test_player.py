@@ -11,8 +11,8 @@ import pytest
 
 from fallline.landscape import path, surfaces
 from fallline.pages.player import Scene, Trajectory, message, player, scene_of, script, stylesheet, trajectory_of
-from fallline.pages.player.chart import chart
-from fallline.pages.player.map import map_of
+from fallline.pages.player.scene import map_of
+from fallline.pages.player.shapes import chart
 
 SQUARE = ((-1.0, 1.0), (-1.0, 1.0))
 BOWL = np.add.outer(np.linspace(-1, 1, 9) ** 2, np.linspace(-1, 1, 9) ** 2)

@@ -17,15 +17,13 @@ import pytest
 from typer.testing import CliRunner
 
 from fallline.cli.main import app
-from fallline.pages.charts import curves, finals
+from fallline.pages.charts.curves import curves, curves_picture
+from fallline.pages.charts.leaderboard import finals, finals_picture, leaderboard, shown_goal
 from fallline.pages.charts.race_data import read_race
-from fallline.pages.report import report_page, write_report
-from fallline.pages.report.downloads import runs_csv
-from fallline.pages.report.leaderboard import leaderboard, shown_goal
-from fallline.pages.report.measured import measured, not_tuned
+from fallline.pages.report import measured, not_tuned, report_page, runs_csv, write_report
 from fallline.racing.arms.dimensions import Range
-from fallline.racing.storage.card import RaceCard
-from fallline.racing.storage.opening import open_store
+from fallline.racing.storage.races import RaceCard
+from fallline.racing.storage.store import open_store
 from tests.pages.report_cases import HOSTILE, also_searched, diverge, diverged_trial, race_data, slices
 
 SECTIONS = ["leaderboard", "curves", "sensitivity", "budget", "landscape", "measured"]
@@ -216,7 +214,7 @@ def test_step_times_of_several_rounds_have_intervals() -> None:
     assert cells["time a step"].text == "13 ms (10 to 16)"
     assert cells["time to 1"].text == "260 ms (200 to 320)"
     assert "with its 95 % interval over 7 rounds of all arms; it tells no two arms apart here" in board.legend
-    notes = " ".join(curves.picture(curves.curves(race, "valid_loss")).notes)
+    notes = " ".join(curves_picture(curves(race, "valid_loss")).notes)
     assert "its 95 % interval: sgd 13 ms (10 to 16), adam 26 ms (20 to 32)." in notes
 
 
@@ -227,7 +225,7 @@ def test_one_seed_has_no_interval() -> None:
     race = read_race(data)
     board = leaderboard(race)
     assert [row[board.headings.index("test loss")].text for row in board.rows] == ["0.5450", "0.5450"]
-    found = finals.picture(finals.finals(race))
+    found = finals_picture(finals(race))
     assert not any(mark.kind == "interval" for mark in found.marks)
     assert "interval" not in " ".join(found.notes)
 

@@ -22,8 +22,7 @@ from torch import Tensor, nn
 import fallline as fl
 from fallline import rules
 from fallline.problems import digits
-from fallline.racing.engines.engine import Engine
-from fallline.racing.engines.local import LocalEngine
+from fallline.racing.engines.engine import Engine, LocalEngine
 from fallline.racing.runs import Job, Outcome, Run
 from fallline.training import Problem, ProblemError
 from fallline.training.updates import LaneRule

@@ -15,8 +15,8 @@ import fallline as fl
 from fallline import optim, rules
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.dimensions import Choice, Range
-from fallline.racing.arms.names import as_arms
-from fallline.racing.arms.raced_schedules import SCHEDULES, make_schedule
+from fallline.racing.arms.entrants import as_arms
+from fallline.racing.arms.settings import SCHEDULES, make_schedule
 from fallline.training import Problem
 from fallline.training.updates import LaneUpdate
 

@@ -13,7 +13,8 @@ from fallline.problems import digits
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.arms.dimensions import Choice, Range
-from fallline.racing.arms.names import all_names, as_arms
+from fallline.racing.arms.entrants import as_arms
+from fallline.racing.arms.methods import all_names
 from fallline.racing.effort import Effort, as_effort
 
 

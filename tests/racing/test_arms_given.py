@@ -13,8 +13,7 @@ from fallline import rules
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.arms.dimensions import Choice, Range
-from fallline.racing.arms.names import as_arms
-from fallline.racing.arms.twins import twins
+from fallline.racing.arms.entrants import as_arms, twins
 from fallline.racing.effort import as_effort
 from tests.racing.test_endings import problem, run
 

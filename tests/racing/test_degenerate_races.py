@@ -167,6 +167,6 @@ def test_a_goal_that_few_reached_is_not_said_to_be_reached_by_half() -> None:
 
 
 def _page(result: RaceResult) -> str:
-    from fallline.pages.report.page import report_page
+    from fallline.pages.report import report_page
 
     return report_page(result.to_json())

@@ -20,11 +20,11 @@ from torch import nn
 
 import fallline as fl
 from fallline.racing import Effort, RaceResult
-from fallline.racing.engines.local import LocalEngine
+from fallline.racing.engines.engine import LocalEngine
 from fallline.racing.result import ArmResult
 from fallline.racing.storage.claim import TakenOverError
-from fallline.racing.storage.past import past_races
-from fallline.racing.storage.study_store import StudyStore
+from fallline.racing.storage.races import past_races
+from fallline.racing.storage.store import StudyStore
 
 X = torch.linspace(-1, 1, 240).reshape(60, 4)
 Y = X.square().sum(1, keepdim=True)
@@ -51,8 +51,8 @@ class SilentError(Exception):
 PARTS = {
     "a program": ((ArmResult, "code"), "The program for adam could not be written"),
     "the result's JSON": ((RaceResult, "to_json"), "The result could not be kept in the storage"),
-    "training the slices' models": (("fallline.racing.trained", "trained_models"), "The cuts through the loss"),
-    "the slices": (("fallline.racing.trained", "slices_around"), "The cuts through the loss"),
+    "training the slices' models": (("fallline.racing.solo", "trained_models"), "The cuts through the loss"),
+    "the slices": (("fallline.racing.solo", "slices_around"), "The cuts through the loss"),
     "timing": (("fallline.racing.protocol", "solo_seconds"), "The steps could not be timed alone"),
 }
 REASONS: dict[str, tuple[Callable[[], BaseException], str]] = {
@@ -91,7 +91,7 @@ def test_what_fails_at_the_end_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_report_goes_without_what_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = run()
-    monkeypatch.setattr("fallline.racing.trained.trained_models", lambda *_, **__: 1 // 0)
+    monkeypatch.setattr("fallline.racing.solo.trained_models", lambda *_, **__: 1 // 0)
     result.report(tmp_path / "race.html")
     assert "The cuts through the loss around the best runs are left out" in (tmp_path / "race.html").read_text()
 
@@ -220,7 +220,7 @@ import resource, sys
 sys.path.insert(0, {folder!r})
 import test_endings
 from pathlib import Path
-from fallline.racing.engines.local import LocalEngine
+from fallline.racing.engines.engine import LocalEngine
 
 train = LocalEngine.train
 
@@ -264,7 +264,7 @@ def test_an_arm_that_cannot_be_sent_is_named() -> None:
 
 
 def test_a_race_that_cannot_be_sent_takes_turns_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fallline.racing.plan._fastest_in_all", lambda *_: "processes")
+    monkeypatch.setattr("fallline.racing.stages._fastest_in_all", lambda *_: "processes")
     assert run(arms=[locked()], training="auto").protocol["training"] != "processes"
 
 

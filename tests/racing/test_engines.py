@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-from fallline.cli.problem_file import read_problem
+from fallline.cli.problems import read_problem
 from fallline.racing.engines import processes
-from fallline.racing.engines.choice import choose_engine
-from fallline.racing.engines.local import LocalEngine
+from fallline.racing.engines.engine import LocalEngine, choose_engine
 from fallline.racing.engines.processes import ProcessEngine
 from fallline.training import ProblemError
 from tests.racing import engine_cases as cases

@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-from fallline.racing.engines import ray_connection
-from fallline.racing.engines.choice import choose_engine
-from fallline.racing.engines.ray_cluster import RayEngine
-from fallline.racing.engines.ray_connection import connect
+from fallline.racing.engines import ray_cluster
+from fallline.racing.engines.engine import choose_engine
+from fallline.racing.engines.ray_cluster import RayEngine, connect
 from fallline.training import ProblemError
 from tests.racing import engine_cases as cases
 
@@ -155,7 +154,7 @@ def test_no_cluster_there(monkeypatch: pytest.MonkeyPatch, address: str, error: 
 
 def test_something_else_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray_connection, "_SECONDS_TO_ANSWER", 2)
+    monkeypatch.setattr(ray_cluster, "_SECONDS_TO_ANSWER", 2)
     silent = socket.create_server(("127.0.0.1", 0))
     with silent, pytest.raises(ConnectionError, match=r"\(no answer as Ray gives it within 2 s\)"):
         connect(f"127.0.0.1:{silent.getsockname()[1]}")

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from fallline.racing import RaceResult
+from fallline.racing.performance_profiles import Profiles, common_goal, profiles
 from fallline.racing.runs import Outcome
-from fallline.racing.several.goals import common_goal
-from fallline.racing.several.profiles import Profiles, profiles
 
 Curve = Sequence[float]
 NAN = float("nan")

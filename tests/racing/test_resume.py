@@ -15,8 +15,8 @@ from torch import nn
 
 import fallline as fl
 from fallline.racing import Effort, RaceResult
-from fallline.racing.storage.past import kept_result, past_races
-from fallline.racing.storage.study_store import StudyStore
+from fallline.racing.storage.races import kept_result, past_races
+from fallline.racing.storage.store import StudyStore
 
 EFFORT = Effort(trials=3, finalists=2, seeds=2)
 ARMS = ["sgd", "adam"]
@@ -45,13 +45,13 @@ def text(result: RaceResult | dict[str, Any]) -> str:
 
 @pytest.fixture(autouse=True)
 def small_populations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fallline.racing.plan.lanes_that_fit", lambda problem, steps: 3)
+    monkeypatch.setattr("fallline.racing.stages.lanes_that_fit", lambda problem, steps: 3)
 
 
 @pytest.fixture(scope="module")
 def undisturbed() -> str:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fallline.racing.plan.lanes_that_fit", lambda problem, steps: 3)
+        patch.setattr("fallline.racing.stages.lanes_that_fit", lambda problem, steps: 3)
         return text(run(None))
 
 
@@ -113,7 +113,7 @@ def test_another_seed_is_another_race(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-import fallline.racing.storage.study_store as storing
+import fallline.racing.storage.store as storing
 from fallline.racing.storage.trials import Trials
 sys.path.insert(0, {folder!r})
 import test_resume
@@ -129,8 +129,8 @@ def killed_between_the_rows_and_their_commit(self, session, *runs):
         os.kill(os.getpid(), signal.SIGKILL)
 
 Trials.add = killed_between_the_rows_and_their_commit
-import fallline.racing.plan
-fallline.racing.plan.lanes_that_fit = lambda problem, steps: 3
+import fallline.racing.stages
+fallline.racing.stages.lanes_that_fit = lambda problem, steps: 3
 test_resume.run(Path({path!r}))
 """
 

@@ -12,9 +12,7 @@ from fallline import rules
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.dimensions import Choice, Range
 from fallline.racing.runs import Outcome
-from fallline.racing.search.halving import rungs
-from fallline.racing.search.model_based import propose
-from fallline.racing.search.sobol import sobol_points
+from fallline.racing.search import propose, rungs, sobol_points
 from fallline.racing.tuning import Tuned
 
 ADAM = Arm("adam", rules.adam)

@@ -18,13 +18,10 @@ from sqlalchemy.pool import QueuePool
 from fallline import rules
 from fallline.racing.arms.dimensions import Choice, Range
 from fallline.racing.runs import Outcome, Run
-from fallline.racing.storage.card import RaceCard
-from fallline.racing.storage.database import open_database
-from fallline.racing.storage.opening import open_store
-from fallline.racing.storage.packing import pack, unpack
-from fallline.racing.storage.past import kept_result, past_races
-from fallline.racing.storage.store import Store
-from fallline.racing.storage.tables import tables
+from fallline.racing.storage.database import open_database, tables
+from fallline.racing.storage.races import RaceCard, kept_result, past_races
+from fallline.racing.storage.store import Store, open_store
+from fallline.racing.storage.trials import pack, unpack
 from fallline.training.updates import LaneRule
 
 CARD = RaceCard(
@@ -256,7 +253,7 @@ def test_what_is_no_result_is_passed_over(tmp_path: Path, result: Any) -> None:
 
 def test_a_storage_that_is_refused_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, opened = tmp_path / "races.db", open_database(tmp_path / "races.db")
-    monkeypatch.setattr("fallline.racing.storage.opening.open_database", lambda storage: opened)
+    monkeypatch.setattr("fallline.racing.storage.store.open_database", lambda storage: opened)
     with pytest.raises(ValueError, match="there is no race 'other'"):
         open_store(path, CARD, name="other")
     pool = opened.storage.engine.pool

@@ -18,13 +18,9 @@ from sqlalchemy import update
 
 from fallline.racing.runs import Outcome, Run
 from fallline.racing.storage import claim as claims
-from fallline.racing.storage.attributes import read_attribute, write_attribute
-from fallline.racing.storage.card import RaceCard
-from fallline.racing.storage.database import Database, open_database
-from fallline.racing.storage.opening import open_store
-from fallline.racing.storage.past import past_races
-from fallline.racing.storage.store import Store
-from fallline.racing.storage.tables import tables
+from fallline.racing.storage.database import Database, open_database, read_attribute, tables, write_attribute
+from fallline.racing.storage.races import RaceCard, past_races
+from fallline.racing.storage.store import Store, open_store
 
 CARD = RaceCard("digits", json.dumps({"seed": "1"}), True, {}, {"effort": {}, "seed": 1}, 10)
 

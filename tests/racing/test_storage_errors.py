@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fallline.racing.storage.card import RaceCard
 from fallline.racing.storage.database import open_database
-from fallline.racing.storage.opening import open_store
+from fallline.racing.storage.races import RaceCard
+from fallline.racing.storage.store import open_store
 
 CARD = RaceCard("digits", json.dumps({}), True, {}, {}, 1)
 

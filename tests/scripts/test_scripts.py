@@ -11,7 +11,7 @@ import fallline as fl
 from fallline.racing import RaceResult
 from fallline.racing.result import ArmResult
 from fallline.training import draws_of
-from fallline.training.fit_evaluation import Evaluator
+from fallline.training.evaluation import Evaluator
 from fallline.training.population import obstacle_to_batching
 from tests.scripts.scripts import SCRIPTS
 

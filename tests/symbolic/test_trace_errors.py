@@ -20,7 +20,7 @@ import fallline.math
 from fallline.kernels import evaluate, host_scalars
 from fallline.rules import adam, gradient_descent, heavy_ball, l2, momentum, rmsprop
 from fallline.symbolic import Combinator, Rule, make_plan
-from fallline.symbolic.refusals import WRITTEN
+from fallline.symbolic.expression import WRITTEN
 
 DIALECT = {name: getattr(fallline.math, name) for name in fallline.math.__all__}
 USE_MATH = "fallline.math"

@@ -22,7 +22,7 @@ from fallline import optim, rules
 from fallline.averaging import WeightAverage
 from fallline.optim.schedule_free import ScheduleFree
 from fallline.schedules import exponential
-from fallline.training.fit_evaluation import Evaluator
+from fallline.training.evaluation import Evaluator
 from tests.training.models import batch_norm, make_problem, mlp, plain_training
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import fallline as fl
 from fallline.training import Problem, ProblemError, make_lanes
-from fallline.training.fit_evaluation import Evaluator
+from fallline.training.evaluation import Evaluator
 
 functional = nn.functional
 CLASSES, N, LENGTH = 5, 24, 7

@@ -11,10 +11,8 @@ from fallline.kernels import run_jointly
 from fallline.schedules import cosine
 from fallline.symbolic import Rule
 from fallline.training.updates import LaneRule, LaneUpdate
-from fallline.training.updates.eager_mover import EagerMover
-from fallline.training.updates.kernel_mover import KernelMover
-from fallline.training.updates.rule_mover import RuleMover
-from fallline.training.updates.schedule_factors import ScheduleFactors
+from fallline.training.updates.lane_numbers import ScheduleFactors
+from fallline.training.updates.movers import EagerMover, KernelMover, RuleMover
 from tests.training.lane_runs import SHAPES, alone, assert_alike, counting, lane, start, together, trust_ratio
 
 #: Said of the ordinary optimizer that stands beside the lanes.

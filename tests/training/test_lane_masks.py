@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fallline.training.counter_random import run_keys
-from fallline.training.lane_masks import LaneMasks
+from fallline.training.drawing import LaneMasks
 from fallline.training.lane_operations import LaneOperations
 
 KEYS = run_keys(torch.arange(3))

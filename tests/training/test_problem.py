@@ -227,11 +227,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "target below": ({"metric": "mean_squared_error", "target": -1}, "'mean_squared_error' is at least 0, got -1"),
     "target above": ({"metric": "r2_score", "target": 2}, "'r2' is at most 1, got 2; give a value that"),
-    "batch zero": ({"batch": 0}, "batch: must be at least 1, got 0"),
-    "batch too large": ({"batch": 13}, "batch: must be at most 12, the number of examples in train, got 13"),
-    "batch a fraction": ({"batch": 2.5}, "batch: must be a whole number, got 2.5"),
-    "epochs": ({"epochs": 0}, "epochs: must be at least 1, got 0"),
-    "epochs true": ({"epochs": True}, "epochs: must be a whole number, got True"),
+    "batch zero": ({"batch": 0}, "batch: must be a whole number from 1; got 0"),
+    "batch too large": ({"batch": 13}, "batch: must be at most 12, the number of examples in train; got 13"),
+    "batch a fraction": ({"batch": 2.5}, "batch: must be a whole number from 1; got 2.5"),
+    "epochs": ({"epochs": 0}, "epochs: must be a whole number from 1; got 0"),
+    "epochs true": ({"epochs": True}, "epochs: must be a whole number from 1; got True"),
 }
 UNFIT: dict[str, tuple[dict[str, Any], str]] = {
     "shared module": ({"model": lambda: SHARED}, "model: two calls returned the same parameters"),

@@ -253,7 +253,7 @@ REFUSED: dict[str, tuple[object, dict[str, Any], str]] = {
         "batch: a stream of batches has its own; leave batch out",
     ),
     "epochs": (stream_of(4), {"steps": 1, "epochs": 2}, "epochs: a stream is gone through once, in steps"),
-    "steps of none": (stream_of(4), {"steps": 0}, "steps: must be at least 1, got 0"),
+    "steps of none": (stream_of(4), {"steps": 0}, "steps: must be a whole number from 1; got 0"),
     "a pair": ((X, LABELS), {"steps": 3}, "steps: it counts the batches of a stream, but train is of type tuple"),
     "an array": (X.numpy(), {"steps": 3}, "steps: it counts the batches of a stream, but train is of type ndarray"),
     "a Dataset": (Own(X, LABELS), {"steps": 3}, "but train is of type Own; leave steps out and say epochs"),

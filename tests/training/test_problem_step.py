@@ -122,6 +122,9 @@ def test_another_batch_of_the_same_problem() -> None:
     assert (wide.batch, wide.steps, problem.batch, problem.steps) == (21, 8, 16, 12)
     assert wide.train is problem.train
     assert isinstance(wide, Problem)
-    for batch, sentence in ((43, "must be at most 42, the number of examples in train, got 43"), (0, "at least 1")):
+    for batch, sentence in (
+        (43, "must be at most 42, the number of examples in train; got 43"),
+        (0, "a whole number from 1; got 0"),
+    ):
         with pytest.raises(ProblemError, match=f"batch: {sentence}" if batch else sentence):
             problem.with_batch(batch)

@@ -30,9 +30,7 @@ def bench(
     """Measure each rule's step against torch's best variant and the memory floor, paired in one run."""
     from fallline import rules
     from fallline.bench import BUSY, PARTS, SUBJECTS, measure
-    from fallline.cli.console import Beat, console
-    from fallline.cli.fail import fail
-    from fallline.cli.rule_name import find
+    from fallline.cli.console import Beat, console, fail
     from fallline.racing.wording import listed
 
     subjects = {subject.name: subject for subject in SUBJECTS}
@@ -40,7 +38,9 @@ def bench(
         if name not in PARTS:
             fail(f"--part must be one of {', '.join(PARTS)}; got '{name}'")
     try:
-        chosen = [name.lower() if name.lower() in subjects else rules.name_of(find(name)) for name in rule or subjects]
+        chosen = [
+            name.lower() if name.lower() in subjects else rules.name_of(rules.find(name)) for name in rule or subjects
+        ]
     except LookupError as error:
         fail(str(error))
     for name in chosen:

@@ -1,16 +1,23 @@
-"""What the terminal shows while a race runs."""
+"""What every command shares: standard output, a race as it runs, and how a command ends that can't go on."""
 
 from __future__ import annotations
 
+import difflib
+import linecache
 import math
 import os
+import re
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
+import typer
 from rich import box
 from rich.console import Console, Group
 from rich.live import Live
@@ -30,6 +37,7 @@ from fallline.racing.wording import rough_duration
 
 if TYPE_CHECKING:
     from fallline.racing.runs import Outcome, Run
+
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -174,3 +182,78 @@ class LiveRace:
             best = "" if math.isnan(arm.best) else f"{arm.best:.4g}"
             table.add_row(escape(name), str(arm.runs), best, str(arm.diverged or ""))
         return table
+
+
+def fail(
+    sentence: str, code: int = 2, error: BaseException | None = None, *, whole: bool = False, beside: str | None = None
+) -> NoReturn:
+    """Print a sentence and leave. Code 2: what was asked for can't be done; 1: it went wrong on the way.
+
+    With the line of the user's own code that an `error` comes from, if any of it had a part; with the `whole` traceback
+    before it. `beside` is the user's file, near which a file may lie that was not found.
+    """
+    lines = [f"fallline: {sentence}"]
+    if error is not None:
+        lines += [*_place(error, sentence, whole), *_near(error, beside)]
+        if whole:
+            traceback.print_exception(error)
+    print("\n".join(lines), file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def shown_path(file: str | Path) -> str:
+    """A file's path, from the current folder where it lies within it."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def near_file(file: Path) -> str:
+    """A question after the file that was most likely meant, of the same kind in the same folder; else no words."""
+    try:
+        names = [other.name for other in file.parent.iterdir() if other.suffix == file.suffix and other.is_file()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(file.name, names, 1)
+    return f"did you mean '{file.with_name(near[0])}'?" if near else ""
+
+
+def _place(error: BaseException, sentence: str, whole: bool) -> list[str]:
+    """The line of the user's code that an error comes from, and how to see more."""
+    from fallline.racing.failure import failed_at
+
+    frame = failed_at(error)
+    if frame is None:
+        return []
+    at, source = f"{shown_path(frame.file)}, line {frame.line}", linecache.getline(frame.file, frame.line).strip()
+    where = [] if at in sentence else [f"  {at}, in {frame.function}"]
+    more = [] if whole else ["--traceback shows the whole way there."]
+    return [*where, *([f"    {source}"] if source else []), *more]
+
+
+def _near(error: BaseException, beside: str | None) -> list[str]:
+    """Where relative paths begin, if a file was not found by one; and whether it lies beside the user's file."""
+    from fallline.racing.failure import chain
+
+    for one in chain(error):
+        if isinstance(one, FileNotFoundError):
+            # Not all libraries say which file by the error's own attribute.
+            names = [one.filename] if isinstance(one.filename, str) else re.split(r"[\s'\"]+", str(one))
+            folder = None if beside is None else Path(beside).resolve().parent
+            for name in filter(None, names):
+                if folder is not None and not os.path.isabs(name) and (folder / name).exists():
+                    return [
+                        f"{name} lies beside {shown_path(str(beside))}, but a relative path is looked for in the "
+                        f"current folder, {Path.cwd()}; write Path(__file__).parent / {name!r}, or start from {folder}."
+                    ]
+            if isinstance(one.filename, str) and not os.path.isabs(one.filename):
+                return [f"A relative path is looked for in the current folder, {Path.cwd()}."]
+    return []
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which a terminal would obey.
+
+    >>> printable("digits \\x1b[31m")
+    'digits ?[31m'
+    """
+    return "".join(one if one.isprintable() else "?" for one in text)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fallline.cli.fail import fail
+from fallline.cli.console import fail
 
 
 def lab(

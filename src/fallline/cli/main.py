@@ -11,8 +11,7 @@ from fallline.cli.bench import bench
 from fallline.cli.lab import lab
 from fallline.cli.problems import problems
 from fallline.cli.race import race
-from fallline.cli.races import races
-from fallline.cli.report import report
+from fallline.cli.races import races, report
 from fallline.cli.show import rules, show
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 

@@ -1,12 +1,15 @@
-"""`fallline problems`: what there is to race on without any data of one's own."""
+"""The problems of the command line: `fallline problems` lists the bundled ones, a Python file defines one's own."""
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fallline.cli.fail import fail
+from fallline.cli.console import fail, near_file, shown_path
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,3 +59,61 @@ def _facts(problem: Problem) -> str:
     steps = f"{problem.steps:,} steps" + ("" if problem.batch == 1 else f" of {problem.batch}")
     target = "" if problem.target is None else f" {problem.target:.3g}"
     return f"{data}, {weights:,} weights, {steps}, {problem.metric.name}{target}"
+
+
+_UNNAMED = "problem"  # what a Problem is called that was given no name
+
+
+def read_problem(path: Path) -> Problem:
+    """Run a Python file and return the `problem` it defines, called after the file unless it has a name.
+
+    Raises ValueError, in a sentence with the file and line, if the file is missing, it or what it imports fails, or it
+    defines no Problem.
+    """
+    from fallline.racing.failure import is_sentence
+    from fallline.training import Problem
+    from fallline.training.errors import first_line
+
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give a Python file that sets a variable `problem`")
+    if not path.is_file():
+        near = near_file(path)
+        raise ValueError(f"there is no file {path}{'; ' if near else ''}{near}")
+    source = path.resolve()
+    spec = importlib.util.spec_from_file_location(path.stem, source)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} is no Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    sys.path.insert(0, str(source.parent))
+    try:
+        spec.loader.exec_module(module)
+    except SystemExit as error:
+        raise ValueError(
+            f"{_place(error, path)}: it called sys.exit({error.code!r}) while it was read; "
+            "put what parses arguments or ends the program under `if __name__ == '__main__':`"
+        ) from error
+    except SyntaxError as error:
+        raise ValueError(f"{_place(error, path)}: {error.msg}") from error
+    except Exception as error:
+        kind = type(error).__name__
+        said = str(error) if is_sentence(error) else f"{kind}: {first_line(error).removeprefix(f'{kind}: ')}"
+        raise ValueError(f"{_place(error, path)}: {said}") from error
+    problem = getattr(module, "problem", None)
+    if not isinstance(problem, Problem):
+        found = "no `problem`" if problem is None else f"a `problem` of type {type(problem).__name__}"
+        raise ValueError(
+            f"{path} defines {found}; write problem = fallline.Problem(model=..., loss=..., train=..., ...)"
+        )
+    if problem.name == _UNNAMED:
+        problem.name = path.stem.encode(errors="replace").decode()  # a file's name need not be text
+    problem.origin = str(source)
+    return problem
+
+
+def _place(error: BaseException, path: Path) -> str:
+    """The user's file, this one or one that it imports, and the line of it that an error comes from."""
+    from fallline.racing.failure import failed_at
+
+    frame = failed_at(error)
+    return str(path) if frame is None else f"{shown_path(frame.file)}, line {frame.line}"

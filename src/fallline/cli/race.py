@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from fallline.cli.fail import fail
-from fallline.cli.race_outputs import Outputs, leave_if_unwritten
+from fallline.cli.console import fail
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
 
 if TYPE_CHECKING:
+    from fallline.cli.race_outputs import Outputs
     from fallline.problems import Bundled
     from fallline.training import Problem
 
@@ -155,6 +155,8 @@ def race(
     # Read when torch is loaded, which nothing has done yet. By default torch's threads wait for each other in a loop
     # for milliseconds, which on a machine that does other work too makes a race take two to four times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    from fallline.cli.race_outputs import Outputs, race_on_one
+
     outputs = Outputs(json, None if no_report else report, tensorboard)
     outputs.check()
     names: list[str] | str | None = "all" if arms == "all" else None if arms is None else _listed(arms)
@@ -173,11 +175,11 @@ def race(
             _refuse_settled(context)
             with _told(problem, quiet):
                 taken_up, options = _stopped(storage, race_name, problem)
-            _race_one(taken_up, {**asked, **options}, outputs, quiet)
+            race_on_one(taken_up, {**asked, **options}, outputs, quiet=quiet)
         else:
             with _told(problem, quiet):
                 made = _problem(problem or _DEFAULT_PROBLEM)
-            _race_one(made, asked, outputs, quiet)
+            race_on_one(made, asked, outputs, quiet=quiet)
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
@@ -194,7 +196,7 @@ def race(
 def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) -> NoReturn:
     """Leave with what an error says: a sentence of Fallline's, or that the user's own code failed after some steps."""
     from fallline.racing.failure import failed_at, is_sentence
-    from fallline.symbolic.errors import RuleError
+    from fallline.symbolic import RuleError
     from fallline.training.errors import first_line
 
     own = failed_at(error) is not None
@@ -232,7 +234,7 @@ def _told(problem: str | None, quiet: bool) -> AbstractContextManager[object]:
 
 def _problem(name: str) -> Problem:
     """A bundled problem, or that of a file."""
-    from fallline.cli.problem_file import read_problem
+    from fallline.cli.problems import read_problem
     from fallline.problems import find
 
     if name.endswith(".py") or os.sep in name or Path(name).exists():
@@ -253,7 +255,7 @@ def _made(bundled: Bundled) -> Problem:
 
 def _stopped(storage: str, name: str | None, problem: str | None) -> tuple[Problem, dict[str, Any]]:
     """The problem and the options of a race that was stopped."""
-    from fallline.cli.stopped_race import bundled_problem, options_of, stopped_race
+    from fallline.cli.races import bundled_problem, options_of, stopped_race
 
     given = None if problem is None else _problem(problem)
     race = stopped_race(storage, _shown(storage), name, None if given is None else given.origin)
@@ -269,20 +271,8 @@ def _refuse_settled(context: typer.Context) -> None:
         fail(f"--resume goes on with a race as it was begun; leave {', '.join(f'--{name}' for name in given)} out")
 
 
-def _race_one(problem: Problem, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:
-    from fallline.cli.console import LiveRace
-    from fallline.cli.race_result import show_result
-    from fallline.racing.protocol import race as run_race
-
-    metric = problem.metric
-    with LiveRace(quiet=quiet, higher_is_better=metric.higher_is_better, metric=metric.name) as live:
-        result = run_race(problem, watcher=live, slices=outputs.report is not None, **asked)
-    show_result(result)
-    leave_if_unwritten(outputs.write(result), result)
-
-
 def _race_several(problems: str, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:
-    from fallline.cli.several import race_several
+    from fallline.cli.race_outputs import race_several
     from fallline.problems import REAL, find
 
     chosen = [find(name) for name in (REAL if problems == "all" else _listed(problems))]

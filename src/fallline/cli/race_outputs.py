@@ -1,17 +1,24 @@
-"""The files that a race writes: tried before anything is spent, and written when it has ended."""
+"""A race on one problem or on several, and what comes of it: on the terminal and in files."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from fallline.cli.fail import fail
+from rich.markup import escape
 
-if TYPE_CHECKING:
-    from fallline.racing.result import RaceResult
+from fallline.cli.console import LiveRace, console, fail
+from fallline.problems.registry import Bundled
+from fallline.racing.output.table import as_table, bullet, further_tables, legend
+from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables
+from fallline.racing.protocol import race
+from fallline.racing.result import RaceResult
+from fallline.training import Problem
+from fallline.training.errors import first_line
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,6 @@ def write_file(option: str, path: Path | None, write: Callable[[Path], object], 
     """Write something, if a path is given, and say where it is; or the sentence, without its end, on why it failed."""
     if path is None:
         return []
-    from fallline.training.errors import first_line
-
     try:
         write(path)
     except Exception as error:  # a full disk, or whatever the user's own objects do when they are written down
@@ -89,3 +94,70 @@ def _check_file(option: str, file: Path) -> None:
             file.unlink()
     except OSError as error:
         fail(f"{option} {file} can't be written ({error.strerror}); give another file")
+
+
+def show_result(result: RaceResult) -> None:
+    """The table, the verdict, the warnings, and the best one's code."""
+    out = console()
+    out.print()
+    for table in (as_table(result), *further_tables(result)):
+        out.print(table)
+        out.print()
+    out.print(escape(legend(result)), style="dim", highlight=False)
+    out.print()
+    out.print(escape(result.verdict.sentence), style="bold", highlight=False)
+    for warning in result.verdict.warnings:
+        out.print(escape(bullet(warning, out.width)), highlight=False)
+    if not result.best.entry.diverged:
+        out.print(f"\nThe first of the table, {escape(result.best.name)}, in your own program:\n", highlight=False)
+        out.print(escape(result.best.code()), style="cyan", highlight=False, soft_wrap=True)
+    kept, seconds = result.occasion["storage"], f"{result.occasion['seconds']:.1f} s in all"
+    where = f"Every run is kept in {kept['where']} ({seconds})." if kept else f"{seconds}."
+    out.print(f"\n{escape(where)}", highlight=False, soft_wrap=True)
+
+
+def race_on_one(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:
+    """Race on a problem, print the result and write what is to be written."""
+    result = _raced(problem, asked, outputs, quiet)
+    show_result(result)
+    leave_if_unwritten(outputs.write(result), result)
+
+
+def _raced(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, quiet: bool) -> RaceResult:
+    metric = problem.metric
+    with LiveRace(quiet=quiet, higher_is_better=metric.higher_is_better, metric=metric.name) as live:
+        return race(problem, watcher=live, slices=outputs.report is not None, **asked)
+
+
+def race_several(problems: Sequence[Bundled], asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:
+    """Race on each problem, print each result, and compare the arms by their performance profiles."""
+    each = [outputs.of_problem(bundled.name) for bundled in problems]
+    for own in each:
+        own.check()
+    out, results = console(), []
+    failed: list[str] = []
+    for bundled, own in zip(problems, each, strict=True):
+        problem = bundled.make()
+        problem.origin = bundled.name
+        if not quiet:
+            out.rule(escape(bundled.name))
+        results.append(_raced(problem, asked, own, quiet))
+        if not quiet:
+            show_result(results[-1])
+        failed += own.write(results[-1])
+    compared = profiles(results)
+    for table in profiles_tables(compared):
+        out.print()
+        out.print(table)
+    out.print()
+    out.print(escape(profiles_legend(compared)), style="dim", highlight=False)
+    out.print()
+    out.print(escape(compared.sentence), style="bold", highlight=False)
+    seconds = sum(result.occasion["seconds"] for result in results)
+    out.print(f"\n{seconds:.1f} s in all.", highlight=False)
+    whole = {"profiles": compared.to_json(), "races": {r.protocol["problem"]: r.to_json() for r in results}}
+    text = json.dumps(whole, indent=1, allow_nan=False) + "\n"
+    failed += write_file(
+        "--json", outputs.json, lambda file: file.write_text(text, encoding="utf-8"), "All of it is written to {}."
+    )
+    leave_if_unwritten(failed, results[-1])

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fallline.cli.fail import fail
+from fallline.cli.console import fail
 
 if TYPE_CHECKING:
-    from fallline.symbolic import Rule, State
-    from fallline.symbolic.combinator import Combinator
+    from fallline.symbolic import Combinator, Rule, State
+
 
 #: What a class is called whose rule has a shorter name.
 _ALIASES = {"schedule_free_adamw": "schedule_free_adam"}
@@ -49,8 +49,7 @@ def show(
         rules()
         return
     from fallline import rules as known
-    from fallline.cli.rule_name import find
-    from fallline.symbolic.combinator import Combinator
+    from fallline.symbolic import Combinator
 
     key = known.plain_name(rule)
     combinator = getattr(known, key, None)
@@ -58,7 +57,7 @@ def show(
         _show_combinator(combinator)
         return
     try:
-        _show_rule(rule, find(_ALIASES.get(key, key)))
+        _show_rule(rule, known.find(_ALIASES.get(key, key)))
     except LookupError:
         _show_class(rule)
 
@@ -84,7 +83,7 @@ def _first_line(documented: object) -> str:
 
 def _combinators() -> list[Combinator]:
     from fallline import rules as known
-    from fallline.symbolic.combinator import Combinator
+    from fallline.symbolic import Combinator
 
     return [value for value in vars(known).values() if isinstance(value, Combinator)]
 

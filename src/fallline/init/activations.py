@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fallline.init.layers import holds_layers
-from fallline.init.schemes import Distribution, Scheme, he, lecun, xavier
+from fallline.init.schemes import Distribution, Scheme, he, holds_layers, lecun, xavier
 
 
 def words(text: str) -> frozenset[str]:

@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from fallline.init.activations import LINEAR, Activation, named, of_module
-from fallline.init.following import agreed, following
-from fallline.init.layers import fans, is_layer
-from fallline.init.schemes import Distribution, Scheme
-from fallline.init.tracing import unwrapped
+from fallline.init.following import agreed, following, unwrapped
+from fallline.init.schemes import Distribution, Scheme, fans, is_layer
 
 Override = Scheme | nn.Module | str
 

@@ -1,17 +1,138 @@
-"""The segment table: a row for each tensor with its addresses and scalars, and the chunks that threads share."""
+"""A rule's kernel for one type of number, and the segment table that it works on.
+
+The table has a row for each tensor with its addresses and scalars, and the chunks that threads share.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fallline.kernels.joint import Sums, run_jointly
-from fallline.kernels.kernel import Kernel
-from fallline.kernels.source import HEADER
+from fallline.kernels.compile import Pass, compile_passes
+from fallline.kernels.eager import HostScalars
+from fallline.kernels.source import HEADER, numba_source
 from fallline.kernels.threads import WORTH_SHARING, run_shared
+from fallline.symbolic import Rule
+from fallline.symbolic.expression import described
+from fallline.symbolic.plan import Plan, make_plan
+from fallline.symbolic.printer import equations
+
+#: Sums over all tensors, by what they sum: a number for each owner, [owners].
+Sums = dict[str, Any]
+
+
+class Joint(Protocol):
+    """What takes part in a step: sums level by level, then writes."""
+
+    @property
+    def levels(self) -> int:
+        """How many levels of sums there are before the writing."""
+
+    def reduce(self, level: int) -> Sums:
+        """Compute the sums of a level; return this part's share of those over all tensors."""
+
+    def share(self, level: int, sums: Sums) -> None:
+        """Take the sums of all parts together."""
+
+    def write(self) -> None:
+        """Write parameters and states."""
+
+
+def run_jointly(parts: Sequence[Joint]) -> None:
+    """Take one step. All sums are known before anything is written, so that no part sees another half-way."""
+    for level in range(max((part.levels for part in parts), default=0)):
+        taking = [part for part in parts if level < part.levels]
+        joined: Sums = {}
+        for part in taking:
+            for key, value in part.reduce(level).items():
+                joined[key] = _added(joined[key], value) if key in joined else value
+        for part in taking:
+            part.share(level, joined)
+    for part in parts:
+        part.write()
+
+
+def _added(a: Any, b: Any) -> Any:
+    if len(a) < len(b):
+        a, b = b, a
+    return a + b if len(a) == len(b) else a + np.pad(b, (0, len(a) - len(b)))
+
+
+#: The types of number that kernels are made for, by torch's and NumPy's common name.
+DTYPES = ("float32", "float64")
+
+
+class Kernel:
+    """A rule's plan, its host scalars and, compiled when first needed, its passes.
+
+    `columns` names the tensors of a segment in the order of the table: p, g, then the states. For each level of sums
+    `columns_of` says where they lie among the totals, and `joint` where those over all tensors lie, by what they sum.
+    """
+
+    def __init__(self, rule: Rule, static: Mapping[str, Any], dtype: str) -> None:
+        self.rule = rule
+        self.dtype = dtype
+        self.plan: Plan = make_plan(rule.trace(**static))
+        self.scalars = host_scalars(self.plan)
+        self.new_numbers = host_numbers(self.plan)
+        self.columns = ("p", "g", *(state.name for state in rule.tensor_states))
+        self.columns_of: list[slice] = []
+        self.joint: list[dict[str, int]] = []
+        first = 0
+        for one in self.plan.passes[:-1]:
+            totals = [reduction for reduction in one.reductions if reduction.operation != "channel_sum"]
+            self.columns_of.append(slice(first, first + len(totals)))
+            self.joint.append(
+                {described(r.args[0]): first + i for i, r in enumerate(totals) if r.operation == "joint_sum"}
+            )
+            first += len(totals)
+
+    @property
+    def source(self) -> str:
+        """The Numba source of all passes."""
+        return numba_source(self.plan, self.dtype, equations(self.plan.graph))
+
+    @cached_property
+    def passes(self) -> tuple[Pass, ...]:
+        """The compiled functions, in the order in which they run."""
+        return compile_passes(f"{self.rule.name}_{self.dtype}", self.source, len(self.plan.passes))
+
+
+@lru_cache(maxsize=512)
+def _kernel(rule: Rule, static: tuple[tuple[str, Any], ...], dtype: str) -> Kernel:
+    return Kernel(rule, dict(static), dtype)
+
+
+def kernel_for(rule: Rule, dtype: str, static: Mapping[str, Any] | None = None) -> Kernel:
+    """The one kernel of a rule with these static hyperparameters and this type of number ("float32" or "float64").
+
+    Raises ValueError for any other type of number.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(
+            f"there are no kernels for {dtype} tensors, only for {' and '.join(DTYPES)}; "
+            "convert them, or use the classes of fallline.optim, which step other tensors without a kernel"
+        )
+    return _kernel(rule, tuple(sorted((static or {}).items())), dtype)
+
+
+@lru_cache(maxsize=512)
+def host_scalars(plan: Plan) -> HostScalars:
+    """The host's function of a plan, made once."""
+    return HostScalars(plan.hoisted, plan.scalars)
+
+
+@lru_cache(maxsize=512)
+def host_numbers(plan: Plan) -> HostScalars:
+    """The host's function of what the states that are numbers become, in the order of `plan.new_numbers`."""
+    totals = (f"total_{i}" for i in range(len(plan.totals)))
+    return HostScalars(tuple(plan.new_numbers.values()), (*plan.scalars, *totals))
+
 
 #: Elements in a chunk: small enough to share evenly, large enough that its start costs nothing.
 CHUNK = 1 << 15

@@ -18,11 +18,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from fallline.lab.body import read_fields
-from fallline.lab.errors import RequestError, answer, refused
-from fallline.lab.fields import Fields
 from fallline.lab.guard import Address, Guard
 from fallline.lab.library import Library
+from fallline.lab.requests import Fields, RequestError, answer, read_fields, refused
 from fallline.lab.work import Ticket, Workshop
 
 if TYPE_CHECKING:
@@ -103,9 +101,8 @@ class Lab:
         """A program that reproduces a picture: {python}."""
 
         def compute(fields: Fields, ticket: Ticket) -> dict[str, Any]:
-            from fallline.lab.code import program
             from fallline.lab.descent import read_descent
-            from fallline.lab.picture import settled
+            from fallline.lab.picture import program, settled
 
             fields.truth("fragment")  # the body is a picture's
             return {"python": program(settled(read_descent(fields), ticket))}
@@ -115,7 +112,7 @@ class Lab:
     def _tab(self, name: str) -> Callable[[Request], Awaitable[Response]]:
         async def tab(request: Request) -> Response:
             def compute(fields: Fields, ticket: Ticket) -> dict[str, Any]:
-                from fallline.lab.tabs import TABS
+                from fallline.lab.experiments import TABS
 
                 return TABS[name](fields, ticket)
 

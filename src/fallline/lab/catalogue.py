@@ -1,4 +1,7 @@
-"""What there is to choose from in the lab: surfaces, rules with their ranges, schedules, presets."""
+"""What there is to choose from in the lab: surfaces, rules with their ranges, schedules, presets.
+
+Equations as MathML, which browsers show without a script.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,11 @@ from functools import cache
 from typing import Any
 
 from fallline import rules
-from fallline.lab import equations
+from fallline.lab.descent import SCHEDULES, schedule_parameters
+from fallline.lab.picture import range_of
 from fallline.lab.presets import PRESETS
-from fallline.lab.rates import range_of
-from fallline.lab.walker import SCHEDULES, schedule_parameters
 from fallline.landscape import Surface, surfaces
-from fallline.racing.arms.dimensions import Range
-from fallline.racing.arms.spaces import space_of
+from fallline.racing.arms.dimensions import Range, space_of
 from fallline.symbolic import Rule
 
 #: Learning rates to begin with on a surface, where they are not 0.1.
@@ -51,7 +52,7 @@ def _surface(surface: Surface) -> dict[str, Any]:
         "steps": surface.steps,
         "minima": surface.minima,
         "dimensions": surface.dimensions,
-        "equation": equations.of_surface(surface),
+        "equation": of_surface(surface),
     }
 
 
@@ -59,7 +60,7 @@ def _rule(name: str, rule: Rule) -> dict[str, Any]:
     low, high = range_of(name)
     return {
         "name": name,
-        "equation": equations.of_rule(rule),
+        "equation": of_rule(rule),
         "hyperparameters": {
             key: _hyperparameter(name, key, default)
             for key, default in rule.hyperparameters.items()
@@ -77,3 +78,50 @@ def _hyperparameter(rule: str, key: str, default: Any) -> dict[str, Any]:
     # What is off at 0, as a warm-up or a decay of the rate, has no range of its own.
     ends = space if isinstance(space, Range) else Range(0.0, 1.0, "linear")
     return {"default": default, "low": ends.low, "high": ends.high, "scale": ends.scale}
+
+
+def of_rule(rule: Rule) -> str:
+    """The equations of a rule's step, one below the other.
+
+    >>> from fallline.rules import gradient_descent
+    >>> of_rule(gradient_descent)[:71]
+    '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block"><mrow>'
+    """
+    # The converter knows the environment by its older name.
+    return _mathml(rule.latex().replace("{aligned}", "{align}"))
+
+
+def of_surface(surface: Surface) -> str:
+    """The equation of a surface that is written as one formula."""
+    return _mathml(_latex(surface))
+
+
+def _latex(surface: Surface) -> str:
+    """The equation in LaTeX.
+
+    >>> from fallline.landscape import surfaces
+    >>> _latex(surfaces.ravine)
+    'f(x, y) = \\\\frac{x^{2}}{2} + 25 y^{2}'
+    """
+    import sympy
+
+    formula = surface(*sympy.symbols("x y", real=True))
+    written = {number: _number(float(number)) for number in formula.atoms(sympy.Float)}
+    arguments = "x, y" if surface.dimensions == 2 else "x"
+    return f"f({arguments}) = {sympy.latex(formula.xreplace(written))}"
+
+
+def _number(value: float) -> Any:
+    """A whole number or a whole multiple of π as such, any other with six digits."""
+    import sympy
+
+    if value.is_integer():
+        return sympy.Integer(int(value))
+    times = value / math.pi
+    return int(times) * sympy.pi if times.is_integer() else sympy.Float(value, 6)
+
+
+def _mathml(latex: str) -> str:
+    from latex2mathml.converter import convert
+
+    return str(convert(latex, display="block"))

@@ -1,19 +1,27 @@
-"""A request for a picture: optimizers walking on a surface, and the scene that comes of it."""
+"""A request for a picture: optimizers walking on a surface, and the scene that comes of it.
+
+An optimizer of a request: a rule with its numbers, a schedule and decay.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from fallline.lab.errors import RequestError
-from fallline.lab.fields import Fields
+from fallline import rules, schedules
 from fallline.lab.ground import Ground, read_ground
-from fallline.lab.walker import Walker, read_walker
+from fallline.lab.requests import Fields, RequestError
 from fallline.lab.work import Ticket
 from fallline.landscape import Path, path
-from fallline.landscape.derivatives import derivatives_of
+from fallline.landscape.calculus import derivatives_of
 from fallline.landscape.surface import Point
+from fallline.optim import hyperparameters as of_rule
+from fallline.schedules import Schedule
 from fallline.symbolic import Rule
 
 STEPS, OPTIMIZERS = 5_000, 12
@@ -88,3 +96,128 @@ def _path(descent: Descent, walker: Walker) -> Path:
         lr=walker.lr,
         **walker.numbers,
     )
+
+
+Plain = tuple[tuple[str, Any], ...]
+_LARGEST_RATE, _LARGEST_DECAY = 1e6, 1e3
+
+#: Schedules by name: each with its parameters' defaults, and how it is made of them and the number of steps.
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "linear": lambda steps, end=0.0: schedules.linear(steps, end),
+    "cosine": lambda steps, floor=0.0: schedules.cosine(steps, floor),
+    "exponential": lambda steps, factor=0.98: schedules.exponential(factor),
+    "inverse_time": lambda steps, rate=0.1: schedules.inverse_time(rate),
+    "inverse_square_root": lambda steps, k=1.0: schedules.inverse_square_root(k),
+    "staircase": lambda steps, every=50, factor=0.5: schedules.staircase(every, factor),
+    "one_cycle": lambda steps, rise=0.3: schedules.one_cycle(steps, rise),
+}
+
+
+@dataclass(frozen=True)
+class Walker:
+    """A rule by name, the hyperparameters that were given, a schedule by name with its parameters, weight decay."""
+
+    rule: str
+    lr: float
+    hyperparameters: Plain = ()
+    schedule: str | None = None
+    parameters: Plain = ()
+    decay: float | None = None
+
+    @property
+    def decays(self) -> bool:
+        """Whether decay is put beside a rule that has none of its own."""
+        return bool(self.decay) and "weight_decay" not in rules.find(self.rule).hyperparameters
+
+    @property
+    def formula(self) -> Rule:
+        """The rule, with decay beside its step if it is to have one and has none of its own."""
+        return _decayed(self.rule) if self.decays else rules.find(self.rule)
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The hyperparameters without the learning rate."""
+        takes_decay = self.decay is not None and "weight_decay" in self.formula.hyperparameters
+        return {**dict(self.hyperparameters), **({"weight_decay": self.decay} if takes_decay else {})}
+
+    def factors(self, steps: int) -> Schedule | None:
+        """The schedule over so many steps."""
+        return None if self.schedule is None else SCHEDULES[self.schedule](steps, **dict(self.parameters))
+
+    @property
+    def name(self) -> str:
+        """The rule, and what differs from its defaults."""
+        said = [f"{key} {value:g}" for key, value in self.hyperparameters]
+        said += [] if self.schedule is None else [self.schedule.replace("_", " ")]
+        said += [f"decay {self.decay:g}"] if self.decay else []
+        return ", ".join([self.rule.replace("_", " "), *said])
+
+
+def read_walker(fields: Fields, steps: int) -> Walker:
+    """What one of a request's optimizers says; raises RequestError for what the rule or the schedule can't take."""
+    try:
+        rule = rules.find(rules.plain_name(fields.text("rule")))
+    except LookupError as error:
+        raise RequestError(422, f"The field rule: {error.args[0]}.") from None
+    name = rules.name_of(rule)
+    walker = Walker(
+        name,
+        fields.number("lr", 0, _LARGEST_RATE),
+        _hyperparameters(fields.object("hyperparameters"), rule),
+        *_schedule(fields, steps),
+        fields.number("decay", 0, _LARGEST_DECAY) if fields.has("decay") else None,
+    )
+    fields.done()
+    try:
+        numbers = of_rule.spread(walker.formula, walker.numbers)
+        of_rule.check(walker.formula, {**walker.formula.hyperparameters, "lr": walker.lr, **numbers})
+    except (TypeError, ValueError) as error:
+        raise RequestError(422, f"The optimizer {name}: {error}.") from None
+    return walker
+
+
+def _hyperparameters(fields: Fields, rule: Rule) -> Plain:
+    """The numbers and truth values that were given and are not the rule's own."""
+    own = {key: value for key, value in rule.hyperparameters.items() if key != "lr"}
+    given: dict[str, Any] = {}
+    for key, default in own.items():
+        if fields.has(key):
+            value = fields.truth(key) if isinstance(default, bool) else fields.number(key)
+            given |= {} if value == default else {key: value}
+    fields.done()
+    return tuple(sorted(given.items()))
+
+
+def _schedule(fields: Fields, steps: int) -> tuple[str | None, Plain]:
+    if not fields.has("schedule"):
+        return None, ()
+    given = fields.object("schedule")
+    name = given.choice("name", ("constant", *SCHEDULES), "constant")
+    if name == "constant":
+        given.done()
+        return None, ()
+    defaults = schedule_parameters(name)
+    chosen = {
+        key: given.whole(key, 1, 10**6, value) if isinstance(value, int) else given.number(key, default=value)
+        for key, value in defaults.items()
+    }
+    given.done()
+    try:
+        SCHEDULES[name](steps, **chosen)
+    except ValueError as error:
+        raise RequestError(422, f"The schedule {name}: {error}.") from None
+    return name, tuple((key, value) for key, value in chosen.items() if value != defaults[key])
+
+
+def schedule_parameters(name: str) -> dict[str, float]:
+    """A schedule's parameters beside the number of steps, with their defaults.
+
+    >>> schedule_parameters("staircase")
+    {'every': 50, 'factor': 0.5}
+    """
+    return {key: one.default for key, one in list(inspect.signature(SCHEDULES[name]).parameters.items())[1:]}
+
+
+@lru_cache(maxsize=64)
+def _decayed(rule: str) -> Rule:
+    return rules.decoupled_decay(rules.find(rule))

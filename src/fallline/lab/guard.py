@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fallline.lab.errors import RequestError, refused
+from fallline.lab.requests import RequestError, refused
 
 HEADERS = {
     "Content-Security-Policy": (

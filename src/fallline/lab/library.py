@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from threading import Lock, Thread
 from typing import Literal
 
-from fallline.lab.errors import RequestError
+from fallline.lab.requests import RequestError
 
 Stage = Literal["player", "pictures", "races"]
 _RACES = ("fallline.lab.races", "optuna.storages", "optuna.storages._rdb.models", "optuna.study", "sqlalchemy.orm")
@@ -70,12 +70,11 @@ def _prepare_player() -> None:
 
 def _prepare_pictures() -> None:
     """Draw a picture, so that all that is imported on the way, Numba above all, is there before it is asked for."""
-    from fallline.lab import code, tabs  # noqa: F401
     from fallline.lab.catalogue import catalogue
     from fallline.lab.descent import read_descent
-    from fallline.lab.fields import Fields
     from fallline.lab.picture import picture
     from fallline.lab.presets import PRESETS
+    from fallline.lab.requests import Fields
     from fallline.lab.work import Ticket
 
     catalogue()

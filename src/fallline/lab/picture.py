@@ -1,17 +1,23 @@
-"""The answer to a request for a picture."""
+"""The answer to a request for a picture.
+
+Learning rates tuned on a surface: each optimizer tries a grid of them, and keeps the one that ends lowest.
+
+A Python program that reproduces a picture.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from fallline.lab.descent import Descent, walk
-from fallline.lab.ground import drawable
-from fallline.lab.rates import tuned
+from fallline.lab.descent import Descent, Walker, walk
+from fallline.lab.ground import Ground, drawable
 from fallline.lab.work import Ticket
+from fallline.landscape import surfaces
 from fallline.pages.player import Scene, message, player, scene_of, trajectory_of
 
 
@@ -41,3 +47,108 @@ def _scene(descent: Descent, ticket: Ticket) -> Scene:
     scene = scene_of(descent.ground.surface, paths, start_movable=True)
     named = [trajectory_of(path, walker.name) for path, walker in zip(paths, descent.walkers, strict=True)]
     return replace(scene, heights=drawable(np.asarray(scene.heights)), trajectories=named)
+
+
+#: Ranges that a surface's learning rates lie in, from lowest to highest, by rule where they are not the common one.
+_COMMON = (1e-4, 10.0)
+_RANGES = {
+    "adadelta": (1e-2, 1e3), "ema_momentum": (1e-3, 100.0), "schedule_free_sgd": (1e-3, 100.0), "lars": (1e-3, 1e3),
+    "prodigy": (1e-2, 100.0),
+}  # fmt: skip
+_PER_DECADE, _KEPT = 4, 512
+#: What was found for a descent without its optimizers, and one of them; forgotten when there is too much of it.
+_found: dict[tuple[Descent, Walker], float] = {}
+
+
+def range_of(rule: str) -> tuple[float, float]:
+    """The lowest and the highest learning rate to try."""
+    return _RANGES.get(rule, _COMMON)
+
+
+def tuned(descent: Descent, ticket: Ticket) -> Descent:
+    """The same with each optimizer's learning rate the best of a grid, four to a decade of its range.
+
+    The rates are tuned from the surface's own start, so that they stay while the start is moved. The best is the one
+    whose loss, on average over the last tenth of the steps, is lowest; a path that leaves the map has lost.
+    """
+    here = replace(descent, walkers=(), start=descent.ground.surface.start)
+    return replace(descent, walkers=tuple(replace(one, lr=_best(here, one, ticket)) for one in descent.walkers))
+
+
+def _best(descent: Descent, walker: Walker, ticket: Ticket) -> float:
+    key = (descent, replace(walker, lr=0.0))
+    if (known := _found.get(key)) is not None:
+        return known
+    scores = {lr: _score(descent, replace(walker, lr=lr), ticket) for lr in grid(walker.rule)}
+    if len(_found) >= _KEPT:
+        _found.clear()
+    best = _found[key] = min(scores, key=lambda lr: scores[lr])
+    return best
+
+
+def grid(rule: str) -> list[float]:
+    """The learning rates to try, with two digits.
+
+    >>> grid("adam")[:6]
+    [0.0001, 0.00018, 0.00032, 0.00056, 0.001, 0.0018]
+    """
+    low, high = range_of(rule)
+    return [float(f"{lr:.2g}") for lr in np.geomspace(low, high, round(_PER_DECADE * math.log10(high / low)) + 1)]
+
+
+def _score(descent: Descent, walker: Walker, ticket: Ticket) -> float:
+    path = walk(descent, walker, ticket)
+    last = path.losses[-max(1, len(path.losses) // 10) :]
+    score = float(last.mean())
+    return score if path.outcome.ending != "left" and math.isfinite(score) else math.inf
+
+
+def program(descent: Descent) -> str:
+    """The program's text: it walks the same paths with Fallline alone and prints where each of them ends.
+
+    Whatever a person wrote stands in it as a quoted string.
+    """
+    paths = "\n".join(f"    ({walker.name!r}, {_path(descent, walker)})," for walker in descent.walkers)
+    return f"""{_imports(descent)}
+
+surface = {_surface(descent.ground)}
+paths = [
+{paths}
+]
+for name, found in paths:
+    x, y = found.points[-1]
+    print(f"{{name}}: ({{x:.6g}}, {{y:.6g}}), loss {{found.losses[-1]:.6g}}, {{found.description}}")
+"""
+
+
+def _imports(descent: Descent) -> str:
+    schedules = ", schedules" if any(walker.schedule for walker in descent.walkers) else ""
+    lines = [f"from fallline import rules{schedules}"]
+    if descent.ground.formula is None:
+        lines.append("from fallline.landscape import path, surfaces")
+    else:
+        lines += ["from fallline.landscape import Surface, path", "from fallline.landscape.formula import Formula"]
+    return "\n".join(lines)
+
+
+def _surface(ground: Ground) -> str:
+    surface = ground.surface
+    if ground.formula is None:
+        return f"surfaces.{next(name for name in surfaces.__all__ if getattr(surfaces, name) is surface)}"
+    told = ", ".join(f"{key}={getattr(surface, key)!r}" for key in ("view", "start", "minima", "dimensions"))
+    return f"Surface({ground.name!r}, Formula({ground.formula!r}), {told})"
+
+
+def _path(descent: Descent, walker: Walker) -> str:
+    rule = f"rules.{walker.rule}"
+    schedule = walker.factors(descent.steps)
+    arguments = [
+        "surface",
+        f"rules.decoupled_decay({rule})" if walker.decays else rule,
+        repr(descent.start),
+        repr(descent.steps),
+        *([f"noise={descent.noise!r}", f"seed={descent.seed}"] if descent.noise else []),
+        *([] if schedule is None else [f"schedule=schedules.{schedule!r}"]),
+        *(f"{key}={value!r}" for key, value in {"lr": walker.lr, **walker.numbers}.items()),
+    ]
+    return f"path({', '.join(arguments)})"

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from fallline.lab.errors import RequestError
-from fallline.racing.storage.attributes import CARD, RESULT, all_attributes, read_attribute
-from fallline.racing.storage.database import open_database, sqlite_file
-from fallline.racing.storage.past import past_races
+from fallline.lab.requests import RequestError
+from fallline.racing.storage.database import CARD, RESULT, all_attributes, open_database, read_attribute, sqlite_file
+from fallline.racing.storage.races import past_races
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from fallline.lab.errors import RequestError
+from fallline.lab.requests import RequestError
 
 SECONDS, AT_ONCE = 10.0, 4
 _TOO_LONG = f"This took longer than {SECONDS:g} s and was stopped; ask for fewer steps or fewer optimizers."

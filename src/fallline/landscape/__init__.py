@@ -1,7 +1,7 @@
 """Test surfaces of two coordinates, the paths that update rules take on them, and slices of a network's loss."""
 
 from fallline.landscape import surfaces
-from fallline.landscape.elementary import cos, exp, log, sin, sqrt
+from fallline.landscape.calculus import cos, exp, log, sin, sqrt
 from fallline.landscape.outcome import Outcome
 from fallline.landscape.paths import Path, path
 from fallline.landscape.slices import Slice, slice

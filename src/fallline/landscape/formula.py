@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from fallline.landscape import elementary
+from fallline.landscape import calculus
 
 #: How long a formula may be, in characters, how deep its brackets, signs and powers may lie in each other (its second
 #: derivatives grow with the depth: six levels take seconds, eleven minutes), and how large its numbers and exponents.
@@ -53,7 +53,7 @@ def _side() -> Any:
 
 
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    **{name: getattr(elementary, name) for name in ("sin", "cos", "tan", "exp", "log", "sqrt", "tanh")},
+    **{name: getattr(calculus, name) for name in ("sin", "cos", "tan", "exp", "log", "sqrt", "tanh")},
     "abs": _absolute,
 }
 
@@ -157,7 +157,7 @@ class _Reader:
             if callable(base) or base <= 0:
                 self._refuse("the exponent must be a number, or what it stands on a positive number", place)
             # a**b for a number a: SymPy knows the derivatives of exp best.
-            return self._joined(elementary.exp, (self._joined(operator.mul, (math.log(base), exponent), place),), place)
+            return self._joined(calculus.exp, (self._joined(operator.mul, (math.log(base), exponent), place),), place)
         if abs(exponent) > EXPONENT:
             self._refuse(f"the exponent {exponent:g} is too large; it may be at most {EXPONENT}", place)
         whole = int(exponent) if exponent == int(exponent) else exponent

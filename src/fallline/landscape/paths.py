@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from fallline import rules
-from fallline.landscape.derivatives import derivatives_of
+from fallline.landscape.calculus import derivatives_of
 from fallline.landscape.outcome import Outcome, outcome_of
 from fallline.landscape.surface import Point, Surface
 from fallline.optim import hyperparameters as of_rule

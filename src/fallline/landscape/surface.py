@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fallline.landscape.derivatives import derivatives_of
+from fallline.landscape.calculus import derivatives_of
 
 Point = tuple[float, float]
 View = tuple[tuple[float, float], tuple[float, float]]

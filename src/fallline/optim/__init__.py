@@ -11,29 +11,29 @@ import torch.optim
 
 from fallline.optim import lr_scheduler as lr_scheduler
 from fallline.optim import swa_utils as swa_utils
-from fallline.optim.adadelta import Adadelta as Adadelta
 from fallline.optim.adafactor import Adafactor as Adafactor
-from fallline.optim.adagrad import Adagrad as Adagrad
-from fallline.optim.adam import Adam as Adam
-from fallline.optim.adam import AdamW as AdamW
-from fallline.optim.adamax import Adamax as Adamax
-from fallline.optim.full_matrix_adagrad import FullMatrixAdagrad as FullMatrixAdagrad
+from fallline.optim.generic import LAMB as LAMB
+from fallline.optim.generic import LARS as LARS
+from fallline.optim.generic import AdamP as AdamP
+from fallline.optim.generic import AdEMAMix as AdEMAMix
+from fallline.optim.generic import Lion as Lion
+from fallline.optim.generic import Prodigy as Prodigy
 from fallline.optim.look_ahead_nesterov import LookAheadNesterov as LookAheadNesterov
 from fallline.optim.muon import Muon as Muon
-from fallline.optim.nadam import NAdam as NAdam
-from fallline.optim.named import LAMB as LAMB
-from fallline.optim.named import LARS as LARS
-from fallline.optim.named import AdamP as AdamP
-from fallline.optim.named import AdEMAMix as AdEMAMix
-from fallline.optim.named import Lion as Lion
-from fallline.optim.named import Prodigy as Prodigy
-from fallline.optim.radam import RAdam as RAdam
-from fallline.optim.rmsprop import RMSprop as RMSprop
+from fallline.optim.preconditioned import SOAP as SOAP
+from fallline.optim.preconditioned import FullMatrixAdagrad as FullMatrixAdagrad
 from fallline.optim.schedule_free import ScheduleFree as ScheduleFree
 from fallline.optim.schedule_free import ScheduleFreeAdamW as ScheduleFreeAdamW
 from fallline.optim.schedule_free import ScheduleFreeSGD as ScheduleFreeSGD
-from fallline.optim.sgd import SGD as SGD
-from fallline.optim.soap import SOAP as SOAP
+from fallline.optim.torch_twins import SGD as SGD
+from fallline.optim.torch_twins import Adadelta as Adadelta
+from fallline.optim.torch_twins import Adagrad as Adagrad
+from fallline.optim.torch_twins import Adam as Adam
+from fallline.optim.torch_twins import Adamax as Adamax
+from fallline.optim.torch_twins import AdamW as AdamW
+from fallline.optim.torch_twins import NAdam as NAdam
+from fallline.optim.torch_twins import RAdam as RAdam
+from fallline.optim.torch_twins import RMSprop as RMSprop
 
 __all__ = [
     *torch.optim.__all__,

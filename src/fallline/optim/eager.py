@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fallline.kernels import Evaluation, Sums, host_numbers, host_scalars
-from fallline.optim.recipe import Recipe
+from fallline.optim.hyperparameters import Recipe
 from fallline.optim.states import StateOf
 from fallline.symbolic import make_plan, rests_without_gradient
 from fallline.symbolic.expression import described

@@ -12,11 +12,9 @@ from torch._compile import _disable_dynamo
 from torch.autograd import _profiler_enabled  # type: ignore[attr-defined]
 from torch.optim import optimizer as torch_optimizer
 
-from fallline.optim.common_options import refuse_unknown
-from fallline.optim.hyperparameters import check_changed
-from fallline.optim.recipe import Recipe
+from fallline.optim.hyperparameters import Recipe, check_changed, refuse_unknown
+from fallline.optim.layout import is_distributed
 from fallline.optim.session import Group, Session
-from fallline.optim.shards import is_distributed
 from fallline.optim.states import own
 
 if TYPE_CHECKING:

@@ -1,18 +1,78 @@
-"""A rule's hyperparameters as a param group holds them, and what they may be."""
+"""A param group's rule with its numbers: how a group holds them, what they may be, what is refused."""
 
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
-from fallline.optim.recipe import number
-from fallline.symbolic import Rule
+from fallline.symbolic import Rule, make_plan
+from fallline.symbolic.expression import walk
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A rule, its hyperparameters' values, and the keys under which the states lie in `optimizer.state[p]`.
+
+    `initial` overrides what a state holds before the first step; `counts_steps` asks for a `step` in the state,
+    whether the formula uses t or not.
+    """
+
+    rule: Rule
+    values: Mapping[str, Any]
+    state_keys: Mapping[str, str]
+    counts_steps: bool
+    initial: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether anything is kept for a parameter."""
+        return self.counts_steps or bool(self.rule.states)
+
+    @property
+    def static(self) -> dict[str, Any]:
+        """The values that are part of the kernel's key."""
+        return {name: self.values[name] for name in self.rule.static}
+
+    def fill(self, state: str) -> float:
+        """The number that a new tensor of this state holds."""
+        return self.initial.get(state, next(spec.fill for spec in self.rule.states if spec.name == state))
+
+
+def number(value: Any) -> Any:
+    """A hyperparameter as a plain number; a tensor holds one, and stays if autograd is to follow it."""
+    return value if isinstance(value, Tensor) and value.requires_grad else float(value)
+
+
+def check_globals(recipes: Sequence[Recipe]) -> None:
+    """Raise ValueError if a number that is one for all tensors would follow from options that differ between groups."""
+    first: dict[str, tuple[Recipe, float]] = {}
+    for recipe in recipes:
+        if not recipe.rule.global_states:
+            continue
+        numbers = make_plan(recipe.rule.trace(**recipe.static)).new_numbers
+        deciding = {
+            str(node.value)
+            for node in walk(tuple(numbers[spec.name] for spec in recipe.rule.global_states))
+            if node.operation == "scalar" and node.value in recipe.values
+        }
+        for name in deciding:
+            other, value = first.setdefault(name, (recipe, float(recipe.values[name])))
+            if other.rule is recipe.rule and value != float(recipe.values[name]):
+                raise ValueError(
+                    f"'{name}' of the rule '{recipe.rule.name}' must be the same in all param groups, since "
+                    f"{', '.join(spec.name for spec in recipe.rule.global_states)} are kept for all tensors together; "
+                    f"got {value:g} and {float(recipe.values[name]):g}"
+                )
+
 
 #: So far below 0 a schedule may end by rounding.
 SCHEDULE_ROUNDING = 1e-12
@@ -152,3 +212,35 @@ _INTERVALS = {
 _FREE_IN_TORCH = {"momentum": _FROM_ZERO, "dampening": _Interval(-math.inf, math.inf, has_low=False)}
 #: Names that mean the same in every rule, a user's too.
 _ANYWHERE = ("lr", "eps", "weight_decay", "beta", "beta1", "beta2", "beta3")
+
+
+#: The options of torch's classes that ours follow, beside those of `_ALL`.
+_FOLLOWED = {
+    "SGD": ("momentum", "dampening", "nesterov", "fused"),
+    "Adagrad": ("lr_decay", "eps", "initial_accumulator_value", "fused"),
+    "Adadelta": ("rho", "eps"),
+    "RMSprop": ("alpha", "eps", "momentum", "centered"),
+    "Adam": ("betas", "eps", "amsgrad", "fused", "decoupled_weight_decay"),
+    "AdamW": ("betas", "eps", "amsgrad", "fused", "decoupled_weight_decay"),
+    "Adamax": ("betas", "eps"),
+    "NAdam": ("betas", "eps", "momentum_decay", "decoupled_weight_decay"),
+    "RAdam": ("betas", "eps", "decoupled_weight_decay"),
+    "Muon": ("momentum", "nesterov", "ns_coefficients", "eps", "ns_steps", "adjust_lr_fn"),
+    "Adafactor": ("beta2_decay", "eps", "d"),
+}
+_ALL = ("params", "lr", "weight_decay", "maximize", "foreach", "capturable", "differentiable")
+
+
+def refuse_unknown(ours: type, group: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Raise ValueError for an option of the installed torch's class that ours does not know, unless left alone."""
+    theirs = next((base for base in ours.__mro__ if base.__module__.startswith("torch.optim.")), None)
+    if theirs is None or theirs.__name__ not in _FOLLOWED:
+        return
+    known = (*_ALL, *_FOLLOWED[theirs.__name__])
+    for name, parameter in inspect.signature(theirs).parameters.items():
+        value = group.get(name, defaults.get(name, parameter.default))
+        if name not in known and value is not parameter.default and value != parameter.default:
+            raise ValueError(
+                f"{ours.__name__} does not follow {name}={value!r} of torch.optim.{theirs.__name__} yet; leave it at "
+                f"{parameter.default!r}, or take torch's class"
+            )

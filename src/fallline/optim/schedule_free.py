@@ -12,7 +12,7 @@ from torch.optim.optimizer import ParamsT
 
 from fallline import rules
 from fallline.optim.generic import Optimizer
-from fallline.optim.recipe import Recipe
+from fallline.optim.hyperparameters import Recipe
 from fallline.optim.session import Group
 from fallline.symbolic import Rule
 

@@ -13,9 +13,17 @@ from torch import Tensor
 from fallline.kernels import DTYPES, Kernel, kernel_for, run_jointly
 from fallline.optim.batch import Batch, Span
 from fallline.optim.eager import EagerRow
-from fallline.optim.layout import addressable, is_dense, is_plain, overlapping, rows_are_runs, same_strides
-from fallline.optim.recipe import Recipe, check_globals
-from fallline.optim.shards import check_sight, sums_over_all
+from fallline.optim.hyperparameters import Recipe, check_globals
+from fallline.optim.layout import (
+    addressable,
+    check_sight,
+    is_dense,
+    is_plain,
+    overlapping,
+    rows_are_runs,
+    same_strides,
+    sums_over_all,
+)
 from fallline.optim.states import StateOf, check_states, make_states, share_global
 from fallline.symbolic import make_plan
 

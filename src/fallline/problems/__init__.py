@@ -5,12 +5,10 @@
 Problem('diabetes', train 265, valid 88, test 89, batch 32, 40 epochs, metric 'mean_squared_error')
 """
 
-from fallline.problems.breast_cancer import breast_cancer
 from fallline.problems.characters import characters
-from fallline.problems.diabetes import diabetes
-from fallline.problems.digits import digits
-from fallline.problems.digits_conv import digits_conv
+from fallline.problems.digits import digits, digits_conv
 from fallline.problems.exact import quadratic, surface_problem
+from fallline.problems.measurements import breast_cancer, diabetes
 from fallline.problems.photograph import photograph
 from fallline.problems.registry import ALL, REAL, Bundled, find
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from fallline.landscape import surfaces
-from fallline.problems.breast_cancer import breast_cancer
 from fallline.problems.characters import characters
-from fallline.problems.diabetes import diabetes
-from fallline.problems.digits import digits
-from fallline.problems.digits_conv import digits_conv
+from fallline.problems.digits import digits, digits_conv
 from fallline.problems.exact import quadratic, surface_problem
+from fallline.problems.measurements import breast_cancer, diabetes
 from fallline.problems.photograph import photograph
 from fallline.training.problem import Problem
 

@@ -1,14 +1,21 @@
-"""How the runs were trained: whether all arms started alike, and whether side by side or in turns."""
+"""How a race was held, as plain data, and whether it went as it should: all arms started alike, scores were numbers."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from fallline._version import __version__
+from fallline.racing.effort import Effort
 from fallline.racing.judging.records import LARGEST_SCORE
+from fallline.racing.stages import Plan
 from fallline.racing.wording import counted
+from fallline.training import Problem
 
 TOLERANCE = 1e-5
 
@@ -78,3 +85,37 @@ def undefined_scores(metric: str, untrained: NDArray[np.float64], undiverged: in
             "run is counted as diverged."
         )
     return tuple(found)
+
+
+def describe(problem: Problem, effort: Effort, seed: int, plan: Plan) -> dict[str, Any]:
+    """Problem, effort, ways and versions."""
+    return {
+        "problem": problem.name,
+        "parameters": sum(p.numel() for p in problem.build(0).parameters() if p.requires_grad),
+        "splits": {name: len(split) for name, split in problem.splits().items()},
+        "metric": problem.metric.name,
+        "higher_is_better": problem.metric.higher_is_better,
+        "bounds": list(problem.metric.bounds),
+        "target": problem.target,
+        "batch": problem.batch,
+        "epochs": problem.epochs,
+        "steps": problem.steps,
+        "samples": problem.batches([seed]).samples(problem.steps),
+        "trials_per_arm": effort.trials,
+        "rounds": effort.rounds,
+        "halving": effort.halving,
+        "finalists": effort.finalists,
+        "seeds": effort.seeds,
+        "names_winner": effort.names_winner,
+        "points": "scrambled Sobol, drawn for each arm by itself"
+        + ("; later rounds proposed by a tree-structured Parzen estimator" if effort.rounds > 1 else ""),
+        "seed": seed,
+        "training": plan.training,
+        "one_at_a_time": plan.obstacle,
+        "versions": {
+            "fallline": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    }

@@ -16,31 +16,29 @@ from numpy.typing import NDArray
 
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.default_arms import DEFAULT_ARMS
-from fallline.racing.arms.names import as_arms
-from fallline.racing.arms.twins import one_optimizer_twice, twins
-from fallline.racing.audit import one_at_a_time, score_before, started_apart, step_zero_difference, undefined_scores
-from fallline.racing.budget import Budget, Cost, budget_of
-from fallline.racing.describe import describe
-from fallline.racing.effort import Effort, as_effort
+from fallline.racing.arms.entrants import as_arms, one_optimizer_twice, twins
+from fallline.racing.audit import (
+    describe,
+    one_at_a_time,
+    score_before,
+    started_apart,
+    step_zero_difference,
+    undefined_scores,
+)
+from fallline.racing.effort import Budget, Cost, Effort, as_effort, budget_of
 from fallline.racing.ending import attempted, ended
-from fallline.racing.engines.choice import choose_engine
-from fallline.racing.engines.engine import Engine
-from fallline.racing.finals import Finals, as_final, final_runs, run_finals, sharing
+from fallline.racing.engines.engine import Engine, choose_engine
 from fallline.racing.judging.cautions import missed_target, proposed_trials, unequal_budgets
 from fallline.racing.judging.records import LARGEST_SCORE, Entry, Verdict
 from fallline.racing.judging.verdict import decide
-from fallline.racing.plan import Plan, cores, make_plan
-from fallline.racing.progress_to_target import reached
 from fallline.racing.result import ArmResult, RaceResult
-from fallline.racing.runs import Outcome, Run
+from fallline.racing.runs import Outcome, Run, reached
 from fallline.racing.solo import solo_seconds, try_arms
-from fallline.racing.stages import Stages
-from fallline.racing.storage.card import RaceCard
+from fallline.racing.stages import Plan, Silence, Stages, Watcher, cores, make_plan
 from fallline.racing.storage.fingerprint import TOO_MANY, fingerprint, unknown
-from fallline.racing.storage.opening import open_store
-from fallline.racing.storage.store import Lasting, Store
-from fallline.racing.tuning import Tuned, tune, tuning_runs
-from fallline.racing.watch import Silence, Watcher
+from fallline.racing.storage.races import RaceCard
+from fallline.racing.storage.store import Lasting, Store, open_store
+from fallline.racing.tuning import Finals, Tuned, as_final, final_runs, run_finals, sharing, tune, tuning_runs
 from fallline.racing.wording import counted
 from fallline.training import Problem, ProblemError, make_lanes
 

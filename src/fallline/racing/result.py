@@ -14,8 +14,7 @@ from torch import nn
 from fallline.racing.arms.arm import Arm
 from fallline.racing.ending import attempted
 from fallline.racing.judging.records import Entry, Estimate, Verdict
-from fallline.racing.progress_to_target import Reached
-from fallline.racing.runs import Outcome
+from fallline.racing.runs import Outcome, Reached
 from fallline.training import Problem
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class ArmResult:
 
     def model(self) -> nn.Module:
         """The network that the best configuration trains from the first final seed: trained again, as none is kept."""
-        from fallline.racing.trained import trained_models
+        from fallline.racing.solo import trained_models
 
         self._sound()
         trained = trained_models(self.problem, [self], self.final_seeds[0], batched=False)
@@ -160,13 +159,13 @@ class RaceResult:
         return as_text(self)
 
     def _repr_html_(self) -> str:
-        from fallline.racing.output.html import as_html
+        from fallline.racing.output.table import as_html
 
         return as_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain data; all that depends on a clock or a place is under "occasion"."""
-        from fallline.racing.output.plain import as_plain
+        from fallline.racing.output.data import as_plain
 
         return as_plain(self)
 
@@ -179,7 +178,7 @@ class RaceResult:
 
         Where that fails or is interrupted there are none, and a warning says so.
         """
-        from fallline.racing.trained import slices_around, trained_models
+        from fallline.racing.solo import slices_around, trained_models
 
         problem, batched = self.best.problem, self.protocol["training"] == "batched"
 
@@ -218,12 +217,12 @@ class RaceResult:
 
     def to_frame(self) -> pd.DataFrame:
         """Every run as a row of a pandas DataFrame: trials and finals of all arms."""
-        from fallline.racing.output.frame import as_frame
+        from fallline.racing.output.data import as_frame
 
         return as_frame(self)
 
     def to_tensorboard(self, folder: str | Path) -> None:
         """Write every run's curves and hyperparameters for TensorBoard, a run of its own each."""
-        from fallline.racing.output.tensorboard import write_tensorboard
+        from fallline.racing.output.data import write_tensorboard
 
         write_tensorboard(self, Path(folder))

@@ -1,19 +1,19 @@
-"""Tuning: every arm draws equally many points of its space, runs them equally long, and keeps its best."""
+"""Tuning and finals: every arm tries equally many points, and its best run on fresh seeds that all arms share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from fallline.racing.arms.arm import Arm
 from fallline.racing.effort import Effort
-from fallline.racing.judging.records import Trial
+from fallline.racing.judging.records import Final, Trial
 from fallline.racing.runs import Outcome, Run
-from fallline.racing.search.halving import rungs
-from fallline.racing.search.model_based import propose
-from fallline.racing.search.sobol import sobol_points
+from fallline.racing.search import propose, rungs, sobol_points
 from fallline.racing.stages import Stages
 from fallline.training import Problem
 
@@ -138,3 +138,46 @@ def _title(effort: Effort, turn: int, rung: int) -> str:
     if rung:
         return f"tuning, rung {rung + 1}"
     return "tuning" if effort.rounds == 1 else f"tuning, round {turn + 1}"
+
+
+#: By arm, finalist (the best by validation first) and seed.
+Finals = Mapping[str, tuple[tuple[Outcome, ...], ...]]
+
+
+def run_finals(
+    stages: Stages,
+    arms: Sequence[Arm],
+    tuned: Mapping[str, Tuned],
+    chosen: Mapping[str, Sequence[int]],
+    seeds: Sequence[int],
+) -> Finals:
+    """Run the chosen trials' configurations on every seed."""
+    points = {name: [tuned[name].points[index] for index in indices] for name, indices in chosen.items()}
+    outcomes = iter(stages.train("finals", final_runs(stages.problem, arms, points, seeds), score=True))
+    return {arm.name: tuple(tuple(next(outcomes) for _ in seeds) for _ in chosen[arm.name]) for arm in arms}
+
+
+def final_runs(
+    problem: Problem, arms: Sequence[Arm], points: Mapping[str, Sequence[Mapping[str, Any]]], seeds: Sequence[int]
+) -> list[Run]:
+    """The runs of these configurations, arm by arm, on every seed."""
+    return [run_of(arm, point, problem, seed) for arm in arms for point in points[arm.name] for seed in seeds]
+
+
+def as_final(index: int, runs: Sequence[Outcome], examples: int | None) -> Final:
+    """One configuration's outcomes as the verdict sees them; `examples` of the test split share in a score, or None."""
+    shares = None
+    if examples is not None:
+        none = np.full(examples, np.nan)
+        shares = np.stack([none if run.examples is None else run.examples for run in runs])
+    return Final(index, np.array([run.score for run in runs]), np.array([run.diverged for run in runs]), shares)
+
+
+def sharing(runs: Iterable[Outcome]) -> int | None:
+    """How many examples share in the scores; None where the metric is no mean over them.
+
+    A run that diverged tells nothing of it, and where there is one example alone, no other can be drawn.
+    """
+    told = [run.examples for run in runs if not run.diverged]
+    shares = [examples for examples in told if examples is not None]
+    return len(shares[0]) if shares and len(shares) == len(told) and len(shares[0]) > 1 else None

@@ -82,11 +82,14 @@ _ALIASES = {"sgd": "gradient_descent", "gd": "gradient_descent"}
 
 
 def find(name: str) -> Rule:
-    """The rule of a name. Raises LookupError with the nearest name if there is none.
+    """The rule of a name, whose capital letters and hyphens do not matter.
 
-    >>> find("adam")
-    <rule adam>
+    Raises LookupError with the nearest name if there is none.
+
+    >>> find("RMSProp")
+    <rule rmsprop>
     """
+    name = plain_name(name)
     name = _ALIASES.get(name, name)
     if name not in ALL:
         near = difflib.get_close_matches(name, [*ALL, *_ALIASES], 1)

@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from numbers import Real
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, Protocol
 
-from fallline.symbolic import math as dialect
-from fallline.symbolic.errors import RuleError, current_rule, raised_at, refuse
-from fallline.symbolic.expression import Expression, Rank, walk
-from fallline.symbolic.operations import LEAVES, OPERATIONS, REDUCTIONS
-from fallline.symbolic.refusals import WRITTEN, instead_of
-from fallline.symbolic.rule import Rule
+from fallline.symbolic.expression import (
+    NAMES,
+    WRITTEN,
+    Expression,
+    Rank,
+    RuleError,
+    current_rule,
+    instead_of,
+    raised_at,
+    refuse,
+    walk,
+)
+from fallline.symbolic.operations import LEAVES, REDUCTIONS
 from fallline.symbolic.state import State
+
+
+class Formula(Protocol):
+    """What tracing asks of a rule, which stands above it."""
+
+    name: str
+    function: Callable[..., Any]
+    states: tuple[State, ...]
+    hyperparameters: Mapping[str, Any]
+    uses_t: bool
+
+    @property
+    def codes(self) -> frozenset[CodeType]:
+        """The code objects whose local variables are the formula's own."""
+
+    def __call__(self, p: Any, g: Any, /, *states: Any, **hyperparameters: Any) -> tuple[Any, ...]:
+        """Apply the formula; returns (update, *new states)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +50,7 @@ class Graph:
     `names` gives the local variables of the formula, so that the printed equation can use them too.
     """
 
-    rule: Rule
+    rule: Formula
     states: tuple[State, ...]
     update: Expression
     new_states: dict[str, Expression]
@@ -41,7 +67,7 @@ class Graph:
         return tuple(dict.fromkeys(str(node.value) for node in walk(self.roots) if node.operation == "scalar"))
 
 
-def trace(rule: Rule, static: dict[str, Any]) -> Graph:
+def trace(rule: Formula, static: dict[str, Any]) -> Graph:
     """Call the rule with symbols and check what it returns."""
     names = [spec.name for spec in rule.states]
     arguments = [Expression("tensor", value=name) for name in ("p", "g")]
@@ -58,7 +84,7 @@ def trace(rule: Rule, static: dict[str, Any]) -> Graph:
     except NameError as error:
         # Most often one of the dialect's functions that was not imported.
         remedy = "take it as a keyword-only hyperparameter, or define it before it is used"
-        if error.name in dialect.__all__:
+        if error.name in NAMES:
             remedy = f"write `from fallline.math import {error.name}` above the rule"
         elif error.name in WRITTEN:
             remedy = instead_of(error.name)
@@ -66,12 +92,10 @@ def trace(rule: Rule, static: dict[str, Any]) -> Graph:
     finally:
         current_rule.reset(token)
     outputs = _checked(rule, result)
-    graph = Graph(rule, rule.states, outputs[0], dict(zip(names, outputs[1:], strict=True)), local_names.found)
-    verify(graph)
-    return graph
+    return Graph(rule, rule.states, outputs[0], dict(zip(names, outputs[1:], strict=True)), local_names.found)
 
 
-def _checked(rule: Rule, result: tuple[Any, ...]) -> list[Expression]:
+def _checked(rule: Formula, result: tuple[Any, ...]) -> list[Expression]:
     line = rule.function.__code__.co_firstlineno
     if len(result) != 1 + len(rule.states):
         names = ", ".join(spec.name for spec in rule.states) or "none"
@@ -99,17 +123,6 @@ def _checked(rule: Rule, result: tuple[Any, ...]) -> list[Expression]:
     return outputs
 
 
-def verify(graph: Graph) -> None:
-    """Reject a graph that no backend could run: unknown operations, wrong arity, unknown tensors."""
-    known = {"p", "g", *(spec.name for spec in graph.states)}
-    for node in walk(graph.roots):
-        if node.operation in LEAVES:
-            if node.operation == "tensor" and node.value not in known:
-                raise RuleError(f"rule '{graph.rule.name}' uses a tensor '{node.value}' that it was not given")
-        elif node.operation not in REDUCTIONS and len(node.args) != OPERATIONS[node.operation].arity:
-            raise RuleError(f"rule '{graph.rule.name}': {node.operation} has {len(node.args)} arguments")
-
-
 class _LocalNames:
     """Notes the formula's local variables as its functions return: `m_hat` prints as it is called."""
 
@@ -134,3 +147,41 @@ class _LocalNames:
         else:  # cProfile's, which is begun by itself
             sys.setprofile(None)
             self._before.enable()
+
+
+_ZERO = Expression("constant", value=0.0)
+#: Operations that give zero if their first argument is zero.
+_KEEP_ZERO = ("multiply", "divide", "negative", "sqrt", "abs", "sign", *REDUCTIONS)
+
+
+@lru_cache(maxsize=512)
+def rests_without_gradient(graph: Graph) -> bool:
+    """Whether a zero gradient gives a zero update and leaves every state as it was, by the formula alone.
+
+    >>> from fallline.rules import adagrad, adam
+    >>> rests_without_gradient(adagrad.trace()), rests_without_gradient(adam.trace())
+    (True, False)
+    """
+    stays: dict[Expression, Expression] = {}
+    for node in walk(graph.roots):
+        stays[node] = _without_gradient(node, [stays[argument] for argument in node.args])
+    return stays[graph.update] is _ZERO and all(
+        (value.operation, value.value) == ("tensor", name)
+        for name, value in ((name, stays[node]) for name, node in graph.new_states.items())
+    )
+
+
+def _without_gradient(node: Expression, args: list[Expression]) -> Expression:
+    """What a node is where the gradient is zero: zero, one of its arguments, or itself."""
+    if (node.operation, node.value) in (("tensor", "g"), ("constant", 0.0)):
+        return _ZERO
+    if node.operation in _KEEP_ZERO and args[0] is _ZERO:
+        return _ZERO
+    match node.operation:
+        case "multiply" if args[1] is _ZERO:
+            return _ZERO
+        case "add" | "subtract" if args[1] is _ZERO:
+            return args[0]
+        case "add" if args[0] is _ZERO:
+            return args[1]
+    return node

@@ -1,15 +1,81 @@
-"""From a graph to something to run: scalars hoisted to the host, reductions split into passes."""
+"""From a graph to something to run, and its cost: fewer nodes, scalars on the host, reductions split into passes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from fallline.symbolic.expression import Expression, Rank, walk
 from fallline.symbolic.graph import Graph
-from fallline.symbolic.operations import LEAVES, REDUCTIONS
-from fallline.symbolic.simplify import simplify
+from fallline.symbolic.operations import LEAVES, OPERATIONS, REDUCTIONS
+
+Roots = tuple[Expression, ...]
+
+
+def simplify(roots: Roots) -> Roots:
+    """The same values from fewer nodes."""
+    unique: dict[tuple[object, ...], Expression] = {}
+    new: dict[Expression, Expression] = {}
+
+    def intern(node: Expression) -> Expression:
+        # By its text, in which 0.0 is not -0.0.
+        return unique.setdefault((node.operation, repr(node.value), *map(id, node.args)), node)
+
+    for node in walk(roots):
+        args = tuple(new[argument] for argument in node.args)
+        rebuilt = node if args == () else Expression(node.operation, *args, value=node.value)
+        new[node] = intern(_rewrite(rebuilt, intern))
+    return tuple(new[root] for root in roots)
+
+
+def _rewrite(node: Expression, intern: Callable[[Expression], Expression]) -> Expression:
+    if node.operation not in LEAVES and node.operation not in REDUCTIONS and all(map(_is_constant, node.args)):
+        folded = _fold(node)
+        if folded is not None:
+            return folded
+    a, b = (*node.args, None, None)[:2]
+    match node.operation:
+        case "add" if _is(b, -0.0):  # the one that leaves every number as it is: -0.0 + 0.0 is 0.0
+            return node.args[0]
+        case "add" if _is(a, -0.0):
+            return node.args[1]
+        case "subtract" if _is(b, 0.0):
+            return node.args[0]
+        case "multiply" | "divide" if _is(b, 1.0):
+            return node.args[0]
+        case "multiply" if _is(a, 1.0):
+            return node.args[1]
+        case "power" if _is(b, 1.0):
+            return node.args[0]
+        case "power" if _is(b, 2.0):
+            return Expression("multiply", node.args[0], node.args[0])
+        case "multiply" if node.args[0].operation == node.args[1].operation == "negative":
+            return Expression("multiply", node.args[0].args[0], node.args[1].args[0])
+        case "negative" if node.args[0].operation == "negative":
+            return node.args[0].args[0]
+        case "divide" if node.args[0].rank > Rank.SEGMENT and node.args[1].rank == Rank.SCALAR:
+            # One division on the host instead of one at every element.
+            one = intern(Expression("constant", value=1.0))
+            return Expression("multiply", node.args[0], intern(Expression("divide", one, node.args[1])))
+    return node
+
+
+def _is_constant(node: Expression) -> bool:
+    return node.operation == "constant"
+
+
+def _is(node: Expression | None, value: float) -> bool:
+    return node is not None and node.operation == "constant" and repr(node.value) == repr(value)
+
+
+def _fold(node: Expression) -> Expression | None:
+    if node.is_boolean or node.operation == "where":
+        return None
+    value = float(OPERATIONS[node.operation].compute(*(argument.value for argument in node.args)))
+    # What came out of finite numbers as none is left to run time, and to the printed equation.
+    return Expression("constant", value=value) if math.isfinite(value) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,3 +221,27 @@ def _below(roots: tuple[Expression, ...], ends: Callable[[Expression], bool]) ->
             yield node
             if not ends(node):
                 stack.extend(reversed(node.args))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Per parameter: bytes moved in one step, bytes of state kept, arithmetic operations, passes over memory."""
+
+    bytes_moved: int
+    state_bytes: int
+    operations: int
+    passes: int
+
+
+def cost(graph: Graph, itemsize: int = 4) -> Cost:
+    """Count a graph's cost for tensors of `itemsize` bytes a number.
+
+    >>> from fallline.rules import adam
+    >>> adam.cost()
+    Cost(bytes_moved=28, state_bytes=8, operations=14, passes=1)
+    """
+    plan = make_plan(graph)
+    reads = sum(len(one.loads) for one in plan.passes)
+    writes = 1 + len(plan.written)
+    operations = sum(one.operations for one in plan.passes)
+    return Cost((reads + writes) * itemsize, len(plan.new_states) * itemsize, operations, len(plan.passes))

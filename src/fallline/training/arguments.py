@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
-from collections.abc import Collection, Mapping
-from numbers import Integral, Real
+from collections.abc import Callable, Collection, Mapping
+from numbers import Real
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader, Dataset
 
+from fallline._asked import nearest, whole
 from fallline.training.errors import ProblemError, is_text
 from fallline.training.metrics import Metric
 from fallline.training.modules import trainable
@@ -87,7 +87,7 @@ def check_names(known: Collection[str], others: Mapping[str, object]) -> None:
     for name, value in others.items():
         near = next((ours for ours, theirs in _CALLED.items() if name.lower() in theirs.lower().split()), None)
         place = next((place for names, place in _ELSEWHERE.items() if name.lower() in names.split()), None)
-        near = near or next(iter(difflib.get_close_matches(name, known, 1, 0.7)), None)
+        near = near or nearest(name, known, 0.7)
         if near in known and place is None:
             given = repr(value) if isinstance(value, int | float | str) else "..."
             raise ProblemError(f"{name}: there is no such argument; write {near}={given}.")
@@ -114,8 +114,8 @@ def as_name(name: object) -> str:
     return name
 
 
-def check_model(model: object) -> None:
-    """Refuse what is no function without arguments: a module, a class that needs arguments, what can't be called."""
+def check_model(model: object) -> Callable[[], nn.Module]:
+    """Return a model's function; refuses a module, a class or function that needs arguments, what can't be called."""
     kind = type(model).__name__
     if isinstance(model, nn.Module):
         raise ProblemError(
@@ -133,6 +133,7 @@ def check_model(model: object) -> None:
         given = f"{'model' if name == '<lambda>' else name}({', '.join(f'{one}=...' for one in needed)})"
         remedy = f"give a function without, such as model=lambda: {given}"
         raise ProblemError(f"model: it needs {' and '.join(needed)}, but is called without arguments; {remedy}.")
+    return model
 
 
 def check_module(module: object) -> None:
@@ -251,13 +252,9 @@ def as_count(name: str, value: object, most: int | None = None, meaning: str = "
     >>> as_count("epochs", 3)
     3
     """
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ProblemError(f"{name}: must be a whole number, got {value!r}.")
-    count = int(value)
-    if count < 1:
-        raise ProblemError(f"{name}: must be at least 1, got {count}.")
+    count = whole(f"{name}:", value, error=ProblemError)
     if most is not None and count > most:
-        raise ProblemError(f"{name}: must be at most {most}, {meaning}, got {count}.")
+        raise ProblemError(f"{name}: must be at most {most}, {meaning}; got {count}.")
     return count
 
 

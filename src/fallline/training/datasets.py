@@ -1,27 +1,109 @@
-"""Datasets and DataLoaders of pairs: their examples, and what they say of order and batches."""
+"""Pairs, Datasets and DataLoaders read into memory: their examples, and what they say of order and batches."""
 
 from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
 from fallline.training.errors import ProblemError
 from fallline.training.generators import Generators
-from fallline.training.pairs import BATCHES, EXAMPLES, Pair, joined, pairs
-from fallline.training.reader import Reader
 from fallline.training.sampling import Blocks, Order, Sampler
+from fallline.training.splits import BATCHES, EXAMPLES, PACK, REMEDY, Pair, Split, joined, pairs, split_of
 
 #: Bytes that are read at most from what does not tell its length, since it may have no end.
 MOST_BYTES = 2**33
-_FEW = 20  # batches of a stream that are read again
+_FEW = 16  # examples that are read again
+_FEW_BATCHES = 20  # of a stream, that are read again
 _CHUNK = 64  # examples collated at once where a loader does not say
+
+
+class Reader:
+    """Reads examples by their place among `rows`; a `collate` of the user's own makes batches of `size` of them.
+
+    What reading an example draws, from whatever generator, follows from the key, the place and how often the example
+    was named before; what collating draws, from the key and the first example.
+    """
+
+    def __init__(
+        self, name: str, dataset: Any, rows: Sequence[int], collate: Callable[[Any], Any] | None = None, size: int = 1
+    ) -> None:
+        self._name = name
+        self._dataset = dataset
+        self._rows = rows
+        self._collate = collate
+        self._size = size if collate is not None else 1
+        self._generators = Generators((dataset, collate))
+
+    def read(self, numbers: Sequence[int], *key: int) -> Pair:
+        """The examples of these numbers, as one batch; numbers beyond the rows go through them again.
+
+        Raises ProblemError where they are no pairs, or can't become two tensors.
+        """
+        with self._generators.kept():
+            items = []
+            for number in numbers:
+                again, place = divmod(number, len(self._rows))
+                self._generators.seed(*key, place, again)
+                items.append(self._dataset[self._rows[place]])
+            self._generators.seed(*key, numbers[0])
+            return self._joined([items])
+
+    def read_all(self, key: int) -> tuple[Pair, bool]:
+        """All examples in their order, and whether any random number was drawn for them."""
+        with self._generators.kept():
+            self._generators.seed(key)
+            return self._generators.moved(
+                lambda: self._joined([self._dataset[self._rows[place]] for place in part] for part in self._parts())
+            )
+
+    def difference(self, first: Pair, drew: bool, *, alone: bool) -> str | None:
+        """How other readings differ from the first, which `drew` random numbers or not; None where they don't.
+
+        With `alone`, examples must not hang on those that they are collated with either.
+        """
+        few = [range(place, place + 1) for place in sorted({len(self._rows) * k // _FEW for k in range(_FEW)})]
+        parts = self._parts() if drew else few if self._collate is None else [next(iter(self._parts()))]
+        if any(not self._same(first, part, key) for part in parts for key in (1, 2)):
+            return "differ from one reading to the next"
+        if alone and self._collate is not None and any(not self._same(first, part, 1) for part in few):
+            return "hang on the batch that they are collated in"
+        return None
+
+    def is_settled(self) -> bool:
+        """Whether the same seeds give the same examples."""
+        places = range(min(_FEW if self._collate is None else self._size, len(self._rows)))
+        return self._same(self.read(places, 3), places, 3)
+
+    def _parts(self) -> Iterable[range]:
+        count = len(self._rows)
+        return (range(start, min(start + self._size, count)) for start in range(0, count, self._size))
+
+    def _same(self, first: Pair, places: range, key: int) -> bool:
+        try:
+            again = self.read(places, key)
+        except Exception:  # a collate that needs several, for one
+            return False
+        return all(_equal(one, half[places.start : places.stop]) for one, half in zip(again, first, strict=True))
+
+    def _joined(self, batches: Iterable[list[Any]]) -> Pair:
+        if self._collate is None:
+            return joined(self._name, pairs(self._name, chain.from_iterable(batches), EXAMPLES), EXAMPLES)
+        return joined(self._name, pairs(self._name, map(self._collate, batches), BATCHES), BATCHES)
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return bool((one == other).logical_or((one != one) & (other != other)).all())
 
 
 @dataclass(frozen=True)
@@ -42,7 +124,35 @@ class Loaded:
     difference: str | None = None
 
 
-def read_once(name: str, data: Dataset[Any] | DataLoader[Any]) -> Pair:
+def as_split(name: str, data: object, dtype: torch.dtype) -> Split:
+    """Make a split of (X, y), or of a Dataset or a DataLoader, which is read once.
+
+    Floating-point numbers become `dtype`, integer targets int64, on the CPU. What needs no conversion is not copied.
+    What reading draws follows from the name of the split; where examples differ each time, a warning says so.
+
+    Raises ProblemError, naming the split: not a pair, a Dataset or a DataLoader, not numbers, different lengths, no
+    examples, NaN or infinity.
+
+    >>> split = as_split("train", (np.zeros((3, 2)), np.array([0, 1, 1])), torch.float32)
+    >>> len(split), split.inputs.dtype, split.targets.dtype
+    (3, torch.float32, torch.int64)
+    """
+    return split_of(name, _pair(name, data), dtype)
+
+
+def _pair(name: str, data: object) -> tuple[object, object]:
+    """X and y as they were given, or read."""
+    if isinstance(data, Dataset | DataLoader):
+        return _read_once(name, data)
+    if isinstance(data, tuple | list) and len(data) == 2:
+        return data[0], data[1]
+    if isinstance(data, tuple | list | Mapping) and len(data) > 2:
+        raise ProblemError(f"{name}: got {type(data).__name__} of {len(data)} parts, and takes a pair (X, y); {PACK}.")
+    hint = " (for a model without targets, (X, X))" if isinstance(data, Tensor | np.ndarray) else ""
+    raise ProblemError(f"{name}: got {type(data).__name__}; {REMEDY}{hint}.")
+
+
+def _read_once(name: str, data: Dataset[Any] | DataLoader[Any]) -> Pair:
     """What one pass over a Dataset or a DataLoader gives, of a DataLoader's in the order of its Dataset.
 
     Where another pass would give others, a warning says that the first are kept. What is drawn follows from the name.
@@ -61,7 +171,7 @@ def read_once(name: str, data: Dataset[Any] | DataLoader[Any]) -> Pair:
 def load(name: str, data: Dataset[Any] | DataLoader[Any]) -> Loaded:
     """Read a Dataset or a DataLoader to train on; where examples differ at each reading, a warning says so.
 
-    Raises ProblemError as `read_once` does, and for what `Order` refuses.
+    Raises ProblemError as `as_split` does, and for what `Order` refuses.
     """
     found = _load(name, data, once=False)
     if found.difference is not None:
@@ -132,7 +242,7 @@ def _of_batches(name: str, loader: DataLoader[Any], key: int, once: bool) -> Loa
     order = Order(name, Blocks(loader.sampler, sizes), sum(sizes), dataset)
     rows, redrawn = order.one_pass(key) if once else (order.rows, False)
     difference = "are drawn anew by its sampler in every pass" if redrawn else None
-    if _differ(name, found[:_FEW], read(items[:_FEW], key + 1)):
+    if _differ(name, found[:_FEW_BATCHES], read(items[:_FEW_BATCHES], key + 1)):
         difference = "differ from one reading to the next"
     inputs, targets = (half[rows] for half in joined(name, found, BATCHES))
     return Loaded((inputs, targets), order.shuffle, order.sampler, order.batch, False, True, None, difference)
@@ -150,7 +260,7 @@ def _iterated(name: str, loader: DataLoader[Any], key: int) -> Loaded:
         generators.seed(key)
         found = list(_bounded(name, pairs(name, loader, BATCHES)))
         generators.seed(key + 1)
-        again = list(islice(pairs(name, loader, BATCHES), _FEW))
+        again = list(islice(pairs(name, loader, BATCHES), _FEW_BATCHES))
     pair = joined(name, found, BATCHES)
     difference = "differ from one reading to the next" if _differ(name, found[: len(again)], again) else None
     return Loaded(pair, shuffle=False, batch=loader.batch_size or len(found[0][0]), difference=difference)

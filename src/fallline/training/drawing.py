@@ -1,16 +1,313 @@
-"""What a run draws: it follows from the run's seed, the step and the split alone."""
+"""What a run draws: it follows from the run's seed, the step and the split alone.
+
+Masks of dropout, normal, uniform and Bernoulli numbers are taken from a key instead of torch's generators; whatever
+else is drawn comes from generators that are started from that key.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import FunctionType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
-from fallline.training.counter_random import Calls, evaluation_keys, run_keys, step_keys
-from fallline.training.lane_masks import LaneMasks
-from fallline.training.randomness import preserved, reseed
+from fallline.training.counter_random import Calls, evaluation_keys, kept, normal, run_keys, step_keys, uniform
+from fallline.training.generators import preserved, reseed
+
+Replacement = Callable[..., Tensor | tuple[Tensor, Tensor | None] | None]
+
+_SELU_LOWEST = 1.7580993408473766  # minus what SELU tends to at its left end: alpha times scale
+
+
+class LaneMasks(TorchFunctionMode):
+    """While active, dropout of every kind takes its masks from a key, the place of the call in the pass, the element.
+
+    Normal, uniform and Bernoulli numbers are taken likewise, where no generator is given for them.
+
+    `key` (int64, no dimension) is that of a run in one step, from `step_keys`; where `torch.func.vmap` maps it, every
+    lane has the numbers that it has alone. So lanes of equal seed have equal masks at equal steps, whatever moves them.
+    `calls` numbers the calls: `Calls`, or a count where nothing is computed again.
+
+    Other random functions, such as `torch.multinomial` and the dropout between the layers of recurrent networks, draw
+    from torch's generator as ever. p = 0 and p = 1, and dropout in evaluation, are torch's.
+
+    >>> from itertools import count
+    >>> key, ones = torch.tensor(7), torch.ones(2, 3)
+    >>> with LaneMasks(key, count()):
+    ...     first, second = functional.dropout(ones), functional.dropout(ones)
+    >>> with LaneMasks(key, count()):
+    ...     print(torch.equal(functional.dropout(ones), first), torch.equal(first, second))
+    True False
+    """
+
+    def __init__(self, key: Tensor, calls: Iterator[int]) -> None:
+        super().__init__()
+        self.drew = False  #: whether anything was drawn
+        self._key = key
+        self._calls = calls
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Replace the functions of the table, where they draw a mask; torch calls this for every operation."""
+        replacement = _REPLACEMENTS.get(func)
+        result = replacement(self, *args, **(kwargs or {})) if replacement else None
+        return func(*args, **(kwargs or {})) if result is None else result
+
+    def kept(self, shape: tuple[int, ...], p: float) -> Tensor:
+        """Booleans of a shape, each false with probability p; the next call draws others."""
+        return kept(self._key, self._call(), shape, p)
+
+    def numbers(self, draw: Callable[..., Tensor], like: Tensor) -> Tensor:
+        """Numbers from `uniform` or `normal` of the shape, type and device of a tensor; the next call draws others."""
+        return draw(self._key.to(like.device), self._call(), tuple(like.shape), like.dtype)
+
+    def _call(self) -> int:
+        self.drew = True
+        return next(self._calls)
+
+    def fresh(self, like: Tensor) -> Tensor:
+        """A tensor of the shape and type of another, with room for each lane's own numbers where the key is mapped."""
+        return self._key.to(like.device, like.dtype).expand(like.shape).clone()
+
+
+def _scaled(input: Tensor, mask: Tensor, p: float) -> Tensor:
+    """Zero what is not kept, and scale the rest to the same mean (Srivastava and others, 2014)."""
+    return input * mask.to(input.dtype).mul_(1 / (1 - p))
+
+
+def _saturated(input: Tensor, mask: Tensor, p: float) -> Tensor:
+    """Put what is not kept at SELU's lowest value, and keep mean and variance (Klambauer and others, 2017)."""
+    scale = 1 / math.sqrt((_SELU_LOWEST**2 * p + 1) * (1 - p))
+    noise = mask.to(input.dtype)
+    return input * (noise * scale) + (noise - 1 + p) * (_SELU_LOWEST * scale)
+
+
+def _each_element(input: Tensor) -> tuple[int, ...]:
+    return tuple(input.shape)
+
+
+def _each_channel(alone: int = 0) -> Callable[[Tensor], tuple[int, ...]]:
+    """One element for a channel of each example; `alone` is the number of dimensions that an example by itself has."""
+
+    def shape(input: Tensor) -> tuple[int, ...]:
+        before = 1 if input.ndim == alone else 2
+        return (*input.shape[:before], *[1] * (input.ndim - before))
+
+    return shape
+
+
+def _dropping(
+    function: Callable[..., Tensor],
+    change: Callable[[Tensor, Tensor, float], Tensor],
+    shape: Callable[[Tensor], tuple[int, ...]],
+    *,
+    usually: bool,
+) -> Replacement:
+    """Replace a dropout of `torch.nn.functional`; `usually` is its default of `training`."""
+
+    def replacement(
+        masks: LaneMasks, input: Tensor, p: float = 0.5, training: bool = usually, inplace: bool = False
+    ) -> Tensor | None:
+        if not training or not 0 < p < 1 or not input.numel():
+            return None
+        function(input, 0.0, training)  # draws nothing, but refuses a shape, or warns of it, as ever
+        result = change(input, masks.kept(shape(input), p), p)
+        return _written(input, result) if inplace else result
+
+    return replacement
+
+
+def _written(input: Tensor, result: Tensor) -> Tensor:
+    try:
+        return input.copy_(result)
+    except RuntimeError:  # an input that all lanes share can't hold what differs between them
+        return result
+
+
+def _of_torch(replacement: Replacement, *, inplace: bool) -> Replacement:
+    """The same for a function of `torch` itself, or its form in place."""
+    return lambda masks, input, p, train: replacement(masks, input, p, train, inplace)
+
+
+def _attention(
+    masks: LaneMasks,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor | None:
+    """Attend with dropout of the weights, as torch's documentation defines it (Vaswani and others, 2017)."""
+    if not 0 < dropout_p < 1:
+        return None
+    if enable_gqa:
+        key, value = (each.repeat_interleave(query.shape[-3] // each.shape[-3], -3) for each in (key, value))
+    scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if attn_mask is None:
+        weights = torch.softmax(scores, -1)
+    else:
+        scores = scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+        blind = (scores == -torch.inf).all(-1, keepdim=True)  # tokens that may see none attend to nothing
+        weights = torch.softmax(scores.masked_fill(blind, 0), -1).masked_fill(blind, 0)
+    return _scaled(weights, masks.kept(tuple(weights.shape), dropout_p), dropout_p) @ value
+
+
+def _drawn(draw: Callable[..., Tensor]) -> Replacement:
+    """Replace `torch.rand` or `torch.randn`."""
+
+    def replacement(masks: LaneMasks, *size: Any, **options: Any) -> Tensor | None:
+        if options.pop("generator", None) is not None or options.get("out") is not None:
+            return None
+        grad = options.pop("requires_grad", False)
+        like = torch.empty(*size, **options)
+        if not like.numel() or not _strided(like):
+            return None
+        drawn = masks.numbers(draw, like)
+        return drawn.requires_grad_() if grad else drawn
+
+    return replacement
+
+
+def _drawn_like(draw: Callable[..., Tensor]) -> Replacement:
+    """Replace `torch.rand_like` or `torch.randn_like`."""
+
+    def replacement(masks: LaneMasks, input: Tensor, **options: Any) -> Tensor | None:
+        if options.pop("generator", None) is not None:
+            return None
+        grad = options.pop("requires_grad", False)
+        like = torch.empty_like(input, **options)
+        if not like.numel() or not _strided(like):
+            return None
+        drawn = masks.numbers(draw, like)
+        return drawn.requires_grad_() if grad else drawn
+
+    return replacement
+
+
+def _strided(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.layout == torch.strided
+
+
+def _normal(
+    masks: LaneMasks, mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, **options: Any
+) -> Tensor | None:
+    """Replace `torch.normal` in its forms, from tensors and from numbers."""
+    if generator is not None or options.get("out") is not None:
+        return None
+    if size is not None:
+        like = torch.empty(size, **{name: value for name, value in options.items() if name != "requires_grad"})
+    else:
+        like = torch.as_tensor(mean).detach() + torch.as_tensor(std).detach()
+    drawn: Tensor | None = masks.numbers(normal, like) * std + mean if _strided(like) else None
+    return drawn
+
+
+def _bernoulli(
+    masks: LaneMasks, input: Tensor, p: Any = None, *, generator: Any = None, **options: Any
+) -> Tensor | None:
+    if generator is not None or options.get("out") is not None or not input.is_floating_point():
+        return None
+    drawn: Tensor = masks.numbers(uniform, input) < (input if p is None else p)
+    return drawn.to(input.dtype)
+
+
+def _filling(draw: Callable[..., Tensor]) -> Replacement:
+    """Replace a function that fills a tensor with what `draw` makes of the arguments."""
+
+    def replacement(masks: LaneMasks, input: Tensor, *given: Any, generator: Any = None, **named: Any) -> Tensor | None:
+        if generator is not None or not _strided(input) or not input.numel():
+            return None
+        # What all lanes share can't hold what differs between them; torch says so.
+        return input.copy_(draw(masks, input, *given, **named))
+
+    return replacement
+
+
+def _normal_inside(masks: LaneMasks, input: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    return masks.numbers(normal, input) * std + mean
+
+
+def _uniform_inside(masks: LaneMasks, input: Tensor, *bounds: float, to: float = 1.0, **others: float) -> Tensor:
+    low, high = (*bounds, *(others.get("from", 0.0), to)[len(bounds) :])
+    return masks.numbers(uniform, input) * (high - low) + low
+
+
+def _bernoulli_inside(masks: LaneMasks, input: Tensor, p: Any = 0.5) -> Tensor:
+    drawn: Tensor = masks.numbers(uniform, input) < p
+    return drawn.to(input.dtype)
+
+
+def _empty(masks: LaneMasks, *size: Any, **options: Any) -> Tensor | None:
+    """Make room for what is drawn next, as `torch.distributions` does."""
+    if options.get("out") is not None or options.get("requires_grad"):
+        return None
+    like = torch.empty(*size, **options)
+    return masks.fresh(like) if _strided(like) and like.numel() else like
+
+
+def _entered(function: Callable[..., Any]) -> Replacement:
+    """Replace a function of torch by itself, with the functions that it calls replaced.
+
+    While torch handles an override, none is active; so this copy does not ask whether it is overridden.
+    """
+    assert isinstance(function, FunctionType)
+    names = {**function.__globals__, "has_torch_function": lambda tensors: False}
+    copy = FunctionType(function.__code__, names, argdefs=function.__defaults__)
+
+    def replacement(masks: LaneMasks, *given: Any, **named: Any) -> Any:
+        with masks:
+            return copy(*given, **named)
+
+    return replacement
+
+
+_DROPOUT = _dropping(functional.dropout, _scaled, _each_element, usually=True)
+_ALPHA = _dropping(functional.alpha_dropout, _saturated, _each_element, usually=False)
+_CHANNELS = _dropping(torch.feature_dropout, _scaled, _each_channel(), usually=True)
+_ALPHA_CHANNELS = _dropping(functional.feature_alpha_dropout, _saturated, _each_channel(), usually=False)
+_REPLACEMENTS: dict[Callable[..., Any], Replacement] = {
+    torch.rand: _drawn(uniform),
+    torch.randn: _drawn(normal),
+    torch.rand_like: _drawn_like(uniform),
+    torch.randn_like: _drawn_like(normal),
+    torch.normal: _normal,
+    torch.bernoulli: _bernoulli,
+    Tensor.bernoulli: _bernoulli,
+    Tensor.normal_: _filling(_normal_inside),
+    Tensor.uniform_: _filling(_uniform_inside),
+    Tensor.bernoulli_: _filling(_bernoulli_inside),
+    torch.empty: _empty,
+    functional.dropout: _DROPOUT,
+    functional.alpha_dropout: _ALPHA,
+    functional.dropout1d: _dropping(functional.dropout1d, _scaled, _each_channel(alone=2), usually=True),
+    functional.dropout2d: _dropping(functional.dropout2d, _scaled, _each_channel(), usually=True),
+    functional.dropout3d: _dropping(functional.dropout3d, _scaled, _each_channel(alone=4), usually=True),
+    functional.feature_alpha_dropout: _ALPHA_CHANNELS,
+    torch.dropout: _of_torch(_DROPOUT, inplace=False),
+    torch.dropout_: _of_torch(_DROPOUT, inplace=True),
+    torch.alpha_dropout: _of_torch(_ALPHA, inplace=False),
+    torch.alpha_dropout_: _of_torch(_ALPHA, inplace=True),
+    torch.feature_dropout: _of_torch(_CHANNELS, inplace=False),
+    torch.feature_dropout_: _of_torch(_CHANNELS, inplace=True),
+    torch.feature_alpha_dropout: _of_torch(_ALPHA_CHANNELS, inplace=False),
+    torch.feature_alpha_dropout_: _of_torch(_ALPHA_CHANNELS, inplace=True),
+    functional.scaled_dot_product_attention: _attention,
+    functional.multi_head_attention_forward: _entered(functional.multi_head_attention_forward),
+    torch.autograd.grad: _entered(torch.autograd.grad),  # which computes checkpointed parts of a model again
+}
+
 
 _AS_IT_IS = nullcontext()
 _SEED, _STEP = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9  # odd, so that no two steps of a run are the same

@@ -1,29 +1,23 @@
-"""One pass and one evaluation before anything is trained, their failures turned into sentences."""
+"""A first pass and one evaluation before anything is trained, their failures turned into sentences."""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from fallline.training.attempt import attempt, shape
 from fallline.training.drawing import draws_of
-from fallline.training.errors import ProblemError, first_line
-from fallline.training.fit_evaluation import loss_of, needs_outputs, outputs_of
-from fallline.training.metrics import value_of
-from fallline.training.modules import same, trainable
-from fallline.training.python_state import differing, outer_state
-from fallline.training.randomness import seeded
-from fallline.training.splits import Split
-from fallline.training.traits import manner_of, needs_gradients
-
-if TYPE_CHECKING:
-    from fallline.training.problem import Problem
+from fallline.training.errors import ProblemError, dtype_name, first_line
+from fallline.training.evaluation import loss_of, manner_of, needs_gradients, needs_outputs, outputs_of
+from fallline.training.generators import seeded
+from fallline.training.metrics import class_dimensions, value_of
+from fallline.training.modules import differing, outer_state, same, trainable
+from fallline.training.splits import PACK, Split
+from fallline.training.task import SplitTask, ignore_index
 
 
-def dry_run(problem: Problem, seed: int) -> None:
+def dry_run(problem: SplitTask, seed: int) -> None:
     """Raise ProblemError where model, loss, data and metric do not fit together with the weights of this seed."""
     module, again = problem.build(seed), problem.build(seed)
     _check_fresh(module, again)
@@ -52,7 +46,7 @@ def _part(split: Split, rows: slice | Tensor) -> Split:
     return Split(split.inputs[rows], split.targets[rows])
 
 
-def _source(problem: Problem) -> str:
+def _source(problem: SplitTask) -> str:
     """The argument that the training loss comes from."""
     return "loss" if problem.step is None else "step"
 
@@ -72,7 +66,7 @@ def _check_fresh(module: nn.Module, again: nn.Module) -> None:
         )
 
 
-def _check_loss(problem: Problem, module: nn.Module, loss: Tensor, seed: int) -> None:
+def _check_loss(problem: SplitTask, module: nn.Module, loss: Tensor, seed: int) -> None:
     source = _source(problem)
     if any(parameter.grad is not None for parameter in module.parameters()):
         raise ProblemError(
@@ -91,7 +85,7 @@ def _independent(source: str) -> str:
     return f"{source}: it does not depend on the model's parameters; compute it without detach or no_grad."
 
 
-def _check_gradients(problem: Problem, module: nn.Module, loss: Tensor, seed: int) -> None:
+def _check_gradients(problem: SplitTask, module: nn.Module, loss: Tensor, seed: int) -> None:
     source = _source(problem)
     try:
         gradients = torch.autograd.grad(loss, trainable(module), allow_unused=True)
@@ -108,7 +102,7 @@ def _check_gradients(problem: Problem, module: nn.Module, loss: Tensor, seed: in
         )
 
 
-def _check_mean(problem: Problem, module: nn.Module, batch: Split) -> None:
+def _check_mean(problem: SplitTask, module: nn.Module, batch: Split) -> None:
     """Refuse a sum over the batch: the same batch twice doubles it, and leaves a mean as it is."""
     inputs, targets = batch.inputs.clone(), batch.targets
     module.eval()
@@ -126,7 +120,7 @@ def _check_mean(problem: Problem, module: nn.Module, batch: Split) -> None:
         )
 
 
-def _check_last_batch(problem: Problem, module: nn.Module) -> None:
+def _check_last_batch(problem: SplitTask, module: nn.Module) -> None:
     """Try the smaller batch that ends an epoch: batch normalisation, for one, needs two examples."""
     last = len(problem.train) % problem.batch
     if not last:
@@ -141,13 +135,13 @@ def _check_last_batch(problem: Problem, module: nn.Module) -> None:
         ) from error
 
 
-def _own_loss(problem: Problem, module: nn.Module, batch: Split, seed: int) -> Tensor:
+def _own_loss(problem: SplitTask, module: nn.Module, batch: Split, seed: int) -> Tensor:
     """The loss of a batch, with the random numbers of a run."""
     with draws_of(seed, 1):
         return problem.training_loss(module, batch.inputs.clone(), batch.targets).detach()
 
 
-def _check_runs_apart(problem: Problem, batch: Split, seed: int, first: Tensor) -> None:
+def _check_runs_apart(problem: SplitTask, batch: Split, seed: int, first: Tensor) -> None:
     """Refuse what keeps something outside the model: a run would depend on those before it and beside it.
 
     What changes outside without a change of the loss may be a log, or have its effect later: it is warned of.
@@ -173,7 +167,7 @@ def _check_runs_apart(problem: Problem, batch: Split, seed: int, first: Tensor) 
         )
 
 
-def _check_sample(problem: Problem, module: nn.Module, name: str, split: Split) -> None:
+def _check_sample(problem: SplitTask, module: nn.Module, name: str, split: Split) -> None:
     """Try some examples, those with the smallest and largest labels and tokens too, which alone may be out of range."""
     rows = [*range(min(2, len(split)))]
     for values in (split.inputs, split.targets):
@@ -183,7 +177,7 @@ def _check_sample(problem: Problem, module: nn.Module, name: str, split: Split) 
     attempt(problem, module, _part(split, torch.tensor(rows)), name, training=False)
 
 
-def _check_evaluation(problem: Problem, module: nn.Module, name: str, split: Split, seed: int) -> None:
+def _check_evaluation(problem: SplitTask, module: nn.Module, name: str, split: Split, seed: int) -> None:
     """Evaluate a split once, as will be done on the way; its quality is told to nobody."""
     manner = manner_of(module, problem.train.inputs[:2].to(problem.training_device), problem.training_device)
     module.eval()
@@ -198,7 +192,7 @@ def _check_evaluation(problem: Problem, module: nn.Module, name: str, split: Spl
         _check_metric(problem, output, split.targets.to(output.device), name)
 
 
-def _check_metric(problem: Problem, output: Tensor, targets: Tensor, name: str) -> None:
+def _check_metric(problem: SplitTask, output: Tensor, targets: Tensor, name: str) -> None:
     """Try the metric; it may be NaN of an untrained model, as a correlation of equal outputs is, but not of any."""
     try:
         value = value_of(problem.metric, output, targets)
@@ -216,3 +210,115 @@ def _check_metric(problem: Problem, output: Tensor, targets: Tensor, name: str) 
             f"metric: {problem.metric.name!r} is NaN on {name} at the start, and of random outputs too; choose one "
             "that is defined."
         )
+
+
+def attempt(problem: SplitTask, module: nn.Module, part: Split, name: str, *, training: bool) -> Tensor:
+    """The loss of examples of the split `name`, as training or evaluation takes it.
+
+    Raises ProblemError: the model, the loss or the step failed, or did not return what is needed.
+    """
+    compute = problem.training_loss if training else problem.evaluation_loss
+    source = "step" if problem.step is not None and (training or problem.loss is None) else "loss"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if source == "loss" or not problem.metric_is_loss:
+            output = _output(module, part, name)
+        try:
+            loss: object = compute(module, part.inputs.clone(), part.targets)
+        except Exception as error:
+            sentence = (
+                _step_failed(part, name, error)
+                if source == "step"
+                else _misfit(problem, output, part.targets, name, error)
+            )
+            raise ProblemError(sentence) from error
+    if source == "loss" and any("target size" in str(warning.message) for warning in caught):
+        raise ProblemError(
+            f"loss: the output has shape {shape(output)} and the targets of {name} {shape(part.targets)}, which would "
+            "be broadcast; reshape one of them, for instance y.reshape(-1, 1)."
+        )
+    if not isinstance(loss, Tensor) or loss.ndim:
+        what = (
+            f"a tensor of shape {shape(loss)}" if isinstance(loss, Tensor) else f"a value of type {type(loss).__name__}"
+        )
+        raise ProblemError(
+            f"{source}: it returned {what}; make it return one number as a tensor, the mean over the batch."
+        )
+    return loss
+
+
+def _output(module: nn.Module, part: Split, name: str) -> Tensor:
+    try:
+        output: object = module(part.inputs.clone())
+    except Exception as error:
+        if isinstance(error, TypeError) and "required positional argument" in str(error):
+            raise ProblemError(f"model: it takes more than one input ({first_line(error)}); {PACK}.") from error
+        whole = "" if part.inputs.is_floating_point() else ", or give X as floating-point numbers, X.astype('float32')"
+        raise ProblemError(
+            f"model: it failed on inputs of {name} of shape {shape(part.inputs)} and type {dtype_name(part.inputs)} "
+            f"({first_line(error)}); make the model fit the inputs{whole}."
+        ) from error
+    if not isinstance(output, Tensor):
+        raise ProblemError(
+            f"model: its output is of type {type(output).__name__}; make it return one tensor, "
+            "or compute the loss in a step(model, inputs, targets)."
+        )
+    return output
+
+
+def _step_failed(part: Split, name: str, error: Exception) -> str:
+    return (
+        f"step: it failed on inputs of {name} of shape {shape(part.inputs)} and type {dtype_name(part.inputs)} and "
+        f"targets of shape {shape(part.targets)} and type {dtype_name(part.targets)} ({first_line(error)}); "
+        "it is called as step(model, inputs, targets)."
+    )
+
+
+def _misfit(problem: SplitTask, output: Tensor, targets: Tensor, name: str, error: Exception) -> str:
+    """Why a loss failed, as far as shapes and labels tell."""
+    places = [] if targets.is_floating_point() else class_dimensions(output.shape, targets.shape)
+    classes = output.shape[places[0]] if places else 1
+    counted = targets[targets != ignore_index(problem.loss)]
+    if classes > 1 and len(counted) and (counted.max() >= classes or counted.min() < 0):
+        return (
+            f"{name}: its labels run from {int(counted.min())} to {int(counted.max())}, but the model has {classes} "
+            f"outputs, for the labels 0 to {classes - 1}; give the model more outputs or renumber the labels."
+        )
+    remedy = _remedy(output, targets, str(error))
+    return (
+        f"loss: it failed on outputs of shape {shape(output)} and type {dtype_name(output)} and targets of {name} of "
+        f"shape {shape(targets)} and type {dtype_name(targets)} ({first_line(error)}); {remedy}."
+    )
+
+
+def _remedy(output: Tensor, targets: Tensor, error: str) -> str:
+    """What most likely makes targets fit a loss that failed on them."""
+    whole = not targets.is_floating_point()
+    if output.ndim == 2 and output.shape[1] == 1 and targets.ndim == 1:
+        return (
+            "give the model one output a class, or, if the loss compares numbers, give y the output's shape and type, "
+            "y.astype('float32').reshape(-1, 1)"
+        )
+    if "between 0 and 1" in error:
+        return "end the model with a sigmoid, or take binary_cross_entropy_with_logits"
+    if not whole and targets.ndim == output.ndim - 1 and torch.equal(targets, targets.round()):
+        return "if y holds class labels, give them as integers, y.astype('int64')"
+    if whole and targets.shape == output.shape:
+        return "if the loss compares numbers, give y as floating-point numbers, y.astype('float32')"
+    if whole and targets.ndim == output.ndim == 2 and targets.shape[1] == 1:
+        return "if y holds class labels, give them in one dimension, y.reshape(-1)"
+    if whole and output.ndim == 3 and class_dimensions(output.shape, targets.shape) == [2]:
+        return (
+            "if the classes are its last dimension, let the loss flatten the tokens, "
+            "lambda output, y: cross_entropy(output.flatten(0, 1), y.flatten())"
+        )
+    return "make the model's output and y fit the loss, which is called as loss(output, y)"
+
+
+def shape(tensor: Tensor) -> str:
+    """The shape of a tensor, to be quoted inside a sentence.
+
+    >>> shape(torch.zeros(2, 3))
+    '(2, 3)'
+    """
+    return str(tuple(tensor.shape))

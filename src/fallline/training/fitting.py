@@ -1,25 +1,249 @@
-"""`fallline.fit`: one training run, as the plain loop that a person would write."""
+"""`fallline.fit`: one training run, as the plain loop that a person would write, and what it leaves."""
 
 from __future__ import annotations
 
+import csv
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
 from numbers import Integral
+from os import PathLike
+from pathlib import Path
 from typing import Any, Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from fallline.averaging import WeightAverage
 from fallline.training.arguments import as_count, check_hyperparameters
-from fallline.training.batches import Batches
-from fallline.training.fit_optimizer import Descent, as_optimizer
-from fallline.training.fit_progress import progress_bar
-from fallline.training.fit_result import FitResult
-from fallline.training.fit_run import Run, Tell
-from fallline.training.fit_schedule import Rates, Scheduler
-from fallline.training.fit_step import NotFiniteError
-from fallline.training.problem import Problem
-from fallline.training.randomness import seeded
-from fallline.training.streams import StreamProblem
+from fallline.training.descent import Descent, NotFiniteError, Rates, Scheduler, Stepper, as_optimizer
+from fallline.training.errors import ProblemError, first_line
+from fallline.training.evaluation import Evaluator
+from fallline.training.generators import seeded
+from fallline.training.metrics import value_of
+from fallline.training.problem import Problem, StreamProblem
+from fallline.training.splits import Split
+from fallline.training.training_data import Batches
+
+_FIRST, _LAST = 3, 9  # rows of a long table that are shown
+
+
+@dataclass(frozen=True)
+class Point:
+    """One row of the curves; None where there is nothing to tell.
+
+    `step` counts the updates made by then. `training_loss` is the mean over the examples since the row before, each
+    taken before the update that its batch made. `validation_loss` and `metric` are of the whole validation split; on a
+    stream, `metric` is the batch's, before the update. `learning_rate` is the first param group's at the last update.
+    """
+
+    epoch: int
+    step: int
+    training_loss: float | None
+    validation_loss: float | None
+    metric: float | None
+    learning_rate: float | None
+
+
+@dataclass(repr=False)
+class FitResult:
+    """A training run that has ended.
+
+    `model` holds the weights of the last step, or their averages if the optimizer itself keeps these (Schedule-Free).
+    `averages` is the running average that `fit` was asked for; `averages.swapped()` puts it into the model. `curves`
+    has a row before the first step and one an epoch, or one a batch of a stream. `finished` says whether training went
+    to its end, `reason` in a sentence why it ended, and `evaluated` in another which weights the validation columns are
+    of.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    averages: WeightAverage | None
+    curves: list[Point]
+    metric_name: str
+    finished: bool
+    reason: str
+    evaluated: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of a row's columns; the metric's by its own name."""
+        return "epoch", "step", "training_loss", "validation_loss", self.metric_name, "learning_rate"
+
+    def to_csv(self, path: str | PathLike[str]) -> None:
+        """Write the curves as a CSV file with a header; what is None is left empty.
+
+        Raises FileNotFoundError if the file's folder is not there.
+        """
+        folder = Path(path).resolve().parent
+        if not folder.is_dir():
+            raise FileNotFoundError(f"path: there is no folder {folder}; make it first, or give a path in another one.")
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(self.columns)
+            writer.writerows(map(astuple, self.curves))
+
+    def __repr__(self) -> str:
+        cells = [[_shown(value) for value in astuple(point)] for point in self.curves]
+        if len(cells) > _FIRST + _LAST:
+            cells[_FIRST:-_LAST] = [["..." for _ in self.columns]]
+        averaged = [self.evaluated] if "average" in self.evaluated else []
+        return "\n".join([*_aligned([self.columns, *cells]), *averaged, self.reason])
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+@contextmanager
+def progress_bar(shown: bool, steps: int | None) -> Iterator[Callable[[str], None]]:
+    """Give a function to call after each of `steps` steps (None: nobody knows how many) with a word to show.
+
+    Nothing is shown where standard error is no terminal.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not shown or not console.is_terminal:
+        yield lambda word: None
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=steps)
+        yield lambda word: bar.update(task, advance=1, description=word)
+
+
+Tell = Callable[[str], None]
+
+
+class Run:
+    """What trains one model, and the rows it has left so far."""
+
+    def __init__(
+        self,
+        problem: Problem | StreamProblem,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scheduler: Scheduler,
+        averages: WeightAverage | None,
+        seed: int = 0,
+    ) -> None:
+        self.points: list[Point] = []
+        self.steps = 0
+        self.epoch = 0
+        self._model = model
+        self._optimizer: Any = optimizer
+        self._stepper = Stepper(model, problem.training_loss, optimizer, seed)
+        self._evaluate = Evaluator(model, problem, seed) if isinstance(problem, Problem) else None
+        self._scheduler = scheduler
+        self._averages = averages
+        self.keeps_average = hasattr(optimizer, "train") and hasattr(optimizer, "eval")  # Schedule-Free
+        self._begin_row()
+
+    def train(self, problem: Problem, batches: Batches, epochs: int, tell: Tell) -> None:
+        """Go through the examples `epochs` times, and evaluate before the first time and after each."""
+        self._record(problem)
+        for self.epoch in range(1, epochs + 1):
+            for _ in range(batches.steps_per_epoch):
+                batch = problem.data.read(batches.at(self.steps)[0], batches.seeds[0], self.epoch - 1)
+                loss = self._step(batch.inputs, batch.targets)
+                tell(f"epoch {self.epoch}, loss {loss:.3g}")
+            self._scheduler.after_epoch(self._record(problem))
+
+    def follow(self, problem: StreamProblem, tell: Tell) -> None:
+        """Take each batch of the stream as it comes, and record how it was met before the model learnt from it."""
+        self.epoch = 1
+        for batch in problem.batches():
+            try:
+                loss, metric = self._meet(problem, batch)
+            except (IndexError, RuntimeError, TypeError, ValueError) as error:
+                raise ProblemError(
+                    f"train, batch {self.steps + 1}: the step failed ({first_line(error)}); every batch must fit the "
+                    "model, the loss and the metric."
+                ) from error
+            self._add(None, metric)
+            tell(f"loss {loss:.3g}")
+
+    def _meet(self, problem: StreamProblem, batch: Split) -> tuple[float, float]:
+        """Take a step on a batch; its loss and metric from before."""
+        outputs: list[Tensor] = []
+        with self._model.register_forward_hook(lambda model, inputs, output: outputs.append(output.detach())):
+            loss = self._step(batch.inputs, batch.targets)
+        if problem.metric.function is problem.loss:
+            return loss, loss
+        # An optimizer may have called the model more than once, first as it was before the step.
+        return loss, float(value_of(problem.metric, outputs[0], batch.targets.to(outputs[0].device)))
+
+    def close(self) -> None:
+        """Record the steps since the last row, if there were any."""
+        if self._examples:
+            self._add(None, None)
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Hold model and optimizer in training mode; leave them ready for use, with the optimizer's average if any."""
+        self._model.train()
+        if self.keeps_average:
+            self._optimizer.train()
+        try:
+            yield
+        finally:
+            self._model.eval()
+            if self.keeps_average:
+                self._optimizer.eval()
+
+    def _step(self, inputs: Tensor, targets: Tensor) -> float:
+        self._rate = self._learning_rate()
+        loss = self._stepper.step(inputs, targets)
+        self.steps += 1
+        self._total += loss * len(inputs)
+        self._examples += len(inputs)
+        if self._averages is not None:
+            self._averages.update()
+        self._scheduler.after_step(loss)
+        return loss
+
+    def _record(self, problem: Problem) -> float:
+        """Evaluate and add a row; the validation loss."""
+        assert self._evaluate is not None
+        with self._averaged():
+            loss, metric = self._evaluate(problem.valid, self.steps)
+        self._add(loss, metric)
+        return loss
+
+    def _add(self, validation_loss: float | None, metric: float | None) -> None:
+        mean = self._total / self._examples if self._examples else None
+        self.points.append(Point(self.epoch, self.steps, mean, validation_loss, metric, self._rate))
+        self._begin_row()
+
+    def _begin_row(self) -> None:
+        self._total, self._examples = 0.0, 0
+        self._rate = self._learning_rate()
+
+    def _learning_rate(self) -> float | None:
+        rate = self._optimizer.param_groups[0].get("lr")
+        return None if rate is None else float(rate)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The weights that are to be evaluated: averages, where there are any."""
+        if self.keeps_average:
+            self._optimizer.eval()
+            yield
+            self._optimizer.train()
+        elif self._averages is not None and self._averages.count:
+            with self._averages.swapped():
+                yield
+        else:
+            yield
+
 
 #: The share of a run's steps that an average may look back over.
 _LONGEST_WINDOW = 0.2

@@ -14,20 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fallline.training.apart import apart
-from fallline.training.batches import Batches
 from fallline.training.counter_random import evaluation_keys, run_keys, step_keys
-from fallline.training.errors import ProblemError, first_line
-from fallline.training.evaluation import Evaluation, Score, example_losses, join_evaluations
-from fallline.training.fit_evaluation import needs_outputs
-from fallline.training.memory import parts, pass_budget
+from fallline.training.errors import ProblemError, apart, first_line, parts, pass_budget
+from fallline.training.evaluation import Evaluation, Score, example_losses, join_evaluations, needs_outputs
+from fallline.training.generators import preserved
 from fallline.training.metrics import Metric, value_of
 from fallline.training.modules import slots
 from fallline.training.problem import Problem
-from fallline.training.randomness import preserved
 from fallline.training.splits import Split
-from fallline.training.stack import stack
-from fallline.training.traits import traits_of
+from fallline.training.stack import stack, traits_of
+from fallline.training.training_data import Batches
 
 Mask = NDArray[np.bool_]
 Pass = tuple[Tensor, Sequence[Tensor]]

@@ -1,23 +1,27 @@
-"""Common mistakes that train without an error: what a problem is warned of as it is made."""
+"""What an untrained model and the loss make of a few examples, and the common mistakes that this and the data tell of.
+
+They train without an error: a problem is warned of them as it is made.
+"""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from fallline.training.first_look import Look, kind_of_loss
-from fallline.training.metrics import value_of
-from fallline.training.metrics.decisions import class_dimensions
+from fallline.training.generators import seeded
+from fallline.training.metrics import class_dimensions, value_of
 from fallline.training.splits import Split
-
-if TYPE_CHECKING:
-    from fallline.training.problem import Problem
+from fallline.training.task import SplitTask, ignore_index, kind_of_loss
 
 #: Share of a split whose examples are in another, above that of examples that repeat anyway.
 _WORTH_A_WORD = 0.01
@@ -34,7 +38,7 @@ _LOGITS: dict[Callable[..., Tensor], str] = {
 }
 
 
-def mistakes(problem: Problem, look: Look | None, ignored: Collection[float]) -> tuple[str, ...]:
+def mistakes(problem: SplitTask, look: Look | None, ignored: Collection[float]) -> tuple[str, ...]:
     """Sentences that name them: splits that share examples, outputs that the loss can't mean, targets out of reach,
     and a metric of the user's own that counts the labels which the loss has `ignored`.
 
@@ -108,7 +112,7 @@ def _alike(one: Split, row: int, other: Split, place: int) -> bool:
     return torch.equal(one.inputs[row], other.inputs[place]) and torch.equal(one.targets[row], other.targets[place])
 
 
-def _misread(problem: Problem, look: Look) -> Iterator[str]:
+def _misread(problem: SplitTask, look: Look) -> Iterator[str]:
     output, targets = look.output.detach(), look.targets
     places = class_dimensions(output.shape, targets.shape)
     last, loss = _last_operation(look.output), _loss_of(problem, output, targets, places)
@@ -138,7 +142,7 @@ def _sum_to_one(rows: Tensor) -> bool:
     return rows.shape[-1] > 1 and bool((rows >= 0).all() and ((rows.sum(-1) - 1).abs() < 1e-3).all())
 
 
-def _loss_of(problem: Problem, output: Tensor, targets: Tensor, places: list[int]) -> Any:
+def _loss_of(problem: SplitTask, output: Tensor, targets: Tensor, places: list[int]) -> Any:
     """Which of torch's losses the problem has, as its function tells or, else, its value."""
     known = kind_of_loss(problem.loss)
     if known is not None or problem.loss is None:
@@ -167,7 +171,7 @@ def _last_operation(output: Tensor) -> str | None:
     return None
 
 
-def _out_of_reach(problem: Problem, look: Look) -> Iterator[str]:
+def _out_of_reach(problem: SplitTask, look: Look) -> Iterator[str]:
     """Targets that are numbers which the last operation never gives."""
     operation = _last_operation(look.output)
     low, high = _BOUNDS.get(str(operation), (-math.inf, math.inf))
@@ -182,7 +186,7 @@ def _out_of_reach(problem: Problem, look: Look) -> Iterator[str]:
         )
 
 
-def _counted_anyway(problem: Problem, look: Look, ignored: Collection[float]) -> Iterator[str]:
+def _counted_anyway(problem: SplitTask, look: Look, ignored: Collection[float]) -> Iterator[str]:
     places = class_dimensions(look.output.shape, look.targets.shape)
     if problem.metric_is_loss or len(places) != 1:
         return
@@ -201,3 +205,118 @@ def _counted_anyway(problem: Problem, look: Look, ignored: Collection[float]) ->
                 f"metric: {problem.metric.name!r} counts examples with label {label:g}, which the loss ignores; leave "
                 "them out in it, or give a name such as 'accuracy', which does."
             )
+
+
+_ROWS, _SEARCHED, _MOST_KINDS = 16, 4096, 64
+
+
+_MOST_NUMBERS = 2**22  # of the outputs together
+
+
+_STEP_ASIDE = 0.01
+
+
+@dataclass(frozen=True)
+class Look:
+    """A few examples that hold every label found, the model's `output` for them, with its graph, and the loss's slope.
+
+    `slopes(targets, by)` are the derivatives of the loss by each number of the output, were these the targets and every
+    number moved by the share `by` of its size and 1.
+    """
+
+    output: Tensor
+    targets: Tensor
+    slopes: Callable[..., Tensor]
+
+
+def first_look(problem: SplitTask, module: nn.Module) -> Look | None:
+    """Look at a module in evaluation mode; None where it or the loss fails, which `Problem.check` will say."""
+    try:
+        with seeded(0, libraries=True), torch.enable_grad():
+            module.eval()
+            size = module(problem.train.inputs[:1].clone()).numel()
+            # Few at once where a training pass has few: activations take far more memory than outputs.
+            part = _some([*problem.splits().values()], max(6, min(max(problem.batch, _ROWS), _MOST_NUMBERS // size)))
+            output = module(part.inputs.clone())
+            slopes = functools.partial(_slopes, problem, module, part.inputs, output)
+            return Look(output, part.targets, slopes) if isinstance(output, Tensor) else None
+    except Exception:  # whatever a stranger's code does
+        return None
+
+
+def _some(splits: Sequence[Split], most: int) -> Split:
+    """Examples of all splits: the first, those with the extreme labels, and those in which others come first."""
+    inputs, targets = [], []
+    for split in splits:
+        flat = split.targets[:_SEARCHED].reshape(min(len(split), _SEARCHED), -1)
+        _, first = np.unique(flat.numpy(), return_index=True)
+        values = split.targets.reshape(len(split), -1)
+        extremes = [int(values.amin(1).argmin()), int(values.amax(1).argmax())]
+        rows = [*extremes, *range(min(_ROWS, len(split))), *(first[:_MOST_KINDS] // flat.shape[1]).tolist()]
+        rows = list(dict.fromkeys(rows))[: most // len(splits)]
+        inputs.append(split.inputs[rows])
+        targets.append(split.targets[rows])
+    return Split(torch.cat(inputs), torch.cat(targets))
+
+
+def _slopes(
+    problem: SplitTask, module: nn.Module, inputs: Tensor, output: Tensor, targets: Tensor, by: float = 0.0
+) -> Tensor:
+    leaf = (output.detach() + by * (1 + output.detach().abs())).requires_grad_()
+    if problem.loss is not None:
+        with seeded(0, libraries=True), torch.enable_grad():
+            return torch.autograd.grad(problem.loss(leaf, targets), leaf)[0]
+    assert problem.step is not None
+    # A step is shown the outputs as a leaf of its own, from which its loss then goes on. A copy that it makes of the
+    # module, as a teacher, has the hook too, and goes its own way.
+    with (
+        module.register_forward_hook(lambda called, inputs, output: leaf if called is module else None),
+        seeded(0, libraries=True),
+        torch.enable_grad(),
+    ):
+        return torch.autograd.grad(problem.step(module, inputs.clone(), targets), leaf)[0]
+
+
+def ignored_labels(loss: object, look: Look | None) -> frozenset[float]:
+    """The labels that a loss does not count, as it says or as its slopes tell: they vanish wherever such a label is.
+
+    >>> from torch.nn import CrossEntropyLoss
+    >>> ignored_labels(CrossEntropyLoss(ignore_index=0), None)
+    frozenset({0})
+    """
+    said = ignore_index(loss)
+    if said is not None:
+        return frozenset([said])
+    if look is None:
+        return frozenset()
+    try:
+        return _without_slope(look)
+    except Exception:  # a loss that fails is told of by `Problem.check`
+        return frozenset()
+
+
+def _without_slope(look: Look) -> frozenset[float]:
+    targets = look.targets
+    places = class_dimensions(look.output.shape, targets.shape)
+
+    def counts(targets: Tensor) -> Tensor:
+        """Where the loss hangs on the output, in the shape of the targets."""
+        moved = look.slopes(targets) != 0
+        with suppress(Exception):  # a loss of probabilities may refuse others; a slope may vanish at one place alone
+            moved |= look.slopes(targets, _STEP_ASIDE) != 0
+        return moved.any(places[0]) if places else moved.reshape(targets.shape)
+
+    if len(places) > 1 or (not places and look.output.numel() != targets.numel()):
+        return frozenset()
+    counted = counts(targets)
+    labels: Tensor = targets.unique()  # type: ignore[no-untyped-call]
+    silent = [float(label) for label in labels[:_MOST_KINDS] if not counted[targets == label].any()]
+    return frozenset(label for label in silent if counted.any() and not _ever_counts(label, targets, counted, counts))
+
+
+def _ever_counts(label: float, targets: Tensor, counted: Tensor, counts: Callable[[Tensor], Tensor]) -> bool:
+    """Whether a loss hangs on outputs elsewhere once this is the label there, in every other place that counts."""
+    places = counted.flatten().nonzero().flatten()[::2]
+    changed = targets.clone().flatten()
+    changed[places] = torch.tensor(label, dtype=targets.dtype)
+    return bool(counts(changed.view_as(targets)).flatten()[places].any())

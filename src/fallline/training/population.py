@@ -1,24 +1,31 @@
-"""Which kind of lanes a problem can have."""
+"""Which kind of lanes a problem can have, how many of them at most, and which way of training them is the fastest."""
 
 from __future__ import annotations
 
 import copy
 import itertools
+import os
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fallline.training.batched import BatchedLanes
 from fallline.training.errors import first_line
+from fallline.training.generators import seeded
 from fallline.training.lanes import Lanes
-from fallline.training.modules import slots, stackable
+from fallline.training.modules import slots, stackable, trainable
 from fallline.training.problem import Problem
 from fallline.training.sequential import SequentialLanes
 from fallline.training.splits import Split
+from fallline.training.train import Update
 
-_FEWEST = 4  # lanes for which a batched pass pays
+_FEWEST = 4  # lanes for which a batched pass pays, and which a population may have in any case
 _TOLERANCE = 1e4  # in units of the dtype's rounding error
 
 
@@ -97,3 +104,168 @@ def _difference(some: list[Tensor], others: list[Tensor]) -> float:
     largest = max((float(other.norm()) for other in others), default=0.0)
     difference = max((float((one - other).norm()) for one, other in zip(some, others, strict=True)), default=0.0)
     return difference / largest if largest else difference
+
+
+_MOST = 256
+#: Bytes of the lanes' tensors. What a machine has free at the moment has no say: a race that is taken up again must
+#: find the same populations.
+_BYTES = {"cpu": 2**30, "cuda": 2**33}
+#: Tensors like the parameters that a lane needs at once: itself, gradients twice, three states.
+_COPIES = 6
+#: Floating-point operations of all lanes and steps, so that little is lost when a population is interrupted.
+_OPERATIONS = 2e12
+#: A backward pass takes twice what a forward pass does.
+_PASSES = 3
+
+
+def lanes_that_fit(problem: Problem, steps: int | None = None) -> int:
+    """Count the lanes, from 4 to 256, that a population of this problem should have at most.
+
+    It follows from the size of the model and from the work of `steps` updates (all epochs' by default) alone.
+
+    >>> from fallline.problems import digits
+    >>> lanes_that_fit(digits()), lanes_that_fit(digits(), steps=10**6)
+    (256, 4)
+    """
+    module = problem.build(0)
+    batch = (problem.train.inputs[: problem.batch], problem.train.targets[: problem.batch])
+    each = _COPIES * _bytes(trainable(module)) + _bytes(module.buffers()) + _bytes(batch)
+    work = _PASSES * _operations(problem, module) * (problem.steps if steps is None else steps)
+    fitting = min(_BYTES[problem.training_device.type] / each, _OPERATIONS / max(1, work))
+    return min(max(int(fitting), _FEWEST), _MOST)
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _operations(problem: Problem, module: nn.Module) -> int:
+    """Count the floating-point operations of a batch forward, those of matrix products and convolutions.
+
+    Where the model differentiates on the way, which torch can't follow, those count that came before.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    batch = problem.batch
+    with seeded(0, libraries=True), FlopCounterMode(display=False) as counter, suppress(RuntimeError):
+        problem.training_loss(module, problem.train.inputs[:batch].clone(), problem.train.targets[:batch])
+    return int(counter.get_total_flops())
+
+
+Population = tuple[Lanes, Update]
+
+_SECONDS = 0.3
+_FEWEST_ROUNDS = 2  # the first warms up
+_STEPS_A_ROUND = 4  # so that a change in the number of threads is paid by one of them
+_FEWEST_LANES, _MOST_LANES = 4, 64
+_SECONDS_A_BATCHED_STEP = 0.05
+#: Processes must be estimated to take this share of the time or less: they start slowly and share the memory's speed.
+_WORTH_PROCESSES = 0.8
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The fastest `way` of training lanes, and the `seconds` of one step of one lane in each way that there is.
+
+    The ways are "batched", "in turn", and "processes", one of a single thread for each core, in which lanes take turns.
+    `obstacle` says why lanes can't be batched, where they can't.
+    """
+
+    way: str
+    seconds: dict[str, float]
+    obstacle: str | None
+
+
+def fastest(problem: Problem, seed: int, population: Callable[[int, bool], Population]) -> Speed:
+    """Measure a few steps in each way, which takes half a second for small models.
+
+    `population(lanes, batched)` makes at most so many lanes, and what moves them. The ways take turns, and the fastest
+    step of each counts: what else a machine does only ever adds time. Processes are not started; their time is that of
+    a step with one thread, divided by the number of cores.
+
+    >>> from fallline.problems import digits
+    >>> from fallline.rules import adam
+    >>> from fallline.training import make_lanes
+    >>> from fallline.training.updates import LaneRule, LaneUpdate
+    >>> problem = digits()
+    >>> def population(lanes, batched):
+    ...     made = make_lanes(problem, range(lanes), batched=batched)
+    ...     return made, LaneUpdate(made.parameters, [LaneRule(adam, adam.defaults)] * lanes)
+    >>> sorted(fastest(problem, 0, population).seconds)
+    ['batched', 'in turn', 'processes']
+    """
+    obstacle = obstacle_to_batching(problem, seed)
+    with seeded(seed, problem.training_device):
+        alone = _stepper(population(1, False))
+        steps = {"in turn": alone, "processes": _with_one_thread(alone)}
+        if obstacle is None:
+            alone()  # warms up
+            fitting = int(_SECONDS_A_BATCHED_STEP / alone())
+            steps["batched"] = _stepper(population(min(max(fitting, _FEWEST_LANES), _MOST_LANES), True))
+        seconds = _shortest(steps)
+    if problem.training_device.type == "cpu":
+        seconds["processes"] /= _cores()
+    return Speed(choice(seconds), seconds, obstacle)
+
+
+def choice(seconds: dict[str, float]) -> str:
+    """The way to take, from the seconds of each.
+
+    >>> choice({"batched": 3.0, "in turn": 5.0, "processes": 2.9})
+    'batched'
+    """
+    here = min((way for way in seconds if way != "processes"), key=seconds.__getitem__)
+    return "processes" if seconds["processes"] < _WORTH_PROCESSES * seconds[here] else here
+
+
+def _shortest(steps: dict[str, Callable[[], float]]) -> dict[str, float]:
+    """The shortest time that each of these steps reports, in turns."""
+    seconds = dict.fromkeys(steps, float("inf"))
+    begun = time.perf_counter()
+    turn = 0
+    while turn < _FEWEST_ROUNDS or time.perf_counter() - begun < _SECONDS:
+        for way, step in steps.items():
+            for _ in range(_STEPS_A_ROUND if turn else 1):
+                seconds[way] = min(seconds[way], step())
+        turn += 1
+    return seconds
+
+
+def _stepper(population: Population) -> Callable[[], float]:
+    """A function that takes a step and returns the seconds that it took for each lane."""
+    lanes, update = population
+    indices = lanes.batches().at(0)
+    numbers = count(1)
+
+    def step() -> float:
+        begun = time.perf_counter()
+        _, gradients = lanes.gradients(indices)
+        update(lanes.parameters, gradients, next(numbers))
+        if lanes.device.type == "cuda":
+            torch.cuda.synchronize(lanes.device)
+        return (time.perf_counter() - begun) / len(lanes)
+
+    return step
+
+
+def _with_one_thread(step: Callable[[], float]) -> Callable[[], float]:
+    def alone() -> float:
+        with _threads(1):
+            return step()
+
+    return alone
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _cores() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,49 +1,32 @@
-"""What is trained: a model, a loss or a step, and data in three parts."""
+"""What is trained: a model, a loss or a step, and data in three parts, or a stream of batches."""
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Self
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from fallline.training.arguments import (
-    as_device,
-    as_name,
-    as_precision,
-    as_target,
-    check_given,
-    check_loss,
-    check_model,
-    check_module,
-    check_names,
-    check_step,
-)
-from fallline.training.batches import Batches
+from fallline.training.arguments import as_precision, as_target, check_given, check_names
+from fallline.training.datasets import as_split
 from fallline.training.dry_run import dry_run
-from fallline.training.errors import ProblemError, first_line
-from fallline.training.first_look import first_look, ignored_labels
-from fallline.training.metrics import MetricLike, as_metric, without_ignored
-from fallline.training.metrics.of_step import loss_of_step
-from fallline.training.mistakes import mistakes
+from fallline.training.errors import ProblemError
+from fallline.training.metrics import MetricLike, without_ignored
+from fallline.training.mistakes import first_look, ignored_labels, mistakes
 from fallline.training.modules import trainable
-from fallline.training.randomness import seeded
-from fallline.training.splits import Split, as_split
-from fallline.training.training_data import as_training_data
+from fallline.training.splits import Split
+from fallline.training.task import Loss, SplitTask, Step, Task
+from fallline.training.training_data import Stream, as_training_data
 
 _ARGUMENTS = (
     "model", "loss", "step", "train", "valid", "test", "metric", "target", "batch", "epochs", "steps", "precision",
     "device", "name",
 )  # fmt: skip
-_CPU = torch.device("cpu")
-Loss = Callable[[Tensor, Tensor], Tensor]
-Step = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
-class Problem:
+class Problem(SplitTask):
     """A model to train, its loss, and the data.
 
     `model()` returns a fresh `torch.nn.Module`, its weights drawn from torch's generator; a pretrained one is copied
@@ -114,25 +97,15 @@ class Problem:
     ) -> None:
         check_names(_ARGUMENTS, others)
         check_given(model, train, valid)
-        assert model is not None
-        check_model(model)
-        check_loss(loss, step)
-        check_step(step)
-        self.name = as_name(name)
+        super().__init__(name, model, loss, step, metric, device)
         #: The file or the bundled problem that this one comes from, for a command line to find it again.
         self.origin: str | None = None
-        self.model = model
-        self.loss = loss
-        self.step = step
-        self.metric = as_metric(metric, loss_of_step if loss is None else loss)
         self.target = as_target(target, self.metric)
-        self.device = as_device(device)
         module = self.build(0)
         dtype = trainable(module)[0].dtype
         self.precision = as_precision(precision, dtype)
-        data = as_training_data(train, batch=batch, epochs=epochs, steps=steps, dtype=dtype)
-        self.data = data
-        self.epochs = data.epochs
+        self.data = as_training_data(train, batch=batch, epochs=epochs, steps=steps, dtype=dtype)
+        self.epochs = self.data.epochs
         self.valid = as_split("valid", valid, dtype)
         self.test = None if test is None else as_split("test", test, dtype)
         look = first_look(self, module)
@@ -142,46 +115,6 @@ class Problem:
         self.mistakes = mistakes(self, look, ignored)
         self._warn()
 
-    @property
-    def train(self) -> Split:
-        """The examples to train on; where they differ at each reading, those of one."""
-        return self.data.split
-
-    @property
-    def batch(self) -> int:
-        """Examples of a step."""
-        return self.data.batch
-
-    @property
-    def shuffle(self) -> bool:
-        """Whether runs of different seeds take the examples in different orders."""
-        return self.data.shuffle
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in one pass over `train`; the last may be smaller."""
-        return self.batches([0]).steps_per_epoch
-
-    @property
-    def steps(self) -> int:
-        """Updates in all epochs."""
-        return self.epochs * self.steps_per_epoch
-
-    @property
-    def metric_is_loss(self) -> bool:
-        """Whether the metric is the loss itself, so that it need not be computed twice."""
-        return self.metric.function is (loss_of_step if self.loss is None else self.loss)
-
-    @property
-    def training_device(self) -> torch.device:
-        """Where runs are to be trained: as `device` says, or CUDA where it is present."""
-        return torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-    def splits(self) -> dict[str, Split]:
-        """The splits that there are, by name."""
-        parts = {"train": self.train, "valid": self.valid, "test": self.test}
-        return {name: split for name, split in parts.items() if split is not None}
-
     def with_batch(self, batch: int) -> Self:
         """The same problem with another batch size; the data are shared.
 
@@ -190,46 +123,6 @@ class Problem:
         changed = copy.copy(self)
         changed.data = self.data.with_batch(batch)
         return changed
-
-    def batches(self, seeds: Sequence[int], device: torch.device = _CPU) -> Batches:
-        """The batches of runs with these seeds, as numbers of examples; `data.read` gives the examples."""
-        return self.data.batches(seeds, device)
-
-    def training_loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        """The loss of a batch that is trained on: the step's, or that of the model's output; in `precision`."""
-        if self.precision is None:
-            return self._training_loss(model, inputs, targets)
-        with torch.autocast(inputs.device.type, getattr(torch, self.precision)):
-            return self._training_loss(model, inputs, targets)
-
-    def _training_loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        if self.step is not None:
-            return self.step(model, inputs, targets)
-        return self.evaluation_loss(model, inputs, targets)
-
-    def evaluation_loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        """The loss of examples that are not trained on: that of the model's output, or the step's where there is none.
-
-        The model is to be in evaluation mode.
-        """
-        if self.loss is not None:
-            return self.loss(model(inputs), targets)
-        assert self.step is not None
-        with torch.enable_grad():  # a step may differentiate by its inputs
-            return self.step(model, inputs, targets).detach()
-
-    def build(self, seed: int) -> nn.Module:
-        """Build the model with the weights of this seed, on the CPU; torch's generator is left as it was.
-
-        Raises ProblemError: the callable failed, or returned no module or nothing to train.
-        """
-        with seeded(seed):
-            try:
-                module = self.model()
-            except Exception as error:
-                raise ProblemError(f"model: it failed ({first_line(error)}); make it return a module.") from error
-        check_module(module)
-        return module
 
     def check(self, seed: int = 0) -> None:
         """Try a pass forward and backward with the weights of this seed, and evaluate once; no weight is changed.
@@ -247,3 +140,42 @@ class Problem:
         sizes = ", ".join(f"{name} {len(split)}" for name, split in self.splits().items())
         length = f"{self.epochs} epochs" if self.shuffle or self.epochs > 1 else f"{self.steps} steps"
         return f"Problem({self.name!r}, {sizes}, batch {self.batch}, {length}, metric {self.metric.name!r})"
+
+
+class StreamProblem(Task):
+    """A model, its loss, and a stream of batches, for online learning with `fallline.fit`.
+
+    `train` is an iterable, such as a generator, of pairs (X, y) of tensors or NumPy arrays, a batch each; a batch of
+    one example is a batch. The other arguments are as for `fallline.Problem`, and so are the errors; what is wrong with
+    a batch is said when it comes.
+
+    >>> import numpy as np
+    >>> stream = ((np.ones((4, 2)) * k, np.ones((4, 1))) for k in range(3))
+    >>> problem = StreamProblem(model=lambda: nn.Linear(2, 1), loss=nn.functional.mse_loss, train=stream)
+    >>> [len(batch) for batch in problem.batches()]
+    [4, 4, 4]
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Callable[[], nn.Module],
+        loss: Loss,
+        train: Iterable[object],
+        metric: MetricLike = "loss",
+        name: str = "stream",
+        **others: object,
+    ) -> None:
+        check_names(("model", "loss", "train", "metric", "name"), others)
+        if isinstance(train, tuple) or not isinstance(train, Iterable):
+            raise ProblemError(
+                f"train: got {type(train).__name__}, which is no stream; give an iterable of pairs (X, y), a batch "
+                "each, or a fallline.Problem for data that are all there."
+            )
+        super().__init__(name, model, loss, None, metric, "cpu")
+        self.train = train
+        self.stream = Stream(train, trainable(self.build(0))[0].dtype)
+
+    def batches(self) -> Iterator[Split]:
+        """The batches to come, in the model's type of number, checked as splits are; errors count them from 1."""
+        return iter(self.stream)

@@ -1,22 +1,91 @@
-"""What a user gives as data, made into two tensors of equal length."""
+"""Pairs (x, y), one after another or all at once: checked, and made into two tensors of equal length."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from fallline.training.datasets import read_once
 from fallline.training.errors import ProblemError
-from fallline.training.pairs import PACK
 
+Pair = tuple[Tensor, Tensor]
+
+#: How several inputs of an example become the one that a problem takes.
+PACK = (
+    "pack several inputs of an example into one tensor x, torch.cat([a.flatten(1), b.flatten(1)], 1), and take it "
+    "apart in the model, a, b = x.split([width_of_a, width_of_b], 1); or give row numbers, X = torch.arange(n), and "
+    "let the model look its inputs up, a[x] and b[x]"
+)
 _MOST_INPUTS = 8  # longer lists are of examples
-_REMEDY = "give a pair (X, y) of tensors or NumPy arrays, a torch Dataset or a DataLoader"
+REMEDY = "give a pair (X, y) of tensors or NumPy arrays, a torch Dataset or a DataLoader"
+
+
+@dataclass(frozen=True)
+class Items:
+    """What a stream of pairs holds, and how many of them become one tensor."""
+
+    plural: str
+    join: Callable[[list[Tensor]], Tensor]
+
+
+EXAMPLES = Items("examples", torch.stack)
+BATCHES = Items("batches", torch.cat)
+
+
+def pairs(name: str, items: Iterable[Any], kind: Items) -> Iterator[Sequence[Any]]:
+    """The items, each checked to be a pair (x, y) as it comes."""
+    for item in items:
+        if isinstance(item, Mapping):
+            raise ProblemError(_of_mappings(name, list(item), kind))
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            raise ProblemError(_of_others(name, item, kind))
+        yield item
+
+
+def joined(name: str, items: Iterable[Sequence[Any]], kind: Items) -> Pair:
+    """Two tensors [n, ...] of all pairs (x, y).
+
+    Raises ProblemError: there are none, or their shapes differ.
+    """
+    halves = list(zip(*items, strict=True))
+    if not halves:
+        raise ProblemError(f"{name}: it has no {kind.plural}; give it at least one example.")
+    return _tensor(name, "x", halves[0], kind), _tensor(name, "y", halves[1], kind)
+
+
+def _tensor(name: str, what: str, values: Sequence[Any], kind: Items) -> Tensor:
+    try:
+        return kind.join([torch.as_tensor(value) for value in values])
+    except (TypeError, ValueError, RuntimeError) as error:
+        several = isinstance(values[0], Mapping) or (
+            isinstance(values[0], tuple | list) and any(isinstance(part, Tensor) for part in values[0])
+        )
+        raise ProblemError(
+            f"{name}: the {what} of its {kind.plural} can't become one tensor; "
+            + (f"{PACK}." if several else "transform every example to a tensor of the same shape and type.")
+        ) from error
+
+
+def _of_others(name: str, item: Any, kind: Items) -> str:
+    found = f"{name}: its {kind.plural} must be pairs (x, y)"
+    if isinstance(item, tuple | list) and len(item) > 2:
+        return f"{found}, and have {len(item)} parts; {PACK}."
+    return f"{found}; wrap it so that it returns them."
+
+
+def _of_mappings(name: str, keys: list[Any], kind: Items) -> str:
+    found = f"{name}: its {kind.plural} are dicts with the keys {', '.join(map(repr, keys))}, not pairs (x, y)"
+    if len(keys) < 2:
+        return f"{found}; wrap it so that it returns pairs."
+    x, y = (
+        f"torch.{kind.join.__name__}([torch.as_tensor(one[{key!r}]) for one in data])" for key in (keys[0], keys[-1])
+    )
+    more = f"; of more keys, {PACK}" if len(keys) > 2 else ""
+    return f"{found}; give two tensors, for instance {name}=({x}, {y}){more}."
 
 
 @dataclass(frozen=True)
@@ -30,20 +99,12 @@ class Split:
         return len(self.inputs)
 
 
-def as_split(name: str, data: object, dtype: torch.dtype) -> Split:
-    """Make a split of (X, y), or of a Dataset or a DataLoader, which is read once.
+def split_of(name: str, pair: tuple[object, object], dtype: torch.dtype) -> Split:
+    """Make a split of X and y: floating-point numbers become `dtype`, integer targets int64, on the CPU.
 
-    Floating-point numbers become `dtype`, integer targets int64, on the CPU. What needs no conversion is not copied.
-    What reading draws follows from the name of the split; where examples differ each time, a warning says so.
-
-    Raises ProblemError, naming the split: not a pair, a Dataset or a DataLoader, not numbers, different lengths, no
-    examples, NaN or infinity.
-
-    >>> split = as_split("train", (np.zeros((3, 2)), np.array([0, 1, 1])), torch.float32)
-    >>> len(split), split.inputs.dtype, split.targets.dtype
-    (3, torch.float32, torch.int64)
+    Raises ProblemError, naming the split: not numbers, different lengths, no examples, NaN or infinity.
     """
-    inputs, targets = _pair(name, data)
+    inputs, targets = pair
     split = Split(_convert(name, "X", inputs, dtype), _convert(name, "y", targets, dtype))
     _check_lengths(name, split)
     _check_finite(name, "X", split.inputs)
@@ -51,23 +112,11 @@ def as_split(name: str, data: object, dtype: torch.dtype) -> Split:
     return split
 
 
-def _pair(name: str, data: object) -> tuple[object, object]:
-    """X and y as they were given, or read."""
-    if isinstance(data, Dataset | DataLoader):
-        return read_once(name, data)
-    if isinstance(data, tuple | list) and len(data) == 2:
-        return data[0], data[1]
-    if isinstance(data, tuple | list | Mapping) and len(data) > 2:
-        raise ProblemError(f"{name}: got {type(data).__name__} of {len(data)} parts, and takes a pair (X, y); {PACK}.")
-    hint = " (for a model without targets, (X, X))" if isinstance(data, Tensor | np.ndarray) else ""
-    raise ProblemError(f"{name}: got {type(data).__name__}; {_REMEDY}{hint}.")
-
-
 def _convert(name: str, what: str, values: object, dtype: torch.dtype) -> Tensor:
     if isinstance(values, tuple | list | Mapping) and _holds_arrays(values):
         raise ProblemError(f"{name}: {what} is a {type(values).__name__} of {len(values)} arrays; {PACK}.")
     if not hasattr(values, "__array__"):  # as tensors, arrays and what pandas makes have
-        raise ProblemError(f"{name}: {what} is of type {type(values).__name__}; {_REMEDY}.")
+        raise ProblemError(f"{name}: {what} is of type {type(values).__name__}; {REMEDY}.")
     tensor = values.detach().cpu() if isinstance(values, Tensor) else _from_numpy(name, what, np.asarray(values))
     if tensor.ndim == 0:
         raise ProblemError(f"{name}: {what} is a single number; its first dimension must count the examples.")

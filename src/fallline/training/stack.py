@@ -1,15 +1,22 @@
-"""The tensors of a population: those of every lane stacked, and those that all lanes share."""
+"""What the lanes of a population have alike: what passes do, and the tensors, stacked or shared by all."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor, nn
 
-from fallline.training.modules import Slot, same, slots, stackable, version
+from fallline.training.drawing import LaneMasks
+from fallline.training.evaluation import Manner, footprint, manner_of
+from fallline.training.generators import draws, preserved
+from fallline.training.modules import Slot, differing, python_state, same, slots, stackable, unchanged_by, version
+from fallline.training.splits import Split
+from fallline.training.task import SplitTask
 
 
 @dataclass
@@ -155,3 +162,62 @@ def _obstacle(slot: Slot) -> str:
 
 def _stacked(rows: list[list[Tensor]]) -> list[Tensor]:
     return [torch.stack(column) for column in zip(*rows, strict=True)]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What the passes of a model do.
+
+    `kept` counts the bytes that an example needs in a pass forward and backward. `replaced` says that there are random
+    numbers that `LaneMasks` replaces, `others` that torch's generator is drawn from, `libraries` that Python's or
+    NumPy's is. `state` names an attribute, no registered tensor, that a pass changes. `constant` says of each untrained
+    tensor whether no pass changed it.
+    """
+
+    manner: Manner
+    kept: int
+    replaced: bool
+    others: bool
+    libraries: bool
+    state: str | None
+    constant: list[bool]
+
+
+def traits_of(problem: SplitTask, build: Callable[[], nn.Module], train: Split, key: Tensor) -> Traits:
+    """Take a pass of every kind: in training, on the smaller batch that ends an epoch, and in evaluation."""
+    with preserved(key.device, libraries=True):
+        return _traits(problem, build, train, key)
+
+
+def _traits(problem: SplitTask, build: Callable[[], nn.Module], train: Split, key: Tensor) -> Traits:
+    first, batch = build(), problem.batch
+    few = Split(train.inputs[:2].clone(), train.targets[:2])
+    manner = manner_of(first, few.inputs, key.device)
+    kept = manner.kept
+    if problem.step is not None:
+        kept = footprint(first, few.inputs, lambda inputs: problem.training_loss(first, inputs, few.targets)).kept
+    module, last = build(), len(train) % batch
+    rest = slots(module)[1]
+
+    def passes() -> None:
+        problem.training_loss(module, train.inputs[:batch].clone(), train.targets[:batch])
+        if last:
+            with suppress(Exception):  # it is told where it is met
+                problem.training_loss(module, train.inputs[:last].clone(), train.targets[:last])
+        module.eval()
+        with suppress(Exception), torch.set_grad_enabled(manner.gradients):
+            if problem.loss is None:
+                problem.evaluation_loss(module, few.inputs.clone(), few.targets)
+            if problem.loss is not None or not problem.metric_is_loss:
+                module(few.inputs.clone())
+        module.train()
+
+    calls, before, drawn = count(), python_state(module), (False, False)
+
+    def watched() -> None:
+        nonlocal drawn
+        with LaneMasks(key, calls):
+            drawn = draws(passes, key.device)
+
+    constant = unchanged_by(watched, rest)
+    return Traits(manner, kept, next(calls) > 0, *drawn, differing(before, python_state(module)), constant)

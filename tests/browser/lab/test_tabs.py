@@ -10,8 +10,8 @@ import pytest
 
 from fallline.racing.arms.dimensions import Range
 from fallline.racing.runs import Outcome, Run
-from fallline.racing.storage.card import RaceCard
-from fallline.racing.storage.opening import open_store
+from fallline.racing.storage.races import RaceCard
+from fallline.racing.storage.store import open_store
 from tests.browser.lab.actions import (
     ADAM,
     HOSTILE,

@@ -10,17 +10,17 @@ from __future__ import annotations
 import difflib
 
 from fallline.landscape.surface import Demonstration, Surface
-from fallline.landscape.surfaces.flats import easom, plateau
-from fallline.landscape.surfaces.many_minima import (
+from fallline.landscape.surfaces.one_minimum import beale, easom, plateau, ravine, rosenbrock
+from fallline.landscape.surfaces.several_minima import (
     goldstein_price,
     himmelblau,
+    monkey_saddle,
     rastrigin,
+    saddle,
+    sharp_and_flat,
     styblinski_tang,
     three_hump_camel,
 )
-from fallline.landscape.surfaces.saddles import monkey_saddle, saddle
-from fallline.landscape.surfaces.valleys import beale, ravine, rosenbrock
-from fallline.landscape.surfaces.widths import sharp_and_flat
 
 __all__ = [
     "ALL",

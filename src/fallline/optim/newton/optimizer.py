@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fallline.optim.autocast import as_called, without_autocast
-from fallline.optim.newton.arguments import check_groups_agree, check_options, check_params
-from fallline.optim.newton.closure import Closure
-from fallline.optim.newton.conjugate_gradients import conjugate_gradients
-from fallline.optim.newton.direction import Direction
-from fallline.optim.newton.line import Line
-from fallline.optim.newton.local_model import LocalModel
-from fallline.optim.newton.report import NewtonReport
-from fallline.optim.newton.saddle_free import saddle_free
-from fallline.optim.newton.step_length import take_step
-from fallline.optim.shards import check_all, check_whole
+from fallline.optim.layout import check_all, check_whole
+from fallline.optim.matrix import as_called, without_autocast
+from fallline.optim.newton.curvature import Closure, Direction, LocalModel, conjugate_gradients, saddle_free
+from fallline.optim.newton.line_search import SEARCHES, Line, Reason, take_step
+
+
+@dataclass(frozen=True)
+class NewtonReport:
+    """What one Newton step did.
+
+    `gradient_norm` (before the step) and `step_norm` are the largest absolute entry. `step_size` is the length taken
+    along the direction, in units of the full Newton step; 0 if none was. `negative_curvature` says whether the Hessian
+    was found to bend downwards: by its `smallest_eigenvalue` if it is exact, by a direction that conjugate gradients
+    met if not (they may miss one). `cg_iterations` and `smallest_eigenvalue` are None on the other's path.
+    """
+
+    reason: Reason
+    loss_before: float
+    loss_after: float
+    gradient_norm: float
+    step_norm: float
+    step_size: float
+    evaluations: int
+    negative_curvature: bool
+    smallest_eigenvalue: float | None
+    cg_iterations: int | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether another step from here would do no more."""
+        return self.reason != "step taken"
 
 
 class Newton(torch.optim.Optimizer):
@@ -142,3 +165,56 @@ def _direction(model: LocalModel, options: dict[str, Any], stationary: bool) -> 
         return saddle_free(model.gradient, model.hessian(), stationary)
     limit = 0 if stationary else options["cg_iterations"]
     return conjugate_gradients(model.gradient, model.product, options["cg_tolerance"], limit)
+
+
+Group = dict[str, Any]
+OPTIONS = ("lr", "line_search", "exact_up_to", "cg_tolerance", "cg_iterations", "tolerance_grad")
+
+
+def check_options(group: Group) -> None:
+    """Refuse an option that is out of its range."""
+    search, tolerance = group["line_search"], group["cg_tolerance"]
+    if search is not None and search not in SEARCHES:
+        names = " or ".join(f"'{name}'" for name in SEARCHES)
+        raise ValueError(f"line_search must be {names}, or None for no search; got {search!r}")
+    if not _is_number(group["lr"]) or not 0 < group["lr"] < math.inf:
+        raise ValueError(f"lr must be a number above 0 (1 is Newton's own step); got {group['lr']!r}")
+    if not _is_number(group["tolerance_grad"]) or not 0 <= group["tolerance_grad"] < math.inf:
+        raise ValueError(f"tolerance_grad must be a number of at least 0; got {group['tolerance_grad']!r}")
+    if tolerance is not None and not (_is_number(tolerance) and 0 <= tolerance < 1):
+        raise ValueError(f"cg_tolerance must be None, or a number of at least 0 and less than 1; got {tolerance!r}")
+    for name, least in (("exact_up_to", 0), ("cg_iterations", 1)):
+        value = group[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}")
+
+
+def check_params(params: Iterable[Tensor]) -> None:
+    """Refuse parameters that can't lie in one real vector."""
+    kinds = {(p.dtype, p.device) for p in params}
+    for dtype in {dtype for dtype, _ in kinds} - {torch.float32, torch.float64}:
+        raise ValueError(
+            f"Newton takes parameters of type float32 or float64; one is {str(dtype).removeprefix('torch.')}. "
+            "Convert the model by .float() or .double(); write complex parameters as torch.view_as_real of real ones"
+        )
+    if len(kinds) > 1:
+        found = ", ".join(sorted(f"{str(dtype).removeprefix('torch.')} on {device}" for dtype, device in kinds))
+        raise ValueError(
+            f"Newton takes one step for all parameters together, so they must have one type and device; found {found}. "
+            "Convert the model by .to(...)"
+        )
+
+
+def check_groups_agree(groups: Sequence[Group]) -> None:
+    """Refuse groups whose options differ."""
+    for name in OPTIONS:
+        values = [group[name] for group in groups]
+        if any(value != values[0] for value in values):
+            raise ValueError(
+                f"Newton takes one step for all parameters together, so '{name}' must be the same in every param "
+                f"group; got {', '.join(map(repr, values))}"
+            )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -8,9 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.pages.charts.medians import FEWEST_SEEDS, Median, median
 from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, score_scale, shown_number
-from fallline.pages.charts.race_data import ArmData, RaceData
+from fallline.pages.charts.race_data import FEWEST_SEEDS, ArmData, Median, RaceData, median
 from fallline.racing.judging.records import Estimate
 from fallline.racing.wording import counted, duration
 
@@ -81,7 +80,7 @@ def _arm(arm: ArmData, quantity: Quantity, higher_is_better: bool) -> ArmCurves:
     )
 
 
-def picture(found: Curves) -> Picture:
+def curves_picture(found: Curves) -> Picture:
     """Draw curves: medians and bands over faint seeds; fewer than 3 seeds as dots; crosses where runs diverged."""
     every = np.concatenate([arm.values.ravel() for arm in found.arms])
     scale = score_scale(every, found.untrained, higher_is_better=found.higher_is_better)

@@ -8,9 +8,9 @@ Its HTML holds a whole picture with scripts off; `script()` makes it play, `styl
 True
 """
 
-from fallline.pages.player.contours import Contours, contours
-from fallline.pages.player.player import message, player, script, stylesheet
+from fallline.pages.player.drawing import message, player, script, stylesheet
 from fallline.pages.player.scene import Scene, Trajectory, scene_of, trajectory_of
+from fallline.pages.player.shapes import Contours, contours
 
 __all__ = [
     "Contours",

@@ -1,4 +1,7 @@
-"""What a descent player shows: a piece of landscape and the trajectories on it."""
+"""What a descent player shows: a piece of landscape and the trajectories on it.
+
+Where things lie on the player's map: a box of whole units, y downwards.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fallline.pages.player.contours import finite_grid
+from fallline.pages.player.shapes import finite_grid
 
-if TYPE_CHECKING:  # the script and the stylesheet are asked for before torch is there
+if TYPE_CHECKING:
     from fallline.landscape import Path, Surface
     from fallline.landscape.surface import Ending, Point, View
+
 
 Array = NDArray[np.float64]
 
@@ -137,3 +141,115 @@ def _momentum(rule: str, states: dict[str, Array]) -> Array | None:
     if rule.startswith("velocity"):
         return -states["v"]
     return next((states[name] for name in ("m", "b") if name in states), None)
+
+
+#: The map is this many units wide; it is half as high at the least, as high at the most.
+WIDTH = 2000
+#: Points further than this many widths from the middle are drawn nearer, in the same direction.
+_FAR = 3
+
+
+@dataclass(frozen=True)
+class Map:
+    """The box, and the numbers that its edges stand for."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+    height: int
+    dimensions: int
+    width: int = WIDTH
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """Units per 1 along x and along y."""
+        return np.array([WIDTH / (self.right - self.left), -self.height / (self.top - self.bottom)])
+
+    def units(self, points: ArrayLike, losses: ArrayLike) -> NDArray[np.float64]:
+        """Where points [n, 2] lie; in one dimension a point's height is its loss."""
+        places = np.array(points, np.float64).reshape(-1, 2)
+        if self.dimensions == 1:
+            places[:, 1] = losses
+        middle = np.array([WIDTH, self.height]) / 2
+        with np.errstate(over="ignore"):
+            away = np.clip((places - [self.left, self.top]) * self.scale - middle, -1e9, 1e9)
+        far = np.abs(away).max(1, keepdims=True, initial=0)
+        return np.asarray(middle + away * np.minimum(1, _FAR * WIDTH / np.maximum(far, 1)), np.float64)
+
+    def shows(self, units: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether each of these places [n, 2] is on the map, its edges included."""
+        return np.asarray(((units >= 0) & (units <= [WIDTH, self.height])).all(1))
+
+    def directions(self, vectors: NDArray[np.float64]) -> list[int | None]:
+        """Whole degrees, clockwise from the right, in which vectors [n, 2] point on the map; None where nowhere."""
+        with np.errstate(over="ignore"):
+            drawn = vectors * self.scale
+        if self.dimensions == 1:
+            drawn[:, 1] = 0
+        degrees = np.rint(np.degrees(np.arctan2(drawn[:, 1], drawn[:, 0])))
+        somewhere = np.isfinite(drawn).all(1) & (drawn != 0).any(1)
+        return [int(angle) if points else None for angle, points in zip(degrees, somewhere, strict=True)]
+
+
+def map_of(scene: Scene) -> Map:
+    """The map of a scene; one of one dimension is as high as its curve."""
+    (left, right), (bottom, top) = scene.view
+    if scene.dimensions == 1:
+        curve = np.asarray(scene.heights)[0]
+        lowest, highest = np.nanmin(curve), np.nanmax(curve)
+        margin = 0.08 * (highest - lowest) or 1.0
+        return Map(left, right, float(lowest - margin), float(highest + margin), WIDTH // 2, 1)
+    shape = min(1.0, max(0.5, (top - bottom) / (right - left)))
+    return Map(left, right, bottom, top, round(WIDTH * shape), 2)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """A few round numbers between two ends.
+
+    >>> ticks(-2.5, 2.5)
+    [-2.0, -1.0, 0.0, 1.0, 2.0]
+    """
+    rough = (high - low) / 5
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    return [float(round(step * count, 12)) for count in range(int(np.ceil(low / step)), int(np.floor(high / step)) + 1)]
+
+
+@dataclass(frozen=True)
+class Label:
+    """Text beside a place given in parts of the box: `shift` pixels down from it, to its right or to its left."""
+
+    text: str
+    x: float
+    y: float
+    shift: float
+    on_the_right: bool
+
+
+def labels(texts: Sequence[str], places: Sequence[Point], line: float = 16.0) -> list[Label]:
+    """Labels beside places in parts of the box; those of places close together are one stack, `line` pixels apart.
+
+    >>> [(label.y, label.shift) for label in labels(["sgd", "adam"], [(0.5, 0.48), (0.5, 0.52)])]
+    [(0.5, -8.0), (0.5, 8.0)]
+    """
+    order = sorted(range(len(texts)), key=lambda index: places[index][1])
+    stacks: list[list[int]] = []
+    for index in order:
+        near = (stack for stack in stacks if any(_close(places[other], places[index]) for other in stack))
+        stack = next(near, None)
+        if stack is None:
+            stacks.append(stack := [])
+        stack.append(index)
+    found: dict[int, Label] = {}
+    for stack in stacks:
+        x, y = (sum(places[index][axis] for index in stack) / len(stack) for axis in (0, 1))
+        # A stack hangs from a place near the top and stands on one near the bottom.
+        first = -(len(stack) - 1) * line * min(1.0, max(0.0, (y - 0.15) / 0.7))
+        for row, index in enumerate(stack):
+            found[index] = Label(texts[index], x, y, first + row * line, x < 0.6)
+    return [found[index] for index in range(len(texts))]
+
+
+def _close(one: Point, other: Point) -> bool:
+    return max(abs(a - b) for a, b in zip(one, other, strict=True)) < 0.1

@@ -1,14 +1,25 @@
-"""A configuration as a program to paste: plain torch, where torch has the optimizer."""
+"""A configuration as a program to paste: plain torch where torch has the optimizer, else Fallline's."""
 
 from __future__ import annotations
 
+import ast
+import inspect
+import keyword
+import math
+import sys
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
+import numpy as np
+import torch
+
+from fallline import optim, rules
+from fallline.optim.schedule_free import keeps_average
 from fallline.racing.arms.arm import Arm
-from fallline.racing.arms.code_optimizer import optimizer_line
-from fallline.racing.arms.code_schedule import law_lines, scheduler_line
-from fallline.racing.arms.hyperparameters import averages, hyperparameters
+from fallline.racing.arms.methods import Method, arguments, averages, hyperparameters
+from fallline.racing.arms.settings import rise_of, schedule_name, warm_up_steps
+from fallline.symbolic import Rule
 from fallline.training import Problem
 from fallline.training.updates import LaneRule
 
@@ -115,3 +126,227 @@ def _indented(lines: list[str]) -> list[str]:
 def _sorted(imports: set[str]) -> list[str]:
     """Whole modules before names of them, by the alphabet."""
     return sorted(imports, key=lambda line: (line.startswith("from"), line))
+
+
+class Line(NamedTuple):
+    """An expression, and the lines that it needs first: imports, and comments on names that are to be there."""
+
+    expression: str
+    imports: frozenset[str]
+
+
+def optimizer_line(method: Method, values: Mapping[str, Any], params: str = "model.parameters()") -> Line:
+    """The expression that makes the optimizer; values that are its defaults are left out, but for the learning rate.
+
+    >>> optimizer_line(rules.nesterov, {"lr": 0.1, "momentum": 0.9}).expression
+    'torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)'
+    """
+    maker, given = _maker(method, values)
+    written = {name: _value_line(name, value) for name, value in given.items()}
+    told = ", ".join([params, *maker.first, *(f"{name}={line.expression}" for name, line in written.items())])
+    return Line(f"{maker.name}({told})", maker.imports.union(*(line.imports for line in written.values())))
+
+
+class _Maker(NamedTuple):
+    """What is called: its name, arguments that come before the keywords, and the imports of all that."""
+
+    name: str
+    imports: frozenset[str]
+    first: tuple[str, ...] = ()
+
+
+def _maker(method: Method, values: Mapping[str, Any]) -> tuple[_Maker, dict[str, Any]]:
+    if not isinstance(method, Rule):
+        name, source = _place_of(method)
+        return _Maker(name, source), arguments(method, values)
+    equal = _in_torch().get(method)
+    if equal is not None:
+        kind, flags = equal
+        if "nesterov" in flags and values["momentum"] == 0:  # torch's class refuses it, and plain steps are the same
+            flags = {}
+        told = {**arguments(kind, values), **flags}
+        return _Maker(f"torch.optim.{kind.__name__}", frozenset({"import torch"})), _told(kind, told)
+    own = next((name for name in optim.__all__ if getattr(getattr(optim, name), "follows", None) is method), None)
+    given = {name: value for name, value in values.items() if name == "lr" or value != method.hyperparameters[name]}
+    if own is not None:
+        return _Maker(f"fallline.optim.{own}", frozenset({"import fallline"})), given
+    rule = _rule_line(method)
+    maker = "fallline.optim.ScheduleFree" if keeps_average(method) else "fallline.Optimizer"
+    return _Maker(maker, rule.imports | {"import fallline"}, (rule.expression,)), given
+
+
+def _told(kind: type[torch.optim.Optimizer], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are not a class's defaults, in the order in which it takes them."""
+    known = inspect.signature(kind).parameters
+    return {n: values[n] for n in known if n in values and (n == "lr" or values[n] != known[n].default)}
+
+
+@cache
+def _in_torch() -> dict[Rule, tuple[type[torch.optim.Optimizer], dict[str, Any]]]:
+    """The classes of torch that take a rule's steps, convention by convention, with what they must be told.
+
+    All of them have L2 decay as `weight_decay`, some the decoupled one too.
+    """
+    plain: dict[Rule, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+        rules.gradient_descent: (torch.optim.SGD, {}),
+        rules.momentum: (torch.optim.SGD, {}),
+        rules.dampened_momentum: (torch.optim.SGD, {}),
+        rules.nesterov: (torch.optim.SGD, {"nesterov": True}),
+        rules.adagrad: (torch.optim.Adagrad, {}),
+        rules.adadelta: (torch.optim.Adadelta, {}),
+        rules.rmsprop: (torch.optim.RMSprop, {}),
+        rules.centered_rmsprop: (torch.optim.RMSprop, {"centered": True}),
+        rules.heavy_ball(rules.rmsprop): (torch.optim.RMSprop, {}),
+        rules.heavy_ball(rules.centered_rmsprop): (torch.optim.RMSprop, {"centered": True}),
+        rules.adam: (torch.optim.Adam, {}),
+        rules.amsgrad: (torch.optim.Adam, {"amsgrad": True}),
+        rules.adamax: (torch.optim.Adamax, {}),
+        rules.nadam: (torch.optim.NAdam, {}),
+        rules.radam: (torch.optim.RAdam, {}),
+    }
+    return {
+        **plain,
+        **{rules.l2(rule): made for rule, made in plain.items()},
+        # Without momentum both kinds of decay are the same.
+        rules.decoupled_decay(rules.gradient_descent): (torch.optim.SGD, {}),
+        rules.adamw: (torch.optim.AdamW, {}),
+        rules.decoupled_decay(rules.amsgrad): (torch.optim.AdamW, {"amsgrad": True}),
+        rules.decoupled_decay(rules.nadam): (torch.optim.NAdam, {"decoupled_weight_decay": True}),
+        rules.decoupled_decay(rules.radam): (torch.optim.RAdam, {"decoupled_weight_decay": True}),
+    }
+
+
+def _place_of(kind: Any) -> tuple[str, frozenset[str]]:
+    """What a class or a function is called in code, and its import: torch's class where Fallline's stands in for it."""
+    if not isinstance(kind, type):
+        return _imported(kind)
+    name = kind.__name__
+    theirs = getattr(torch.optim, name, None)
+    if theirs is not None and issubclass(kind, theirs) and kind in (theirs, getattr(optim, name)):
+        return f"torch.optim.{name}", frozenset({"import torch"})
+    if getattr(optim, name, None) is kind:
+        return f"fallline.optim.{name}", frozenset({"import fallline"})
+    return _imported(kind)
+
+
+def _imported(thing: Any) -> tuple[str, frozenset[str]]:
+    """A class, rule or combinator of the user's: its name, and its import if a module has it, else a word on it."""
+    module = thing.__module__
+    if module not in ("__main__", "builtins") and _held(module, thing.__qualname__) is thing:
+        return thing.__qualname__, frozenset({f"from {module} import {thing.__qualname__.split('.')[0]}"})
+    name = _name_of(thing)
+    return name, frozenset({f"# {name} is your own; define it here, or import it"})
+
+
+def _held(module: str, name: str) -> Any:
+    """What a module has under a dotted name; None where it has nothing."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _name_of(thing: Any) -> str:
+    """What a thing is called where it was defined; what has no name there that Python can read gets one."""
+    there = vars(sys.modules[thing.__module__]) if thing.__module__ in sys.modules else {}
+    bound = [name for name, value in there.items() if value is thing]
+    for name in (thing.__qualname__.rpartition(".")[2], *bound):
+        if name.isidentifier() and not keyword.iskeyword(name):
+            return str(name)
+    return "my_rule" if isinstance(thing, Rule) else "MyOptimizer" if isinstance(thing, type) else "my_optimizer"
+
+
+def _value_line(name: str, value: Any) -> Line:
+    """A value as Python reads it; the name alone, with a word on it, for what can't be written down."""
+    try:
+        value = value.item() if isinstance(value, (np.generic, torch.Tensor)) else value
+        if isinstance(value, float) and not math.isfinite(value):
+            return Line(f"float('{value}')", frozenset())
+        expression = repr(value)
+        ast.literal_eval(expression)
+    except Exception:  # whatever a stranger's object does when it is asked
+        return Line(name, frozenset({f"# {name} is your own value of it, as in the race"}))
+    return Line(expression, frozenset())
+
+
+def _rule_line(rule: Rule) -> Line:
+    """A rule by its name in `fallline.rules`, or as combinators put it together."""
+    if rules.name_of(rule) in rules.ALL:
+        return Line(f"fallline.rules.{rules.name_of(rule)}", frozenset({"import fallline"}))
+    *combinators, inside = (part for part, _ in rule.parts)
+    if not combinators:
+        return Line(*_imported(rule))
+    names = [_combinator_line(combinator) for combinator in combinators]
+    within = _rule_line(inside)  # type: ignore[arg-type]
+    expression = "".join(f"{line.expression}(" for line in names) + within.expression + ")" * len(names)
+    return Line(expression, within.imports.union(*(line.imports for line in names)))
+
+
+def _combinator_line(combinator: Any) -> Line:
+    name: str = combinator.__qualname__
+    if getattr(rules, name, None) is combinator:
+        return Line(f"fallline.rules.{name}", frozenset({"import fallline"}))
+    return Line(*_imported(combinator))
+
+
+_SCHEDULERS = "torch.optim.lr_scheduler"
+
+
+def scheduler_line(settings: Mapping[str, Any], steps: int, rate: float) -> str | None:
+    """The expression of torch's own scheduler for `optimizer`; None where there is none, or nothing to schedule.
+
+    >>> scheduler_line({"schedule": "cosine"}, 340, 0.1)
+    'torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=340)'
+    """
+    name = schedule_name(settings, steps)
+    if warm_up_steps(settings, steps) or name == "constant":
+        return None
+    if name == "one_cycle":
+        told = f"max_lr={rate!r}, total_steps={steps}, pct_start={rise_of(steps)!r}"
+        return f"{_SCHEDULERS}.OneCycleLR(optimizer, {told}, cycle_momentum=False)"
+    if name == "cosine":
+        return f"{_SCHEDULERS}.CosineAnnealingLR(optimizer, T_max={steps})"
+    return f"{_SCHEDULERS}.LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters={steps})"
+
+
+def law_lines(settings: Mapping[str, Any], steps: int) -> list[str]:
+    """A function `factor(step)` of the steps from 0; none where the learning rate stays as it is.
+
+    >>> print("\\n".join(law_lines({"schedule": "linear", "warm_up": 0.1}, 100)))
+    def factor(step):
+        if step < 10:
+            return (step + 1) / 11
+        step -= 10
+        return 1 - step / 90
+    """
+    name, ramp = schedule_name(settings, steps), warm_up_steps(settings, steps)
+    if name == "constant" and not ramp:
+        return []
+    first = "1 / 25 * " if name == "one_cycle" else ""
+    warm_up = [f"    if step < {ramp}:", f"        return {first}(step + 1) / {ramp + 1}", f"    step -= {ramp}"]
+    return ["def factor(step):", *(warm_up if ramp else []), *_LAWS[name](steps - ramp)]
+
+
+def _constant(steps: int) -> list[str]:
+    return ["    return 1.0"]
+
+
+def _linear(steps: int) -> list[str]:
+    return [f"    return 1 - step / {steps}"]
+
+
+def _cosine(steps: int) -> list[str]:
+    return [f"    return (1 + math.cos(math.pi * step / {steps})) / 2"]
+
+
+def _one_cycle(steps: int) -> list[str]:
+    peak = rise_of(steps) * steps - 1
+    return [
+        f"    if step <= {peak!r}:",
+        f"        return 1 + (1 / 25 - 1) * (1 + math.cos(math.pi * step / {peak!r})) / 2",
+        "    end = 1 / 250_000",
+        f"    return end + (1 - end) * (1 + math.cos(math.pi * (step - {peak!r}) / {steps - 1 - peak!r})) / 2",
+    ]
+
+
+_LAWS = {"constant": _constant, "linear": _linear, "cosine": _cosine, "one_cycle": _one_cycle}

@@ -1,11 +1,11 @@
-"""What an engine offers."""
+"""Where the jobs of a race are trained: what an engine offers, the one of this process, and which one a race takes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from fallline.racing.runs import Job, Outcome, Tell
+from fallline.racing.runs import Job, Outcome, Tell, train_job
 from fallline.training import Problem
 
 
@@ -23,3 +23,50 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Let go of what it holds: processes, connections."""
+
+
+class LocalEngine:
+    """Trains here, on all cores that torch uses."""
+
+    slots = 1
+
+    def train(self, problem: Problem, jobs: Mapping[int, Job], tell: Tell) -> Iterator[tuple[int, list[Outcome]]]:
+        """Train jobs and yield each one's key with its outcomes."""
+        done = 0
+        for key, job in jobs.items():
+            begun = done
+            outcomes = train_job(problem, job, lambda steps, begun=begun: tell(begun + steps))  # type: ignore[misc]
+            done += job.lane_steps
+            tell(done)
+            yield key, outcomes
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def choose_engine(workers: int | None = None, ray: str | None = None) -> Engine:
+    """The engine for so many processes of this machine, or for the Ray cluster at an address; by default neither.
+
+    Raises ValueError where both are given or `workers` is no number of processes, and what the engine itself raises.
+
+    >>> choose_engine(workers=1).slots
+    1
+    """
+    if workers is not None and ray is not None:
+        raise ValueError(
+            "workers and ray are both given, but a race trains in processes of this machine or on a Ray cluster; "
+            "leave one of them out"
+        )
+    if ray is not None:
+        from fallline.racing.engines.ray_cluster import RayEngine
+
+        return RayEngine(ray)
+    if workers is None:
+        return LocalEngine()
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise ValueError(f"workers must be a whole number of processes from 1; got {workers!r}")
+    if workers == 1:
+        return LocalEngine()
+    from fallline.racing.engines.processes import ProcessEngine
+
+    return ProcessEngine(workers)

@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from loky import ProcessPoolExecutor
 
-from fallline.racing.engines.attempt import RERUNS, attempt, lost, read_report
-from fallline.racing.engines.parcel import pack_job, pack_problem, unpack
+from fallline.racing.engines.parcel import RERUNS, attempt, lost, pack_job, pack_problem, read_report, unpack
 from fallline.racing.runs import Job, Outcome, Tell
 from fallline.training import Problem
 

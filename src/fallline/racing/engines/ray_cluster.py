@@ -1,18 +1,21 @@
-"""Jobs trained on a Ray cluster."""
+"""Jobs trained on a Ray cluster, and a sentence, soon, where there is none to connect to."""
 
 from __future__ import annotations
 
 import functools
 import importlib
 import io
+import logging
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
-from fallline.racing.engines.attempt import RERUNS, attempt, lost, read_report
-from fallline.racing.engines.parcel import pack_job, pack_problem, unpack
-from fallline.racing.engines.ray_connection import connect
+from fallline.racing.engines.parcel import RERUNS, attempt, lost, pack_job, pack_problem, read_report, unpack
 from fallline.racing.runs import Job, Outcome, Tell
 from fallline.training import Problem, ProblemError
 
@@ -23,7 +26,7 @@ class RayEngine:
     The problem is put into the object store once, and each worker unpacks it once. The task of a worker or a machine
     that dies is run again, at most three times.
 
-    `address` and the errors are those of `fallline.racing.engines.ray_connection.connect`.
+    `address` and the errors are those of `fallline.racing.engines.ray_cluster.connect`.
     """
 
     def __init__(self, address: str) -> None:
@@ -95,3 +98,64 @@ def _train(stored: list[Any], job: bytes) -> bytes:
     """Train a job in a worker. The reference comes in a list, or Ray would hand over all data anew for each job."""
     torch.set_num_threads(1)  # Ray asks for that only where the machine's OMP_NUM_THREADS says nothing else
     return attempt(lambda: _problem(stored[0]), job, lambda steps: None)
+
+
+#: An address that does not answer like a Ray cluster keeps Ray itself trying for minutes.
+_SECONDS_TO_OPEN, _SECONDS_TO_ANSWER = 5, 15
+_CLIENT = "ray://"
+
+
+def connect(address: str) -> tuple[Any, bool]:
+    """The ray module, connected, and whether this call connected it: a session that there is already is used as it is.
+
+    `address` is "auto" for the cluster that this machine is a part of, "local" for a new one on this machine alone,
+    "host:port" or "ray://host:port".
+
+    Raises ImportError without Ray, ValueError for what is no address, and ConnectionError, an OSError, where no cluster
+    answers at the address.
+    """
+    try:
+        ray = importlib.import_module("ray")
+    except ImportError as error:
+        raise ImportError("a race on a Ray cluster needs Ray: pip install 'fallline[ray]'") from error
+    if ray.is_initialized():
+        return ray, False
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS", address)
+    if address not in ("auto", "local"):
+        _check_answers(address)
+    options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
+    except (Exception, SystemExit) as error:  # the latter is how Ray gives up
+        raise _no_cluster(address, str(error) or "it does not answer") from error
+    return ray, True
+
+
+def _check_answers(address: str) -> None:
+    host, _, port = address.removeprefix(_CLIENT).rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"ray must be 'auto', 'local', 'host:port' or 'ray://host:port'; got {address!r}")
+    try:
+        socket.create_connection((host, int(port)), _SECONDS_TO_OPEN).close()
+    except OSError as error:
+        raise _no_cluster(address, str(error)) from error
+    if address.startswith(_CLIENT):
+        return
+    try:
+        status = subprocess.run(
+            [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address],
+            capture_output=True, text=True, timeout=_SECONDS_TO_ANSWER, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise _no_cluster(address, f"no answer as Ray gives it within {_SECONDS_TO_ANSWER} s") from error
+    if status.returncode:
+        raise _no_cluster(address, (status.stderr.strip().splitlines() or ["it does not answer"])[-1])
+
+
+def _no_cluster(address: str, reason: str) -> ConnectionError:
+    said = reason.strip().partition("\n")[0].partition(". ")[0].rstrip(".")
+    return ConnectionError(
+        f"no Ray cluster can be used at '{address}' ({said}); start one with `ray start --head`, give the address "
+        "that it prints, or ray='local' for a new one on this machine"
+    )

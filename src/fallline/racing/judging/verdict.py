@@ -14,10 +14,9 @@ import numpy as np
 from fallline.racing.arms.dimensions import Range
 from fallline.racing.judging import statistics
 from fallline.racing.judging.cautions import all_cautions
-from fallline.racing.judging.contenders import Contender, Judgement
 from fallline.racing.judging.pairs import ROUNDING, all_pairs_p, joint_level
 from fallline.racing.judging.records import LARGEST_SCORE, Comparison, Entry, Estimate, Verdict, check_comparable
-from fallline.racing.judging.sentence import sentence
+from fallline.racing.judging.sentence import Contender, Judgement, sentence
 from fallline.racing.judging.statistics import LEVEL, Floats, Integers
 
 

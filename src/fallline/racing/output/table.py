@@ -1,10 +1,11 @@
-"""A race as text: the table, the verdict, the warnings."""
+"""A finished race to be read: table, verdict and warnings as text, and as HTML for a notebook."""
 
 from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 
 import numpy as np
 from rich import box
@@ -14,8 +15,8 @@ from rich.text import Text
 
 from fallline.racing.judging.pairs import faster
 from fallline.racing.judging.records import Entry, Estimate
-from fallline.racing.progress_to_target import Reached
 from fallline.racing.result import ArmResult, RaceResult
+from fallline.racing.runs import Reached
 from fallline.racing.wording import counted, duration_range
 
 #: Searched dimensions that are columns of the leaderboard, at most; more, or batch sizes, are told below it.
@@ -253,3 +254,20 @@ def _steps(goal: Reached) -> str:
 def _bytes(arm: ArmResult) -> str:
     known = arm.entry.bytes_per_parameter
     return "" if known != known else f"{known:.0f}"
+
+
+def as_html(result: RaceResult) -> str:
+    """The leaderboard, the verdict and the warnings; every name is escaped."""
+    columns = columns_of(result)
+    head = _cells("th", columns)
+    rows = "".join(f"<tr>{_cells('td', row)}</tr>" for row in zip(*columns.values(), strict=True))
+    warnings = "".join(f"<li>{escape(warning)}</li>" for warning in result.verdict.warnings)
+    return (
+        f"<div><p>{escape(title_of(result))}</p><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        f"<p><small>{escape(legend(result))}</small></p><p><strong>{escape(result.verdict.sentence)}</strong></p>"
+        f"<ul>{warnings}</ul></div>"
+    )
+
+
+def _cells(tag: str, texts: Iterable[str]) -> str:
+    return "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts)

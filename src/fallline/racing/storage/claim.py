@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fallline.racing.storage.attributes import CLAIM, all_attributes, read_attribute, write_attribute
-from fallline.racing.storage.database import Database
+from fallline.racing.storage.database import CLAIM, Database, all_attributes, read_attribute, write_attribute
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -27,9 +27,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fallline.racing.storage.bytecode import bytecode, reads
-from fallline.racing.storage.digest import digest
-from fallline.racing.storage.sources import Sources, is_installed, module_file
+from fallline.racing.storage.sources import Sources, bytecode, digest, is_installed, module_file, reads
 from fallline.symbolic import Rule
 from fallline.symbolic.expression import Expression, walk
 

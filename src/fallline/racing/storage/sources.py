@@ -1,9 +1,11 @@
-"""Which files are the user's own, what stands in them, and which others they import."""
+"""What code is made of: the user's own source files, and what a function does where its source may not be there."""
 
 from __future__ import annotations
 
 import ast
+import dis
 import functools
+import hashlib
 import importlib.util
 import os
 import site
@@ -11,10 +13,11 @@ import sys
 import sysconfig
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 
 import fallline
-from fallline.racing.storage.digest import digest
 
 #: Where every installer puts packages, in whatever environment or module system.
 _PACKAGES = ("site-packages", "dist-packages")
@@ -170,3 +173,75 @@ def _files_of(name: str, importer: str) -> list[str]:
     plain = name.lstrip(".")
     folder = Path(importer).parents[len(name) - len(plain) - 1].joinpath(*plain.split("."))
     return [str(folder.with_suffix(".py")), str(folder / "__init__.py")]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """The names that code takes from its module, the modules that it imports, and all names, attributes among them.
+
+    What Python itself puts into a module, such as `__name__`, is left out.
+    """
+
+    of_module: frozenset[str]
+    imported: frozenset[str]
+    all: frozenset[str]
+
+
+def bytecode(code: CodeType) -> str:
+    """A hash of a code's instructions and constants; lines, comments and file names do not matter.
+
+    >>> one, other = compile("x + 1", "a.py", "eval"), compile("(x  +  1)", "b.py", "eval")
+    >>> bytecode(one) == bytecode(other)
+    True
+    """
+    constants = [_constant(one) for one in code.co_consts]
+    return digest(repr((code.co_code, code.co_names, code.co_freevars, code.co_flags, constants)).encode())
+
+
+def _constant(value: object) -> str:
+    if isinstance(value, CodeType):
+        return bytecode(value)
+    if isinstance(value, frozenset):
+        return f"frozenset({sorted(map(_constant, value))})"
+    return f"({', '.join(map(_constant, value))})" if isinstance(value, tuple) else repr(value)
+
+
+def reads(code: CodeType) -> Reads:
+    """What a code and the code inside it read from outside.
+
+    >>> found = reads(compile("torch.relu(x)", "", "eval"))
+    >>> sorted(found.of_module), sorted(found.all)
+    (['torch', 'x'], ['relu', 'torch', 'x'])
+    """
+    instructions = [one for part in _nested(code) for one in dis.get_instructions(part)]
+    return Reads(
+        frozenset(one.argval for one in instructions if _takes(one) and not one.argval.startswith("__")),
+        frozenset(one.argval for one in instructions if one.opname == "IMPORT_NAME"),
+        frozenset(name for part in _nested(code) for name in part.co_names),
+    )
+
+
+def _takes(instruction: dis.Instruction) -> bool:
+    return "GLOBAL" in instruction.opname or instruction.opname == "LOAD_NAME"
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _nested(constant)
+
+
+_DIGITS = 16
+
+
+def digest(*contents: bytes | memoryview) -> str:
+    """A hash in hexadecimal digits.
+
+    >>> digest(b"a")
+    '40f89e395b66422f'
+    """
+    hashed = hashlib.blake2b(digest_size=_DIGITS // 2)
+    for content in contents:
+        hashed.update(content)
+    return hashed.hexdigest()

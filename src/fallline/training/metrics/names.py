@@ -1,33 +1,173 @@
-"""The metrics that are known by name, and what else they are called."""
+"""The metrics that are known by name, what else they are called, and those that scikit-learn and SciPy compute."""
 
 from __future__ import annotations
 
 import difflib
 import math
 import re
-from collections.abc import Collection
+import warnings
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fallline.training.errors import ProblemError
-from fallline.training.metrics import of_classes
-from fallline.training.metrics.decisions import IGNORED
-from fallline.training.metrics.metric import Metric
-from fallline.training.metrics.of_numbers import (
+from fallline.training.metrics.metric import (
+    ACCURACY,
+    BRIER_SCORE,
+    IGNORED,
+    LOG_LOSS,
     MEAN_ABSOLUTE_ERROR,
     MEAN_ABSOLUTE_PERCENTAGE_ERROR,
     MEAN_SQUARED_ERROR,
+    PERPLEXITY,
+    Metric,
+    check_same_shape,
+    decisions,
+    probabilities,
+    top_accuracy,
 )
-from fallline.training.metrics.scikit_learn import of_labels, of_numbers, of_ranks, of_scores
+
+
+def of_labels(name: str, function: str, lowest: float = 0.0, **options: Any) -> Metric:
+    """One of scikit-learn's functions of true and predicted labels, higher better and at most 1.
+
+    `average=None` stands for "binary" where there are two classes, else "macro".
+
+    >>> of_labels("f1", "f1_score", average=None).function(torch.tensor([2.0, -2.0]), torch.tensor([1, 0]))
+    1.0
+    """
+
+    def compute(output: Tensor, target: Tensor) -> float:
+        scores, labels = _counted(name, output, target)
+        classes = scores.ndim > labels.ndim
+        predicted = scores.argmax(-1) if classes else (scores > 0).long()
+        two = scores.shape[1] == 2 if classes else labels.ndim == 1
+        given = {**options, "average": "binary" if two else "macro"} if options.get("average", "") is None else options
+        return _call(function, _array(labels), _array(predicted), **given)
+
+    return Metric(name, _where_finite(compute), higher_is_better=True, bounds=(lowest, 1.0))
+
+
+def of_scores(name: str, function: str) -> Metric:
+    """One of scikit-learn's functions of labels and scores; of several classes, the mean of each against the rest.
+
+    >>> of_scores("roc_auc", "roc_auc_score").function(torch.tensor([2.0, -2.0]), torch.tensor([1, 0]))
+    1.0
+    """
+
+    def compute(output: Tensor, target: Tensor) -> float:
+        scores, labels = _counted(name, output, target)
+        if scores.ndim > labels.ndim:
+            scores, labels = _against_the_rest(probabilities(scores), labels)
+        _check_both(name, labels)
+        return _call(function, _array(labels), _array(scores))
+
+    return Metric(name, _where_finite(compute), higher_is_better=True, bounds=(0.0, 1.0))
+
+
+def of_numbers(name: str, function: str, *, higher_is_better: bool, bounds: tuple[float, float]) -> Metric:
+    """One of scikit-learn's functions of true and predicted numbers, the mean over the columns where there are several.
+
+    >>> metric = of_numbers("r2", "r2_score", higher_is_better=True, bounds=(-math.inf, 1.0))
+    >>> metric.function(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 2.0, 3.0]))
+    1.0
+    """
+
+    def compute(output: Tensor, target: Tensor) -> float:
+        check_same_shape(output, target)
+        return _call(function, *(_array(values.reshape(len(values), -1).double()) for values in (target, output)))
+
+    return Metric(name, _where_finite(compute), higher_is_better, bounds=bounds)
+
+
+def of_ranks(name: str, function: str) -> Metric:
+    """One of SciPy's correlations of one number an example.
+
+    >>> of_ranks("spearman", "spearmanr").function(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([1.0, 2.0, 3.0]))
+    1.0
+    """
+
+    def compute(output: Tensor, target: Tensor) -> float:
+        check_same_shape(output, target)
+        if target.numel() != len(target):
+            raise ProblemError(f"metric: {name!r} takes one number an example, and there are more; give 'r2'.")
+        from scipy import stats
+
+        with _quiet():
+            found = float(getattr(stats, function)(*(_array(one.flatten().double()) for one in (output, target)))[0])
+        return 0.0 if math.isnan(found) else found  # equal outputs, as a head that starts at zero gives, tell nothing
+
+    return Metric(name, _where_finite(compute), higher_is_better=True, bounds=(-1.0, 1.0))
+
+
+def _where_finite(compute: Callable[[Tensor, Tensor], float]) -> Callable[[Tensor, Tensor], float]:
+    """A lane that diverged has no quality, where scikit-learn would raise."""
+
+    def function(output: Tensor, target: Tensor) -> float:
+        return compute(output, target) if output.isfinite().all() else math.nan
+
+    return function
+
+
+def _call(function: str, *arrays: NDArray[Any], **options: Any) -> float:
+    from sklearn import metrics
+
+    with _quiet():
+        return float(getattr(metrics, function)(*arrays, **options))
+
+
+def _quiet() -> warnings.catch_warnings[None]:
+    """What warns of a lane's poor predictions in every evaluation tells nobody anything."""
+    return warnings.catch_warnings(action="ignore")
+
+
+def _counted(name: str, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores and labels of the decisions that count."""
+    scores, labels = decisions(name, output, target)
+    counted = labels != IGNORED
+    if counted.all():
+        return scores, labels
+    if labels.ndim > 1:
+        raise ProblemError(
+            f"metric: {name!r} of several labels an example can't leave some of them out; give 'accuracy', or a "
+            "callable(output, target) that does."
+        )
+    return scores[counted], labels[counted]
+
+
+def _against_the_rest(chances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Chances and labels of the second of two classes [m]; of more, a column each [m, classes]."""
+    if chances.shape[1] == 2:
+        return chances[:, 1], labels
+    return chances, torch.nn.functional.one_hot(labels, chances.shape[1])
+
+
+def _check_both(name: str, labels: Tensor) -> None:
+    columns = labels.reshape(len(labels), -1)
+    lacking = ((columns == columns[0]).all(0)).nonzero().flatten().tolist()
+    if lacking:
+        which = (
+            "of both classes" if labels.ndim == 1 else f"with and without each label, and label {lacking[0]} lacks one"
+        )
+        raise ProblemError(f"metric: {name!r} needs examples {which}; give it a larger split, or another metric.")
+
+
+def _array(values: Tensor) -> NDArray[Any]:
+    return np.asarray(values.detach().cpu())
+
 
 _AVERAGES = {"": None, "_macro": "macro", "_micro": "micro", "_weighted": "weighted"}
 _BY_LABELS = {"f1": "f1_score", "precision": "precision_score", "recall": "recall_score", "jaccard": "jaccard_score"}
 _ANY = (-math.inf, math.inf)
 
 _OF_DECISIONS = (
-    of_classes.ACCURACY,
+    ACCURACY,
     of_labels("balanced_accuracy", "balanced_accuracy_score"),
     *(
         of_labels(f"{name}{suffix}", function, average=average, zero_division=0.0)
@@ -38,9 +178,9 @@ _OF_DECISIONS = (
     of_labels("cohen_kappa", "cohen_kappa_score", lowest=-1.0),
     of_scores("roc_auc", "roc_auc_score"),
     of_scores("average_precision", "average_precision_score"),
-    of_classes.LOG_LOSS,
-    of_classes.BRIER_SCORE,
-    of_classes.PERPLEXITY,
+    LOG_LOSS,
+    BRIER_SCORE,
+    PERPLEXITY,
 )
 _OF_NUMBERS = (
     MEAN_SQUARED_ERROR,
@@ -163,7 +303,7 @@ def nickname(function: str) -> str | None:
 
 @cache
 def _top(k: int) -> Metric:
-    return of_classes.ACCURACY if k == 1 else of_classes.top_accuracy(k)
+    return ACCURACY if k == 1 else top_accuracy(k)
 
 
 def _hint(plain: str) -> str:

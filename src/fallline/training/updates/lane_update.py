@@ -13,13 +13,9 @@ from torch import Tensor
 
 from fallline.kernels import DTYPES, run_jointly
 from fallline.symbolic import Rule
-from fallline.training.updates.eager_mover import EagerMover
-from fallline.training.updates.kernel_mover import KernelMover
+from fallline.training.updates.lane_numbers import ScheduleFactors
 from fallline.training.updates.lane_rule import LaneRule
-from fallline.training.updates.mover import Indices, Mask, Mover
-from fallline.training.updates.rule_mover import RuleMover
-from fallline.training.updates.schedule_factors import ScheduleFactors
-from fallline.training.updates.torch_mover import TorchMover
+from fallline.training.updates.movers import EagerMover, Indices, KernelMover, Mask, Mover, RuleMover, TorchMover
 
 #: Lanes of one family share a kernel: the same rule with the same static hyperparameters.
 Family = tuple[Any, ...]

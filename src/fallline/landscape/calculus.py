@@ -1,0 +1,145 @@
+"""Elementary functions of torch tensors, NumPy arrays, plain numbers and SymPy's symbols alike.
+
+The value, the gradient and the Hessian matrix of a function of two numbers, exact and fast.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+
+def exp(x: Any) -> Any:
+    """Exponential function, of the kind of thing that `x` is.
+
+    >>> import torch
+    >>> float(exp(0.0)), exp(torch.zeros(2))
+    (1.0, tensor([1., 1.]))
+    """
+    return _library_of(x).exp(x)
+
+
+def log(x: Any) -> Any:
+    """Natural logarithm."""
+    return _library_of(x).log(x)
+
+
+def cos(x: Any) -> Any:
+    """Cosine of an angle in radians."""
+    return _library_of(x).cos(x)
+
+
+def sin(x: Any) -> Any:
+    """Sine of an angle in radians."""
+    return _library_of(x).sin(x)
+
+
+def tan(x: Any) -> Any:
+    """Tangent of an angle in radians."""
+    return _library_of(x).tan(x)
+
+
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent."""
+    return _library_of(x).tanh(x)
+
+
+def sqrt(x: Any) -> Any:
+    """Square root."""
+    return _library_of(x).sqrt(x)
+
+
+def _library_of(x: Any) -> Any:
+    """The library that x comes from, which is imported then; NumPy takes the rest."""
+    root = type(x).__module__.partition(".")[0]
+    return sys.modules[root] if root in ("torch", "sympy") else np
+
+
+Function = Callable[[Any, Any], Any]
+Numbers = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """`slope(x, y)` is (f, ∂f/∂x, ∂f/∂y), `hessian(x, y)` is (∂²f/∂x², ∂²f/∂x∂y, ∂²f/∂y²); NaN where there is none."""
+
+    slope: Callable[[float, float], Numbers]
+    hessian: Callable[[float, float], Numbers]
+
+
+@lru_cache(maxsize=64)
+def derivatives_of(function: Function) -> Derivatives:
+    """Differentiate a function of x and y.
+
+    SymPy does it once where the function can be written as one formula; torch's automatic differentiation does it at
+    each point, a hundred times slower, where it branches or calls torch's functions.
+
+    Raises TypeError if torch can't follow the function either.
+
+    >>> derivatives_of(lambda x, y: x**2 * y).slope(3.0, 2.0)
+    (18.0, 12.0, 9.0)
+    """
+    return _by_formula(function) or _by_autograd(function)
+
+
+def _by_formula(function: Function) -> Derivatives | None:
+    """Compiled formulas of plain numbers; None where the function is no formula."""
+    import sympy
+
+    x, y = sympy.symbols("x y", real=True)
+    try:
+        f = sympy.sympify(function(x, y))
+        first = [f, f.diff(x), f.diff(y)]
+        second = [f.diff(x, x), f.diff(x, y), f.diff(y, y)]
+        slope, hessian = (sympy.lambdify([x, y], part, modules="math", cse=True) for part in (first, second))
+        _guarded(slope)(0.5, 0.25), _guarded(hessian)(0.5, 0.25)  # Python's math may lack a function
+    except Exception:
+        return None
+    return Derivatives(_guarded(slope), _guarded(hessian))
+
+
+def _guarded(compiled: Callable[[float, float], list[Any]]) -> Callable[[float, float], Numbers]:
+    def evaluate(x: float, y: float) -> Numbers:
+        try:
+            return tuple(map(float, compiled(x, y)))
+        except (ArithmeticError, ValueError, TypeError):  # too large, undefined, or complex
+            return (math.nan,) * 3
+
+    return evaluate
+
+
+def _by_autograd(function: Function) -> Derivatives:
+    import torch
+
+    def at(point: torch.Tensor) -> torch.Tensor:
+        value = function(point[0], point[1])
+        if not isinstance(value, torch.Tensor):
+            raise TypeError(f"it returned {type(value).__name__}")
+        return value
+
+    def slope(x: float, y: float) -> Numbers:
+        point = torch.tensor([x, y], dtype=torch.float64, requires_grad=True)
+        value = at(point)
+        (gradient,) = torch.autograd.grad(value, point)
+        return (float(value.detach()), *gradient.tolist())
+
+    def hessian(x: float, y: float) -> Numbers:
+        point = torch.tensor([x, y], dtype=torch.float64)
+        matrix = torch.autograd.functional.hessian(at, point)  # type: ignore[no-untyped-call]
+        return float(matrix[0, 0]), float(matrix[0, 1]), float(matrix[1, 1])
+
+    try:
+        slope(0.5, 0.25)
+    except Exception as error:
+        raise TypeError(
+            f"the surface's function can't be differentiated ({str(error).splitlines()[0]}); write it with +, -, *, /, "
+            "** and the functions of torch, or with exp, log, cos, sin and sqrt from fallline.landscape, and let it "
+            "return one number for the numbers x and y"
+        ) from error
+    return Derivatives(slope, hessian)

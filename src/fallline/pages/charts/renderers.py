@@ -1,0 +1,250 @@
+"""Pictures drawn by Matplotlib: for papers, for print, and for a page whose scripts are off.
+
+A picture as Plotly draws it in a page: traces and layout as plain data, colours left to the page's theme.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fallline.pages.assets import colour, dash, symbol
+from fallline.pages.charts.picture import Array, Axis, Mark, Picture, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+_PANEL = (5.0, 3.4)  # inches
+_KEY_ROW = 0.22
+_LONGEST_NAME = 48  # characters
+_RESOLUTION = 200  # dots an inch
+#: The same picture gives the same bytes.
+_SETTINGS: Any = {"svg.hashsalt": "fallline", "font.size": 9.0}
+
+
+def drawn(pictures: Sequence[Picture], kind: str, *, x: str | None = None, bare: bool = False) -> bytes:
+    """Draw pictures side by side, over one key, as a file of the kind "png", "svg" or "pdf".
+
+    `x` chooses the axis among those of the pictures; a `bare` drawing has neither titles nor key.
+    """
+    from matplotlib import rc_context
+
+    with rc_context(_SETTINGS), _without_missing_glyphs():
+        file = io.BytesIO()
+        dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        _figure(pictures, x, bare).savefig(file, format=kind, dpi=_RESOLUTION, metadata=dates.get(kind))
+    return file.getvalue()
+
+
+@contextmanager
+def _without_missing_glyphs() -> Iterator[None]:
+    """A name in a script that the font lacks is drawn as boxes, which needs no warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield
+
+
+def _figure(pictures: Sequence[Picture], x: str | None, bare: bool) -> Figure:
+    from matplotlib.figure import Figure
+
+    key = {} if bare else pictures[0].key
+    columns = 2 if len(pictures) == 1 else 2 * len(pictures)
+    room = _KEY_ROW * -(-len(key) // columns)
+    rows = max((len(picture.y.ticks) for picture in pictures), default=0)
+    height = max(_PANEL[1], 0.8 + 0.25 * rows) + room
+    figure = Figure(figsize=(_PANEL[0] * len(pictures), height), layout="constrained")
+    for axes, picture in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures, strict=True):
+        _draw(axes, picture, next(iter(picture.x)) if x is None else x)
+        if not bare:
+            axes.set_title(picture.title, fontsize=10, loc="left", parse_math=False)
+    if key:
+        _add_key(figure, key, columns)
+    return figure
+
+
+def _draw(axes: Axes, picture: Picture, x: str) -> None:
+    _set_axis(axes, "x", picture.x[x])
+    _set_axis(axes, "y", picture.y)
+    for mark in picture.marks:
+        _add(axes, mark, x)
+    if picture.ceiling is not None:
+        axes.axhline(picture.ceiling, color="0.6", linewidth=0.6, linestyle=":", zorder=0)
+        right = axes.get_yaxis_transform()
+        axes.text(
+            1.0, picture.ceiling, "diverged or off the scale", fontsize=7, ha="right", va="bottom", transform=right
+        )
+    axes.grid(color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
+    settings: dict[str, Any] = {f"{which}label": axis_title(axis)}
+    if axis.logarithmic:
+        settings[f"{which}scale"] = "log"
+    if axis.ticks:
+        settings |= {
+            f"{which}ticks": range(len(axis.ticks)),
+            f"{which}ticklabels": axis.ticks,
+        }
+    if axis.view is not None:
+        settings[f"{which}lim"] = axis.view
+    axes.set(**settings)
+    own = axes.xaxis if which == "x" else axes.yaxis
+    # What is called with dollar signs is not meant as a formula.
+    for text in (own.label, *(own.get_ticklabels() if axis.ticks else ())):
+        text.set_parse_math(False)
+
+
+def _add(axes: Axes, mark: Mark, x: str) -> None:
+    across, ink, shape = mark.x[x], colour(mark.arm)[0], symbol(mark.arm)[1]
+    if mark.kind == "band":
+        axes.fill_between(across, mark.y, mark.top, color=ink, alpha=0.15, linewidth=0)  # type: ignore[arg-type]
+    elif mark.kind == "faint":
+        axes.plot(across, mark.y, color=ink, alpha=0.2, linewidth=0.4)
+    elif mark.kind in ("line", "interval"):
+        style = _dashes(mark.arm) if mark.kind == "line" else "solid"
+        axes.plot(across, mark.y, color=ink, linewidth=1.4, linestyle=style)
+    elif mark.kind == "crosses":
+        axes.plot(across, mark.y, color=ink, linestyle="none", marker="x", markersize=5, zorder=4)
+    else:
+        face = "none" if mark.kind == "hollow" else ink
+        axes.plot(across, mark.y, color=ink, linestyle="none", marker=shape, markersize=4, markerfacecolor=face)
+
+
+def _dashes(arm: int) -> Any:
+    lengths = dash(arm)
+    return (0, lengths) if lengths else "solid"
+
+
+def _add_key(figure: Figure, key: Mapping[int, str], columns: int) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=colour(arm)[0], linestyle=_dashes(arm), linewidth=1.4,
+               marker=symbol(arm)[1], markersize=4)
+        for arm in key
+    ]  # fmt: skip
+    names = [shortened(name, _LONGEST_NAME) for name in key.values()]
+    legend = figure.legend(handles, names, loc="outside lower left", ncols=columns, fontsize=8, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+_DIGITS = 5
+_FEW_DECADES = 3
+
+
+def live(picture: Picture) -> dict[str, Any]:
+    """What the report's script hands to Plotly.
+
+    `traces` have the arm's number and the kind of mark under "meta", so that the script can colour and hide them;
+    `x` gives, for each axis to choose, its title and every trace's numbers.
+    """
+    return {
+        "traces": [_trace(picture, mark) for mark in picture.marks],
+        "layout": _layout(picture),
+        "x": {
+            name: {"title": _literal(axis.label), "values": [_across(mark, mark.x[name]) for mark in picture.marks]}
+            for name, axis in picture.x.items()
+        },
+    }
+
+
+def _trace(picture: Picture, mark: Mark) -> dict[str, Any]:
+    first = next(iter(mark.x.values()))
+    label = picture.key.get(mark.arm, "")
+    trace: dict[str, Any] = {
+        "type": "scatter", "x": _across(mark, first), "y": _up(mark), "name": _literal(label), "showlegend": False,
+        "meta": {"arm": mark.arm, "kind": mark.kind},
+    }  # fmt: skip
+    if mark.kind in ("band", "faint"):
+        trace |= {"mode": "lines", "hoverinfo": "skip"}
+    else:
+        trace["hovertemplate"] = ("%{fullData.name}<br>" if label else "") + "%{x:.4~g}, %{y:.4~g}<extra></extra>"
+    if mark.kind == "band":
+        trace |= {"fill": "toself", "line": {"width": 0}}
+    elif mark.kind == "faint":
+        trace["line"] = {"width": 1}
+    elif mark.kind in ("line", "interval"):
+        lengths = dash(mark.arm) if mark.kind == "line" else ()
+        trace |= {"mode": "lines", "line": {"width": 2, "dash": ",".join(f"{one}px" for one in lengths) or "solid"}}
+    else:
+        shape = "x" if mark.kind == "crosses" else symbol(mark.arm)[0]
+        hollow = "-open" if mark.kind == "hollow" else ""
+        trace |= {"mode": "markers", "marker": {"symbol": shape + hollow, "size": 8}}
+    return trace
+
+
+def _literal(text: str) -> str:
+    """Text that Plotly shows as it is, where it would read tags."""
+    return escape(text, quote=False)
+
+
+def _across(mark: Mark, x: Array) -> list[float | None]:
+    """A band goes there and back."""
+    return _rounded(np.r_[x, x[::-1]] if mark.top is not None else x)
+
+
+def _up(mark: Mark) -> list[float | None]:
+    return _rounded(mark.y if mark.top is None else np.r_[mark.y, mark.top[::-1]])
+
+
+def _rounded(values: Iterable[float]) -> list[float | None]:
+    """In few digits, with None for what isn't finite."""
+    return [float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None for value in values]
+
+
+def _layout(picture: Picture) -> dict[str, Any]:
+    name, across = next(iter(picture.x.items()))
+    layout: dict[str, Any] = {
+        "xaxis": _axis(across, [mark.x[name] for mark in picture.marks]),
+        "yaxis": _axis(picture.y, [mark.y for mark in picture.marks]),
+    }
+    if picture.ceiling is not None:
+        place = float(np.log10(picture.ceiling)) if picture.y.logarithmic else picture.ceiling
+        layout["shapes"] = [
+            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": picture.ceiling, "y1": picture.ceiling,
+             "line": {"width": 1, "dash": "dot"}, "layer": "below"}
+        ]  # fmt: skip
+        layout["annotations"] = [
+            {"text": "diverged or off the scale", "xref": "paper", "x": 1, "xanchor": "right", "y": place,
+             "yanchor": "bottom", "showarrow": False, "font": {"size": 11}}
+        ]  # fmt: skip
+    return layout
+
+
+def _axis(axis: Axis, values: list[Array]) -> dict[str, Any]:
+    found: dict[str, Any] = {"title": {"text": _literal(axis_title(axis))}, "automargin": True, "zeroline": False}
+    if axis.logarithmic:
+        # Over few powers of ten, 1, 2 and 5 of each are named.
+        many = _decades(values) > _FEW_DECADES
+        found |= {"type": "log", "dtick": 1 if many else "D2", "exponentformat": "power" if many else "none"}
+    if axis.ticks:
+        found |= {"tickvals": list(range(len(axis.ticks))), "ticktext": [_literal(tick) for tick in axis.ticks]}
+    if axis.view is not None:
+        found["range"] = [float(np.log10(end)) for end in axis.view] if axis.logarithmic else list(axis.view)
+    return found
+
+
+def _decades(values: list[Array]) -> float:
+    every = np.concatenate([np.empty(0), *values])
+    positive = every[(every > 0) & np.isfinite(every)]
+    return float(np.log10(positive.max()) - np.log10(positive.min())) if len(positive) else 0.0
+
+
+def axis_title(axis: Axis) -> str:
+    """The label, and that a scale is logarithmic.
+
+    >>> axis_title(Axis("validation loss", logarithmic=True))
+    'validation loss (log scale)'
+    """
+    return f"{axis.label} (log scale)" if axis.logarithmic else axis.label

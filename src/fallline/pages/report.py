@@ -1,0 +1,246 @@
+"""The race report: one HTML page that holds everything and asks nothing of the network."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import math
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from fallline.pages import player
+from fallline.pages.assets import COLOURS, asset, dash, policy, symbol, template
+from fallline.pages.charts.curves import curves, curves_picture, quantities
+from fallline.pages.charts.leaderboard import finals, finals_picture, leaderboard
+from fallline.pages.charts.picture import Picture, shown_number
+from fallline.pages.charts.race_data import RaceData, read_race
+from fallline.pages.charts.renderers import drawn, live
+from fallline.pages.charts.slices import missing, scenes, slices_of, slices_picture
+from fallline.pages.charts.trials import budget, budget_picture, dimensions, searched, searched_picture
+from fallline.racing.audit import started_apart
+from fallline.racing.wording import counted, duration, listed
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+def write_report(data: Mapping[str, Any], path: str | Path) -> None:
+    """Write a race's report, one HTML page that needs no network, from what `RaceResult.to_json` gives.
+
+    Raises ValueError, in a sentence, for data that are no race's, and OSError where nothing can be written.
+    """
+    Path(path).write_text(report_page(data), encoding="utf-8")
+
+
+def report_page(data: Mapping[str, Any]) -> str:
+    """The page as text; see `write_report`."""
+    race = read_race(data)
+    script, found = asset("report.js"), slices_of(data, race)
+    lines, planes = ([one for one in found if len(one.offsets) == count] for count in (1, 2))
+    maps = [player.player(scene) for plane in planes for scene in scenes(plane)]
+    scripts = [script, *([player.script()] if maps else [])]
+    return _template().render(
+        race=race,
+        headline=_headline(race),
+        board=leaderboard(race),
+        scores=_chart(finals_picture(finals(race))),
+        curves=[_chart(curves_picture(curves(race, what))) for what in quantities(race)],
+        sensitivity=_searched(race, rate=True),
+        budget=_chart(budget_picture(budget(race))),
+        panels=_searched(race, rate=False),
+        measured=measured(race),
+        not_tuned=not_tuned(race),
+        data=packed(race_json(data)),
+        runs=packed(runs_csv(data)),
+        policy=policy([*scripts, _plotly()]),
+        lines=[_chart(slices_picture(one)) for one in lines],
+        maps=maps,
+        missing=missing(found, race),
+        scripts=scripts,
+        style=asset("report.css") + (player.stylesheet() if maps else ""),
+        plotly=_packed_plotly(),
+        colours=COLOURS,
+        dash=dash,
+        symbol=symbol,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Chart:
+    """A chart as the page holds it: computed, still and for Plotly."""
+
+    picture: Picture
+    still: str
+    live: dict[str, Any]
+
+
+def _chart(picture: Picture) -> _Chart:
+    still = drawn([picture], "svg", bare=True).decode()
+    return _Chart(picture, f"data:image/svg+xml,{quote(still, safe=_SAFE)}", live(picture))
+
+
+_MOST_NAMES = 4
+#: Characters that stand for themselves in an address and in an attribute, so that the still charts stay small.
+_SAFE = " /:=;,.()-_!*?@+{}[]|~^$"
+
+
+def _searched(race: RaceData, *, rate: bool) -> list[_Chart]:
+    names = [name for name in dimensions(race) if (name == "lr") == rate]
+    return [_chart(searched_picture(searched(race, name))) for name in names]
+
+
+def _headline(race: RaceData) -> str:
+    """The verdict in few words. A race too short to name a winner calls nothing a tie either."""
+    winner, first = race.verdict["winner"], race.verdict["ranking"][0]
+    if winner is not None:
+        return f"Winner: {winner}"
+    group = next((group for group in race.verdict["ties"] if first in group), ())
+    if not group or not race.protocol.get("names_winner", False):
+        return "No winner is named"
+    return f"A tie: {listed(group)}" if len(group) <= _MOST_NAMES else f"A tie of {len(group)} arms"
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
+
+
+@cache
+def _packed_plotly() -> str:
+    return packed(_plotly())
+
+
+@cache
+def _template() -> Template:
+    return template("report.html", short=shown_number)
+
+
+def measured(race: RaceData) -> tuple[tuple[str, str], ...]:
+    """What was held alike for all arms, where and with what; what the data does not say is left out."""
+    return tuple((heading, text) for heading, text in _facts(race) if text)
+
+
+def not_tuned(race: RaceData) -> tuple[tuple[str, str], ...]:
+    """For each arm what stood at the method's own defaults, or as it was fixed."""
+    return tuple(
+        (arm.name, ", ".join(f"{name} = {value}" for name, value in arm.best["fixed"].items()) or "nothing")
+        for arm in race.arms
+        if arm.best is not None
+    )
+
+
+def _facts(race: RaceData) -> Iterator[tuple[str, str]]:
+    p, occasion = race.protocol, race.occasion
+    sizes = [counted(size, f"{name} example") for name, size in p.get("splits", {}).items()]
+    yield "Problem", f"{p['problem']}{': ' if sizes else ''}{listed(sizes) if sizes else ''}"
+    yield "Model", counted(p["parameters"], "parameter") if "parameters" in p else ""
+    target = "" if p.get("target") is None else f", target {p['target']:.4g}"
+    yield "Metric", f"{p['metric']}, {'higher' if p['higher_is_better'] else 'lower'} is better{target}"
+    yield "Each run", f"{counted(p['steps'], 'step')} of batch {p['batch']}, {counted(p['epochs'], 'epoch')}"
+    yield "Budget of every arm", _budget(p.get("budget", {}))
+    halving = f", halved by {p['halving']}" if p.get("halving", 1) > 1 else ""
+    rounds = f" in {p['rounds']} rounds" if p.get("rounds", 1) > 1 else ""
+    yield "Tuning", f"{counted(p['trials_per_arm'], 'trial')} an arm{rounds}{halving}; {p.get('points', '')}"
+    best = "the best one" if p["finalists"] == 1 else f"the {p['finalists']} best"
+    yield "Finals", f"{best} by validation, each on {counted(p['seeds'], 'seed')}, the same ones for every arm"
+    yield "Seeds", _seeds(p)
+    yield "Start of the runs", _audit(p.get("step_zero_largest_relative_difference"))
+    score = "not defined" if math.isnan(race.untrained) else f"{race.untrained:.4g}"
+    yield "Before training", f"validation loss {race.untrained_loss:.4g}, test {race.metric} {score}"
+    obstacle = f" ({p['one_at_a_time']})" if p.get("one_at_a_time") else ""
+    yield "Trained", f"{p.get('training', '')}{obstacle}"
+    yield "Versions", ", ".join(f"{name} {version}" for name, version in p.get("versions", {}).items())
+    yield "Machine", str(occasion.get("machine", ""))
+    yield "Time", f"{duration(occasion['seconds'])} in all" if "seconds" in occasion else ""
+    kept = occasion.get("storage")
+    yield "Kept", f"race {kept['study']} in {kept['where']}" if kept else ""
+
+
+def _budget(budgets: Mapping[str, Mapping[str, int]]) -> str:
+    """One text where all arms were granted the same, else one for each."""
+    texts = {
+        name: ", ".join(counted(one[what], what.removesuffix("s")) for what in ("runs", "steps", "samples"))
+        for name, one in budgets.items()
+    }
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return "; ".join(f"{name}: {text}" for name, text in texts.items())
+
+
+def _seeds(p: Mapping[str, Any]) -> str:
+    if "final_seeds" not in p:
+        return ""
+    return f"race {p['seed']}, tuning {p['tuning_seed']}, finals {', '.join(map(str, p['final_seeds']))}"
+
+
+def _audit(difference: float | None) -> str:
+    if difference is None:
+        return ""
+    apart = started_apart(difference)
+    return (
+        apart[0]
+        if apart
+        else (
+            "Audited: before the first step, runs of one seed had the same validation loss in every arm (largest "
+            f"relative difference {difference:.1e})."
+        )
+    )
+
+
+_CURVES = ("train_loss", "valid_loss", "valid_metric")
+
+
+def packed(text: str) -> str:
+    """Text, compressed, in base64; the same text gives the same."""
+    return b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+def race_json(data: Mapping[str, Any]) -> str:
+    """All of the data, as JSON."""
+    return json.dumps(data, separators=(",", ":"), allow_nan=False)
+
+
+def runs_csv(data: Mapping[str, Any]) -> str:
+    """Every run as a row: arm, stage, trial, seed, how it ended, and what was searched."""
+    rows = [row for arm in data["arms"] for row in _rows(arm, data["protocol"])]
+    file = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    csv.writer(file).writerows([_harmless(cell) for cell in row] for row in _table(names, rows))
+    return file.getvalue()
+
+
+def _table(names: list[str], rows: list[dict[str, Any]]) -> Iterator[list[Any]]:
+    yield names
+    for row in rows:
+        yield [row.get(name) for name in names]
+
+
+def _harmless(cell: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, behind an apostrophe; anything else as it is."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
+
+
+def _rows(arm: Mapping[str, Any], protocol: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for number, trial in enumerate(arm["trials"]):
+        begin = {"arm": arm["name"], "stage": "trial", "trial": number, "seed": protocol.get("tuning_seed")}
+        yield {**begin, **_end(trial["curves"], trial["diverged"]), "test_score": None, **trial["configuration"]}
+    for final in arm["finals"]:
+        seeds = protocol.get("final_seeds") or [None] * len(final["scores"])
+        runs = zip(seeds, final["curves"], final["diverged"], final["scores"], strict=True)
+        for seed, points, diverged, score in runs:
+            begin = {"arm": arm["name"], "stage": "final", "trial": final["trial"], "seed": seed}
+            yield {**begin, **_end(points, diverged), "test_score": score, **final["configuration"]}
+
+
+def _end(curves: Mapping[str, Any], diverged: bool) -> dict[str, Any]:
+    last = {name: curves[name][-1] for name in ("steps", "samples", *_CURVES)}
+    return {"diverged": diverged, **last}

@@ -1,0 +1,209 @@
+"""A finished race as data: plain, as JSON holds it; a table of its runs; event files of TensorBoard."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fallline.racing.ending import attempted
+from fallline.racing.judging.records import Final, Trial
+from fallline.racing.judging.statistics import budget_curve
+from fallline.racing.result import ArmResult, RaceResult
+from fallline.racing.runs import Outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def as_plain(result: RaceResult) -> dict[str, Any]:
+    """Protocol, arms, verdict and occasion; numbers that are not finite are null.
+
+    What a clock or a place had a say in is under "occasion", so that the same race, run again or taken up again after a
+    stop, gives the same data everywhere else.
+    """
+    verdict = asdict(result.verdict)
+    sentence = verdict.pop("sentence")
+    del verdict["scores"]  # each arm has its own
+    whole: dict[str, Any] = plain(
+        {
+            "protocol": dict(result.protocol),
+            "arms": [_arm(arm, result) for arm in result.arms],
+            "verdict": verdict,
+            "slices": list(result.slices or ()),
+            "occasion": {
+                **result.occasion,
+                "sentence": sentence,
+                "step_seconds": {arm.name: arm.entry.step_time.value for arm in result.arms},
+                "step_seconds_by_round": {arm.name: list(arm.entry.step_rounds) for arm in result.arms},
+            },
+        }
+    )
+    return whole
+
+
+def _arm(arm: ArmResult, result: RaceResult) -> dict[str, Any]:
+    entry, score = arm.entry, arm.score
+    best = entry.finals[0]
+    return {
+        "name": arm.name,
+        "best": None
+        if entry.diverged
+        else {
+            "configuration": arm.configuration,
+            "trial": best.trial,
+            "fixed": arm.arm.fixed_values,
+            "code": attempted("", arm.code)[0],
+        },
+        "space": {name: dimension.to_json() for name, dimension in entry.space.items()},
+        "trials": [_trial(trial, outcome) for trial, outcome in zip(entry.trials, arm.trials, strict=True)],
+        "finals": [
+            _final(final, entry.trials[final.trial], runs) for final, runs in zip(entry.finals, arm.finals, strict=True)
+        ],
+        "statistics": {
+            "score": None if score is None else asdict(score),
+            "seeds": len(best.scores),
+            "diverged_seeds": arm.diverged_seeds,
+            "diverged_trials": arm.diverged_trials,
+            "diverged_finals": arm.diverged_finals,
+            "bytes_per_parameter": entry.bytes_per_parameter,
+            "reached": [asdict(goal) for goal in arm.reached],
+            "expected_best_of_k_trials": _budget_curve(arm, result),
+        },
+    }
+
+
+def _trial(trial: Trial, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "configuration": dict(trial.configuration), "score": trial.score, "diverged": not trial.usable,
+        "comparable_score": trial.comparable, "curves": _curves(outcome),
+    }  # fmt: skip
+
+
+def _final(final: Final, trial: Trial, runs: tuple[Outcome, ...]) -> dict[str, Any]:
+    return {
+        "trial": final.trial, "configuration": dict(trial.configuration), "scores": final.scores,
+        "diverged": final.diverged, "curves": [_curves(run) for run in runs],
+    }  # fmt: skip
+
+
+def _curves(outcome: Outcome) -> dict[str, Any]:
+    names = ("steps", "samples", "train_loss", "valid_loss", "valid_metric", "diverged_at")
+    return {name: getattr(outcome, name) for name in names}
+
+
+def _budget_curve(arm: ArmResult, result: RaceResult) -> list[float]:
+    """The best validation score to expect of k trials of one length, a diverged one counting as the worst of them."""
+    sign = -1.0 if result.protocol["higher_is_better"] else 1.0
+    scores = [trial.comparable for trial in arm.entry.trials]
+    losses = [None if score is None else sign * score for score in scores]
+    before = sign * result.protocol["untrained_valid_score"]
+    known = [loss for loss in (*losses, None if math.isnan(before) else before) if loss is not None]
+    worst = max([loss for loss in known if math.isfinite(loss)], default=math.nan)
+    if math.isnan(worst):
+        return [math.nan] * len(losses)
+    curve: list[float] = (sign * budget_curve([worst if loss is None else loss for loss in losses])).tolist()
+    return curve
+
+
+def plain(value: Any) -> Any:
+    """Numbers, texts, lists and mappings of them; what is not finite becomes None, anything else its name.
+
+    >>> plain({"loss": np.array([0.5, np.nan]), "step": np.int64(3)})
+    {'loss': [0.5, None], 'step': 3}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, (np.integer, np.bool_)):
+        return value.item()
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    shown: str = attempted("", lambda: repr(value))[0] or type(value).__name__
+    return shown
+
+
+def as_frame(result: RaceResult) -> pd.DataFrame:
+    """Every run as a row.
+
+    Columns: arm, stage ("trial" or "final"), trial (its number), seed, diverged, steps, samples, train_loss,
+    valid_loss and valid_metric at the end, test_score (finals), and each searched hyperparameter; where batch sizes
+    were raced, run_lr is the learning rate that the run had, scaled with its batch.
+
+    Raises ImportError, in a sentence, without pandas.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError("to_frame needs pandas: pip install pandas") from error
+    return pd.DataFrame(row for arm in result.arms for row in _rows(arm, result))
+
+
+def _rows(arm: ArmResult, result: RaceResult) -> Iterator[dict[str, Any]]:
+    for number, outcome in enumerate(arm.trials):
+        yield _row(arm, "trial", number, result.protocol["tuning_seed"], outcome)
+    for final, runs in zip(arm.entry.finals, arm.finals, strict=True):
+        for seed, outcome in zip(result.protocol["final_seeds"], runs, strict=True):
+            yield _row(arm, "final", final.trial, seed, outcome)
+
+
+def _row(arm: ArmResult, stage: str, trial: int, seed: int, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "arm": arm.name,
+        "stage": stage,
+        "trial": trial,
+        "seed": seed,
+        "diverged": outcome.diverged,
+        "steps": int(outcome.steps[-1]),
+        "samples": int(outcome.samples[-1]),
+        "train_loss": float(outcome.train_loss[-1]),
+        "valid_loss": float(outcome.valid_loss[-1]),
+        "valid_metric": float(outcome.valid_metric[-1]),
+        "test_score": outcome.score,
+        **arm.arm.report(arm.entry.trials[trial].configuration, arm.problem),
+    }
+
+
+_CURVES = ("train_loss", "valid_loss", "valid_metric")
+
+
+def write_tensorboard(result: RaceResult, folder: Path) -> None:
+    """Write a run of its own, arm/trial or arm/final, for each run of the race, with its hyperparameters.
+
+    Raises ImportError, in a sentence, without TensorBoard.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError("to_tensorboard needs TensorBoard: pip install 'fallline[tensorboard]'") from error
+
+    def write(name: str, arm: ArmResult, trial: int, outcome: Outcome) -> None:
+        with SummaryWriter(str(folder / name)) as writer:
+            for curve in _CURVES:
+                for step, value in zip(outcome.steps, getattr(outcome, curve), strict=True):
+                    writer.add_scalar(curve, float(value), int(step))
+            metrics = {"final/valid_metric": float(outcome.valid_metric[-1]), "final/test_score": outcome.score}
+            settings: dict[str, Any] = {"arm": arm.name, **arm.entry.trials[trial].configuration}
+            writer.add_hparams(settings, metrics, run_name=".")
+
+    for arm in result.arms:
+        place = _folder_name(arm.name)
+        for number, outcome in enumerate(arm.trials):
+            write(f"{place}/trial {number:02d}", arm, number, outcome)
+        for final, runs in zip(arm.entry.finals, arm.finals, strict=True):
+            for turn, outcome in enumerate(runs):
+                write(f"{place}/final of trial {final.trial:02d}, seed {turn}", arm, final.trial, outcome)
+
+
+def _folder_name(name: str) -> str:
+    """An arm's name without what a file system would read as a path."""
+    return "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name).strip(".") or "arm"

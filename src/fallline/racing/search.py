@@ -1,0 +1,140 @@
+"""Which points of an arm's space are tried: drawn evenly, proposed from those tried, and which go on to longer runs."""
+
+from __future__ import annotations
+
+import math
+import warnings
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fallline.racing.arms.dimensions import Choice, Dimension, Value
+
+if TYPE_CHECKING:
+    from fallline.racing.arms.arm import Arm
+
+
+def sobol_points(arm: Arm, count: int, seed: int) -> list[dict[str, Value]]:
+    """Scrambled Sobol points of an arm's space, a draw of its own that follows from its name and the seed.
+
+    (Sobol, 1967; a random linear scramble and digital shift, Matoušek, 1998.) Fewer points are the first of more.
+    Raises ValueError unless `count` is at least 1.
+
+    >>> from fallline.racing import Arm
+    >>> from fallline.rules import adam
+    >>> points = sobol_points(Arm("adam", adam), 16, seed=0)
+    >>> sum(point["lr"] < 1e-4 for point in points)  # two fifths of the five decades, as evenly as 16 points can be
+    6
+    """
+    from scipy.stats import qmc
+
+    if count < 1:
+        raise ValueError(f"count must be at least 1; got {count}")
+    sampler = qmc.Sobol(len(arm.space), scramble=True, rng=own_generator(arm, seed))
+    # The sequence is balanced at powers of two; the first points of one are taken.
+    unit = sampler.random_base2(max(1, (count - 1).bit_length()))[:count]
+    return [
+        {name: dimension.at(float(place)) for (name, dimension), place in zip(arm.space.items(), row, strict=True)}
+        for row in unit
+    ]
+
+
+def own_generator(arm: Arm, *seeds: int) -> np.random.Generator:
+    """Random numbers of an arm's own, which follow from its name and the seeds."""
+    return np.random.default_rng([*seeds, zlib.crc32(arm.name.encode())])
+
+
+def propose(
+    arm: Arm, points: Sequence[Mapping[str, Value]], losses: Sequence[float | None], count: int, seed: int
+) -> list[dict[str, Value]]:
+    """Propose `count` points of an arm's space, from points tried and their losses, where less is better.
+
+    A loss that is None or not finite stands for a run that diverged, worse than all others. The proposals follow from
+    the arm's name, the seed, and what was tried. Dimensions are modelled together, ranges on their own scale. Raises
+    ValueError unless there are as many losses as points.
+
+    >>> from fallline.racing import Arm
+    >>> from fallline.rules import adam
+    >>> tried = [{"lr": 10.0**-power} for power in range(1, 7)]
+    >>> losses = [None, 2.0, 0.1, 2.0, 3.0, 4.0]
+    >>> points = propose(Arm("adam", adam), tried, losses, count=5, seed=0)
+    >>> sum(1e-4 < point["lr"] < 1e-2 for point in points) >= 3  # most are near the best
+    True
+    """
+    import optuna
+
+    if len(points) != len(losses):
+        raise ValueError(f"losses must be one a point: there are {len(points)} points and {len(losses)} losses")
+    sound = [None if loss is None or not math.isfinite(loss) else float(loss) for loss in losses]
+    worst = max((loss for loss in sound if loss is not None), default=0.0)
+    beyond = worst + max(1.0, abs(worst))
+    asked = {name: _unit_distribution(dimension) for name, dimension in arm.space.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # older versions call these options so
+        sampler = optuna.samplers.TPESampler(
+            n_startup_trials=1,  # the Sobol points are the start
+            multivariate=True,
+            constant_liar=True,
+            seed=int(own_generator(arm, seed, len(points)).integers(2**32)),
+        )
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(sampler=sampler)
+        study.add_trials(
+            [
+                optuna.create_trial(
+                    params={name: _to_unit(dimension, point[name]) for name, dimension in arm.space.items()},
+                    distributions=asked,
+                    value=beyond if loss is None else loss,
+                )
+                for point, loss in zip(points, sound, strict=True)
+            ]
+        )
+        proposed = [study.ask(asked).params for _ in range(count)]
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    return [{name: _from_unit(arm.space[name], value) for name, value in one.items()} for one in proposed]
+
+
+def _unit_distribution(dimension: Dimension) -> Any:
+    """A range as its share of the way, on which it is even; a choice as the number of its option."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if isinstance(dimension, Choice):
+        return CategoricalDistribution(range(len(dimension.options)))
+    return FloatDistribution(0.0, 1.0)
+
+
+def _to_unit(dimension: Dimension, value: Value) -> float:
+    return dimension.options.index(value) if isinstance(dimension, Choice) else dimension.place(float(value))
+
+
+def _from_unit(dimension: Dimension, unit: float) -> Value:
+    return dimension.options[int(unit)] if isinstance(dimension, Choice) else dimension.at(unit)
+
+
+#: Trials on a rung, and its share of a full run as numerator and denominator.
+Rung = tuple[int, int, int]
+
+
+def rungs(trials: int, factor: int, finalists: int) -> list[Rung]:
+    """The rungs: one trial in `factor` goes on to `factor` times the steps, until at least the finalists run in full.
+
+    A rung that would let go less than a third of the trials before it is left out. Raises ValueError unless `trials`
+    and `finalists` are at least 1, `finalists` at most `trials`, and `factor` at least 2.
+
+    >>> rungs(48, factor=3, finalists=6)
+    [(48, 1, 9), (16, 1, 3), (6, 1, 1)]
+    """
+    if not 1 <= finalists <= trials:
+        raise ValueError(f"finalists must be from 1 to the {trials} trials; got {finalists}")
+    if factor < 2:
+        raise ValueError(f"factor must be at least 2; got {factor}")
+    counts = [trials]
+    while 3 * (kept := max(finalists, -(-counts[-1] // factor))) <= 2 * counts[-1]:
+        counts.append(kept)
+    last = len(counts) - 1
+    return [(count, 1, factor ** (last - rung)) for rung, count in enumerate(counts)]

@@ -1,1 +1,0 @@
-"""Several problems at once: how often each arm is fast, as performance profiles."""

@@ -1,0 +1,182 @@
+"""Laws that decay for ever. They count steps or epochs alike: `law.per_epoch(steps_per_epoch)` counts epochs.
+
+Bottou, Curtis and Nocedal, *Optimization Methods for Large-Scale Machine Learning*, 2018, discuss which converge.
+
+Laws that hold a rate and then drop it at once: the staircase, drops at given steps, the table by hand.
+
+Laws that come down over a given number of steps and stay there. At step `steps` the end is reached.
+
+A run of `steps` updates uses the steps 0 to steps - 1, so its last update comes just before the end.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+
+from fallline.schedules.arguments import as_count, as_number
+from fallline.schedules.schedule import Schedule
+
+
+def inverse_time(rate: float) -> Schedule:
+    """Return 1 / (1 + rate·t), the decay of Robbins and Monro, 1951.
+
+    Raises TypeError or ValueError unless `rate` is a finite number, at least 0.
+
+    >>> [inverse_time(1.0)(epoch) for epoch in (0, 1, 3)]
+    [1.0, 0.5, 0.25]
+    """
+    return Schedule(_inverse_time, (as_number("rate", rate),))
+
+
+def exponential(factor: float) -> Schedule:
+    """Return factor**t, as in 0.95**epoch. torch calls it ExponentialLR.
+
+    Raises TypeError or ValueError unless `factor` is greater than 0 and at most 1.
+
+    >>> [exponential(0.5)(epoch) for epoch in (0, 1, 3)]
+    [1.0, 0.5, 0.125]
+    """
+    return Schedule(_exponential, (as_number("factor", factor, above=0, most=1),))
+
+
+def inverse_square_root(k: float = 1.0, first: int = 1) -> Schedule:
+    """Return k / √(t + first): `first` is what the first step counts as, 1 unless told.
+
+    After a warm-up of N steps to k/√N, `first=N` goes on without a jump, as in Vaswani et al., *Attention Is All You
+    Need*, 2017: `warmup(N).then(inverse_square_root(k=N**0.5, first=N))` with the peak as base rate.
+
+    Raises TypeError or ValueError unless `k` is finite and greater than 0 and `first` a whole number from 1.
+
+    >>> [inverse_square_root()(step) for step in (0, 3)]
+    [1.0, 0.5]
+    """
+    return Schedule(_inverse_square_root, (as_number("k", k, above=0), as_count("first", first)))
+
+
+def _inverse_time(step: int, rate: float) -> float:
+    return 1 / (1 + rate * step)
+
+
+def _exponential(step: int, factor: float) -> float:
+    return float(factor**step)
+
+
+def _inverse_square_root(step: int, k: float, first: int) -> float:
+    return k / math.sqrt(step + first)
+
+
+def staircase(every: int, factor: float = 0.1) -> Schedule:
+    """Return factor**floor(t / every). torch calls it StepLR.
+
+    It is `exponential(factor).per_epoch(every)`; any other law becomes a staircase in the same way.
+
+    Raises TypeError or ValueError unless `every` is a whole number from 1 and `factor` greater than 0 and at most 1.
+
+    >>> [staircase(2, 0.5)(step) for step in range(5)]
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
+    return exponential(factor).per_epoch(as_count("every", every))
+
+
+def milestones(at: Iterable[int], factor: float = 0.1) -> Schedule:
+    """Return factor**(the number of milestones that t has reached). torch calls it MultiStepLR.
+
+    Raises TypeError or ValueError unless `at` are whole numbers from 1 that rise and `factor` is greater than 0 and
+    at most 1.
+
+    >>> [milestones([2, 3], 0.5)(step) for step in range(5)]
+    [1.0, 1.0, 0.5, 0.25, 0.25]
+    """
+    steps = _rising("at", at, least=1)
+    return Schedule(_milestones, (steps, as_number("factor", factor, above=0, most=1)))
+
+
+def table(factors: Mapping[int, float]) -> Schedule:
+    """Return the factors of a table by hand: each holds from its step until the next one's.
+
+    Raises TypeError or ValueError unless the steps begin with 0 and rise, and the factors are numbers from 0.
+
+    >>> [table({0: 1.0, 2: 0.3})(step) for step in range(4)]
+    [1.0, 1.0, 0.3, 0.3]
+    """
+    if not isinstance(factors, Mapping):
+        raise TypeError(f"factors must map steps to factors, as in {{0: 1.0, 30: 0.1}}; got {factors!r}")
+    steps = _rising("the steps of factors", factors, least=0)
+    if steps[0] != 0:
+        raise ValueError(f"factors must say what holds from step 0; its first step is {steps[0]}")
+    values = tuple(as_number(f"the factor of step {step}", factors[step]) for step in steps)
+    return Schedule(_table, (steps, values))
+
+
+def _rising(name: str, values: Iterable[int], least: int) -> tuple[int, ...]:
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a list of steps; got {values!r}")
+    steps = tuple(as_count(f"each of {name}", value, least) for value in values)
+    if not steps or list(steps) != sorted(set(steps)):
+        raise ValueError(f"{name} must be one or more steps, each later than the one before; got {list(steps)}")
+    return steps
+
+
+def _milestones(step: int, at: tuple[int, ...], factor: float) -> float:
+    return float(factor ** bisect_right(at, step))
+
+
+def _table(step: int, steps: tuple[int, ...], values: tuple[float, ...]) -> float:
+    return values[bisect_right(steps, step) - 1]
+
+
+def polynomial(steps: int, power: float = 2.0, end: float = 0.0) -> Schedule:
+    """Return end + (1 - end)·(1 - t/steps)**power. torch calls it PolynomialLR, with an end of 0.
+
+    Raises TypeError or ValueError unless `steps` is a whole number from 1, `power` greater than 0, `end` from 0 to 1.
+
+    >>> [polynomial(4)(step) for step in (0, 2, 4, 9)]
+    [1.0, 0.25, 0.0, 0.0]
+    """
+    length = as_count("steps", steps)
+    power, end = as_number("power", power, above=0), as_number("end", end, most=1)
+    return Schedule(_polynomial, (length, power, end), length)
+
+
+def linear(steps: int, end: float = 0.0) -> Schedule:
+    """Return the straight line from 1 to `end`. torch calls it LinearLR, from a start factor of 1.
+
+    Raises TypeError or ValueError unless `steps` is a whole number from 1 and `end` from 0 to 1.
+
+    >>> [linear(4)(step) for step in (0, 1, 4, 9)]
+    [1.0, 0.75, 0.0, 0.0]
+    """
+    return polynomial(steps, 1.0, end)
+
+
+def cosine(steps: int, floor: float = 0.0) -> Schedule:
+    """Return floor + (1 - floor)·(1 + cos(π·t/steps))/2 (Loshchilov and Hutter, *SGDR*, 2017), without restarts.
+
+    torch's CosineAnnealingLR is the same until step `steps`; after it torch's rises again, and this one stays.
+
+    Raises TypeError or ValueError unless `steps` is a whole number from 1 and `floor` from 0 to 1.
+
+    >>> [round(cosine(4, floor=0.1)(step), 3) for step in (0, 2, 4, 9)]
+    [1.0, 0.55, 0.1, 0.1]
+    """
+    length = as_count("steps", steps)
+    return Schedule(_cosine, (length, as_number("floor", floor, most=1)), length)
+
+
+def cosine_between(start: float, end: float, part: float) -> float:
+    """Return the point at `part` (0 to 1) of the half wave from `start` to `end`.
+
+    >>> cosine_between(1.0, 0.0, 0.5)
+    0.5
+    """
+    return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
+
+
+def _polynomial(step: int, steps: int, power: float, end: float) -> float:
+    return end + (1 - end) * float((1 - min(step, steps) / steps) ** power)
+
+
+def _cosine(step: int, steps: int, floor: float) -> float:
+    return cosine_between(1.0, floor, min(step, steps) / steps)
