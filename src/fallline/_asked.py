@@ -1,10 +1,11 @@
-"""What every room asks of what it is given: whole numbers, seeds, and the name that was meant."""
+"""What every room asks of what it is given: numbers, seeds, and the name that was meant."""
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 #: Seeds are taken by torch's generators, NumPy's and Optuna's alike.
@@ -40,6 +41,49 @@ def whole(
     if number < least or (most is not None and number > most):
         raise (error or ValueError)(f"{wanted}; got {number}")
     return number
+
+
+def number(
+    name: str,
+    value: Any,
+    least: float = 0.0,
+    most: float = math.inf,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    error: type[Exception] | None = None,
+) -> float:
+    """Return a finite number from `least` to `most`, or between bounds that are excluded.
+
+    Args:
+        name: What the number is called where it was given.
+        value: What was given.
+        least: The smallest that is taken.
+        most: The largest that is taken; infinity for any.
+        above: What it must be greater than, in place of `least`.
+        below: What it must be less than, in place of `most`.
+        error: What is raised whatever is wrong; None for Python's own.
+
+    Returns:
+        The number, as Python's own.
+
+    Raises:
+        TypeError: `value` is no number.
+        ValueError: It is too small, too large, or not finite.
+
+    >>> number("rate", 1), number("beta", 0.9, below=1)
+    (1.0, 0.9)
+    """
+    ends = [f"greater than {above:g}" if above is not None else f"at least {least:g}"]
+    ends += [f"less than {below:g}"] if below is not None else [f"at most {most:g}"] if most < math.inf else []
+    wanted = f"{name} must be a finite number, {' and '.join(ends)}"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise (error or TypeError)(f"{wanted}; got {value!r}")
+    found = float(value)
+    inside = (found > above if above is not None else found >= least) and (found < below if below is not None else True)
+    if not (inside and found <= most and math.isfinite(found)):
+        raise (error or ValueError)(f"{wanted}; got {value}")
+    return found
 
 
 def seed(value: Any, name: str = "seed", *, error: type[Exception] = ValueError) -> int:

@@ -358,7 +358,11 @@ def reshaped() -> WeightAverage:
         (lambda: WeightAverage(3), TypeError, "model must be a torch.nn.Module; got 3"),  # type: ignore[arg-type]
         (lambda: WeightAverage(nn.ReLU()), ValueError, "model must have weights in floating point"),
         (lambda: WeightAverage(nn.LazyLinear(2)), ValueError, "'weight' has no shape yet: run one batch through"),
-        (lambda: WeightAverage(one_weight(), 1.0), ValueError, "decay must be a number from 0 to 1, 1 excluded"),
+        (
+            lambda: WeightAverage(one_weight(), 1.0),
+            ValueError,
+            "decay must be a finite number, .* and less than 1",
+        ),
         (
             lambda: WeightAverage(one_weight(), start_from="ones"),  # type: ignore[arg-type]
             ValueError,

@@ -122,7 +122,7 @@ def test_the_same_draw_as_torchs_where_they_mean_the_same(ours: Scheme, torchs: 
         (lambda: he_normal().fill(torch.empty(3)), ValueError, r"\[outputs, inputs, \*kernel\]; .* shape \[3\]"),
         (lambda: he_normal().fill(torch.empty(3, 0)), ValueError, "0 inputs and 3 outputs has no fan_in to scale with"),
         (lambda: he_normal(fan="both"), ValueError, "fan must be one of .*; got 'both'"),  # type: ignore[arg-type]
-        (lambda: xavier_normal(gain=0.0), ValueError, "gain must be a finite number greater than 0; got 0.0"),
+        (lambda: xavier_normal(gain=0.0), ValueError, "gain must be a finite number, greater than 0; got 0.0"),
     ],
 )
 def test_misuse_is_refused_in_a_sentence(call: Any, error: type[Exception], sentence: str) -> None:

@@ -149,7 +149,7 @@ def test_limits_of_stability_hold_on_both_sides(method: str, share: float) -> No
         ({"rule": "adamm"}, LookupError, "did you mean 'adam"),
         ({"start": (1.0, np.nan)}, ValueError, "start must be two finite numbers"),
         ({"start": (1.0,)}, ValueError, "start must be two finite numbers"),
-        ({"steps": 0}, ValueError, "steps must be a whole number of at least 1; got 0"),
+        ({"steps": 0}, ValueError, "steps must be a whole number from 1; got 0"),
         ({"lr": -1.0}, ValueError, "lr"),
         ({"noise": -1.0}, ValueError, "noise must be a finite number, at least 0"),
         ({"noise": np.inf}, ValueError, "noise must be a finite number, at least 0"),

@@ -7,12 +7,14 @@ Without the division the average starts near 0 and takes some 1/(1-β) values to
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from numbers import Complex, Real
+from numbers import Complex
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+
+from fallline._asked import number
 
 _NUMERIC = tuple("biufc")  # NumPy's kinds of number
 
@@ -33,7 +35,7 @@ class ExponentialAverage:
     """
 
     def __init__(self, beta: float = 0.9, bias_correction: bool = True) -> None:
-        self.beta = as_share("beta", beta)
+        self.beta = number("beta", beta, below=1)
         self.bias_correction = bias_correction
         self._sum: Any = 0.0
         self._shape: tuple[int, ...] | None = None
@@ -111,17 +113,3 @@ def _as_array(values: Any) -> NDArray[Any]:
             f"{series.dtype} in it. For values that come one by one, use ExponentialAverage"
         )
     return series
-
-
-def as_share(name: str, value: Any) -> float:
-    """Return a number from 0 to 1, 1 excluded; raises TypeError or ValueError.
-
-    >>> as_share("beta", 0.9)
-    0.9
-    """
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number from 0 to 1, 1 excluded; got {value!r}")
-    share = float(value)
-    if not 0 <= share < 1:
-        raise ValueError(f"{name} must be a number from 0 to 1, 1 excluded; got {value}")
-    return share

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from fallline.averaging.series import as_share
+from fallline._asked import number
 
 
 class WeightAverage:
@@ -61,7 +61,7 @@ class WeightAverage:
         if not bias_correction and (start_from == "weights" or decay is None):
             raise ValueError("bias_correction=False has a meaning only with a decay and start_from='zero'")
         self.model = model
-        self.decay = None if decay is None else as_share("decay", decay)
+        self.decay = None if decay is None else number("decay", decay, below=1)
         self.start_from = start_from
         self.bias_correction = bias_correction
         self.count = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fallline._asked import did_you_mean
 from fallline.init.schemes import Distribution, Scheme, he, holds_layers, lecun, xavier
 
 
@@ -113,9 +113,7 @@ def named(name: str) -> Activation:
     """
     key = plain(name)
     if key not in _KNOWN:
-        near = difflib.get_close_matches(key, sorted(_KNOWN), 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(_KNOWN))}"
-        raise ValueError(f"no activation is known as '{name}'; {hint}")
+        raise ValueError(f"no activation is known as '{name}'; {did_you_mean(key, sorted(_KNOWN), 'known are')}")
     return Activation(key, _RECTIFIERS.get(key, 0.0))
 
 

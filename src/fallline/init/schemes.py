@@ -15,6 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from fallline._asked import number
+
 Distribution = Literal["normal", "uniform"]
 Fan = Literal["fan_in", "fan_out", "average"]
 
@@ -35,8 +37,7 @@ class Scheme:
     def __post_init__(self) -> None:
         _check("distribution", self.distribution, ("normal", "uniform"))
         _check("fan", self.fan, ("fan_in", "fan_out", "average"))
-        if not 0 < self.gain < math.inf:
-            raise ValueError(f"gain must be a finite number greater than 0; got {self.gain!r}")
+        number("gain", self.gain, above=0)
 
     def std(self, fan_in: int, fan_out: int) -> float:
         """Return the standard deviation; raises ValueError if nothing is connected.

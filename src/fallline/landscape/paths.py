@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from fallline import rules
+from fallline._asked import number, whole
 from fallline.landscape.calculus import derivatives_of
 from fallline.landscape.outcome import Outcome, outcome_of
 from fallline.landscape.surface import Point, Surface
@@ -138,9 +139,7 @@ def _rates(rule: Rule, lr: float | None, schedule: Schedule | None, steps: int) 
 
 def _errors(surface: Surface, noise: float, seed: int, steps: int) -> Array:
     """What is added to the gradient at each point [steps + 1, 2]; nothing along y where it plays no part."""
-    if not 0 <= noise < math.inf:
-        raise ValueError(f"noise must be a finite number, at least 0; got {noise!r}.")
-    drawn = noise * np.random.default_rng(seed).standard_normal((steps + 1, 2))
+    drawn = number("noise", noise) * np.random.default_rng(seed).standard_normal((steps + 1, 2))
     drawn[:, surface.dimensions :] = 0
     return drawn
 
@@ -149,6 +148,4 @@ def _checked(start: Point, steps: int) -> tuple[list[float], int]:
     numbers = [float(value) for value in start]
     if len(numbers) != 2 or not all(map(math.isfinite, numbers)):
         raise ValueError(f"start must be two finite numbers, (x, y); got {start!r}.")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps must be a whole number of at least 1; got {steps!r}.")
-    return numbers, steps
+    return numbers, whole("steps", steps)

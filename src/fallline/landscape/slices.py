@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fallline._asked import number, whole
+from fallline._asked import seed as as_seed
 from fallline.landscape.slice_axes import PrincipalAxes, filter_normalised, principal_axes
 from fallline.landscape.slice_losses import (
     Array,
@@ -25,7 +26,6 @@ from fallline.landscape.slice_losses import (
 )
 from fallline.landscape.surface import View
 from fallline.training import Lanes, Problem, Split, make_lanes, obstacle_to_batching
-from fallline.training.arguments import as_count
 from fallline.training.generators import seeded
 
 _POINTS = {1: 51, 2: 25}
@@ -73,8 +73,10 @@ def slice(
     check_problem(problem)
     check_choice("axes", axes, get_args(Axes))
     check_choice("dimensions", dimensions, (1, 2))
-    points = _POINTS[dimensions] if points is None else as_points(points)
-    reach = _REACH[axes] if reach is None else as_reach(reach)
+    points = _POINTS[dimensions] if points is None else whole("points", points, 3)
+    if points % 2 == 0:
+        raise ValueError(f"points must be an odd number, so that one is in the middle; got {points}")
+    reach = _REACH[axes] if reach is None else number("reach", reach, above=0)
     seed = as_seed(seed)
     part = examples_of(problem, split, examples)
     states = states_of(models)
@@ -236,13 +238,13 @@ def examples_of(problem: Problem, name: str, count: int | None) -> Split:
     """A split, or so many examples of it, always the same."""
     splits = problem.splits()
     check_choice("split", name, tuple(splits))
-    whole = splits[name]
+    part = splits[name]
     if count is None:
-        return whole
-    count = as_count("examples", count, len(whole), f"as many as {name} has")
+        return part
+    count = whole("examples", count, 1, len(part))
     # Drawn by a seed of their own, so that other directions are measured on the same examples.
-    rows = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))[:count].sort().values
-    return Split(whole.inputs[rows], whole.targets[rows])
+    rows = torch.randperm(len(part), generator=torch.Generator().manual_seed(0))[:count].sort().values
+    return Split(part.inputs[rows], part.targets[rows])
 
 
 def check_problem(problem: object) -> None:
@@ -257,30 +259,6 @@ def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
     """Refuse what is not among the choices."""
     if value not in choices or isinstance(value, bool):
         raise ValueError(f"{name}: must be {' or '.join(map(repr, choices))}; got {value!r}.")
-
-
-def as_points(points: object) -> int:
-    """Return an odd number of at least 3."""
-    count = as_count("points", points)
-    if count < 3 or count % 2 == 0:
-        raise ValueError(f"points: must be an odd number of at least 3, so that one is in the middle; got {count}.")
-    return count
-
-
-def as_reach(reach: object) -> float:
-    """Return a finite number above 0."""
-    value = float(reach) if isinstance(reach, Real) and not isinstance(reach, bool) else math.nan
-    if not 0 < value < math.inf:
-        raise ValueError(f"reach: must be a finite number above 0; got {reach!r}.")
-    return value
-
-
-def as_seed(seed: object) -> int:
-    """Return a whole number that torch's generators start from."""
-    value = int(seed) if isinstance(seed, Integral) and not isinstance(seed, bool) else -1
-    if not 0 <= value < 2**63:
-        raise ValueError(f"seed: must be a whole number from 0 to 2**63 - 1; got {seed!r}.")
-    return value
 
 
 def check_finite(weights: Sequence[Tensor]) -> None:

@@ -15,7 +15,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 
-from fallline.schedules.arguments import as_count, as_number
+from fallline._asked import number, whole
 from fallline.schedules.schedule import Schedule
 
 
@@ -27,7 +27,7 @@ def inverse_time(rate: float) -> Schedule:
     >>> [inverse_time(1.0)(epoch) for epoch in (0, 1, 3)]
     [1.0, 0.5, 0.25]
     """
-    return Schedule(_inverse_time, (as_number("rate", rate),))
+    return Schedule(_inverse_time, (number("rate", rate),))
 
 
 def exponential(factor: float) -> Schedule:
@@ -38,7 +38,7 @@ def exponential(factor: float) -> Schedule:
     >>> [exponential(0.5)(epoch) for epoch in (0, 1, 3)]
     [1.0, 0.5, 0.125]
     """
-    return Schedule(_exponential, (as_number("factor", factor, above=0, most=1),))
+    return Schedule(_exponential, (number("factor", factor, above=0, most=1),))
 
 
 def inverse_square_root(k: float = 1.0, first: int = 1) -> Schedule:
@@ -52,7 +52,7 @@ def inverse_square_root(k: float = 1.0, first: int = 1) -> Schedule:
     >>> [inverse_square_root()(step) for step in (0, 3)]
     [1.0, 0.5]
     """
-    return Schedule(_inverse_square_root, (as_number("k", k, above=0), as_count("first", first)))
+    return Schedule(_inverse_square_root, (number("k", k, above=0), whole("first", first)))
 
 
 def _inverse_time(step: int, rate: float) -> float:
@@ -77,7 +77,7 @@ def staircase(every: int, factor: float = 0.1) -> Schedule:
     >>> [staircase(2, 0.5)(step) for step in range(5)]
     [1.0, 1.0, 0.5, 0.5, 0.25]
     """
-    return exponential(factor).per_epoch(as_count("every", every))
+    return exponential(factor).per_epoch(whole("every", every))
 
 
 def milestones(at: Iterable[int], factor: float = 0.1) -> Schedule:
@@ -90,7 +90,7 @@ def milestones(at: Iterable[int], factor: float = 0.1) -> Schedule:
     [1.0, 1.0, 0.5, 0.25, 0.25]
     """
     steps = _rising("at", at, least=1)
-    return Schedule(_milestones, (steps, as_number("factor", factor, above=0, most=1)))
+    return Schedule(_milestones, (steps, number("factor", factor, above=0, most=1)))
 
 
 def table(factors: Mapping[int, float]) -> Schedule:
@@ -106,14 +106,14 @@ def table(factors: Mapping[int, float]) -> Schedule:
     steps = _rising("the steps of factors", factors, least=0)
     if steps[0] != 0:
         raise ValueError(f"factors must say what holds from step 0; its first step is {steps[0]}")
-    values = tuple(as_number(f"the factor of step {step}", factors[step]) for step in steps)
+    values = tuple(number(f"the factor of step {step}", factors[step]) for step in steps)
     return Schedule(_table, (steps, values))
 
 
 def _rising(name: str, values: Iterable[int], least: int) -> tuple[int, ...]:
     if not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a list of steps; got {values!r}")
-    steps = tuple(as_count(f"each of {name}", value, least) for value in values)
+    steps = tuple(whole(f"each of {name}", value, least) for value in values)
     if not steps or list(steps) != sorted(set(steps)):
         raise ValueError(f"{name} must be one or more steps, each later than the one before; got {list(steps)}")
     return steps
@@ -135,8 +135,8 @@ def polynomial(steps: int, power: float = 2.0, end: float = 0.0) -> Schedule:
     >>> [polynomial(4)(step) for step in (0, 2, 4, 9)]
     [1.0, 0.25, 0.0, 0.0]
     """
-    length = as_count("steps", steps)
-    power, end = as_number("power", power, above=0), as_number("end", end, most=1)
+    length = whole("steps", steps)
+    power, end = number("power", power, above=0), number("end", end, most=1)
     return Schedule(_polynomial, (length, power, end), length)
 
 
@@ -161,8 +161,8 @@ def cosine(steps: int, floor: float = 0.0) -> Schedule:
     >>> [round(cosine(4, floor=0.1)(step), 3) for step in (0, 2, 4, 9)]
     [1.0, 0.55, 0.1, 0.1]
     """
-    length = as_count("steps", steps)
-    return Schedule(_cosine, (length, as_number("floor", floor, most=1)), length)
+    length = whole("steps", steps)
+    return Schedule(_cosine, (length, number("floor", floor, most=1)), length)
 
 
 def cosine_between(start: float, end: float, part: float) -> float:

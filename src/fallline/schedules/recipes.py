@@ -7,7 +7,7 @@ Goyal et al., *Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour*, 2017
 
 from __future__ import annotations
 
-from fallline.schedules.arguments import as_count, as_number
+from fallline._asked import number, whole
 from fallline.schedules.laws import cosine_between, linear, milestones
 from fallline.schedules.schedule import Schedule, constant
 
@@ -25,7 +25,7 @@ def large_minibatch(batch_size: int, steps_per_epoch: int) -> Schedule:
     >>> [round(0.1 * recipe(10 * epoch), 6) for epoch in (0, 5, 30, 60, 80)]
     [0.1, 3.2, 0.32, 0.032, 0.0032]
     """
-    steps = as_count("steps_per_epoch", steps_per_epoch)
+    steps = whole("steps_per_epoch", steps_per_epoch)
     k = linear_scaling(batch_size)
     return k * warmup(5 * steps, start=min(1.0, 1 / k)) * milestones((30, 60, 80), 0.1).per_epoch(steps)
 
@@ -43,8 +43,8 @@ def one_cycle(steps: int, rise: float = 0.3, start: float = 1 / 25, end: float =
     >>> [round(one_cycle(11, rise=6 / 11)(step), 3) for step in (0, 5, 10, 99)]
     [0.04, 1.0, 0.0, 0.0]
     """
-    length = as_count("steps", steps, least=2)
-    share, low, last = as_number("rise", rise), as_number("start", start, most=1), as_number("end", end, most=1)
+    length = whole("steps", steps, least=2)
+    share, low, last = number("rise", rise), number("start", start, most=1), number("end", end, most=1)
     if not 1 < share * length < length:
         raise ValueError(f"rise must be between 1/steps = {1 / length:g} and 1, both excluded; got {rise}")
     return Schedule(_one_cycle, (length, share, low, last), length)
@@ -58,8 +58,8 @@ def warmup_stable_decay(warmup_steps: int, stable_steps: int, decay_steps: int, 
     >>> [warmup_stable_decay(2, 3, 2)(step) for step in range(8)]
     [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0]
     """
-    up, plateau = as_count("warmup_steps", warmup_steps), as_count("stable_steps", stable_steps, least=0)
-    down = linear(as_count("decay_steps", decay_steps), end)
+    up, plateau = whole("warmup_steps", warmup_steps), whole("stable_steps", stable_steps, least=0)
+    down = linear(whole("decay_steps", decay_steps), end)
     return warmup(up).then(constant().then(down, after=plateau))
 
 
@@ -80,8 +80,8 @@ def warmup(steps: int, start: float = 0.0) -> Schedule:
     >>> [warmup(4)(step) for step in (0, 1, 4, 9)]
     [0.0, 0.25, 1.0, 1.0]
     """
-    length = as_count("steps", steps)
-    return Schedule(_warmup, (length, as_number("start", start, most=1)), length)
+    length = whole("steps", steps)
+    return Schedule(_warmup, (length, number("start", start, most=1)), length)
 
 
 def linear_scaling(batch_size: int, reference: int = 256) -> float:
@@ -92,7 +92,7 @@ def linear_scaling(batch_size: int, reference: int = 256) -> float:
     >>> 0.1 * linear_scaling(8192)
     3.2
     """
-    return as_count("batch_size", batch_size) / as_count("reference", reference)
+    return whole("batch_size", batch_size) / whole("reference", reference)
 
 
 def _warmup(step: int, steps: int, start: float) -> float:

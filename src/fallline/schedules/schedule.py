@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from fallline.schedules.arguments import as_count, as_number
+from fallline._asked import number, whole
 from fallline.schedules.driver import Driver
 
 
@@ -39,7 +39,7 @@ class Schedule:
 
     def __call__(self, step: int) -> float:
         """Return the factor at a step; raises TypeError or ValueError unless it is a whole number from 0."""
-        return float(self.law(as_count("step", step, least=0), *self.arguments))
+        return float(self.law(whole("step", step, least=0), *self.arguments))
 
     def then(self, following: Schedule, after: int | None = None) -> Schedule:
         """Return this schedule for its `length`, or for `after` steps, and from there on `following` from its step 0.
@@ -55,7 +55,7 @@ class Schedule:
             raise TypeError(f"following must be a schedule; got {following!r}")
         if after is None and self.length is None:
             raise ValueError(f"{self!r} never ends: say for how many steps it holds, with then(..., after=steps)")
-        switch = self.length if after is None else as_count("after", after, least=0)
+        switch = self.length if after is None else whole("after", after, least=0)
         assert switch is not None
         length = None if following.length is None else switch + following.length
         return Schedule(_then, (self, following, switch), length)
@@ -68,7 +68,7 @@ class Schedule:
         0.025
         """
         if isinstance(other, Real) and not isinstance(other, bool):
-            factor = Schedule(_constant, (as_number("factor", other),), length=self.length)
+            factor = Schedule(_constant, (number("factor", other),), length=self.length)
         elif isinstance(other, Schedule):
             factor = other
         else:
@@ -86,7 +86,7 @@ class Schedule:
         >>> [inverse_time(1.0).per_epoch(2)(step) for step in range(4)]
         [1.0, 1.0, 0.5, 0.5]
         """
-        steps = as_count("steps_per_epoch", steps_per_epoch)
+        steps = whole("steps_per_epoch", steps_per_epoch)
         return Schedule(_per_epoch, (self, steps), None if self.length is None else self.length * steps)
 
     def curve(self, steps: int, lr: float = 1.0) -> NDArray[np.float64]:
@@ -96,7 +96,7 @@ class Schedule:
         >>> exponential(0.5).curve(3, lr=0.4).tolist()
         [0.4, 0.2, 0.1]
         """
-        count, base = as_count("steps", steps), as_number("lr", lr)
+        count, base = whole("steps", steps), number("lr", lr)
         return base * np.array([self(step) for step in range(count)])
 
     def drive(self, optimizer: Optimizer, *, step: int | None = None) -> LambdaLR:
@@ -123,7 +123,7 @@ class Schedule:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be a torch.optim.Optimizer; got {optimizer!r}")
         # A bound method: for other callables torch saves their attributes and writes them back into them on loading.
-        return Driver(optimizer, self.__call__, repr(self), None if step is None else as_count("step", step, least=0))
+        return Driver(optimizer, self.__call__, repr(self), None if step is None else whole("step", step, least=0))
 
     def __repr__(self) -> str:
         name = self.law.__name__.lstrip("_") if hasattr(self.law, "__name__") else repr(self.law)
@@ -140,7 +140,7 @@ def constant(factor: float = 1.0) -> Schedule:
     >>> constant(0.5)(1000)
     0.5
     """
-    return Schedule(_constant, (as_number("factor", factor),))
+    return Schedule(_constant, (number("factor", factor),))
 
 
 def _constant(step: int, factor: float) -> float:

@@ -7,8 +7,7 @@
 
 from __future__ import annotations
 
-import difflib
-
+from fallline._asked import did_you_mean
 from fallline.landscape.surface import Demonstration, Surface
 from fallline.landscape.surfaces.one_minimum import beale, easom, plateau, ravine, rosenbrock
 from fallline.landscape.surfaces.several_minima import (
@@ -62,7 +61,5 @@ def find(name: str) -> Surface:
     """
     key = name.strip().lower().replace("_", "-").replace(" ", "-")
     if key not in ALL:
-        near = difflib.get_close_matches(key, ALL, 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(ALL)}"
-        raise LookupError(f"there is no surface '{name}'; {hint}")
+        raise LookupError(f"there is no surface '{name}'; {did_you_mean(key, ALL)}")
     return ALL[key]

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from fallline._asked import whole
 from fallline.optim.schedule_free import keeps_average
 from fallline.schedules import Schedule
-from fallline.schedules.arguments import as_count
 from fallline.symbolic import Rule
 
 
@@ -55,7 +55,7 @@ class LaneRule:
             self._check_values(self.rule)
         if self.then is not None:
             updates, following = self.then
-            as_count("the count of updates in then", updates)
+            whole("the count of updates in then", updates)
             if not isinstance(following, LaneRule):
                 raise TypeError(f"then: must be (updates, LaneRule), got {following!r} for the lane rule")
 
