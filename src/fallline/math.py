@@ -1,76 +1,37 @@
 """What a rule may compute with: `from fallline.math import sqrt`.
 
-On plain numbers the functions compute; on a rule's arguments they build the graph.
+On plain numbers the functions compute; on a rule's arguments they build the graph. Those of one number at a time are
+made of the table of operations, here at the import.
 """
 
 from __future__ import annotations
 
 import dis
 import sys
+from collections.abc import Callable
 from numbers import Real
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from fallline.symbolic.expression import Expression, Rank, apply, instead_of, refuse, wrap
-from fallline.symbolic.operations import OPERATIONS
+from fallline.symbolic import NAMES, OPERATIONS, Expression, Operation, Rank, apply, instead_of, refuse, wrap
 
-__all__ = ["abs", "dimensions", "dot", "exp", "log", "maximum", "minimum", "sign", "sqrt", "sum", "where"]
+__all__ = sorted(NAMES)
 
 Value = Expression | float
 
 
-def _call(operation: str, *values: Value) -> Expression:
-    # Annotated as Expression: inside a rule nearly everything is one, and a float behaves alike.
-    if any(isinstance(value, Expression) for value in values):
-        return apply(operation, *values)
-    if all(isinstance(value, Real) for value in values):
-        return OPERATIONS[operation].compute(*values)  # type: ignore[return-value]
-    raise refuse(
-        f"{operation} got a {' and a '.join(type(value).__name__ for value in values)}",
-        "use numbers and the rule's own arguments",
-    )
-
-
-def sqrt(x: Value) -> Expression:
-    """Square root.
-
-    >>> sqrt(9.0)
-    3.0
-    """
-    return _call("sqrt", x)
-
-
-def abs(x: Value) -> Expression:
-    """Absolute value."""
-    return _call("abs", x)
-
-
-def sign(x: Value) -> Expression:
-    """-1, 0 or 1; NaN stays NaN."""
-    return _call("sign", x)
-
-
-def exp(x: Value) -> Expression:
-    """Exponential function."""
-    return _call("exp", x)
-
-
-def log(x: Value) -> Expression:
-    """Natural logarithm."""
-    return _call("log", x)
-
-
-def minimum(a: Value, b: Value) -> Expression:
-    """The smaller of two; NaN if either is."""
-    return _call("minimum", a, b)
-
-
-def maximum(a: Value, b: Value) -> Expression:
-    """The larger of two; NaN if either is."""
-    return _call("maximum", a, b)
-
-
 def where(condition: Expression | bool, a: Value, b: Value) -> Expression:
     """`a` where the condition holds, `b` elsewhere: a rule's way to branch.
+
+    Args:
+        condition: A comparison of a rule's arguments, or several joined by &, | and ~; or a plain truth value.
+        a: A number, or an expression of a rule's arguments.
+        b: The same.
+
+    Returns:
+        The expression; `a` or `b` itself for a plain truth value.
+
+    Raises:
+        RuleError: The condition is no truth value, or `a` or `b` is one.
 
     >>> where(2 > 1, 5.0, 6.0)
     5.0
@@ -81,7 +42,11 @@ def where(condition: Expression | bool, a: Value, b: Value) -> Expression:
 
 
 def dimensions() -> Expression:
-    """The number of dimensions of the parameter: 1 for a bias, 2 for a matrix, 4 for an image filter."""
+    """The number of dimensions of the parameter: 1 for a bias, 2 for a matrix, 4 for an image filter.
+
+    >>> dimensions()
+    scalar('dimensions')
+    """
     return Expression("scalar", value="dimensions")
 
 
@@ -90,6 +55,24 @@ def sum(x: Expression, *, channels: bool = False, all_tensors: bool = False) -> 
 
     A channel is one index of the first dimension; a tensor of one dimension or none is a single channel. The sum over
     all tensors takes in those whose rules take the same sum, and that have a gradient.
+
+    Args:
+        x: An expression of a rule's arguments that differs from element to element.
+        channels: Whether to sum over each channel by itself.
+        all_tensors: Whether to sum over all tensors.
+
+    Returns:
+        One number a tensor, a channel or an optimizer, which every element sees.
+
+    Raises:
+        RuleError: `x` has no elements to sum, or both `channels` and `all_tensors` are asked for.
+
+    >>> from fallline.symbolic import rule
+    >>> @rule
+    ... def centred(p, g, *, lr=0.1):
+    ...     return lr * (g - sum(g) / sum(where(g == g, 1.0, 1.0)))
+    >>> centred.cost().passes
+    2
     """
     if channels and all_tensors:
         raise refuse("sum over channels and over all tensors at once", "choose one of the two")
@@ -100,13 +83,84 @@ def sum(x: Expression, *, channels: bool = False, all_tensors: bool = False) -> 
 
 
 def dot(a: Expression, b: Expression, *, channels: bool = False, all_tensors: bool = False) -> Expression:
-    """Inner product over what `sum` sums over; `sqrt(dot(x, x))` is a norm."""
+    """Inner product over what `sum` sums over; `sqrt(dot(x, x))` is a norm.
+
+    Args:
+        a: An expression of a rule's arguments.
+        b: The same, or a number.
+        channels: Whether to take each channel by itself.
+        all_tensors: Whether to sum over all tensors.
+
+    Returns:
+        One number a tensor, a channel or an optimizer, which every element sees.
+
+    Raises:
+        RuleError: As for `sum`.
+
+    >>> from fallline.symbolic import rule
+    >>> @rule
+    ... def normalised(p, g, *, lr=0.1):
+    ...     return lr * g / sqrt(dot(g, g))
+    >>> normalised.cost().passes
+    2
+    """
     return sum(wrap(a) * wrap(b), channels=channels, all_tensors=all_tensors)
 
 
-if not TYPE_CHECKING:
+def _call(name: str, *values: Value) -> Any:
+    if any(isinstance(value, Expression) for value in values):
+        return apply(name, *values)
+    if all(isinstance(value, Real) for value in values):
+        return OPERATIONS[name].compute(*values)
+    raise refuse(
+        f"{name} got a {' and a '.join(type(value).__name__ for value in values)}",
+        "use numbers and the rule's own arguments",
+    )
 
-    def __getattr__(name: str) -> NoReturn:
+
+_TEMPLATE = '''
+def {name}({arguments}):
+    """{summary}
+
+    Args:
+{listed}
+
+    Returns:
+        A number for numbers, else the expression.
+
+    Raises:
+        RuleError: An argument is neither a number nor an expression, or is a truth value.
+
+    >>> {name}({example})
+    {result!r}
+    """
+    return _call({name!r}, {arguments})
+'''
+
+
+def _source(operation: Operation) -> str:
+    arguments, example = operation.arguments.split(), (0.25, 4.0)[: operation.arity]
+    return _TEMPLATE.format(
+        name=operation.name,
+        summary=operation.summary,
+        arguments=", ".join(arguments),
+        listed="\n".join(f"        {name}: A number, or an expression of a rule's arguments." for name in arguments),
+        example=", ".join(map(str, example)),
+        result=operation.compute(*example),
+    )
+
+
+exec(compile("".join(_source(one) for one in OPERATIONS.values() if one.summary), "<fallline.math>", "exec"))
+
+
+if TYPE_CHECKING:
+    # Of the functions that the table makes, and of no others; it can't be said here which those are. They give an
+    # Expression: inside a rule nearly everything is one, and a float behaves alike.
+    def __getattr__(name: str) -> Callable[..., Expression]: ...
+
+else:
+
+    def __getattr__(name):
         if name.startswith("__"):
             raise AttributeError(name)
         # `from fallline.math import norm` would put words of Python's in the place of an AttributeError's.

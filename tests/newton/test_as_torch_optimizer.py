@@ -152,8 +152,8 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "lr not a number": ({"lr": float("nan")}, "lr must be a number above 0"),
     "lr a string": ({"lr": "1"}, "lr must be a number above 0"),
     "search": ({"line_search": "wolfe"}, "line_search must be 'armijo' or 'strong_wolfe', or None"),
-    "exact_up_to": ({"exact_up_to": -1}, "exact_up_to must be a whole number of at least 0"),
-    "cg_iterations": ({"cg_iterations": 2.5}, "cg_iterations must be a whole number of at least 1"),
+    "exact_up_to": ({"exact_up_to": -1}, "exact_up_to must be a whole number from 0"),
+    "cg_iterations": ({"cg_iterations": 2.5}, "cg_iterations must be a whole number from 1"),
     "cg_tolerance": ({"cg_tolerance": 1}, "cg_tolerance must be None, or a number"),
     "tolerance_grad": ({"tolerance_grad": -1e-9}, "tolerance_grad must be a number of at least 0"),
 }  # fmt: skip

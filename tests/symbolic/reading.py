@@ -14,8 +14,12 @@ import numpy as np
 
 _TOKEN = re.compile(r"\\\\|\\ |\\[a-zA-Z]+|\d+(?:\.\d+)?|\S")
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    r"\exp": np.exp, r"\log": np.log, r"\min": np.minimum, r"\max": np.maximum, r"\operatorname": np.sign,
-}  # fmt: skip
+    r"\exp": np.exp,
+    r"\log": np.log,
+    r"\min": np.minimum,
+    r"\max": np.maximum,
+    r"\operatorname": np.sign,
+}
 _RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "<": np.less, r"\le": np.less_equal, ">": np.greater, r"\ge": np.greater_equal, "=": np.equal, r"\ne": np.not_equal,
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import fallline.math
 from fallline import rules
 from fallline.kernels import Evaluation, evaluate, host_numbers, host_scalars
 from fallline.rules import adam, adamw, amsgrad, centered_rmsprop, dampened_momentum, heavy_ball, l2, maximize, rmsprop
-from fallline.symbolic import Rule, make_plan, rule
+from fallline.symbolic import OPERATIONS, REDUCTIONS, Rule, apply, make_plan, rule
 from fallline.symbolic.symbols import indexed, symbol
 from tests.symbolic.formulas import Tree, formulas, traced, truth
 from tests.symbolic.reading import compute
@@ -35,6 +36,12 @@ def drawn(made: Rule) -> Arrays:
     names = ("p", "g", *(state.name for state in made.states))
     arrays = {name: generator.uniform(0.5, 2.0, (3, 4)) + 4 * (name == "v") for name in names}
     return arrays | {state.name: np.array(0.7) for state in made.number_states}
+
+
+def read_update(made: Rule, arrays: Arrays, numbers: dict[str, float]) -> Any:
+    """The update, by the equations."""
+    read = compute(made.latex(), symbols(made, arrays, numbers))
+    return arrays["p"] - read[indexed("p", "t")]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -68,14 +75,40 @@ def test_the_equations_of_a_rule(made: Rule) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Any formula
+# Every operation of the table
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def read_update(made: Rule, arrays: Arrays, numbers: dict[str, float]) -> Any:
-    """The update, by the equations."""
-    read = compute(made.latex(), symbols(made, arrays, numbers))
-    return arrays["p"] - read[indexed("p", "t")]
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if name not in REDUCTIONS])
+def test_each_operation(name: str) -> None:
+    """Alone, and inside and around a sum, a product and a power; by NumPy's function of the same name."""
+    operation = OPERATIONS[name]
+
+    def operated(function: Any, where: Any, a: Any, b: Any) -> Any:
+        kinds = [(name == "where" and i == 0) or operation.takes_booleans for i in range(operation.arity)]
+        given = (a, b, a)[: operation.arity] if name != "where" else (b, a, b)
+        result = function(*(value > 1.0 if kind else value for value, kind in zip(given, kinds, strict=True)))
+        return where(result, 1.0, 0.0) if operation.boolean else result
+
+    def formula(function: Any, where: Any, p: Any, g: Any, m: Any) -> Any:
+        alone = operated(function, where, p, g)
+        return alone + (operated(function, where, m + g, p * m) * g - alone**2 * p) / (
+            1.0 + operated(function, where, g * g, m) * m
+        )
+
+    @rule
+    def made(p: Any, g: Any, m: Any) -> Any:
+        return formula(partial(apply, name), fallline.math.where, p, g, m), m
+
+    arrays = drawn(made)
+    by_numpy = np.true_divide if name == "divide" else getattr(np, name)
+    expected = formula(by_numpy, np.where, *(arrays[key] for key in ("p", "g", "m")))
+    assert read_update(made, arrays, {}) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Any formula
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=300, derandomize=True, deadline=None, database=None)

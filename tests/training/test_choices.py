@@ -23,8 +23,8 @@ from fallline.training import (
     train,
     train_in_parts,
 )
-from fallline.training.evaluation import evaluation_points
 from fallline.training.population import choice
+from fallline.training.train import evaluation_points
 from fallline.training.updates import LaneRule, LaneUpdate
 from tests.training.models import Descent, branching, make_problem, mlp
 

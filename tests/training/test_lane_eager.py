@@ -37,7 +37,7 @@ def moved(kind: type[RuleMover], rule: Rule) -> list[torch.Tensor]:
         if number == 6:
             mover.keep(np.arange(5) != 0, np.arange(5))
         run_jointly([mover.prepare(parameters, step, number)])
-        mover.finish(number)
+        mover.finish()
     return parameters
 
 

@@ -111,6 +111,8 @@ def test_tensors_without_elements_are_left_alone() -> None:
     parameters = [torch.ones(2, 3), torch.ones(2, 0, 3)]
     LaneUpdate(parameters, [lane(rules.adam, lr=0.5)] * 2)(parameters, [torch.ones(2, 3), torch.ones(2, 0, 3)], 1)
     torch.testing.assert_close(parameters[0], torch.full((2, 3), 0.5))
+    nothing = [torch.ones(2, 0)]
+    LaneUpdate(nothing, [lane(rules.adam, lr=0.5)] * 2)(nothing, [torch.ones(2, 0)], 1)
 
 
 def test_gradients_may_lie_anyhow() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -10,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fallline import rules
+from fallline._asked import did_you_mean
 from fallline.arrays.slot import (
     Array,
     Slot,
@@ -23,6 +23,7 @@ from fallline.arrays.slot import (
     written_states,
 )
 from fallline.optim import hyperparameters as of_rule
+from fallline.optim.documented import documented
 from fallline.optim.generic import Optimizer as TorchOptimizer
 from fallline.symbolic import Rule
 
@@ -30,16 +31,24 @@ from fallline.symbolic import Rule
 _OWN = ("_engine", "_slots", "_owners", "_loaded")
 
 
+@documented(
+    rule="The rule to follow.",
+    hyperparameters="By the names in the rule's signature.",
+    params="Arrays by name, moved in place.",
+    grads="Their gradients; a name without one, or with None, rests: its states and its step count stay as they are.",
+    saved="What `state_dict` gave, or `np.load` of what was saved of it.",
+)
 class Optimizer:
     """Moves NumPy arrays in place by a rule, which may have its hyperparameters as attributes: `optimizer.lr = 0.1`.
 
-    `hyperparameters` by the names in the rule's signature. States are kept by the arrays' names. float32 and float64
+    States are kept by the arrays' names. float32 and float64
     arrays are moved where they lie; other layouts and float16 by way of a copy. Arrays may be read and written by
     anybody between two updates; a name may stand for another array of the same shape and type, and its states go on.
     Copies, also by pickle, have the states and no arrays: they move whatever `update` is given.
 
-    Raises TypeError or ValueError for what is no rule and for hyperparameters that it can't have, as
-    `fallline.Optimizer` does.
+    Raises:
+        TypeError: As `fallline.Optimizer`, for what is no rule or no hyperparameter of it.
+        ValueError: As `fallline.Optimizer`, for a hyperparameter that it can't have.
 
     >>> from fallline.rules import momentum
     >>> x = np.array([1.0, -2.0])
@@ -68,14 +77,12 @@ class Optimizer:
         return of_rule.read(self.rule, self._engine.param_groups[0])
 
     def update(self, params: Mapping[str, Array], grads: Mapping[str, Array | None]) -> None:
-        """Move the arrays of `params` in place by their gradients in `grads`, which has the same names or fewer.
+        """Move arrays in place by their gradients. Names may join at any time, and begin then.
 
-        A name without a gradient, or with None, rests: its states and its own step count stay as they are. Names may
-        join at any time, and begin then.
-
-        Raises TypeError, ValueError or KeyError, naming the array, and changes nothing: not a flat dictionary of
-        arrays, integers, read-only, shapes or types that differ, a gradient without its parameter, parameters that
-        share memory.
+        Raises:
+            TypeError: What is given is no flat dictionary of arrays, or a type differs or can't be trained.
+            ValueError: A shape differs, an array is read-only, or two share memory.
+            KeyError: A gradient has no parameter. An error names the array, and nothing is changed.
         """
         check_mapping("params", params)
         check_mapping("grads", grads)
@@ -140,9 +147,10 @@ class Optimizer:
         }
 
     def load_state_dict(self, saved: Mapping[str, Array]) -> None:
-        """Go on from what `state_dict` gave, or from `np.load` of it: hyperparameters and states, in place of its own.
+        """Go on from what was saved: hyperparameters and states, in place of its own.
 
-        Raises ValueError if it was saved from another rule; at the next update, if a state does not fit its array.
+        Raises:
+            ValueError: It was saved from another rule; at the next update, a state does not fit its array.
         """
         check_mapping("the saved state", saved)
         name = str(saved["rule"]) if "rule" in saved else "none"
@@ -180,8 +188,7 @@ class Optimizer:
             return
         values = self.hyperparameters
         if name not in values:
-            near = difflib.get_close_matches(name, values, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(values) or 'none'}"
+            hint = did_you_mean(name, values, "it has")
             raise AttributeError(f"{type(self).__name__} has no hyperparameter '{name}'; {hint}")
         values[name] = value
         of_rule.check(self.rule, values)
@@ -204,33 +211,22 @@ class Named(Optimizer):
         super().__init__(self.follows, **given, **hyperparameters)
 
 
-def _named(name: str, rule: Rule) -> type[Named]:
-    kind = inspect.Parameter.KEYWORD_ONLY
+def _named(name: str, record: rules.Record) -> type[Named]:
+    kind, rule = inspect.Parameter.KEYWORD_ONLY, record.rule
     known = [inspect.Parameter(key, kind, default=value) for key, value in rule.hyperparameters.items()]
     members = {
         "follows": rule,
-        "__doc__": rule.__doc__,
+        "__doc__": record.documented(),
         "__module__": __name__,
         "__signature__": inspect.Signature(known),
     }
     return type(name, (Named,), members)
 
 
-SGD = _named("SGD", rules.gradient_descent)
-Momentum = _named("Momentum", rules.momentum)
-Nesterov = _named("Nesterov", rules.nesterov)
-Adagrad = _named("Adagrad", rules.adagrad)
-Adadelta = _named("Adadelta", rules.adadelta)
-RMSprop = _named("RMSprop", rules.rmsprop)
-Adam = _named("Adam", rules.adam)
-AdamW = _named("AdamW", rules.adamw)
-AMSGrad = _named("AMSGrad", rules.amsgrad)
-Adamax = _named("Adamax", rules.adamax)
-NAdam = _named("NAdam", rules.nadam)
-RAdam = _named("RAdam", rules.radam)
-AdamP = _named("AdamP", rules.adamp)
-AdEMAMix = _named("AdEMAMix", rules.ademamix)
-Lion = _named("Lion", rules.lion)
-LAMB = _named("LAMB", rules.lamb)
-LARS = _named("LARS", rules.lars)
-Prodigy = _named("Prodigy", rules.prodigy)
+#: The classes of the rules whose records name one.
+CLASSES = {
+    record.class_name: _named(record.class_name, record)
+    for record in rules.RECORDS.values()
+    if record.class_name is not None
+}
+globals().update(CLASSES)  # where pickles look for them

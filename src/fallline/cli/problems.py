@@ -71,8 +71,7 @@ def read_problem(path: Path) -> Problem:
     defines no Problem.
     """
     from fallline.racing.failure import is_sentence
-    from fallline.training import Problem
-    from fallline.training.errors import first_line
+    from fallline.training import Problem, first_line
 
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give a Python file that sets a variable `problem`")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from fallline.cli.console import fail
-from fallline.racing.arms.default_arms import DEFAULT_ARMS
+from fallline.rules import DEFAULT_ARMS
 
 if TYPE_CHECKING:
     from fallline.cli.race_outputs import Outputs
@@ -197,7 +197,7 @@ def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) 
     """Leave with what an error says: a sentence of Fallline's, or that the user's own code failed after some steps."""
     from fallline.racing.failure import failed_at, is_sentence
     from fallline.symbolic import RuleError
-    from fallline.training.errors import first_line
+    from fallline.training import first_line
 
     own = failed_at(error) is not None
     if isinstance(error, ValueError | OSError | ImportError | LookupError | RuleError) and (

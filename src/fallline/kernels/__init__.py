@@ -1,26 +1,31 @@
 """From a rule's graph to what runs: Numba kernels over a table of segments, and the eager reference."""
 
-from fallline.kernels.eager import Evaluation, HostScalars, evaluate
+from fallline.kernels.eager import Evaluation, HostScalars, evaluate, host_numbers, host_scalars
+from fallline.kernels.host import KERNEL_TYPES, EagerHost, Given, RowNumbers, Section, TableHost
 from fallline.kernels.table import (
     DTYPES,
     Joint,
     Kernel,
     SegmentTable,
     Sums,
-    host_numbers,
-    host_scalars,
     kernel_for,
     run_jointly,
 )
 
 __all__ = [
     "DTYPES",
+    "KERNEL_TYPES",
+    "EagerHost",
     "Evaluation",
+    "Given",
     "HostScalars",
     "Joint",
     "Kernel",
+    "RowNumbers",
+    "Section",
     "SegmentTable",
     "Sums",
+    "TableHost",
     "evaluate",
     "host_numbers",
     "host_scalars",

@@ -1,7 +1,4 @@
-"""From a source to functions that run: out of the cache if they are there, else compiled by Numba and kept.
-
-The machine code is LLVM's, made and loaded with llvmlite alone: a process that finds it needs no Numba.
-"""
+"""From a source to functions that run: out of the cache, where no Numba is needed, else compiled and kept."""
 
 from __future__ import annotations
 
@@ -21,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fallline._version import __version__
+from fallline.symbolic import OPERATIONS
 
 #: What Numba's environment variables may say about the code that it makes, at its defaults.
 _SETTINGS: dict[str, Any] = {
@@ -170,7 +168,7 @@ def _digest(content: bytes) -> str:
 
 _CALLED = re.compile(r'@"?([\w.$]+)"?\(')
 #: What the C library has for the formulas, in both precisions, and for loops that only fill or copy.
-_MATHEMATICS = ("exp", "exp2", "fabs", "log", "pow", "sqrt")
+_MATHEMATICS = {"exp2", "fabs", "pow", *re.findall(r"math\.(\w+)", str([one.numba for one in OPERATIONS.values()]))}
 _LIBRARY = {*_MATHEMATICS, *(f"{name}f" for name in _MATHEMATICS), "memcpy", "memmove", "memset"}
 _WORDS = (ctypes.c_int64,) * 3
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *_WORDS)

@@ -4,36 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fallline.symbolic.expression import Expression, Rank
-from fallline.symbolic.operations import REDUCTIONS
-from fallline.symbolic.plan import Pass, Plan
-
-#: How each operation is written; {real} is the type that the line computes in.
-DIALECT = {
-    "add": "{0} + {1}",
-    "subtract": "{0} - {1}",
-    "multiply": "{0} * {1}",
-    "divide": "{0} / {1}",
-    "negative": "-{0}",
-    "power": "{0} ** {1}",
-    "sqrt": "math.sqrt({0})",
-    "abs": "abs({0})",
-    "sign": "{0} if {0} != {0} else ({real}(1) if {0} > 0 else ({real}(-1) if {0} < 0 else {real}(0)))",
-    "exp": "math.exp({0})",
-    "log": "math.log({0})",
-    "minimum": "{0} if {0} < {1} or {0} != {0} else {1}",
-    "maximum": "{0} if {0} > {1} or {0} != {0} else {1}",
-    "where": "{1} if {0} else {2}",
-    "less": "{0} < {1}",
-    "less_equal": "{0} <= {1}",
-    "greater": "{0} > {1}",
-    "greater_equal": "{0} >= {1}",
-    "equal": "{0} == {1}",
-    "not_equal": "{0} != {1}",
-    "logical_and": "{0} and {1}",
-    "logical_or": "{0} or {1}",
-    "logical_not": "not {0}",
-}
+from fallline.symbolic import OPERATIONS, REDUCTIONS, Expression, Pass, Plan, Rank
 
 #: What a kernel finds behind its `header`: the addresses of the arrays of a segment table, and their widths.
 HEADER = ("addresses", "scalars", "chunks", "partials", "totals", "channels")
@@ -185,7 +156,8 @@ class _Function:
     def _accumulate(self, accumulators: dict[str, Expression], rank: Rank) -> Iterable[str]:
         for accumulator, reduction in accumulators.items():
             if reduction.args[0].rank == rank:
-                yield f"{accumulator} += wide({self._use(reduction.args[0], rank == Rank.ELEMENT)})"
+                added = OPERATIONS[reduction.operation].numba.format(self._use(reduction.args[0], rank == Rank.ELEMENT))
+                yield f"{accumulator} += {added}"
 
     def _define(self, root: Expression) -> None:
         """Write the lines that compute a value, each into the loop in which it belongs."""
@@ -212,7 +184,7 @@ class _Function:
         else:
             inner = node.rank == Rank.ELEMENT
             values = [self._use(argument, inner) for argument in node.args]
-            text = DIALECT[node.operation].format(*values, real="real" if inner else "wide")
+            text = OPERATIONS[node.operation].numba.format(*values, real="real" if inner else "wide")
             self._name(node, f"x{len(self.names)}", text)
 
     def _name(self, node: Expression, name: str, text: str) -> None:

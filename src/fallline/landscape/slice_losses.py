@@ -1,7 +1,4 @@
-"""The models that a slice goes through, taken as a problem whose seeds stand for them.
-
-The losses at the points of a grid through the weights.
-"""
+"""The models that a slice goes through, and the losses at the points of a grid through their weights."""
 
 from __future__ import annotations
 
@@ -16,10 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fallline.training import Lanes, Problem, Split, make_lanes
-from fallline.training.errors import parts, pass_budget
-from fallline.training.metrics import as_metric
-from fallline.training.metrics.metric import loss_of_step
+from fallline.training import Lanes, Problem, Split, as_metric, loss_of_step, make_lanes, parts, pass_budget
 
 #: A model, or the state_dict of one.
 Model = nn.Module | Mapping[str, Any]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fallline.math import dot, maximum, minimum, sqrt
+from fallline.optim.documented import documented
 from fallline.optim.matrix import MatrixEngine, Segment, check_range, contiguous, gradient, new_step, step_together
 from fallline.optim.session import Group
 from fallline.optim.states import StateOf
@@ -20,6 +21,13 @@ _BATCH = 1 << 20
 _BLOCK = 1 << 18
 
 
+@documented(
+    lr="The most that a step may be, relative to the weights; at least 0.",
+    weight_decay="Strength λ of decoupled weight decay, at least 0.",
+    beta2_decay="The exponent by which the second moment forgets ever less; at most 0.",
+    eps="(ε₁, ε₂): the least root of the second moment (None: the type's own ε), and the least size of weights.",
+    d="The most that a step's root mean square may be before it is scaled down; at least 1.",
+)
 class Adafactor(MatrixEngine, torch.optim.Adafactor):
     """Drop-in for torch.optim.Adafactor: the same arguments, groups, states and checkpoints; few launches a step.
 
@@ -27,14 +35,17 @@ class Adafactor(MatrixEngine, torch.optim.Adafactor):
     n·m (Shazeer and Stern, 2018); of tensors with more dimensions the last two are rows and columns. Conventions are
     torch's: means for the paper's sums, and ε₁ under the root of the estimate, not in its factors.
 
-    Raises ValueError for a hyperparameter out of its range, RuntimeError for sparse gradients and complex parameters,
-    in torch's words.
+    Raises:
+        ValueError: A hyperparameter is out of its range.
+        RuntimeError: A gradient is sparse, or a parameter complex; in torch's words.
 
     >>> p = torch.nn.Parameter(torch.ones(2, 3))
     >>> optimizer = Adafactor([p], lr=0.5)
     >>> p.sum().backward(); optimizer.step(); p.tolist()
     [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]
     """
+
+    _follows = ("beta2_decay", "eps", "d")
 
     def _check_group(self, group: Group) -> None:
         for name in ("lr", "weight_decay"):

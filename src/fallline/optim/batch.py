@@ -1,20 +1,21 @@
-"""Segments of one kernel: what is checked, and what is done, at every step."""
+"""What moves the parameters of a step: a kernel all of its own together, torch's operations the others one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from fallline.kernels import HostScalars, Kernel, SegmentTable
+from fallline.kernels import EagerHost, Given, Kernel, Section, TableHost, host_numbers, host_scalars
 from fallline.optim.hyperparameters import Recipe
 from fallline.optim.layout import BLOCK, Watch
 from fallline.optim.states import StateOf, adopt_numbers, adopt_small
+from fallline.symbolic import make_plan, rests_without_gradient
 
 #: In a batch of more than one block, states of at most so many elements are adopted into one vector. They are looked at
 #: by identity and by the vector's address: whoever moves one must replace it, not assign to its `.data`.
@@ -22,95 +23,85 @@ _SMALL = 1 << 12
 
 
 @dataclass
-class Span:
-    """The rows that one param group has in a batch's table."""
+class Row:
+    """A parameter with its states; `made` names the states that have just been made, `group` numbers its group."""
 
+    p: Tensor
+    state: StateOf
+    made: tuple[str, ...]
     group: int
-    start: int
-    stop: int
     recipe: Recipe
 
 
 class Batch:
-    """Parameters of any groups whose rule and type are the same: one table, one launch a step.
+    """Parameters of any groups whose rule and type are the same: one table, one launch a step."""
 
-    `absent[i]` names the states that were just made for parameter i, for rules that say how a state begins.
-    """
-
-    def __init__(
-        self,
-        kernel: Kernel,
-        params: Sequence[Tensor],
-        states: Sequence[StateOf],
-        absent: Sequence[tuple[str, ...]],
-        spans: Sequence[Span],
-    ) -> None:
-        self.params = list(params)
-        self.spans = list(spans)
-        recipe = spans[0].recipe
-        self.table = SegmentTable(kernel, [p.numel() for p in params], [_row(p) for p in params])
-        keys = [recipe.state_keys[spec.name] for spec in kernel.rule.tensor_states]
+    def __init__(self, kernel: Kernel, rows: Sequence[Row]) -> None:
+        params, states = [row.p for row in rows], [row.state for row in rows]
+        rule, recipe = kernel.rule, rows[0].recipe
+        keys = [recipe.state_keys[spec.name] for spec in rule.tensor_states]
+        numbers = {spec.name: recipe.state_keys[spec.name] for spec in rule.number_states}
+        everywhere = {recipe.state_keys[spec.name] for spec in rule.global_states}
         small = [i for i, p in enumerate(params) if p.numel() <= _SMALL] if len(params) > BLOCK else []
         held: list[Tensor] = []
         for key in keys if small else ():
             held += adopt_small([params[i] for i in small], [states[i] for i in small], key)
-        numbers = {spec.name: recipe.state_keys[spec.name] for spec in kernel.rule.number_states}
-        everywhere = {recipe.state_keys[spec.name] for spec in kernel.rule.global_states}
-        counted = ["step"] if recipe.counts_steps else []
         vectors = {
             key: states[0][key] if key in everywhere else adopt_numbers(states, key)
-            for key in [*numbers.values(), *counted]
+            for key in [*numbers.values(), *(["step"] if recipe.counts_steps else [])]
         }
         held += vectors.values()
-        adopted = set(small)
-        kept = [*keys, *vectors]
-        self._blocks = []
-        for start in range(0, len(params), BLOCK):
-            rows = range(start, min(start + BLOCK, len(params)))
-            loose = [states[i][key] for key in keys for i in rows if i not in adopted]
-            if start == 0:
-                loose += held  # watched once, for all their views
-            self._blocks.append(Watch([params[i] for i in rows], [states[i] for i in rows], kept, loose))
-        self._counts = vectors["step"].numpy() if counted else None
-        self._numbers = [vectors[key].numpy() for key in numbers.values()]
-        few = len(params) <= BLOCK  # of many, the numbers are watched by identity and by their vectors' addresses
-        self._views = [state[key] for key in vectors for state in states] if few else []
-        self._view_addresses = list(map(Tensor.data_ptr, self._views))
+        self._watch(params, states, keys, vectors, held, set(small))
         # Views share their vector's version; these have their own.
         self._apart = [
             state[key] for key in vectors.keys() - everywhere for state in states if state[key]._base is None
         ]
-        self._absent = {
-            spec.absent: np.array([spec.name in made for made in absent], np.float64)
-            for spec in kernel.rule.tensor_states
+        kept = {name: vectors[key].numpy() for name, key in numbers.items()}
+        varying: dict[str, Any] = {name: np.broadcast_to(vector, len(rows)) for name, vector in kept.items()}
+        self._counts = vectors["step"].numpy() if recipe.counts_steps else None
+        if self._counts is not None:
+            varying["t"] = self._counts
+        if "dimensions" in kernel.scalars.names:
+            varying["dimensions"] = np.array([p.dim() for p in params])
+        absent = {
+            spec.absent: np.array([spec.name in row.made for row in rows], np.float64)
+            for spec in rule.tensor_states
             if spec.absent in kernel.scalars.names
         }
-        self._beginning = any(flags.any() for flags in self._absent.values())
-        self._varying: dict[str, NDArray[Any]] = {
-            name: np.broadcast_to(vector, len(params)) for name, vector in zip(numbers, self._numbers, strict=True)
-        }
-        if self._counts is not None:
-            self._varying["t"] = self._counts
-        if "dimensions" in kernel.scalars.names:
-            self._varying["dimensions"] = np.array([p.dim() for p in params])
-        self._columns = self._evaluated({**self._varying, **(self._absent if self._beginning else {})})
-        totals = {f"total_{i}": column for i, column in enumerate(self.table.totals.T)} if numbers else {}
-        self._becomes = np.empty((len(params), len(numbers)))
-        self._next = [
-            Columns(kernel.new_numbers, _cut({**self._varying, **totals}, span), self._becomes[span.start : span.stop])
-            for span in self.spans
-        ]
+        #: Rows come group by group.
+        self._sections: dict[int, Section] = {}
+        for i, row in enumerate(rows):
+            self._sections.setdefault(row.group, Section(i, i, row.recipe.values)).stop = i + 1
+        given = Given([*self._sections.values()], varying, absent, [*kept.values()])
         tensors = zip(params, params, *([state[key] for state in states] for key in keys), strict=True)
-        self.table.addresses[:] = [[tensor.data_ptr() for tensor in row] for row in tensors]
-        self._gradient_column = self.table.addresses[:, 1]
-        self._stale = True
+        self.host = TableHost(kernel, params, [[tensor.data_ptr() for tensor in row] for row in tensors], given)
+
+    def _watch(
+        self,
+        params: Sequence[Tensor],
+        states: Sequence[StateOf],
+        keys: Sequence[str],
+        vectors: dict[str, Tensor],
+        held: Sequence[Tensor],
+        adopted: set[int],
+    ) -> None:
+        """Watch parameters and states in blocks; what holds the adopted ones is watched once, for all its views."""
+        self._blocks = []
+        for start in range(0, len(params), BLOCK):
+            rows = range(start, min(start + BLOCK, len(params)))
+            loose = [states[i][key] for key in keys for i in rows if i not in adopted]
+            loose += held if start == 0 else ()
+            watched = [params[i] for i in rows], [states[i] for i in rows]
+            self._blocks.append(Watch(*watched, [*keys, *vectors], loose))
+        few = len(params) <= BLOCK  # of many, the numbers are watched by identity and by their vectors' addresses
+        self._views = [state[key] for key in vectors for state in states] if few else []
+        self._view_addresses = list(map(Tensor.data_ptr, self._views))
 
     def set_recipe(self, group: int, recipe: Recipe) -> None:
         """Take a group's new hyperparameter values; the rule is the same."""
-        for span in self.spans:
-            if span.group == group:
-                span.recipe = recipe
-        self._stale = True
+        if group in self._sections:
+            self._sections[group].values = recipe.values
+            self.host.numbers.stale = True
 
     def refresh(self) -> bool:
         """Read the gradients' addresses; False if anything else lies elsewhere or otherwise than it did."""
@@ -124,89 +115,126 @@ class Batch:
             addresses += found
         if self._apart:
             increment_version(self._apart)
-        self._gradient_column[:] = addresses
+        self.host.refresh(addresses)
         return all(addresses)  # a freed gradient lies nowhere
 
     def prepare(self) -> None:
         """Count the step and fill in the scalars."""
         if self._counts is not None:
             self._counts += 1
-        if self._stale:
-            for span, columns, following in zip(self.spans, self._columns, self._next, strict=True):
-                columns.take(span.recipe.values)
-                following.take(span.recipe.values)
-        for columns in self._columns:
-            if columns.change or (self._stale and columns.needed):
-                columns.fill()
-        self._stale = False
-
-    def finish(self) -> None:
-        """Evaluate what the states that are numbers become, from what they were and the step's sums."""
-        if self._numbers:
-            for following in self._next:
-                following.fill()
+        self.host.numbers.prepare()
 
     def settle(self) -> None:
-        """Take up what a step leaves: states that are numbers, and those that have begun."""
+        """Take up what the step left, and let the gradients go."""
         for block in self._blocks:
             block.held = []
-        for vector, column in zip(self._numbers, self._becomes.T, strict=True):
-            vector[...] = column if vector.ndim else column[0]
-        if self._beginning:
-            self._columns = self._evaluated(self._varying)
-            self._beginning, self._stale = False, True
-
-    def _evaluated(self, vectors: Mapping[str, NDArray[Any]]) -> list[Columns]:
-        """What evaluates each span's scalars into the table."""
-        table = self.table
-        return [
-            Columns(table.kernel.scalars, _cut(vectors, span), table.scalars[span.start : span.stop])
-            for span in self.spans
-        ]
+        self.host.numbers.settle()
 
 
-def _cut(vectors: Mapping[str, NDArray[Any]], span: Span) -> dict[str, NDArray[Any]]:
-    return {name: vector[span.start : span.stop] for name, vector in vectors.items()}
+class EagerRow:
+    """A parameter that kernels do not take (other devices and layouts, sparse, complex), moved by the reference."""
 
+    def __init__(self, row: Row, differentiable: bool) -> None:
+        self._p, self._state, self._recipe, self._made = row.p, row.state, row.recipe, row.made
+        self.group = row.group
+        self._kind = _kind(row.p.grad)
+        self._keys = set(row.state)
+        self._differentiable = differentiable
+        graph = row.recipe.rule.trace(**row.recipe.static)
+        plan = make_plan(graph)
+        self._lazy = not differentiable and rests_without_gradient(graph)
+        self._uses_channels = plan.uses_channels
+        self._scalars, self._becomes = host_scalars(plan), host_numbers(plan)
+        self._totals = [f"total_{i}" for i in range(len(plan.totals))]
+        self._kept = {name: row.recipe.state_keys[name] for name in plan.new_numbers}
+        self.host = EagerHost(plan, self._store, differentiable=differentiable)
 
-def _row(p: Tensor) -> int:
-    """Elements in a channel: an index of the first dimension, or the whole of a tensor without a second."""
-    return p.numel() // p.shape[0] if p.dim() > 1 else p.numel()
+    def ready(self) -> bool:
+        """Whether gradient and states are there and of the kind they were; the rest is looked at when it is used."""
+        gradient = self._p.grad
+        return gradient is not None and _kind(gradient) == self._kind and self._keys <= self._state.keys()
 
+    def prepare(self, recipe: Recipe) -> None:
+        """Evaluate the scalars of the coming step; what autograd is to follow stays a tensor."""
+        p, state, rule = self._p, self._state, recipe.rule
+        assert p.grad is not None
+        if self._uses_channels and p.is_complex():
+            raise TypeError(f"the rule '{rule.name}' sums over channels, which complex parameters can't have yet")
+        given = {**recipe.values, **{spec.absent: float(spec.name in self._made) for spec in rule.states}}
+        given["dimensions"] = p.dim()
+        if rule.uses_t:
+            given["t"] = float(state["step"]) + 1
+        for spec in rule.number_states:
+            number = state[recipe.state_keys[spec.name]]
+            given[spec.name] = number if self._differentiable else float(number)
+        self._given = given
+        values = [given[name] for name in self._scalars.names]
+        followed = any(isinstance(value, Tensor) for value in values)
+        scalars = self._scalars.tensors(*values) if followed else self._scalars.values(*values)
+        gradient, self._touched = _touched(p.grad, self._lazy)
+        tensors = {spec.name: state[recipe.state_keys[spec.name]] for spec in rule.tensor_states} | {"p": p}
+        if self._touched is not None:
+            tensors = {name: tensor[self._touched] for name, tensor in tensors.items()}
+        self._tensors = {name: _real(tensor) for name, tensor in tensors.items()}
+        self.host.take([{**self._tensors, "g": _real(gradient)}], [scalars])
 
-class Columns:
-    """Evaluates scalar expressions for a run of rows, into `out` [rows, count].
+    def _store(self, _: int, update: Tensor, states: dict[str, Tensor], totals: list[Any]) -> None:
+        """Move the parameter and its states in place, or, if autograd is to follow, put new states in their place.
 
-    `vectors` holds what may differ from row to row, by name: [rows] each, read anew each time. The rest are the
-    hyperparameters of the run, as `take` was given them.
-    """
-
-    def __init__(self, scalars: HostScalars, vectors: Mapping[str, NDArray[Any]], out: NDArray[np.float64]) -> None:
-        self._scalars = scalars
-        self._out = out
-        self._vectors = [(scalars.names.index(name), vectors[name]) for name in scalars.names if name in vectors]
-        self._arguments: list[float] = []
-        #: Whether there is something to evaluate, and whether it changes from step to step by itself.
-        self.needed, self.change = bool(scalars.count), bool(scalars.count and self._vectors)
-
-    def take(self, values: Mapping[str, float]) -> None:
-        """Take the values of the hyperparameters."""
-        self._arguments = [values.get(name, 0.0) for name in self._scalars.names]
-
-    def fill(self) -> None:
-        """Evaluate the numbers of all rows."""
-        alike = True
-        for place, rows in self._vectors:
-            self._arguments[place] = first = rows.item(0)
-            alike = alike and _all_are(rows, first)
-        if alike:
-            self._out[:] = self._scalars.values(*self._arguments)
+        The step is counted when nothing is left that could fail.
+        """
+        p, state = self._p, self._state
+        if self._touched is None:
+            self._tensors["p"].sub_(update)
         else:
-            given: dict[str, Any] = dict(zip(self._scalars.names, self._arguments, strict=True))
-            given |= {self._scalars.names[place]: rows for place, rows in self._vectors}
-            self._out[:] = self._scalars.columns(given, len(self._out))
+            p[self._touched] = _like(p, self._tensors["p"] - update).to(p.dtype)
+        for name, value in states.items():
+            key = self._recipe.state_keys[name]
+            if self._differentiable:
+                state[key] = _like(p, value)
+            else:
+                own = state[key]
+                own[... if self._touched is None else self._touched] = _like(p, value).to(own.dtype)
+        self._new_numbers: tuple[Any, ...] = ()
+        if self._kept:
+            given = {**self._given, **dict(zip(self._totals, totals, strict=True))}
+            values = [given[name] for name in self._becomes.names]
+            evaluate = self._becomes.tensors if self._differentiable else self._becomes.values
+            self._new_numbers = evaluate(*(v if self._differentiable else float(v) for v in values))
+        if self._recipe.counts_steps:
+            state["step"] = state["step"] + 1 if self._differentiable else state["step"].add_(1)
+        self._made = ()
+        del self._tensors
+
+    def settle(self) -> None:
+        """Take up what the states that are numbers become, which other tensors may have had to see as it was."""
+        for key, number in zip(self._kept.values(), self._new_numbers, strict=True):
+            if self._differentiable:
+                self._state[key] = number.to(self._state[key])
+            else:
+                self._state[key].fill_(number)
 
 
-def _all_are(rows: NDArray[Any], first: float) -> bool:
-    # For a few numbers a list is faster than NumPy's fixed cost.
-    return rows.tolist().count(first) == len(rows) if len(rows) <= 256 else bool((rows == first).all())
+def _kind(gradient: Tensor | None) -> tuple[object, ...]:
+    if gradient is None:
+        return ()
+    # A gradient that lies otherwise than it did may be one for a kernel.
+    return type(gradient), gradient.layout, gradient.stride() if gradient.layout == torch.strided else None
+
+
+def _touched(gradient: Tensor, lazily: bool) -> tuple[Tensor, tuple[Tensor, ...] | None]:
+    """The gradient as a dense tensor, and, if only the rows of a sparse one need moving, where they are."""
+    if gradient.layout == torch.strided:
+        return gradient, None
+    if gradient.layout != torch.sparse_coo or not lazily:
+        return gradient.to_dense(), None
+    gradient = gradient.coalesce()
+    return gradient.values(), tuple(gradient.indices())
+
+
+def _like(tensor: Tensor, value: Tensor) -> Tensor:
+    return torch.view_as_complex(value) if tensor.is_complex() else value
+
+
+def _real(tensor: Tensor) -> Tensor:
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor

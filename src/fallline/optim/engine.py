@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,8 @@ class Engine(_Base):
     (addresses, layouts, which gradients exist, hyperparameters) is looked at again at the next; see `watch`.
     """
 
+    #: The options of torch's class that are followed, beside those that all have; None where torch has no such class.
+    _follows: ClassVar[tuple[str, ...] | None] = None
     _session: Session | None = None
 
     @property
@@ -120,7 +122,8 @@ class Engine(_Base):
         """Add a param group, as torch's optimizers do; the dictionary stays the caller's, and is not written into."""
         if isinstance(param_group, dict):
             param_group = dict(param_group)
-            refuse_unknown(type(self), param_group, self.defaults)
+            if self._follows is not None:
+                refuse_unknown(type(self), self._follows, param_group, self.defaults)
         super().add_param_group(param_group)
         self._session = None
 

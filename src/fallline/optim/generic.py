@@ -10,24 +10,29 @@ from torch.optim.optimizer import ParamsT
 
 from fallline import rules
 from fallline.optim import hyperparameters as of_rule
+from fallline.optim.documented import documented
 from fallline.optim.engine import Engine
 from fallline.optim.hyperparameters import Recipe
+from fallline.optim.layout import dtype_name
 from fallline.optim.session import Group, Session
 from fallline.optim.states import hand_over
 from fallline.symbolic import Rule, rests_without_gradient
 
 
+@documented(
+    rule="The rule that groups follow which have none of their own.",
+    hyperparameters="By the names in the rule's signature; they hold for every group whose rule has them.",
+)
 class Optimizer(Engine, torch.optim.Optimizer):
     """A `torch.optim.Optimizer` that follows a rule, or several: a group's key `rule` overrides the optimizer's.
 
-    `params` as for torch's optimizers: tensors, named tensors, or groups that override hyperparameters;
-    `hyperparameters` by the names in the rule's signature; they hold for every group whose rule has them. Decay factors
-    `beta1`, `beta2` may be given, and are held, as `betas`, as torch's classes do. States are kept under the rule's
-    names for them.
+    Decay factors `beta1`, `beta2` may be given, and are held, as `betas`, as torch's classes do. States are kept under
+    the rule's names for them.
 
-    Raises TypeError for what is not a rule, a hyperparameter the rule does not have or one that is missing, and for one
-    that is not a number (or, where its default is one, a truth value or a string); ValueError for a negative rate, or
-    a decay factor outside [0, 1).
+    Raises:
+        TypeError: What is not a rule; a hyperparameter that the rule does not have, that is missing, or that is not a
+            number (or, where its default is one, a truth value or a string).
+        ValueError: A negative rate, or a decay factor outside [0, 1).
 
     >>> import torch
     >>> from fallline.rules import adam, momentum
@@ -58,10 +63,20 @@ class Optimizer(Engine, torch.optim.Optimizer):
             del group[key]  # torch fills in the defaults of the optimizer's own rule
 
     def switch(self, rule: Rule, group: int | None = None, **hyperparameters: Any) -> None:
-        """Go on with another rule, in one group or in all; `hyperparameters` as for a new optimizer.
+        """Go on with another rule, in one group or in all.
 
-        Of the states goes on what means the same to both rules, as `handover.hand_over` says: momentum, mostly. The
-        rest begins anew. A learning rate scheduler goes on setting the rates it was made for; make a new one.
+        Of the states goes on what means the same to both rules, as `states.hand_over` says: momentum, mostly. The rest
+        begins anew. A learning rate scheduler goes on setting the rates it was made for; make a new one.
+
+        Args:
+            rule: The rule to go on with.
+            group: The number of the group that does; None: all.
+            hyperparameters: The rule's, as for a new optimizer.
+
+        Raises:
+            TypeError: As for a new optimizer.
+            ValueError: As for a new optimizer.
+            IndexError: There is no such group.
 
         >>> import torch
         >>> from fallline.rules import adam, momentum
@@ -102,7 +117,11 @@ class Optimizer(Engine, torch.optim.Optimizer):
         return saved
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave. Raises ValueError if it was saved from other rules or hyperparameters."""
+        """Take over what `state_dict` gave.
+
+        Raises:
+            ValueError: It was saved from other rules or hyperparameters.
+        """
         groups = [dict(group) for group in state_dict["param_groups"]]
         for group, own in zip(groups, self.param_groups, strict=False):  # torch says if their numbers differ
             name = group.get("rule", own["rule"].name)
@@ -126,7 +145,7 @@ class Optimizer(Engine, torch.optim.Optimizer):
             if half and any(part is rules.prodigy for part, _ in group["rule"].parts):
                 warnings.warn(
                     f"the rule '{group['rule'].name}' estimates its rate from how far the weights have moved, and "
-                    f"{_name(half.pop())} rounds its first steps away, so the estimate may stand still: keep the "
+                    f"{dtype_name(half.pop())} rounds its first steps away, so the estimate may stand still: keep the "
                     "weights in float32 (torch.autocast still computes in half precision)",
                     stacklevel=4,
                 )
@@ -150,10 +169,6 @@ class Optimizer(Engine, torch.optim.Optimizer):
         return {**super().__getstate__(), "rule": self.rule, "_given": self._given}
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
 def _checked(rule: object, wanted: str) -> Rule:
     if not isinstance(rule, Rule):
         raise TypeError(
@@ -163,8 +178,20 @@ def _checked(rule: object, wanted: str) -> Rule:
     return rule
 
 
-class _Named(Optimizer):
-    """Hyperparameters and their defaults are those of the rule; `lr` may stand second, as in torch's classes."""
+class Named(Optimizer):
+    """A rule that torch does not have, as a class: hyperparameters and their defaults are the rule's.
+
+    Args:
+        params: As `Optimizer` takes them.
+        lr: The learning rate; None for the rule's default. It may stand second, as in torch's classes.
+        **hyperparameters: The rule's own, by name.
+
+    >>> from fallline.optim import Lion
+    >>> p = torch.nn.Parameter(torch.ones(2))
+    >>> optimizer = Lion([p], 0.25, betas=(0.9, 0.99))
+    >>> p.sum().backward(); optimizer.step(); p.tolist()
+    [0.75, 0.75]
+    """
 
     follows: ClassVar[Rule]
 
@@ -173,44 +200,15 @@ class _Named(Optimizer):
         super().__init__(params, self.follows, **given, **hyperparameters)
 
 
-class AdamP(_Named):
-    """Adam without growth of scale-invariant weights (Heo et al., 2021): `rules.adamp`."""
-
-    follows = rules.adamp
-
-
-class AdEMAMix(_Named):
-    """Adam with a second, slow first moment (Pagliardini et al., 2024): `rules.ademamix`."""
-
-    follows = rules.ademamix
+def _named(name: str, record: rules.Record) -> type[Named]:
+    about = record.documented("params: As `fallline.Optimizer` takes them.")
+    return type(name, (Named,), {"follows": record.rule, "__doc__": about, "__module__": __name__})
 
 
-class LAMB(_Named):
-    """AdamW with a trust ratio a tensor, for large batches (You et al., 2020): `rules.lamb`."""
-
-    follows = rules.lamb
-
-
-class LARS(_Named):
-    """Momentum with a trust ratio a tensor, for large batches (You et al., 2017): `rules.lars`."""
-
-    follows = rules.lars
-
-
-class Lion(_Named):
-    """The sign of a momentum (Chen et al., 2023): `rules.lion`.
-
-    >>> import torch
-    >>> p = torch.nn.Parameter(torch.ones(2))
-    >>> optimizer = Lion([p], 0.25, betas=(0.9, 0.99))
-    >>> p.sum().backward(); optimizer.step(); p.tolist()
-    [0.75, 0.75]
-    """
-
-    follows = rules.lion
-
-
-class Prodigy(_Named):
-    """Adam that estimates its learning rate; leave `lr` at 1 (Mishchenko and Defazio, 2024): `rules.prodigy`."""
-
-    follows = rules.prodigy
+#: The classes of the rules whose records name one, and no twin in torch.
+CLASSES = {
+    record.class_name: _named(record.class_name, record)
+    for record in rules.RECORDS.values()
+    if record.class_name is not None and record.twin is None
+}
+globals().update(CLASSES)  # where pickles look for them

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from fallline import rules
+from fallline._asked import did_you_mean
+from fallline.rules import FROM_ZERO, Interval
 from fallline.symbolic import Rule, make_plan
 from fallline.symbolic.expression import walk
 
@@ -103,9 +105,9 @@ def spread(rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
     known = list(rule.hyperparameters)
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
-            raise TypeError(f"the rule '{rule.name}' has no hyperparameter '{name}'; {hint}")
+            raise TypeError(
+                f"the rule '{rule.name}' has no hyperparameter '{name}'; {did_you_mean(name, known, 'it has')}"
+            )
     return values
 
 
@@ -118,7 +120,8 @@ def gather(rule: Rule, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def read(rule: Rule, group: Mapping[str, Any]) -> dict[str, Any]:
     """The values of all of the rule's hyperparameters, from a group that is complete."""
-    values = {**group, **dict(zip(beta_names(rule), group.get("betas", ()), strict=False))}
+    names = beta_names(rule)
+    values = {**group, **dict(zip(names, group["betas"] if names else (), strict=False))}
     return {name: values[name] if name in rule.static else number(values[name]) for name in rule.hyperparameters}
 
 
@@ -163,80 +166,27 @@ def _bounds(rule: Rule, name: str, value: float) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def _interval(rule: Rule, name: str) -> _Interval | None:
+def _interval(rule: Rule, name: str) -> Interval | None:
+    """What the record of the rule inside says, else the name: of some anywhere, of others in what is ours."""
+    record = rules.record_of(inside) if isinstance(inside := rule.parts[-1][0], Rule) else None
+    if record is not None and name in record.limits:
+        return record.limits[name]
+    shared = rules.HYPERPARAMETERS.get(name)
     ours = all(getattr(part, "__module__", "").startswith("fallline.rules") for part, _ in rule.parts)
-    known = _INTERVALS.get(name) if ours or name in _ANYWHERE else None
-    if name == "alpha" and "alpha_warmup" in rule.hyperparameters:  # AdEMAMix's weight of a mean, no decay factor
-        known = _FROM_ZERO
-    return known
+    return shared.limits if shared is not None and (ours or shared.everywhere) else None
 
 
-class _Interval(NamedTuple):
-    """From low to high; the ends belong to it or not."""
-
-    low: float
-    high: float
-    has_low: bool = True
-    has_high: bool = False
-
-    def holds(self, value: float) -> bool:
-        above = value >= self.low if self.has_low else value > self.low
-        return above and (value <= self.high if self.has_high else value < self.high)
-
-    def unmet(self, value: float) -> str | None:
-        """The interval in words, unless it holds the value."""
-        return None if self.holds(value) else str(self)
-
-    def __str__(self) -> str:
-        above = f"{'at least' if self.has_low else 'more than'} {self.low:g}"
-        if self.high == math.inf:
-            return above if self.has_high else f"{above} and finite"
-        return f"{above} and {'at most' if self.has_high else 'less than'} {self.high:g}"
-
-
-_FROM_ZERO, _POSITIVE = _Interval(0, math.inf), _Interval(0, math.inf, has_low=False)
-_DECAY, _SHARE = _Interval(0, 1), _Interval(0, 1, has_high=True)
-#: What the hyperparameters of our own rules and combinators may be.
-_INTERVALS = {
-    **dict.fromkeys(("beta", "beta1", "beta2", "beta3"), _DECAY),
-    **dict.fromkeys(("momentum", "alpha", "rho", "average_decay", "dampening", "wd_ratio"), _SHARE),
-    **dict.fromkeys(
-        ("lr", "eps", "weight_decay", "eps_hat", "lr_decay", "delta", "trust_coefficient", "momentum_decay", "warmup",
-         "alpha_warmup", "beta3_warmup", "lambda1"),
-        _FROM_ZERO,
-    ),
-    **dict.fromkeys(("d0", "d_coef", "lr_max", "clip_value", "max_norm"), _POSITIVE),
-    "growth_rate": _Interval(1, math.inf, has_low=False, has_high=True),
-}  # fmt: skip
 #: torch's SGD and RMSprop take a momentum above 1 too, and SGD any dampening.
-_FREE_IN_TORCH = {"momentum": _FROM_ZERO, "dampening": _Interval(-math.inf, math.inf, has_low=False)}
-#: Names that mean the same in every rule, a user's too.
-_ANYWHERE = ("lr", "eps", "weight_decay", "beta", "beta1", "beta2", "beta3")
+_FREE_IN_TORCH = {"momentum": FROM_ZERO, "dampening": Interval(-math.inf, math.inf, has_low=False)}
 
-
-#: The options of torch's classes that ours follow, beside those of `_ALL`.
-_FOLLOWED = {
-    "SGD": ("momentum", "dampening", "nesterov", "fused"),
-    "Adagrad": ("lr_decay", "eps", "initial_accumulator_value", "fused"),
-    "Adadelta": ("rho", "eps"),
-    "RMSprop": ("alpha", "eps", "momentum", "centered"),
-    "Adam": ("betas", "eps", "amsgrad", "fused", "decoupled_weight_decay"),
-    "AdamW": ("betas", "eps", "amsgrad", "fused", "decoupled_weight_decay"),
-    "Adamax": ("betas", "eps"),
-    "NAdam": ("betas", "eps", "momentum_decay", "decoupled_weight_decay"),
-    "RAdam": ("betas", "eps", "decoupled_weight_decay"),
-    "Muon": ("momentum", "nesterov", "ns_coefficients", "eps", "ns_steps", "adjust_lr_fn"),
-    "Adafactor": ("beta2_decay", "eps", "d"),
-}
+#: Options of all of torch's classes, which ours follow.
 _ALL = ("params", "lr", "weight_decay", "maximize", "foreach", "capturable", "differentiable")
 
 
-def refuse_unknown(ours: type, group: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Raise ValueError for an option of the installed torch's class that ours does not know, unless left alone."""
-    theirs = next((base for base in ours.__mro__ if base.__module__.startswith("torch.optim.")), None)
-    if theirs is None or theirs.__name__ not in _FOLLOWED:
-        return
-    known = (*_ALL, *_FOLLOWED[theirs.__name__])
+def refuse_unknown(ours: type, follows: Iterable[str], group: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Raise ValueError for an option of the installed torch's class that ours does not follow, unless left alone."""
+    theirs = next(base for base in ours.__mro__ if base.__module__.startswith("torch.optim."))
+    known = (*_ALL, *follows)
     for name, parameter in inspect.signature(theirs).parameters.items():
         value = group.get(name, defaults.get(name, parameter.default))
         if name not in known and value is not parameter.default and value != parameter.default:

@@ -15,7 +15,12 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from fallline.optim.states import StateOf
-from fallline.symbolic.plan import Plan
+from fallline.symbolic import Plan
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """A type of number as messages call it: float32."""
+    return str(dtype).removeprefix("torch.")
 
 
 def is_plain(tensor: Tensor) -> bool:

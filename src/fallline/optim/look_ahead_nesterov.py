@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from fallline.optim.documented import documented
 from fallline.optim.engine import check_interval
 from fallline.optim.hyperparameters import SCHEDULE_ROUNDING
 from fallline.optim.states import own
 
 
+@documented(momentum="Factor μ of the velocity, at least 0 and less than 1; may differ by group, as lr may.")
 class LookAheadNesterov(torch.optim.Optimizer):
     r"""v ← μv - η∇L(θ + μv); θ ← θ + v, with the closure evaluated at the look-ahead point θ + μv.
 
@@ -31,9 +33,10 @@ class LookAheadNesterov(torch.optim.Optimizer):
     θ = φ + ημb. When η changes they part: v keeps the length it was given, -ηb is stretched by the new η over the old.
     When μ changes, φ was formed with the old one.
 
-    Hyperparameters: `lr` (η, at least 0) and `momentum` (μ, at least 0 and less than 1); they may differ by group.
-    Raises ValueError for one out of its range, TypeError for a step without a closure. After an error in the closure
-    the parameters are as before the step.
+    After an error in the closure the parameters are as before the step.
+
+    Raises:
+        ValueError: A hyperparameter is out of its range.
 
     >>> p = torch.nn.Parameter(torch.tensor([1.0]))
     >>> optimizer = LookAheadNesterov([p], lr=0.5, momentum=0.5)
@@ -65,7 +68,14 @@ class LookAheadNesterov(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Evaluate `closure` at the look-ahead point, step from where the parameters rest, and return its loss."""
+        """Evaluate the closure at the look-ahead point, and step from where the parameters rest.
+
+        Returns:
+            The loss at the look-ahead point.
+
+        Raises:
+            TypeError: There is no closure.
+        """
         if closure is None:
             raise TypeError(
                 "LookAheadNesterov.step needs a closure, to evaluate the gradient at the look-ahead point: pass a "

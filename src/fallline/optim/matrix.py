@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from fallline.kernels import DTYPES, Kernel, SegmentTable, evaluate, host_scalars, kernel_for
+from fallline.kernels import KERNEL_TYPES, Given, Kernel, Section, TableHost, evaluate, host_scalars, kernel_for
 from fallline.optim.engine import Engine
 from fallline.optim.hyperparameters import SCHEDULE_ROUNDING
 from fallline.optim.layout import addressable, check_whole, is_dense, overlapping, same_strides
@@ -82,29 +82,6 @@ class MatrixEngine(Engine):
         super()._check(p)
 
 
-class PreconditionedEngine(MatrixEngine):
-    """For methods that torch has no class of: gradients are checked, and states stay as precise as they were saved."""
-
-    #: The type, or a wider one, in which products of gradients are kept.
-    _kept_in = torch.float32
-
-    def _check(self, p: Tensor) -> None:
-        super()._check(p)
-        size = float(torch.linalg.vector_norm(gradient(p), dtype=torch.float64))
-        kept_in = torch.promote_types(p.dtype, self._kept_in)
-        if not size * size < torch.finfo(kept_in).max:
-            largest = float(gradient(p).abs().max())
-            large = f"so large (up to {largest:.3g}) that {_name(kept_in)} does not hold the sum of its squares"
-            raise ValueError(
-                f"the gradient of a parameter of shape {tuple(p.shape)} is "
-                f"{large if largest < math.inf else 'not finite'}, and {type(self).__name__} would remember that "
-                "for good; skip the step, clip the gradient or lower the learning rate"
-            )
-
-    def _keeps_type(self, group: Group, name: str) -> bool:
-        return name != "step"
-
-
 def gradient(p: Tensor) -> Tensor:
     """The gradient of a parameter that has one."""
     assert p.grad is not None
@@ -134,7 +111,7 @@ def step_together(rule: Rule, segments: Iterable[Segment], **static: bool) -> No
     for segment in segments:
         p = segment.tensors["p"]
         if _has_kernels(segment.tensors.values(), p):
-            kernel = kernel_for(rule, _name(p.dtype), static)
+            kernel = kernel_for(rule, KERNEL_TYPES[p.dtype], static)
             if not _lies_for(kernel, segment.tensors.values(), p):
                 copied.append((segment, Segment(_contiguous(segment.tensors), segment.values)))
                 segment = copied[-1][1]
@@ -160,14 +137,16 @@ def compute(rule: Rule, tensors: Mapping[str, Tensor], **values: Any) -> tuple[T
 
 
 def _launch(kernel: Kernel, segments: Sequence[Segment]) -> None:
-    columns, names = kernel.columns, kernel.scalars.names
-    table = SegmentTable(kernel, [segment.tensors["p"].numel() for segment in segments])
-    table.addresses[:] = [[segment.tensors[column].data_ptr() for column in columns] for segment in segments]
-    if kernel.scalars.count:
-        table.scalars[:] = [
-            kernel.scalars.values(*(float(segment.values[name]) for name in names)) for segment in segments
-        ]
-    table.run()
+    sections: list[Section] = []
+    for i, segment in enumerate(segments):
+        if not i or segment.values is not segments[i - 1].values:
+            values = {name: float(segment.values[name]) for name in kernel.scalars.names}
+            sections.append(Section(i, i, values))
+        sections[-1].stop = i + 1
+    addresses = [[segment.tensors[column].data_ptr() for column in kernel.columns] for segment in segments]
+    host = TableHost(kernel, [segment.tensors["p"] for segment in segments], addresses, Given(sections))
+    host.numbers.prepare()
+    host.run()
     increment_version([tensor for s in segments for name, tensor in s.tensors.items() if name != "g"])
 
 
@@ -182,17 +161,13 @@ def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _has_kernels(tensors: Iterable[Tensor], p: Tensor) -> bool:
     """Whether there are kernels for tensors of this type, here."""
-    return bool(p.numel()) and _name(p.dtype) in DTYPES and all(x.dtype == p.dtype and addressable(x) for x in tensors)
+    return bool(p.numel()) and p.dtype in KERNEL_TYPES and all(x.dtype == p.dtype and addressable(x) for x in tensors)
 
 
 def _lies_for(kernel: Kernel, tensors: Iterable[Tensor], p: Tensor) -> bool:
     """Whether all lie alike in one run of memory; in the order of the indices, if sums would follow another."""
     in_order = p.is_contiguous() or (is_dense(p) and not kernel.plan.totals)
     return in_order and all(same_strides(x, p) and not x.is_neg() for x in tensors)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def check_range(name: str, value: Any, low: float, high: float = math.inf) -> None:

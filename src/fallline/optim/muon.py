@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from fallline.optim.documented import documented
 from fallline.optim.matrix import MatrixEngine, Segment, check_range, gradient, step_together
 from fallline.optim.session import Group
 from fallline.rules import decoupled_decay
@@ -29,6 +30,14 @@ else:
 _SMALL, _BATCH = 1 << 16, 1 << 18
 
 
+@documented(
+    weight_decay="Strength λ of decoupled weight decay, at least 0.",
+    momentum="Decay factor μ of the average of gradients, at least 0.",
+    eps="The least norm by which a matrix is divided.",
+    ns_coefficients="The three coefficients of the iteration.",
+    ns_steps="How often it is iterated, less than 100.",
+    adjust_lr_fn="How a matrix's shape scales its step, as above.",
+)
 class Muon(MatrixEngine, _TorchMuon):
     """Drop-in for torch.optim.Muon: the same arguments, groups, states and checkpoints; small matrices go in batches.
 
@@ -39,7 +48,10 @@ class Muon(MatrixEngine, _TorchMuon):
     learning rates found for AdamW fit, or, where torch has it, by √(rows/columns) ("spectral_unclamped"; Bernstein,
     Deriving Muon, 2025). The iteration runs in bfloat16, in which torch's class runs it too.
 
-    It is for the matrices of hidden layers; what else there is goes to another optimizer:
+    It is for the matrices of hidden layers; what else there is goes to another optimizer, as below.
+
+    Raises:
+        ValueError: A parameter is not a matrix, or what else torch's class refuses, in its words.
 
     >>> import torch
     >>> from fallline import optim
@@ -50,9 +62,9 @@ class Muon(MatrixEngine, _TorchMuon):
     >>> model(torch.ones(1, 4)).sum().backward()
     >>> for optimizer in optimizers:
     ...     optimizer.step()
-
-    Raises ValueError for a parameter that is not a matrix and what else torch's class refuses, in its words.
     """
+
+    _follows = ("momentum", "nesterov", "ns_coefficients", "eps", "ns_steps", "adjust_lr_fn")
 
     def _check_group(self, group: Group) -> None:
         for name in ("lr", "momentum", "weight_decay"):

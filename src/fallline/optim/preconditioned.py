@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fallline.math import dot, sqrt, where
+from fallline.optim.documented import documented
+from fallline.optim.layout import dtype_name
 from fallline.optim.matrix import (
-    PreconditionedEngine,
+    MatrixEngine,
     Segment,
     check_range,
     compute,
@@ -27,6 +29,30 @@ from fallline.optim.states import StateOf
 from fallline.symbolic import rule
 
 
+class PreconditionedEngine(MatrixEngine):
+    """For methods that torch has no class of: gradients are checked, and states stay as precise as they were saved."""
+
+    #: The type, or a wider one, in which products of gradients are kept.
+    _kept_in = torch.float32
+
+    def _check(self, p: Tensor) -> None:
+        super()._check(p)
+        size = float(torch.linalg.vector_norm(gradient(p), dtype=torch.float64))
+        kept_in = torch.promote_types(p.dtype, self._kept_in)
+        if not size * size < torch.finfo(kept_in).max:
+            largest = float(gradient(p).abs().max())
+            large = f"so large (up to {largest:.3g}) that {dtype_name(kept_in)} does not hold the sum of its squares"
+            raise ValueError(
+                f"the gradient of a parameter of shape {tuple(p.shape)} is "
+                f"{large if largest < math.inf else 'not finite'}, and {type(self).__name__} would remember that "
+                "for good; skip the step, clip the gradient or lower the learning rate"
+            )
+
+    def _keeps_type(self, group: Group, name: str) -> bool:
+        return name != "step"
+
+
+@documented(eps="ε, added to the root of an eigenvalue; at least 0.", max_elements="The most elements of a tensor.")
 class FullMatrixAdagrad(PreconditionedEngine, torch.optim.Optimizer):
     """Adagrad with the full matrix (Duchi, Hazan and Singer, 2011): θ ← θ - η (G^{1/2} + εI)⁻¹ g, G = Σ g gᵀ.
 
@@ -38,8 +64,9 @@ class FullMatrixAdagrad(PreconditionedEngine, torch.optim.Optimizer):
     10 n³ operations, so `max_elements` limits n. Eigenvalues below rounding, n·2⁻⁵² of the largest, are directions in
     which no gradient has been yet, and there is no step along them.
 
-    Raises ValueError for a tensor that is too large, and for lr < 0 or eps < 0; at a step ValueError for a
-    gradient that is not finite or whose squares are not, RuntimeError for sparse gradients and complex parameters.
+    Raises:
+        ValueError: A tensor is too large, or lr or eps below 0; at a step, a gradient or its squares are not finite.
+        RuntimeError: At a step, a gradient is sparse, or a parameter complex.
 
     >>> p = torch.nn.Parameter(torch.zeros(2))
     >>> optimizer = FullMatrixAdagrad([p], lr=1.0)
@@ -89,27 +116,33 @@ def adagrad_in_eigenbasis(p, g, s, *, lr=1e-2, eps=1e-10, floor=0.0):  # type: i
 _ROUNDINGS = 8
 
 
+@documented(
+    shampoo_beta="Decay factor of the averages of products, in [0, 1); None: the second beta.",
+    weight_decay="Strength λ of decoupled weight decay, at least 0.",
+    precondition_frequency="After how many steps the eigenvectors are brought up to date; at least 1.",
+    max_precond_dim="Dimensions longer than this keep their axes.",
+    precondition_1d="Whether vectors are turned too.",
+    normalize_grads="Whether each tensor's step is brought to a root mean square of lr before bias correction.",
+    correct_bias="Whether there is one.",
+)
 class SOAP(PreconditionedEngine, torch.optim.Optimizer):
     """Adam, run in the slowly turning eigenbasis of Shampoo's preconditioner (Vyas et al., SOAP, 2024).
 
-    For each dimension of a tensor the products of its gradients over all other dimensions are averaged, with
-    `shampoo_beta` (default: the second beta); their eigenvectors turn the gradient, Adam steps there, and the step is
-    turned back. Every `precondition_frequency` steps the eigenvectors are brought up to date by one power iteration and
-    a QR decomposition. Conventions are those of the authors' code: a tensor's first gradient only begins the basis and
-    moves nothing; ε stands beside the uncorrected root; weights decay after the step. Dimensions longer than
-    `max_precond_dim` keep their axes, and so do vectors unless `precondition_1d`: with no dimension turned, it is Adam.
+    For each dimension of a tensor the products of its gradients over all other dimensions are averaged; their
+    eigenvectors turn the gradient, Adam steps there, and the step is turned back. Now and then the eigenvectors are
+    brought up to date by one power iteration and a QR decomposition. Conventions are those of the authors' code: a
+    tensor's first gradient only begins the basis and moves nothing; ε stands beside the uncorrected root; weights decay
+    after the step. With no dimension turned, it is Adam.
     Where gradients do not say which basis is theirs, in directions that none has had a part in or that all had the same
     part in, a convention does (`eigenvectors`), and no processor's rounding; what is no more than rounding in a turned
     gradient counts as nought. How tensors lie in memory changes nothing.
-    `normalize_grads` brings each tensor's step to a root mean square of lr before bias correction, and `correct_bias`
-    says whether there is one.
 
     States: `exp_avg` and `exp_avg_sq` in the eigenbasis, `GG` and `Q` a matrix for each dimension (None where it keeps
     its axes), float32 or better, and `step`.
 
-    Raises ValueError for a hyperparameter out of its range; at a step ValueError for a gradient that is not finite or
-    whose squares are not,
-    RuntimeError for sparse gradients and complex parameters.
+    Raises:
+        ValueError: A hyperparameter is out of its range; at a step, a gradient or its squares are not finite.
+        RuntimeError: At a step, a gradient is sparse, or a parameter complex.
 
     >>> p = torch.nn.Parameter(torch.eye(2))
     >>> optimizer = SOAP([p], lr=0.5, weight_decay=0.0)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fallline import rules
+from fallline.optim.documented import documented
 from fallline.optim.generic import Optimizer
 from fallline.optim.hyperparameters import Recipe
 from fallline.optim.session import Group
@@ -26,13 +27,19 @@ def keeps_average(rule: Rule) -> bool:
     return any(part is rules.schedule_free for part, _ in rule.parts)
 
 
+@documented(
+    rule="A rule that `rules.schedule_free` is part of.",
+    hyperparameters="The rule's, by the names in its signature.",
+    group="Not looked at.",
+)
 class ScheduleFree(Optimizer):
     """Any rule that `rules.schedule_free` is part of (Defazio et al., 2024), with the weights to evaluate.
 
     Parameters hold y, where gradients are taken; `eval` turns them into the average x, `train` back into y.
 
-    Raises what `fallline.Optimizer` does, and ValueError for a rule without such a part and for a beta that is not
-    above 0 and below 1.
+    Raises:
+        TypeError: As `fallline.Optimizer`.
+        ValueError: As `fallline.Optimizer`; and for a rule without such a part, or a beta not above 0 and below 1.
 
     >>> p = torch.nn.Parameter(torch.ones(1))
     >>> optimizer = ScheduleFree([p], rules.schedule_free(rules.momentum), lr=0.1)
@@ -66,7 +73,11 @@ class ScheduleFree(Optimizer):
         _check_beta(group)
 
     def switch(self, rule: Rule, group: int | None = None, **hyperparameters: Any) -> NoReturn:
-        """Refuse to go on with another rule, with RuntimeError: the average would be lost."""
+        """Refuse to go on with another rule: the average would be lost.
+
+        Raises:
+            RuntimeError: Always.
+        """
         raise RuntimeError(
             f"{type(self).__name__} can't switch to another rule, since the average would be lost; call eval(), which "
             "puts the average into the weights, and make a new optimizer"
@@ -123,7 +134,14 @@ class ScheduleFree(Optimizer):
                     self.state[p] |= {} if y is None else {"y": y}
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step. Raises RuntimeError after `eval` without `train`: the weights are not where they train."""
+        """Take one step.
+
+        Returns:
+            What the closure returned; None without one.
+
+        Raises:
+            RuntimeError: It is called after `eval` without `train`: the weights are not where they train.
+        """
         if not all(group["training"] for group in self.param_groups):
             raise RuntimeError(
                 f"{type(self).__name__}.step() was called after eval(), which left the average in the weights; "
@@ -152,11 +170,13 @@ def _check_beta(group: Group) -> None:
         )
 
 
+@documented(
+    lr="Learning rate η, at least 0; it may be larger than for SGD with a schedule.",
+    momentum="The paper's β, above 0 and below 1.",
+    weight_decay="Strength λ of L2 regularisation, at y as in the authors' code; at least 0.",
+)
 class ScheduleFreeSGD(ScheduleFree):
     """SGD without a schedule: call `eval()` before evaluating or saving the model, `train()` before going on.
-
-    `lr` may be larger than for SGD with a schedule; `momentum` is the paper's β; `warmup_steps` raise the rate from 0;
-    `weight_decay` is L2, at y as in the authors' code.
 
     >>> import torch
     >>> p = torch.nn.Parameter(torch.ones(1))
@@ -185,11 +205,12 @@ class ScheduleFreeSGD(ScheduleFree):
         )
 
 
+@documented(
+    betas="The paper's β, above 0 and below 1, and the decay factor of the average of squares, in [0, 1).",
+    weight_decay="Strength λ of decoupled decay, at y as in the authors' code; at least 0.",
+)
 class ScheduleFreeAdamW(ScheduleFree):
     """AdamW without a schedule: call `eval()` before evaluating or saving the model, `train()` before going on.
-
-    `betas` are the paper's β and the decay of the second moment; `warmup_steps` raise the rate from 0; `weight_decay`
-    is decoupled, at y as in the authors' code.
 
     >>> import torch
     >>> p = torch.nn.Parameter(torch.ones(1))

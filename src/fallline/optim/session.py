@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import is_, itemgetter
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from fallline.kernels import DTYPES, Kernel, kernel_for, run_jointly
-from fallline.optim.batch import Batch, Span
-from fallline.optim.eager import EagerRow
+from fallline.kernels import KERNEL_TYPES, Kernel, kernel_for, run_jointly
+from fallline.optim.batch import Batch, EagerRow, Row
 from fallline.optim.hyperparameters import Recipe, check_globals
 from fallline.optim.layout import (
     addressable,
@@ -28,16 +26,6 @@ from fallline.optim.states import StateOf, check_states, make_states, share_glob
 from fallline.symbolic import make_plan
 
 Group = dict[str, Any]
-_KERNEL_DTYPES = {getattr(torch, name): name for name in DTYPES}
-
-
-@dataclass
-class _Row:
-    p: Tensor
-    state: StateOf
-    made: tuple[str, ...]
-    group: int
-    recipe: Recipe
 
 
 class Session:
@@ -73,23 +61,21 @@ class Session:
         for i, p in active:
             recipe = self._recipes[i]
             kept = state[p] if recipe.keeps_states or p in state else {}  # an empty entry would be saved as one
-            rows.append(_Row(p, kept, make_states(p, kept, recipe), i, recipe))
+            rows.append(Row(p, kept, make_states(p, kept, recipe), i, recipe))
         for key in shared:
             share_global(state.values(), key, known[key])
         self._state_values = list(state.values())
         overlaps = overlapping([row.p for row in rows if addressable(row.p)])
         clashing = {id(row.p) for i, row in enumerate(r for r in rows if addressable(r.p)) if i in overlaps}
-        quick: dict[Kernel, list[_Row]] = {}
+        quick: dict[Kernel, list[Row]] = {}
         self._eager: list[EagerRow] = []
         for row in rows:
             kernel = None if differentiable or id(row.p) in clashing else _kernel_of(row)
-            if kernel is None:
-                self._eager.append(EagerRow(row.p, row.state, row.made, row.group))
-            elif row.p.numel():
+            if kernel is not None and row.p.numel():
                 quick.setdefault(kernel, []).append(row)
-            elif row.recipe.counts_steps:
-                self._eager.append(EagerRow(row.p, row.state, row.made, row.group))
-        self._batches = [_batch(kernel, members) for kernel, members in quick.items()]
+            elif kernel is None or row.recipe.counts_steps:
+                self._eager.append(EagerRow(row, differentiable))
+        self._batches = [Batch(kernel, members) for kernel, members in quick.items()]
         self._checked = [*(batch.refresh for batch in self._batches), *(row.ready for row in self._eager)]
         self._joint = bool(shared) or any(map(sums_over_all, plans))
 
@@ -140,19 +126,19 @@ class Session:
             batch.prepare()
         if self._joint:  # everything is summed before anything is written
             for row in self._eager:
-                row.prepare(self._recipes[row.group], self.differentiable)
-            run_jointly([*(batch.table for batch in self._batches), *self._eager])
+                row.prepare(self._recipes[row.group])
+            run_jointly([*(batch.host for batch in self._batches), *(row.host for row in self._eager)])
             for batch in self._batches:
-                batch.finish()
+                batch.host.numbers.finish()
             for row in self._eager:
                 row.settle()
         else:
             for batch in self._batches:
-                batch.table.run()
-                batch.finish()
+                batch.host.run()
+                batch.host.numbers.finish()
             for row in self._eager:  # one by one: a parameter may stand twice
-                row.prepare(self._recipes[row.group], self.differentiable)
-                row.write()
+                row.prepare(self._recipes[row.group])
+                row.host.write()
                 row.settle()
         for batch in self._batches:
             batch.settle()
@@ -177,15 +163,15 @@ def _is_mutable(options: tuple[Any, ...]) -> bool:
     return any(isinstance(o, (Tensor, list, dict)) or (isinstance(o, tuple) and _is_mutable(o)) for o in options)
 
 
-def _kernel_of(row: _Row) -> Kernel | None:
+def _kernel_of(row: Row) -> Kernel | None:
     """The kernel that can move this parameter, if its tensors lie so that one can."""
     p, gradient = row.p, row.p.grad
-    if not addressable(p) or p.dtype not in _KERNEL_DTYPES or not is_dense(p) or gradient is None:
+    if not addressable(p) or p.dtype not in KERNEL_TYPES or not is_dense(p) or gradient is None:
         return None
     states = [row.state[row.recipe.state_keys[spec.name]] for spec in row.recipe.rule.tensor_states]
     if any(tensor.is_conj() or tensor.is_neg() or not is_plain(tensor) for tensor in (p, gradient, *states)):
         return None
-    kernel = kernel_for(row.recipe.rule, _KERNEL_DTYPES[p.dtype], row.recipe.static)
+    kernel = kernel_for(row.recipe.rule, KERNEL_TYPES[p.dtype], row.recipe.static)
     if kernel.plan.uses_channels and not rows_are_runs(p):
         return None
     for tensor in (gradient, *states):
@@ -198,13 +184,3 @@ def _kernel_of(row: _Row) -> Kernel | None:
         if not fits:
             return None
     return kernel
-
-
-def _batch(kernel: Kernel, rows: list[_Row]) -> Batch:
-    spans: list[Span] = []
-    for i, row in enumerate(rows):
-        if spans and spans[-1].group == row.group:
-            spans[-1].stop = i + 1
-        else:
-            spans.append(Span(row.group, i, i + 1, row.recipe))
-    return Batch(kernel, [row.p for row in rows], [row.state for row in rows], [row.made for row in rows], spans)

@@ -1,30 +1,47 @@
-"""The drop-ins for torch's element-wise classes, from SGD to RAdam: each says which rule a group follows."""
+"""The drop-ins for torch's element-wise classes, from SGD to RAdam: each says which rule a param group follows."""
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from fallline import rules
+from fallline.optim.documented import documented
 from fallline.optim.engine import Engine, check_interval
-from fallline.optim.hyperparameters import Recipe, number
+from fallline.optim.hyperparameters import Recipe, read
 from fallline.optim.session import Group
 from fallline.symbolic import Rule
 
 
-def with_common_options(rule: Rule, values: dict[str, Any], group: Group) -> Rule:
-    """The rule with decay, L2 or decoupled, and maximised, as the group says; `values` gets what that takes."""
-    if group["weight_decay"] != 0:
-        rule = (rules.decoupled_decay if group.get("decoupled_weight_decay") else rules.l2)(rule)
-        values["weight_decay"] = number(group["weight_decay"])
-    return rules.maximize(rule) if group["maximize"] else rule
+class _Twin(Engine):
+    """A class of torch's: its formula, with decay, L2 or decoupled, and maximised, as the group says."""
+
+    #: The names that torch gives the states.
+    _keys: ClassVar[Mapping[str, str]]
+    _counts_steps: ClassVar[bool] = True
+
+    def _formula(self, group: Group) -> Rule:
+        raise NotImplementedError
+
+    def _recipe(self, group: Group) -> Recipe:
+        rule = self._formula(group)
+        if group["weight_decay"] != 0:
+            rule = (rules.decoupled_decay if group.get("decoupled_weight_decay") else rules.l2)(rule)
+        rule = rules.maximize(rule) if group["maximize"] else rule
+        return Recipe(rule, read(rule, group), self._keys, self._counts_steps)
 
 
-class SGD(Engine, torch.optim.SGD):
+@documented()
+class SGD(_Twin, torch.optim.SGD):
     """Drop-in for torch.optim.SGD: the same arguments, groups, states and checkpoints; one launch a step.
+
+    Raises:
+        ValueError: What torch refuses; and, at a step too, a number that is not finite or below 0.
 
     >>> import torch
     >>> p = torch.nn.Parameter(torch.ones(3))
@@ -32,6 +49,10 @@ class SGD(Engine, torch.optim.SGD):
     >>> p.sum().backward(); optimizer.step(); p.tolist()
     [0.5, 0.5, 0.5]
     """
+
+    _follows = ("momentum", "dampening", "nesterov", "fused")
+    _keys: ClassVar = {"b": "momentum_buffer"}
+    _counts_steps = False
 
     def _moves_sparse(self, group: Group) -> bool:
         return True
@@ -41,23 +62,16 @@ class SGD(Engine, torch.optim.SGD):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super()._check_values(group, recipe)
 
-    def _recipe(self, group: Group) -> Recipe:
-        values = {"lr": number(group["lr"])}
-        rule = rules.gradient_descent
-        if group["momentum"] != 0:
-            values["momentum"] = number(group["momentum"])
-            if group["nesterov"]:
-                rule = rules.nesterov
-            elif group["dampening"] != 0:
-                rule = rules.dampened_momentum
-                values["dampening"] = number(group["dampening"])
-            else:
-                rule = rules.momentum
-        rule = with_common_options(rule, values, group)
-        return Recipe(rule, values, {"b": "momentum_buffer"}, counts_steps=False)
+    def _formula(self, group: Group) -> Rule:
+        if group["momentum"] == 0:
+            return rules.gradient_descent
+        if group["nesterov"]:
+            return rules.nesterov
+        return rules.dampened_momentum if group["dampening"] != 0 else rules.momentum
 
 
-class Adagrad(Engine, torch.optim.Adagrad):
+@documented()
+class Adagrad(_Twin, torch.optim.Adagrad):
     """Drop-in for torch.optim.Adagrad: the same arguments, groups, states and checkpoints; one launch a step.
 
     >>> import torch
@@ -74,17 +88,21 @@ class Adagrad(Engine, torch.optim.Adagrad):
             with torch.device("cpu"):  # where torch's constructor puts step counts, whatever the default device
                 super().__init__(*arguments, **named)
 
+    _follows = ("lr_decay", "eps", "initial_accumulator_value", "fused")
+    _keys: ClassVar = {"s": "sum"}
+
     def _moves_sparse(self, group: Group) -> bool:
         return True
 
+    def _formula(self, group: Group) -> Rule:
+        return rules.adagrad
+
     def _recipe(self, group: Group) -> Recipe:
-        values = {name: number(group[name]) for name in ("lr", "lr_decay", "eps")}
-        rule = with_common_options(rules.adagrad, values, group)
-        initial = {"s": float(self.defaults["initial_accumulator_value"])}
-        return Recipe(rule, values, {"s": "sum"}, counts_steps=True, initial=initial)
+        return replace(super()._recipe(group), initial={"s": float(self.defaults["initial_accumulator_value"])})
 
 
-class Adadelta(Engine, torch.optim.Adadelta):
+@documented()
+class Adadelta(_Twin, torch.optim.Adadelta):
     """Drop-in for torch.optim.Adadelta: the same arguments, groups, states and checkpoints; one launch a step.
 
     >>> import torch
@@ -94,16 +112,19 @@ class Adadelta(Engine, torch.optim.Adadelta):
     [0.866025, 0.866025, 0.866025]
     """
 
-    def _recipe(self, group: Group) -> Recipe:
-        values = {name: number(group[name]) for name in ("lr", "rho", "eps")}
-        rule = with_common_options(rules.adadelta, values, group)
-        return Recipe(rule, values, {"v": "square_avg", "u": "acc_delta"}, counts_steps=True)
+    _follows = ("rho", "eps")
+    _keys: ClassVar = {"v": "square_avg", "u": "acc_delta"}
+
+    def _formula(self, group: Group) -> Rule:
+        return rules.adadelta
 
 
-class RMSprop(Engine, torch.optim.RMSprop):
+@documented()
+class RMSprop(_Twin, torch.optim.RMSprop):
     """Drop-in for torch.optim.RMSprop: the same arguments, groups, states and checkpoints; one launch a step.
 
-    Raises ValueError for an alpha over 1 too, which torch accepts and which gives NaN after a step.
+    Raises:
+        ValueError: What torch refuses; and an alpha over 1, which torch accepts and which gives NaN after a step.
 
     >>> import torch
     >>> p = torch.nn.Parameter(torch.ones(3))
@@ -111,6 +132,9 @@ class RMSprop(Engine, torch.optim.RMSprop):
     >>> p.sum().backward(); optimizer.step(); p.tolist()
     [0.5, 0.5, 0.5]
     """
+
+    _follows = ("alpha", "eps", "momentum", "centered")
+    _keys: ClassVar = {"v": "square_avg", "g_bar": "grad_avg", "b": "momentum_buffer"}
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a param group, as torch's optimizers do."""
@@ -122,35 +146,13 @@ class RMSprop(Engine, torch.optim.RMSprop):
         check_interval("momentum", group["momentum"], 0.0, float("inf"))  # below 0 no formula would see it
         super()._check_values(group, recipe)
 
-    def _recipe(self, group: Group) -> Recipe:
-        values = {name: number(group[name]) for name in ("lr", "alpha", "eps")}
+    def _formula(self, group: Group) -> Rule:
         rule = rules.centered_rmsprop if group["centered"] else rules.rmsprop
-        if group["momentum"] > 0:
-            rule = rules.heavy_ball(rule)
-            values["momentum"] = number(group["momentum"])
-        rule = with_common_options(rule, values, group)
-        keys = {"v": "square_avg", "g_bar": "grad_avg", "b": "momentum_buffer"}
-        return Recipe(rule, values, keys, counts_steps=True)
+        return rules.heavy_ball(rule) if group["momentum"] > 0 else rule
 
 
-class _AdamEngine(Engine):
-    def _recipe(self, group: Group) -> Recipe:
-        beta1, beta2 = group["betas"]
-        values = {
-            "lr": number(group["lr"]), "beta1": number(beta1), "beta2": number(beta2), "eps": number(group["eps"]),
-        }  # fmt: skip
-        rule = rules.amsgrad if group["amsgrad"] else rules.adam
-        rule = with_common_options(rule, values, group)
-        keys = {"m": "exp_avg", "v": "exp_avg_sq", "v_max": "max_exp_avg_sq"}
-        return Recipe(rule, values, keys, counts_steps=True)
-
-    def _check(self, p: Tensor) -> None:
-        if p.grad is not None and p.grad.is_sparse:
-            raise RuntimeError("Adam does not support sparse gradients, please consider SparseAdam instead")
-        super()._check(p)
-
-
-class Adam(_AdamEngine, torch.optim.Adam):
+@documented()
+class Adam(_Twin, torch.optim.Adam):
     """Drop-in for torch.optim.Adam: the same arguments, groups, states and checkpoints; one launch a step.
 
     >>> import torch
@@ -160,7 +162,19 @@ class Adam(_AdamEngine, torch.optim.Adam):
     [0.5, 0.5, 0.5]
     """
 
+    _follows = ("betas", "eps", "amsgrad", "fused", "decoupled_weight_decay")
+    _keys: ClassVar = {"m": "exp_avg", "v": "exp_avg_sq", "v_max": "max_exp_avg_sq"}
 
+    def _formula(self, group: Group) -> Rule:
+        return rules.amsgrad if group["amsgrad"] else rules.adam
+
+    def _check(self, p: Tensor) -> None:
+        if p.grad is not None and p.grad.is_sparse:
+            raise RuntimeError("Adam does not support sparse gradients, please consider SparseAdam instead")
+        super()._check(p)
+
+
+@documented()
 class AdamW(Adam, torch.optim.AdamW):
     """Drop-in for torch.optim.AdamW: the same arguments, groups, states and checkpoints; one launch a step.
 
@@ -172,7 +186,8 @@ class AdamW(Adam, torch.optim.AdamW):
     """
 
 
-class Adamax(Engine, torch.optim.Adamax):
+@documented()
+class Adamax(_Twin, torch.optim.Adamax):
     """Drop-in for torch.optim.Adamax: the same arguments, groups, states and checkpoints; one launch a step.
 
     >>> import torch
@@ -182,14 +197,15 @@ class Adamax(Engine, torch.optim.Adamax):
     [0.5, 0.5, 0.5]
     """
 
-    def _recipe(self, group: Group) -> Recipe:
-        beta1, beta2 = map(number, group["betas"])
-        values = {"lr": number(group["lr"]), "beta1": beta1, "beta2": beta2, "eps": number(group["eps"])}
-        rule = with_common_options(rules.adamax, values, group)
-        return Recipe(rule, values, {"m": "exp_avg", "u": "exp_inf"}, counts_steps=True)
+    _follows = ("betas", "eps")
+    _keys: ClassVar = {"m": "exp_avg", "u": "exp_inf"}
+
+    def _formula(self, group: Group) -> Rule:
+        return rules.adamax
 
 
-class NAdam(Engine, torch.optim.NAdam):
+@documented()
+class NAdam(_Twin, torch.optim.NAdam):
     """Drop-in for torch.optim.NAdam: the same arguments, groups, states and checkpoints; one launch a step.
 
     >>> import torch
@@ -199,16 +215,15 @@ class NAdam(Engine, torch.optim.NAdam):
     [0.4718, 0.4718, 0.4718]
     """
 
-    def _recipe(self, group: Group) -> Recipe:
-        beta1, beta2 = map(number, group["betas"])
-        values = {name: number(group[name]) for name in ("lr", "eps", "momentum_decay")}
-        values |= {"beta1": beta1, "beta2": beta2}
-        rule = with_common_options(rules.nadam, values, group)
-        keys = {"m": "exp_avg", "v": "exp_avg_sq", "mu_product": "mu_product"}
-        return Recipe(rule, values, keys, counts_steps=True)
+    _follows = ("betas", "eps", "momentum_decay", "decoupled_weight_decay")
+    _keys: ClassVar = {"m": "exp_avg", "v": "exp_avg_sq", "mu_product": "mu_product"}
+
+    def _formula(self, group: Group) -> Rule:
+        return rules.nadam
 
 
-class RAdam(Engine, torch.optim.RAdam):
+@documented()
+class RAdam(_Twin, torch.optim.RAdam):
     """Drop-in for torch.optim.RAdam: the same arguments, groups, states and checkpoints; one launch a step.
 
     >>> import torch
@@ -218,8 +233,8 @@ class RAdam(Engine, torch.optim.RAdam):
     [0.5, 0.5, 0.5]
     """
 
-    def _recipe(self, group: Group) -> Recipe:
-        beta1, beta2 = map(number, group["betas"])
-        values = {"lr": number(group["lr"]), "beta1": beta1, "beta2": beta2, "eps": number(group["eps"])}
-        rule = with_common_options(rules.radam, values, group)
-        return Recipe(rule, values, {"m": "exp_avg", "v": "exp_avg_sq"}, counts_steps=True)
+    _follows = ("betas", "eps", "decoupled_weight_decay")
+    _keys: ClassVar = {"m": "exp_avg", "v": "exp_avg_sq"}
+
+    def _formula(self, group: Group) -> Rule:
+        return rules.radam

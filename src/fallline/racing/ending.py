@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from fallline.racing.storage.store import Lasting
-from fallline.training.errors import first_line
+from fallline.training import first_line
 
 if TYPE_CHECKING:
     from fallline.racing.result import RaceResult

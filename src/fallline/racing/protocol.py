@@ -14,9 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fallline.racing.arms.arm import Arm
-from fallline.racing.arms.default_arms import DEFAULT_ARMS
-from fallline.racing.arms.entrants import as_arms, one_optimizer_twice, twins
+from fallline.racing.arms import Arm, as_arms, one_optimizer_twice
 from fallline.racing.audit import (
     describe,
     one_at_a_time,
@@ -40,6 +38,7 @@ from fallline.racing.storage.races import RaceCard
 from fallline.racing.storage.store import Lasting, Store, open_store
 from fallline.racing.tuning import Finals, Tuned, as_final, final_runs, run_finals, sharing, tune, tuning_runs
 from fallline.racing.wording import counted
+from fallline.rules import DEFAULT_ARMS
 from fallline.training import Problem, ProblemError, make_lanes
 
 Numbers = NDArray[np.float64]
@@ -102,7 +101,7 @@ def race(
     watcher.note(f"Checking the problem and {counted(len(entrants), 'arm')}.")
     problem.check(_seeds(seed, 1)[0])
     try_arms(problem, entrants)
-    repeated = one_optimizer_twice(twins(entrants))
+    repeated = one_optimizer_twice(entrants)
     for line in repeated:
         watcher.note(line)
     settings = {"smallest_difference": smallest_difference, "search": list(search)}

@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.training import Curves, Lanes, Problem, ProblemError, make_lanes, train, train_in_parts
-from fallline.training.errors import first_line
+from fallline.training import Curves, Lanes, Problem, ProblemError, first_line, make_lanes, train, train_in_parts
 from fallline.training.updates import LaneRule, LaneUpdate
 
 

@@ -15,12 +15,11 @@ import numpy as np
 from torch import nn
 
 from fallline.landscape.slices import slice as slice_of
-from fallline.racing.arms.arm import Arm
+from fallline.racing.arms import Arm
 from fallline.racing.runs import Run, in_turn_if_need_be
 from fallline.racing.search import sobol_points
 from fallline.racing.tuning import run_of
-from fallline.training import Lanes, Problem, train
-from fallline.training.modules import densify, trainable
+from fallline.training import Lanes, Problem, densify, train, trainable
 from fallline.training.updates import LaneUpdate
 
 if TYPE_CHECKING:

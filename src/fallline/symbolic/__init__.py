@@ -1,24 +1,36 @@
 """A rule's formula as a graph: traced once, then printed, counted and handed to the kernels."""
 
-from fallline.symbolic.expression import Expression, Rank, RuleError
+from fallline.symbolic.expression import Expression, RuleError, apply, described, refuse, walk, wrap
 from fallline.symbolic.graph import Graph, rests_without_gradient
-from fallline.symbolic.plan import Cost, Plan, make_plan
+from fallline.symbolic.operations import NAMES, OPERATIONS, REDUCTIONS, Operation, Rank, instead_of
+from fallline.symbolic.plan import Cost, Pass, Plan, make_plan
 from fallline.symbolic.rule import Combinator, Rule, combinator, rule
 from fallline.symbolic.state import State, state
 
 __all__ = [
+    "NAMES",
+    "OPERATIONS",
+    "REDUCTIONS",
     "Combinator",
     "Cost",
     "Expression",
     "Graph",
+    "Operation",
+    "Pass",
     "Plan",
     "Rank",
     "Rule",
     "RuleError",
     "State",
+    "apply",
     "combinator",
+    "described",
+    "instead_of",
     "make_plan",
+    "refuse",
     "rests_without_gradient",
     "rule",
     "state",
+    "walk",
+    "wrap",
 ]

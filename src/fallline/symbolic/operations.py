@@ -1,34 +1,107 @@
-"""The operations that an expression can hold: how many arguments, what they cost, how plain numbers compute them."""
+"""The table of operations: one record each, from which every form of a rule, its printing and its refusals read."""
+
+from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
+
+from fallline._asked import nearest
+
+
+class Rank(IntEnum):
+    """How often a value differs.
+
+    Attributes:
+        SCALAR: Once a step.
+        SEGMENT: Once a tensor.
+        CHANNEL: Once a channel of it.
+        ELEMENT: At every element.
+    """
+
+    SCALAR = 0
+    SEGMENT = 1
+    CHANNEL = 2
+    ELEMENT = 3
+
+
+#: How strongly what is printed holds together. A sum sign reaches to the end of its product.
+SUM, REACHING, PRODUCT, POWER, ATOM = 1, 2, 3, 4, 5
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One row of the table: arity, whether the result is a truth value, and the same operation on Python floats.
+    """One operation in every form; to add one is one line of `OPERATIONS`.
 
-    `compute` gives infinities and NaN where the other forms do, and never raises.
+    Args:
+        name: What nodes of the graph call it.
+        arguments: Their names, between blanks.
+        summary: The first line of its documentation in fallline.math; "" for an operator, or what is made there.
+        compute: The operation on Python's floats: infinities and NaN where the other forms have them, never an error.
+        numba, numpy, torch: Its source, with {0}, {1}, ... for the arguments, which are names or constants; a name
+            alone is called with them. In Numba's, {real} is the type that the line computes in.
+        latex: How it is printed: {0}, ... stand for the arguments, a name alone has them in brackets behind it; "" for
+            sums, products and powers, whose parts the printer gathers. A reduction's index says what it is over.
+        python: How plain Python writes it where that is quicker; unlike `compute` it may fail. By default a call.
+        strength, inside: How strongly what is printed holds together, and how strongly its arguments have to.
+        boolean, takes_booleans: Whether it gives a truth value, and whether it is given some. `where` takes one first.
+        rank: The result's, if it is a reduction; None for the highest of the arguments'.
+
+    Raises:
+        ValueError: A form is missing, or takes other arguments.
     """
 
-    arity: int
+    name: str
+    arguments: str
+    summary: str
     compute: Callable[..., float | bool]
+    numba: str
+    numpy: str
+    torch: str
+    latex: str
+    python: str = ""
+    strength: int = ATOM
+    inside: int = 0
     boolean: bool = False
     takes_booleans: bool = False
+    rank: Rank | None = None
+
+    def __post_init__(self) -> None:
+        places = [f"{{{i}}}" for i in range(self.arity)]
+        for form in ("python", "numba", "numpy", "torch"):
+            source = getattr(self, form) or (form == "python" and self.name)
+            if source and "{" not in source:
+                source = f"{source}({', '.join(places)})"
+                object.__setattr__(self, form, source)
+            if not source or {*re.findall(r"\{\d\}", source)} != {*places}:
+                raise ValueError(f"operation '{self.name}': its source in {form} must take {' and '.join(places)}")
+        if self.summary and not self.latex:
+            raise ValueError(f"operation '{self.name}': say how it is printed")
+
+    @property
+    def arity(self) -> int:
+        """The number of arguments."""
+        return len(self.arguments.split())
 
 
-def _sign(x: float) -> float:
-    return x if x != x else float((x > 0) - (x < 0))
+def _operator(name: str, written: str, compute: Callable[..., float | bool], latex: str = "") -> Operation:
+    """What is written alike in Python, Numba, NumPy and torch; a relation, if it is printed by a sign of its own."""
+    arguments = "a b" if "{1}" in written else "a"
+    return Operation(name, arguments, "", compute, written, written, written, latex, written, SUM, boolean=bool(latex))
 
 
-def _minimum(a: float, b: float) -> float:
-    return a if a < b or a != a else b
+def _logical(name: str, written: str, compute: Callable[..., bool], latex: str, strength: int) -> Operation:
+    arguments = "a b" if "{1}" in written else "a"
+    return Operation(name, arguments, "", compute, written, f"np.{name}", f"torch.{name}", latex, "",
+                     strength, strength, boolean=True, takes_booleans=True)  # fmt: skip
 
 
-def _maximum(a: float, b: float) -> float:
-    return a if a > b or a != a else b
+def _reduction(name: str, rank: Rank, numpy: str, torch: str, over: str) -> Operation:
+    """A sum of numbers in double precision. Numba's form is what is added for each of them."""
+    return Operation(name, "x", "", float, "wide({0})", numpy, torch, over, rank=rank)
 
 
 def _divide(a: float, b: float) -> float:
@@ -50,6 +123,10 @@ def _sqrt(x: float) -> float:
     return math.nan if x < 0 else math.sqrt(x)
 
 
+def _sign(x: float) -> float:
+    return x if x != x else float((x > 0) - (x < 0))
+
+
 def _exp(x: float) -> float:
     try:
         return math.exp(x)
@@ -63,34 +140,131 @@ def _log(x: float) -> float:
     return math.nan if x < 0 else math.log(x)
 
 
-OPERATIONS: dict[str, Operation] = {
-    "add": Operation(2, operator.add),
-    "subtract": Operation(2, operator.sub),
-    "multiply": Operation(2, operator.mul),
-    "divide": Operation(2, _divide),
-    "negative": Operation(1, operator.neg),
-    "power": Operation(2, _power),
-    "sqrt": Operation(1, _sqrt),
-    "abs": Operation(1, abs),
-    "sign": Operation(1, _sign),
-    "exp": Operation(1, _exp),
-    "log": Operation(1, _log),
-    "minimum": Operation(2, _minimum),
-    "maximum": Operation(2, _maximum),
-    "where": Operation(3, lambda condition, a, b: a if condition else b),
-    "less": Operation(2, operator.lt, boolean=True),
-    "less_equal": Operation(2, operator.le, boolean=True),
-    "greater": Operation(2, operator.gt, boolean=True),
-    "greater_equal": Operation(2, operator.ge, boolean=True),
-    "equal": Operation(2, operator.eq, boolean=True),
-    "not_equal": Operation(2, operator.ne, boolean=True),
-    "logical_and": Operation(2, lambda a, b: a and b, boolean=True, takes_booleans=True),
-    "logical_or": Operation(2, lambda a, b: a or b, boolean=True, takes_booleans=True),
-    "logical_not": Operation(1, operator.not_, boolean=True, takes_booleans=True),
-}
+def _minimum(a: float, b: float) -> float:
+    return a if a < b or a != a else b
 
+
+def _maximum(a: float, b: float) -> float:
+    return a if a > b or a != a else b
+
+
+def _where(condition: bool, a: float, b: float) -> float:
+    return a if condition else b
+
+
+# Of NumPy's power an exponent of 0.5 makes a square root, which -inf has none of; of NaN torch's sign makes 0.
+_FLOAT_POWER = "np.float_power({0}, {1}).astype(np.result_type({0}, {1}))"
+_NUMBA_SIGN = "{0} if {0} != {0} else ({real}(1) if {0} > 0 else ({real}(-1) if {0} < 0 else {real}(0)))"
+_TORCH_SIGN = "torch.where({0} != {0}, {0}, torch.sign({0}))"
+_CASES = r"\begin{{cases}} {1} & \text{{if }} {0} \\ {2} & \text{{else}} \end{{cases}}"
+# All but the first of several dimensions; all of fewer, which are a single channel.
+_CHANNEL_AXES = "tuple(range({0}.ndim > 1, {0}.ndim))"
+
+_TABLE = (
+    _operator("add", "{0} + {1}", operator.add),
+    _operator("subtract", "{0} - {1}", operator.sub),
+    _operator("multiply", "{0} * {1}", operator.mul),
+    _operator("divide", "{0} / {1}", _divide),
+    _operator("negative", "-{0}", operator.neg),
+    Operation("power", "a b", "", _power, "{0} ** {1}", _FLOAT_POWER, "torch.pow", ""),
+    Operation("sqrt", "x", "Square root.", _sqrt, "math.sqrt", "np.sqrt", "torch.sqrt", r"\sqrt{{{0}}}"),
+    Operation("abs", "x", "Absolute value.", abs, "abs", "np.abs", "torch.abs", r"\left|{0}\right|"),
+    Operation("sign", "x", "-1, 0 or 1; NaN stays NaN.", _sign, _NUMBA_SIGN, "np.sign", _TORCH_SIGN,
+              r"\operatorname{sign}"),
+    Operation("exp", "x", "Exponential function.", _exp, "math.exp", "np.exp", "torch.exp", r"\exp"),
+    Operation("log", "x", "Natural logarithm.", _log, "math.log", "np.log", "torch.log", r"\log"),
+    Operation("minimum", "a b", "The smaller of two; NaN if either is.", _minimum,
+              "{0} if {0} < {1} or {0} != {0} else {1}", "np.minimum", "torch.minimum", r"\min"),
+    Operation("maximum", "a b", "The larger of two; NaN if either is.", _maximum,
+              "{0} if {0} > {1} or {0} != {0} else {1}", "np.maximum", "torch.maximum", r"\max"),
+    Operation("where", "condition a b", "", _where, "{1} if {0} else {2}", "np.where", "torch.where", _CASES),
+    _operator("less", "{0} < {1}", operator.lt, "{0} < {1}"),
+    _operator("less_equal", "{0} <= {1}", operator.le, r"{0} \le {1}"),
+    _operator("greater", "{0} > {1}", operator.gt, "{0} > {1}"),
+    _operator("greater_equal", "{0} >= {1}", operator.ge, r"{0} \ge {1}"),
+    _operator("equal", "{0} == {1}", operator.eq, "{0} = {1}"),
+    _operator("not_equal", "{0} != {1}", operator.ne, r"{0} \ne {1}"),
+    _logical("logical_and", "{0} and {1}", lambda a, b: a and b, r"{0} \wedge {1}", SUM),
+    _logical("logical_or", "{0} or {1}", lambda a, b: a or b, r"{0} \vee {1}", SUM),
+    _logical("logical_not", "not {0}", operator.not_, r"\neg {0}", PRODUCT),
+    _reduction("sum", Rank.SEGMENT, "np.sum({0}, dtype=np.float64)", "{0}.sum(dtype=torch.float64)", ""),
+    _reduction("joint_sum", Rank.SEGMENT, "np.sum({0}, dtype=np.float64)", "{0}.sum(dtype=torch.float64)",
+               r"_{\mathrm{all}}"),
+    _reduction("channel_sum", Rank.CHANNEL, f"np.sum({{0}}, {_CHANNEL_AXES}, np.float64, keepdims=True)",
+               f"{{0}}.sum({_CHANNEL_AXES}, True, dtype=torch.float64)", r"_{\mathrm{channel}}"),
+)  # fmt: skip
+
+OPERATIONS = {one.name: one for one in _TABLE}
 #: Reductions take one argument and change the rank: over the whole tensor, over all tensors,
 #: or over each channel of a tensor.
-REDUCTIONS = ("sum", "joint_sum", "channel_sum")
+REDUCTIONS = tuple(one.name for one in _TABLE if one.rank is not None)
 #: What stands at the ends of the graph.
 LEAVES = ("constant", "scalar", "tensor")
+#: The functions of fallline.math.
+NAMES = (*(one.name for one in _TABLE if one.summary), "where", "sum", "dot", "dimensions")
+
+USE_MATH = f"use the functions of fallline.math: {', '.join(NAMES)}"
+_COUNT = "sum(where(x == x, 1.0, 1.0))"
+_MEAN = f"sum(x) / {_COUNT}"
+#: What people look for in fallline.math, written with what there is.
+WRITTEN = {
+    "absolute": "abs(x)",
+    "cbrt": "sign(x) * abs(x)**(1/3)",
+    "clamp": "minimum(maximum(x, low), high)",
+    "clip": "minimum(maximum(x, low), high)",
+    "count": _COUNT,
+    "cosh": "(exp(x) + exp(-x)) / 2",
+    "expm1": "exp(x) - 1",
+    "fabs": "abs(x)",
+    "heaviside": "where(x > 0, 1.0, 0.0)",
+    "hypot": "sqrt(x * x + y * y)",
+    "isfinite": "x - x == 0",
+    "isnan": "x != x",
+    "lerp": "x + weight * (y - x)",
+    "ln": "log(x)",
+    "log10": "log(x) / log(10.0)",
+    "log1p": "log(1 + x)",
+    "log2": "log(x) / log(2.0)",
+    "logsumexp": "log(sum(exp(x)))",
+    "max": "maximum(x, y)",
+    "mean": _MEAN,
+    "min": "minimum(x, y)",
+    "norm": "sqrt(dot(x, x))",
+    "numel": _COUNT,
+    "pow": "x**y",
+    "power": "x**y",
+    "reciprocal": "1 / x",
+    "relu": "maximum(x, 0.0)",
+    "rms": f"sqrt(dot(x, x) / {_COUNT})",
+    "rsqrt": "1 / sqrt(x)",
+    "sigmoid": "1 / (1 + exp(-x))",
+    "sinh": "(exp(x) - exp(-x)) / 2",
+    "size": _COUNT,
+    "softmax": "exp(x) / sum(exp(x))",
+    "softplus": "log(1 + exp(x))",
+    "softsign": "x / (1 + abs(x))",
+    "square": "x * x",
+    "std": f"sqrt(dot(x - mean, x - mean) / {_COUNT}), with mean = {_MEAN}",
+    "tanh": "1 - 2 / (exp(2 * x) + 1)",
+    "var": f"dot(x - mean, x - mean) / {_COUNT}, with mean = {_MEAN}",
+    "vdot": "dot(x, y)",
+}
+
+
+def instead_of(name: str) -> str:
+    """What to write for a function that fallline.math does not have.
+
+    Args:
+        name: What it was called.
+
+    >>> instead_of("norm"), instead_of("sqr")
+    ('write sqrt(dot(x, x)) (all from fallline.math)', "did you mean 'sqrt'?")
+    """
+    if name in NAMES:
+        return USE_MATH
+    if name in WRITTEN:
+        return f"write {WRITTEN[name]} (all from fallline.math)"
+    near = nearest(name, (*NAMES, *WRITTEN), 0.7)
+    if near is None:
+        return USE_MATH
+    return f"did you mean '{near}'?" if near in NAMES else f"'{near}' is written {WRITTEN[near]}"

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable
-from fractions import Fraction
 from itertools import count
 
-from fallline.symbolic.expression import Expression, Rank, walk
+from fallline.symbolic.expression import Expression, walk
 from fallline.symbolic.graph import Graph
-from fallline.symbolic.operations import LEAVES, REDUCTIONS
-from fallline.symbolic.symbols import Symbols, grouped, indexed, symbol
+from fallline.symbolic.operations import ATOM, LEAVES, OPERATIONS, POWER, PRODUCT, REACHING, REDUCTIONS, SUM, Rank
+from fallline.symbolic.symbols import (
+    Symbols,
+    Written,
+    bracketed,
+    brackets,
+    grouped,
+    indexed,
+    named,
+    number,
+    symbol,
+    unsigned,
+)
 
 #: How many operations fit on a line: more of them are cut, and a part gets a name.
 _LONGEST = 50
@@ -95,19 +104,6 @@ def _at_step(name: str) -> str:
     return indexed(name, "t")
 
 
-_RELATIONS = {
-    "less": "<", "less_equal": r"\le", "greater": ">", "greater_equal": r"\ge", "equal": "=", "not_equal": r"\ne",
-    "logical_and": r"\wedge", "logical_or": r"\vee",
-}  # fmt: skip
-_FUNCTIONS = {"sign": r"\operatorname{sign}", "exp": r"\exp", "log": r"\log", "minimum": r"\min", "maximum": r"\max"}
-#: What a reduction is over.
-_OVER = {"sum": "", "channel_sum": r"_{\mathrm{channel}}", "joint_sum": r"_{\mathrm{all}}"}
-
-#: How strongly what is written holds together. A sum sign reaches to the end of its product.
-_SUM, _REACHING, _PRODUCT, _POWER, _ATOM = 1, 2, 3, 4, 5
-Written = tuple[str, int]
-
-
 class Printer:
     """Prints nodes, calling those that are `defined` by their names.
 
@@ -121,7 +117,7 @@ class Printer:
 
     def show(self, node: Expression, above: int = 0) -> str:
         """A node inside something that holds with strength `above`, in brackets only if they are needed."""
-        return _bracketed(self._written(node), above)
+        return bracketed(self._written(node), above)
 
     def body(self, node: Expression) -> str:
         """A node written out, also if it has a name; a condition in Iverson's brackets, which make it 1 or 0."""
@@ -131,49 +127,41 @@ class Printer:
     def taken_off(self, node: Expression) -> str:
         """The update with the sign that taking it off gives."""
         terms = [(1, self._written(node))] if node in self.defined else self._terms(node)
-        return " ".join(f"{'-' if sign > 0 else '+'} {_bracketed(term, _SUM)}" for sign, term in terms)
+        return " ".join(f"{'-' if sign > 0 else '+'} {bracketed(term, SUM)}" for sign, term in terms)
 
     def _written(self, node: Expression) -> Written:
-        return _name(self.defined[node]) if node in self.defined else self._expression(node)
+        return named(self.defined[node]) if node in self.defined else self._expression(node)
 
     def _expression(self, node: Expression) -> Written:
         match node.operation:
             case "scalar" if node.value not in self._states:
-                return _name(self._symbols.symbol(str(node.value)))
+                return named(self._symbols.symbol(str(node.value)))
             case "scalar" | "tensor":
-                return _name(self._symbols.indexed(str(node.value), self._now if node.value == "g" else self._before))
+                return named(self._symbols.indexed(str(node.value), self._now if node.value == "g" else self._before))
             case "constant" | "add" | "subtract" | "negative" | "multiply" | "divide":
                 return self._sum(node)
             case "power":
                 return self._power(*node.args)
             case "sqrt" if (norm := self._norm(node.args[0])) is not None:
-                return norm, _ATOM
-            case "sqrt":
-                return rf"\sqrt{{{self.show(node.args[0])}}}", _ATOM
-            case "abs":
-                return rf"\left|{self.show(node.args[0])}\right|", _ATOM
-            case operation if operation in REDUCTIONS:
+                return norm, ATOM
+            case reduction if reduction in REDUCTIONS:
                 return self._reduction(node)
             case "where" if chooses_beginning(node):
                 return self._written(node.args[2])
-            case "where":
-                condition, a, b = map(self.show, node.args)
-                return rf"\begin{{cases}} {a} & \text{{if }} {condition} \\ {b} & \text{{else}} \end{{cases}}", _ATOM
-            case "logical_not":
-                return rf"\neg {self.show(node.args[0], _PRODUCT)}", _PRODUCT
-            case operation if operation in _RELATIONS:
-                a, b = (self.show(argument, _SUM if "logical" in operation else 0) for argument in node.args)
-                return f"{a} {_RELATIONS[operation]} {b}", _SUM
-        return _FUNCTIONS[node.operation] + _brackets(", ".join(map(self.show, node.args))), _ATOM
+        operation = OPERATIONS[node.operation]
+        arguments = [self.show(argument, operation.inside) for argument in node.args]
+        if "{0}" in operation.latex:
+            return operation.latex.format(*arguments), operation.strength
+        return operation.latex + brackets(", ".join(arguments)), ATOM
 
     def _sum(self, node: Expression) -> Written:
         (sign, first), *others = self._terms(node)
         if not others and sign > 0:
             return first
-        text = ("" if sign > 0 else "-") + _bracketed(first, _SUM)
+        text = ("" if sign > 0 else "-") + bracketed(first, SUM)
         for sign, term in others:
-            text += f" {'+' if sign > 0 else '-'} {_bracketed(term, _SUM)}"
-        return text, _SUM
+            text += f" {'+' if sign > 0 else '-'} {bracketed(term, SUM)}"
+        return text, SUM
 
     def _terms(self, node: Expression) -> list[tuple[int, Written]]:
         """The terms of a sum with their signs; what has a name stays whole, unless it is the one being written out."""
@@ -203,26 +191,26 @@ class Printer:
         if not factors.below:
             return factors.sign, self._juxtaposed(factors.above)
         above, below = self._juxtaposed(factors.above)[0], self._juxtaposed(factors.below)[0]
-        return factors.sign, (rf"\frac{{{above}}}{{{below}}}", _POWER)
+        return factors.sign, (rf"\frac{{{above}}}{{{below}}}", POWER)
 
     def _juxtaposed(self, factors: list[tuple[Expression, int]]) -> Written:
         if not factors:
-            return "1", _ATOM
+            return "1", ATOM
         if len(factors) == 1:
             return self._factor(*factors[0])
         *others, last = (self._factor(*factor) for factor in factors)
-        shown = [*(_bracketed(other, _REACHING) for other in others), _bracketed(last, _SUM)]
+        shown = [*(bracketed(other, REACHING) for other in others), bracketed(last, SUM)]
         # A number right behind a factor would read as one of its digits.
-        return " ".join(rf"\cdot {text}" if i and text[0].isdigit() else text for i, text in enumerate(shown)), _PRODUCT
+        return " ".join(rf"\cdot {text}" if i and text[0].isdigit() else text for i, text in enumerate(shown)), PRODUCT
 
     def _factor(self, node: Expression, power: int) -> Written:
-        base = _number(float(node.value or 0.0)) if node.operation == "constant" else self._written(node)
-        return (f"{_bracketed(base, _POWER)}^{grouped(str(power))}", _POWER) if power > 1 else base
+        base = unsigned(float(node.value or 0.0)) if node.operation == "constant" else self._written(node)
+        return (f"{bracketed(base, POWER)}^{grouped(str(power))}", POWER) if power > 1 else base
 
     def _power(self, base: Expression, exponent: Expression) -> Written:
         if _is_even(exponent):
             base = self._without_sign(base)
-        return f"{self.show(base, _POWER)}^{grouped(self.show(exponent))}", _POWER
+        return f"{self.show(base, POWER)}^{grouped(self.show(exponent))}", POWER
 
     def _norm(self, node: Expression) -> str | None:
         if node in self.defined or node.operation not in REDUCTIONS or node.args[0] in self.defined:
@@ -235,18 +223,18 @@ class Printer:
                 pass
             case _:
                 return None
-        return rf"\lVert {self.show(self._without_sign(inside.args[0]))} \rVert{_OVER[node.operation]}"
+        return rf"\lVert {self.show(self._without_sign(inside.args[0]))} \rVert{OPERATIONS[node.operation].latex}"
 
     def _reduction(self, node: Expression) -> Written:
         norm = self._norm(node)
         if norm is not None:
-            return f"{norm}^2", _POWER
+            return f"{norm}^2", POWER
         inside = node.args[0]
         if inside.operation == "multiply" and inside not in self.defined:
             a, b = inside.args
             if a.rank == b.rank > Rank.SEGMENT:
-                return rf"\langle {self.show(a)}, {self.show(b)} \rangle{_OVER[node.operation]}", _ATOM
-        return rf"\textstyle\sum{_OVER[node.operation]} {self.show(inside, _SUM)}", _REACHING
+                return rf"\langle {self.show(a)}, {self.show(b)} \rangle{OPERATIONS[node.operation].latex}", ATOM
+        return rf"\textstyle\sum{OPERATIONS[node.operation].latex} {self.show(inside, SUM)}", REACHING
 
     def _without_sign(self, node: Expression) -> Expression:
         while node.operation == "negative" and node not in self.defined:
@@ -299,42 +287,5 @@ def chooses_beginning(node: Expression) -> bool:
     )
 
 
-def number(value: float) -> str:
-    """Write a number.
-
-    >>> number(-0.5), number(1e-8), number(1 / 3)
-    ('-0.5', '10^{-8}', '\\\\frac{1}{3}')
-    """
-    return ("-" if value < 0 else "") + _number(abs(value))[0]
-
-
-def _number(value: float) -> Written:
-    """A number without a sign, to twelve digits: the rest is rounding in the rule's own constants."""
-    if not math.isfinite(value):
-        return r"\infty" if value > 0 else r"\mathrm{NaN}", _ATOM
-    ratio = Fraction(value).limit_denominator(99)
-    if float(ratio) == value and ratio != round(Fraction(value), 6):
-        return rf"\frac{{{ratio.numerator}}}{{{ratio.denominator}}}", _POWER
-    mantissa, exponent = f"{value:.11e}".split("e")
-    mantissa, power = mantissa.rstrip("0").rstrip("."), int(exponent)
-    if -5 < power < max(6, len(mantissa) - 1):
-        return f"{value:.12g}", _ATOM
-    ten = f"10^{grouped(str(power))}"
-    return (ten, _POWER) if mantissa == "1" else (rf"{mantissa} \cdot {ten}", _PRODUCT)
-
-
 def _is_even(node: Expression) -> bool:
     return node.operation == "constant" and float(node.value or 0.0) % 2 == 0
-
-
-def _name(text: str) -> Written:
-    return text, _POWER if "^" in text else _ATOM  # TeX allows one superscript
-
-
-def _bracketed(written: Written, above: int) -> str:
-    text, strength = written
-    return text if strength > above else _brackets(text)
-
-
-def _brackets(text: str) -> str:
-    return rf"\left({text}\right)" if r"\frac" in text or r"\begin" in text else f"({text})"

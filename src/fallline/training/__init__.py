@@ -1,18 +1,33 @@
-"""A problem, one run that trains it, and populations of lanes that do."""
+"""A problem, one run that trains it, and populations of lanes that do.
+
+Other rooms import from here. Inside, from the bottom up: modules and random numbers; metrics; data; a task and what is
+checked of it, which make a problem; lanes; their updates, in a room of their own; and the two loops, `train` for a
+population and `fit` for one model.
+"""
 
 from fallline.training.batched import BatchedLanes
+from fallline.training.curves import Curves, FitResult, Point
 from fallline.training.descent import needs_closure
 from fallline.training.drawing import draws_of
-from fallline.training.errors import ProblemError, train_in_parts
+from fallline.training.errors import ProblemError, first_line, is_text, parts, pass_budget, train_in_parts
 from fallline.training.evaluation import Evaluation
-from fallline.training.fitting import FitResult, Point, fit
+from fallline.training.fitting import fit
+from fallline.training.generators import seeded
 from fallline.training.lanes import Lanes
-from fallline.training.metrics import Metric
-from fallline.training.population import Speed, fastest, lanes_for, lanes_that_fit, make_lanes, obstacle_to_batching
+from fallline.training.metrics import Metric, as_metric, loss_of_step
+from fallline.training.modules import densify, trainable
+from fallline.training.population import (
+    Speed,
+    fastest,
+    lanes_for,
+    lanes_that_fit,
+    make_lanes,
+    obstacle_to_batching,
+)
 from fallline.training.problem import Problem, StreamProblem
 from fallline.training.sequential import SequentialLanes
 from fallline.training.splits import Split
-from fallline.training.train import Curves, Progress, Update, train
+from fallline.training.train import Progress, Update, train
 from fallline.training.training_data import Batches, epoch_order
 
 __all__ = [
@@ -32,15 +47,24 @@ __all__ = [
     "Split",
     "StreamProblem",
     "Update",
+    "as_metric",
+    "densify",
     "draws_of",
     "epoch_order",
     "fastest",
+    "first_line",
     "fit",
+    "is_text",
     "lanes_for",
     "lanes_that_fit",
+    "loss_of_step",
     "make_lanes",
     "needs_closure",
     "obstacle_to_batching",
+    "parts",
+    "pass_budget",
+    "seeded",
     "train",
     "train_in_parts",
+    "trainable",
 ]

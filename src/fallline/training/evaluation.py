@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -22,31 +22,6 @@ from fallline.training.metrics import value_of
 from fallline.training.modules import differing, python_state, trainable
 from fallline.training.splits import Split
 from fallline.training.task import SplitTask
-
-_MOST_IN_ONE_EPOCH = 20
-
-
-def evaluation_points(problem: SplitTask, steps: int, start: int = 0, every: int | None = None) -> list[int]:
-    """The steps after which to evaluate, of a run of `steps` that goes on from step `start`.
-
-    That is before the first step, after every epoch, or `every` so many steps, and at the end. Where one epoch is all,
-    as with a stream, there are 20 intervals of equal length instead. Problems that differ in their batch size alone
-    have equally many points, so a step may be given more than once.
-
-    >>> from fallline.problems import digits
-    >>> evaluation_points(digits(epochs=3), 51)
-    [0, 17, 34, 51]
-    >>> evaluation_points(digits(epochs=3), 40, start=17)
-    [34, 40]
-    >>> evaluation_points(digits(epochs=1), 17)
-    [0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 8, 9, 10, 11, 12, 13, 14, 14, 15, 16, 17]
-    """
-    if every is None and problem.epochs == 1:
-        points = [round(steps * point / _MOST_IN_ONE_EPOCH) for point in range(_MOST_IN_ONE_EPOCH + 1)]
-    else:
-        points = [*range(0, steps, every or problem.steps_per_epoch), steps]
-    return [point for point in points if point > start or start == 0]
-
 
 _ALL = 2**62
 _CLOSE = 1e-2  # coarse, for models in half precision
@@ -95,14 +70,11 @@ def _each_alone(module: nn.Module, inputs: Tensor, gradients: bool) -> bool:
             found: Tensor = module(inputs.clone()).detach()[0].double()
         return found
 
-    module.eval()
     try:
-        with torch.set_grad_enabled(gradients):
+        with evaluating(module, gradients=gradients):
             beside, alone = output(inputs), output(inputs[:1])
     except Exception:
         return False
-    finally:
-        module.train()
     return bool((beside - alone).abs().max() <= _CLOSE * beside.abs().max()) if beside.numel() else True
 
 
@@ -112,23 +84,25 @@ def needs_gradients(module: nn.Module, inputs: Tensor) -> bool:
     >>> needs_gradients(nn.Linear(3, 4), torch.randn(2, 3))
     False
     """
+    for gradients in (False, True):
+        with suppress(Exception), evaluating(module, gradients=gradients):
+            module(inputs.clone())
+            return gradients
+    return False  # what fails anyway is told by whoever evaluates it
+
+
+@contextmanager
+def evaluating(module: nn.Module, *, gradients: bool = False) -> Iterator[None]:
+    """Hold a module in evaluation mode, recording gradients only where it needs them; then in training mode again."""
     module.eval()
     try:
-        with torch.no_grad():
-            module(inputs.clone())
-        return False
-    except Exception:
-        try:
-            with torch.enable_grad():
-                module(inputs.clone())
-            return True
-        except Exception:
-            return False  # what fails anyway is told by whoever evaluates it
+        with torch.set_grad_enabled(gradients):
+            yield
     finally:
         module.train()
 
 
-def spare(model: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
+def _spare(model: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
     """A copy of a model to evaluate, which shares what is trained with it; a fresh one where it can't be copied."""
     try:
         return copy.deepcopy(model, {id(parameter): parameter for parameter in trainable(model)})
@@ -156,31 +130,24 @@ class Evaluator:
 
     def __call__(self, split: Split, step: int) -> tuple[float, float]:
         """The problem's loss and metric of the whole split, in evaluation mode; the model is left in training mode."""
-        problem = self._problem
-        name = next((name for name, own in problem.splits().items() if own is split), "")
-        keys = partial(evaluation_keys, self._keys, step, name)
-        with preserved(self._device, libraries=True), torch.no_grad():
-            manner = self._manner = self._manner or self._learnt(split)
-            self._model.eval()
-            try:
-                output = self._outputs(split, manner, keys) if needs_outputs(problem) else None
-                with self._drawing(keys(0)):
-                    loss = float(loss_of(problem, self._model, split, output))
-            finally:
-                self._model.train()
+        problem, model, device = self._problem, self._model, self._device
+        keys = partial(evaluation_keys, self._keys, step, problem.name_of(split))
+        draws = partial(drawing, device=device, libraries=True, replaced=self._replaced)
+        with preserved(device, libraries=True), torch.no_grad():
+            if self._manner is None:
+                spare = _spare(model, lambda: problem.build(0).to(device))
+                self._manner = manner_of(spare, problem.train.inputs[:2].to(device), device)
+            with evaluating(model):
+                output = (
+                    outputs_of(model, split, self._manner, lambda first: draws(keys(first)[0]))
+                    if needs_outputs(problem)
+                    else None
+                )
+                with draws(keys(0)[0]):
+                    loss = float(loss_of(problem, model, split, output))
             if output is None or problem.metric_is_loss:
                 return loss, loss
             return loss, float(value_of(problem.metric, output, split.targets.to(output.device)))
-
-    def _learnt(self, split: Split) -> Manner:
-        model = spare(self._model, lambda: self._problem.build(0).to(self._device))
-        return manner_of(model, self._problem.train.inputs[:2].to(self._device), self._device)
-
-    def _outputs(self, split: Split, manner: Manner, keys: Callable[[int], Tensor]) -> Tensor:
-        return outputs_of(self._model, split, manner, lambda first: self._drawing(keys(first)))
-
-    def _drawing(self, keys: Tensor) -> AbstractContextManager[object]:
-        return drawing(keys[0], self._device, libraries=True, replaced=self._replaced)
 
 
 def needs_outputs(problem: SplitTask) -> bool:
@@ -224,8 +191,12 @@ Each = Callable[[Score, Tensor, Tensor], Tensor]
 class Evaluation:
     """The quality of K lanes on n examples, in float64, on the CPU.
 
-    `loss` and `metric` are [K]. `example_loss` and `example_metric` are [K, n], each example's share, whose mean they
-    are; None where there is no such share, or where it was not asked for.
+    Attributes:
+        loss: The loss [K].
+        metric: The metric [K].
+        example_loss: Each example's share [K, n], whose mean the loss is; None where there is no such share, or where
+            it was not asked for.
+        example_metric: The same of the metric.
     """
 
     loss: Tensor

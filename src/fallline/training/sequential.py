@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fallline.training.drawing import drawing, replaceable
 from fallline.training.errors import ProblemError
-from fallline.training.evaluation import Score
+from fallline.training.evaluation import Score, evaluating
 from fallline.training.lanes import Lanes, Pass
 from fallline.training.modules import Slot, slots
 from fallline.training.problem import Problem
@@ -23,8 +23,12 @@ from fallline.training.splits import Split
 class SequentialLanes(Lanes):
     """Lanes of one module each, that share nothing: only their parameters and buffers are rows of the population's.
 
-    The numbers agree with `BatchedLanes` to rounding, whatever they draw. Whatever a module keeps beside its
-    parameters and buffers is a lane's own as well.
+    The numbers agree with `BatchedLanes` to rounding, whatever they draw. Whatever a module keeps beside its parameters
+    and buffers is a lane's own as well.
+
+    Args:
+        problem: What is trained.
+        seeds: One a lane.
 
     >>> from fallline.problems import digits
     >>> lanes = SequentialLanes(digits(), seeds=[0, 1])
@@ -51,7 +55,11 @@ class SequentialLanes(Lanes):
         self._rebind()
 
     def module(self, lane: int) -> nn.Module:
-        """A module of its own with all that a lane has now, on the CPU."""
+        """A module of its own with all that a lane has now, on the CPU.
+
+        Args:
+            lane: Its place among those that are left.
+        """
         try:
             return copy.deepcopy(self._modules[lane]).cpu()
         except Exception:  # it holds what can't be copied
@@ -119,12 +127,8 @@ class SequentialLanes(Lanes):
     def _evaluated(self, lanes: slice, keys: Tensor, function: Callable[[nn.Module], Tensor]) -> Tensor:
         found = []
         for module, key in zip(self._modules[lanes], keys, strict=True):
-            module.eval()
-            try:
-                with self._drawing(key), torch.set_grad_enabled(self._traits.manner.gradients):
-                    found.append(function(module).detach())
-            finally:
-                module.train()
+            with self._drawing(key), evaluating(module, gradients=self._traits.manner.gradients):
+                found.append(function(module).detach())
         return torch.stack(found)
 
     def _each(self, score: Score, outputs: Tensor, targets: Tensor, keys: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,7 +91,12 @@ def _of_mappings(name: str, keys: list[Any], kind: Items) -> str:
 
 @dataclass(frozen=True)
 class Split:
-    """Examples of one part of the data: `inputs` [n, ...] and `targets` [n, ...]; its length is n."""
+    """Examples of one part of the data; its length is n.
+
+    Attributes:
+        inputs: The inputs [n, ...].
+        targets: The targets [n, ...].
+    """
 
     inputs: Tensor
     targets: Tensor
@@ -162,3 +168,70 @@ def _check_finite(name: str, what: str, values: Tensor) -> None:
             f"{name}: {what} has {found} NaN or infinite, the first in example {first} (counted from 0); "
             f"remove or fill {'it' if count == 1 else 'them'}."
         )
+
+
+#: Share of a split whose examples are in another, above that of examples that repeat anyway.
+_WORTH_A_WORD = 0.01
+
+
+_COLUMNS, _CANDIDATES = 32, 8  # numbers of an example, and examples like it, that are compared before all are
+
+
+def _shared_examples(splits: Mapping[str, Split]) -> Iterator[str]:
+    """Splits that have examples, inputs and targets alike, of an earlier one, beyond those that repeat anyway."""
+    prints = {name: _prints(split) for name, split in splits.items()}
+    for first, second in itertools.combinations(splits, 2):
+        one, other = splits[first], splits[second]
+        if len(one) < 2:  # a problem without data
+            continue
+        count = _shared(one, other, prints[first], prints[second])
+        again = count == len(other) == len(one) and torch.equal(prints[first].sort()[0], prints[second].sort()[0])
+        if not again and count / len(other) <= max(_WORTH_A_WORD, 2 * _repeated(prints[first])):
+            continue
+        found = f"it is {first} again" if again else f"{count:,} of its {len(other):,} examples are in {first} too"
+        use = "trained on" if first == "train" else "used to choose"
+        yield (
+            f"{second}: {found}, so it can't tell how a model does on examples that were not {use}; give it others, "
+            f"which {first} does not have."
+        )
+
+
+def _shared(one: Split, other: Split, ones: Tensor, others: Tensor) -> int:
+    """How many examples of the other are in this one as well, inputs and targets alike."""
+    if one.inputs.shape[1:] != other.inputs.shape[1:] or one.targets.shape[1:] != other.targets.shape[1:]:
+        return 0
+    prints, there = others.tolist(), dict[float, list[int]]()
+    wanted = set(prints)
+    for row, print_ in enumerate(ones.tolist()):
+        if print_ in wanted:
+            there.setdefault(print_, []).append(row)
+    return sum(
+        any(_alike(one, row, other, place) for row in there.get(print_, ())[:_CANDIDATES])
+        for place, print_ in enumerate(prints)
+    )
+
+
+def _repeated(prints: Tensor) -> float:
+    """The share of examples that have a twin in the same split."""
+    _, counts = prints.unique(return_counts=True)  # type: ignore[no-untyped-call]
+    return float(counts[counts > 1].sum()) / len(prints)
+
+
+def _prints(split: Split) -> Tensor:
+    """A number [n] for each example, alike for those that are."""
+    total = torch.zeros(len(split), dtype=torch.float64)
+    for part in (split.inputs, split.targets):
+        flat = _as_real(part.reshape(len(split), -1))
+        some = flat[:, :: max(1, flat.shape[1] // _COLUMNS)].double()
+        weights = torch.rand(some.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.5
+        # Summed row by row, since a product of matrices may round otherwise from row to row.
+        total += (some * weights).sum(1) + flat.sum(1, dtype=torch.float64)
+    return total
+
+
+def _as_real(values: Tensor) -> Tensor:
+    return values.real + 2 * values.imag if values.is_complex() else values
+
+
+def _alike(one: Split, row: int, other: Split, place: int) -> bool:
+    return torch.equal(one.inputs[row], other.inputs[place]) and torch.equal(one.targets[row], other.targets[place])

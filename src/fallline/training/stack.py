@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fallline.training.drawing import LaneMasks
-from fallline.training.evaluation import Manner, footprint, manner_of
+from fallline.training.evaluation import Manner, evaluating, footprint, manner_of
 from fallline.training.generators import draws, preserved
 from fallline.training.modules import Slot, differing, python_state, same, slots, stackable, unchanged_by, version
 from fallline.training.splits import Split
@@ -204,13 +204,11 @@ def _traits(problem: SplitTask, build: Callable[[], nn.Module], train: Split, ke
         if last:
             with suppress(Exception):  # it is told where it is met
                 problem.training_loss(module, train.inputs[:last].clone(), train.targets[:last])
-        module.eval()
-        with suppress(Exception), torch.set_grad_enabled(manner.gradients):
+        with suppress(Exception), evaluating(module, gradients=manner.gradients):
             if problem.loss is None:
                 problem.evaluation_loss(module, few.inputs.clone(), few.targets)
             if problem.loss is not None or not problem.metric_is_loss:
                 module(few.inputs.clone())
-        module.train()
 
     calls, before, drawn = count(), python_state(module), (False, False)
 

@@ -1,89 +1,21 @@
-"""Training a population of lanes: batches, gradients, updates, what becomes of each lane, and the curves it leaves."""
+"""Training a population of lanes: batches, gradients, updates, what becomes of each lane."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fallline.training.arguments import as_count
+from fallline.training.curves import Curves, Recorder
 from fallline.training.errors import ProblemError
-from fallline.training.evaluation import evaluation_points
 from fallline.training.generators import seeded
 from fallline.training.lanes import Lanes, Mask
-
-
-@dataclass(frozen=True)
-class Curves:
-    """K lanes, in their original order, at P points of training; NaN where a lane was not trained or had diverged.
-
-    `steps` and `samples` [P] count the updates made and the examples seen by then; a short run may come by several
-    points in one step. `train_loss` [K, P] is the mean over
-    the batches since the point before, each taken before its update; at step 0 it is the first batch's. `valid_loss`
-    and `valid_metric` [K, P] are those of the whole validation split. `diverged_at` [K] is the step whose loss was out
-    of bounds, or -1.
-    """
-
-    steps: NDArray[np.int64]
-    samples: NDArray[np.int64]
-    train_loss: NDArray[np.float64]
-    valid_loss: NDArray[np.float64]
-    valid_metric: NDArray[np.float64]
-    diverged_at: NDArray[np.int64]
-
-    @property
-    def diverged(self) -> NDArray[np.bool_]:
-        """Which lanes diverged [K]."""
-        return self.diverged_at >= 0
-
-
-class Recorder:
-    """Fills curves point by point from the lanes that are left."""
-
-    def __init__(self, count: int, steps: list[int], samples: list[int]) -> None:
-        self._steps, self._samples = steps, samples
-        self._point = {step: place for place, step in enumerate(dict.fromkeys(steps))}
-        self._values = {
-            name: torch.full((count, len(self._point)), torch.nan, dtype=torch.float64)
-            for name in ("train_loss", "valid_loss", "valid_metric")
-        }
-        self._diverged_at = torch.full((count,), -1)
-
-    def wants(self, step: int) -> bool:
-        """Whether there is a point at this step."""
-        return step in self._point
-
-    def write(self, step: int, index: Tensor, **values: Tensor) -> None:
-        """Store values [K] of the lanes `index` [K] that have not diverged."""
-        sound = self._diverged_at[index] < 0
-        for name, value in values.items():
-            self._values[name][index[sound], self._point[step]] = value.cpu().double()[sound]
-
-    def diverge(self, index: Tensor, steps: Tensor) -> None:
-        """Mark the lanes `index` [K] as diverged at `steps` [K], not at all where that is -1; the first mark counts."""
-        known = self._diverged_at[index]
-        self._diverged_at[index] = torch.where(known < 0, steps, known)
-
-    def sound(self, index: Tensor) -> Tensor:
-        """Return which of the lanes `index` [K] have not diverged."""
-        return self._diverged_at[index] < 0
-
-    def curves(self) -> Curves:
-        """Return the record."""
-        columns = [self._point[step] for step in self._steps]
-        return Curves(
-            steps=np.array(self._steps, dtype=np.int64),
-            samples=np.array(self._samples, dtype=np.int64),
-            diverged_at=self._diverged_at.numpy(),
-            **{name: value[:, columns].numpy() for name, value in self._values.items()},
-        )
-
+from fallline.training.task import SplitTask
 
 Progress = Callable[[int, int], None]
 
@@ -98,10 +30,18 @@ class Update(Protocol):
         """Change `parameters` [K, ...] in place by their `gradients` [K, ...]; steps are counted from 1."""
 
     def evaluated(self, parameters: list[Tensor]) -> AbstractContextManager[None]:
-        """Let `parameters` hold what each lane is to be evaluated at inside a `with`, such as averaged weights."""
+        """Let parameters hold what each lane is to be evaluated at inside a `with`, such as averaged weights.
+
+        Args:
+            parameters: Tensors [K, ...].
+        """
 
     def keep(self, mask: Mask) -> None:
-        """Forget the lanes where `mask` [K] is false; the next call gets the others only, in new tensors."""
+        """Forget some lanes; the next call gets the others only, in new tensors.
+
+        Args:
+            mask: False [K] for those that are forgotten.
+        """
 
 
 def train(
@@ -113,11 +53,9 @@ def train(
     evaluate_every: int | None = None,
     progress: Progress | None = None,
 ) -> Curves:
-    """Train lanes up to `steps` updates, `start` of which were made by earlier calls, and evaluate on the way.
+    """Train lanes, and evaluate them on the way.
 
-    `steps` is the problem's number of epochs by default. The validation split is evaluated before the first step, every
-    epoch (or `evaluate_every` steps; 20 times, where the problem has one epoch) and at the end. After each step
-    `progress(step, steps)` is called.
+    The validation split is evaluated before the first step, every epoch and at the end.
 
     A lane has diverged once a loss is not finite, or exceeds its first loss by 1e4 times that loss's size. From there
     on its curve is NaN; at the next evaluation it is dropped from `lanes` and from `update`, or at once where its
@@ -127,9 +65,22 @@ def train(
     Whatever a model draws, in training and in evaluation, follows from a lane's seed, the step and the split: a lane
     has the same alone and in any company, and `fallline.fit` with its seed has it too.
 
-    Raises BatchingError where batched lanes turn out to share what each should have for itself: train them in turn.
-    Raises ProblemError where a count is not a whole number in its range, and where the model, the loss, the step or the
-    metric fails on finite numbers.
+    Args:
+        lanes: The population, which is changed.
+        update: How its parameters change in a step.
+        steps: Updates to come to, those of the problem's number of epochs by default.
+        start: How many of them were made by earlier calls.
+        evaluate_every: Steps between two evaluations; by default those of an epoch, or a twentieth of all where the
+            problem has one epoch.
+        progress: Called as progress(step, steps) after each step.
+
+    Returns:
+        The curves of all lanes.
+
+    Raises:
+        BatchingError: Batched lanes turn out to share what each should have for itself: train them in turn.
+        ProblemError: A count is not a whole number in its range, or the model, the loss, the step or the metric fails
+            on finite numbers.
 
     >>> from contextlib import nullcontext
     >>> from fallline.problems import digits
@@ -249,3 +200,28 @@ def _limit(first: Tensor) -> Tensor:
 def _own_seed(seeds: tuple[int, ...], start: int) -> int:
     """Derive where the generators start for what is drawn beside the lanes, as an update of one's own may."""
     return int(np.random.SeedSequence((start, *seeds)).generate_state(1, np.uint64)[0])
+
+
+_MOST_IN_ONE_EPOCH = 20
+
+
+def evaluation_points(problem: SplitTask, steps: int, start: int = 0, every: int | None = None) -> list[int]:
+    """The steps after which to evaluate, of a run of `steps` that goes on from step `start`.
+
+    That is before the first step, after every epoch, or `every` so many steps, and at the end. Where one epoch is all,
+    as with a stream, there are 20 intervals of equal length instead. Problems that differ in their batch size alone
+    have equally many points, so a step may be given more than once.
+
+    >>> from fallline.problems import digits
+    >>> evaluation_points(digits(epochs=3), 51)
+    [0, 17, 34, 51]
+    >>> evaluation_points(digits(epochs=3), 40, start=17)
+    [34, 40]
+    >>> evaluation_points(digits(epochs=1), 17)
+    [0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 8, 9, 10, 11, 12, 13, 14, 14, 15, 16, 17]
+    """
+    if every is None and problem.epochs == 1:
+        points = [round(steps * point / _MOST_IN_ONE_EPOCH) for point in range(_MOST_IN_ONE_EPOCH + 1)]
+    else:
+        points = [*range(0, steps, every or problem.steps_per_epoch), steps]
+    return [point for point in points if point > start or start == 0]

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fallline.optim.layout import check_all, check_whole
+from fallline._asked import whole
+from fallline.optim.documented import documented
+from fallline.optim.layout import check_all, check_whole, dtype_name
 from fallline.optim.matrix import as_called, without_autocast
 from fallline.optim.newton.curvature import Closure, Direction, LocalModel, conjugate_gradients, saddle_free
 from fallline.optim.newton.line_search import SEARCHES, Line, Reason, take_step
@@ -44,6 +46,15 @@ class NewtonReport:
         return self.reason != "step taken"
 
 
+@documented(
+    lr="The length tried first; 1 is Newton's step.",
+    line_search='"armijo", "strong_wolfe" or None, as above.',
+    exact_up_to="The most parameters of which the Hessian is computed.",
+    cg_tolerance="Up to which residual conjugate gradients go on, as a share of the gradient. None: min(1/2, √‖g‖).",
+    cg_iterations="The most products with the Hessian that they take; at least 1.",
+    tolerance_grad="The largest entry of a gradient that counts as nought.",
+    closure="Evaluates the model and returns the loss, without backward().",
+)
 class Newton(torch.optim.Optimizer):
     """Newton's method on the loss that a closure returns; each `step(closure)` is one iteration.
 
@@ -54,24 +65,28 @@ class Newton(torch.optim.Optimizer):
 
     Up to `exact_up_to` parameters the Hessian is computed and its eigenvalues' absolute values are used, so that the
     step leads away from saddles (Dauphin et al., 2014); where it is singular the step is the least-norm one. It takes n
-    backward passes, n² numbers and about 10 n³ operations. Beyond, at most `cg_iterations` backward passes are taken
-    by truncated conjugate gradients (Dembo and Steihaug, 1983), until the residual is `cg_tolerance` of the gradient;
-    None, the default, is min(1/2, √‖g‖). A step of theirs is the cheaper from some fifty parameters on; the exact
-    Hessian's eigenvalues lead out of saddles and flat valleys, and can take fewer steps where it is ill-conditioned.
+    backward passes, n² numbers and about 10 n³ operations. Beyond, at most `cg_iterations` backward passes are taken by
+    truncated conjugate gradients (Dembo and Steihaug, 1983). A step of theirs is the cheaper from some fifty parameters
+    on; the exact Hessian's eigenvalues lead out of saddles and flat valleys, and can take fewer steps where it is ill-
+    conditioned.
 
-    `lr` is the length tried first; 1 is Newton's step. `line_search` is "armijo" (back until the loss decreases
-    enough), "strong_wolfe" (and until the slope is small enough, unless there is negative curvature) or None, which
-    takes every step and so may go uphill. Where the predicted decrease is below the loss's rounding, a search could
-    only see noise: there the step is taken if it shortens the gradient (compare Hager and Zhang, 2005, section 2). A
-    gradient of at most `tolerance_grad` in every entry is nought: there the parameters stay, unless the exact Hessian
-    has a negative eigenvalue, whose eigenvector leads on; that length is always searched for.
+    `line_search` is "armijo" (back until the loss decreases enough), "strong_wolfe" (and until the slope is small
+    enough, unless there is negative curvature) or None, which takes every step and so may go uphill. Where the
+    predicted decrease is below the loss's rounding, a search could only see noise: there the step is taken if it
+    shortens the gradient (compare Hager and Zhang, 2005, section 2). A gradient of at most `tolerance_grad` in every
+    entry is nought: there the parameters stay, unless the exact Hessian has a negative eigenvalue, whose eigenvector
+    leads on; that length is always searched for.
 
     Parameters of all groups form one vector, so the groups must have the same options. Frozen parameters, and those
     that the loss does not depend on, stay as they are. Source: Nocedal and Wright, Numerical Optimization, 2nd edition,
     2006, chapters 3 and 7.
 
-    Raises TypeError or ValueError for options, parameters or closures that are not as above; ValueError when the loss,
-    its gradient or its Hessian is not finite. After an error the parameters are as before the step.
+    After an error the parameters are as before the step.
+
+    Raises:
+        TypeError: At a step, there is no closure, or what it returns is no loss.
+        ValueError: Options or parameters are not as above; at a step, the loss has no graph, or it, its gradient or its
+            Hessian is not finite.
 
     >>> x = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
     >>> optimizer = Newton([x])
@@ -117,7 +132,11 @@ class Newton(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
-        """Take one Newton step; `closure` returns the loss, and its value before the step is returned."""
+        """Take one Newton step.
+
+        Returns:
+            The loss before the step.
+        """
         if closure is None:
             raise TypeError(
                 "Newton.step needs a closure: it evaluates the loss, and its derivatives, itself. Pass a function that "
@@ -184,9 +203,7 @@ def check_options(group: Group) -> None:
     if tolerance is not None and not (_is_number(tolerance) and 0 <= tolerance < 1):
         raise ValueError(f"cg_tolerance must be None, or a number of at least 0 and less than 1; got {tolerance!r}")
     for name, least in (("exact_up_to", 0), ("cg_iterations", 1)):
-        value = group[name]
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}")
+        whole(name, group[name], least, error=ValueError)
 
 
 def check_params(params: Iterable[Tensor]) -> None:
@@ -194,11 +211,11 @@ def check_params(params: Iterable[Tensor]) -> None:
     kinds = {(p.dtype, p.device) for p in params}
     for dtype in {dtype for dtype, _ in kinds} - {torch.float32, torch.float64}:
         raise ValueError(
-            f"Newton takes parameters of type float32 or float64; one is {str(dtype).removeprefix('torch.')}. "
+            f"Newton takes parameters of type float32 or float64; one is {dtype_name(dtype)}. "
             "Convert the model by .float() or .double(); write complex parameters as torch.view_as_real of real ones"
         )
     if len(kinds) > 1:
-        found = ", ".join(sorted(f"{str(dtype).removeprefix('torch.')} on {device}" for dtype, device in kinds))
+        found = ", ".join(sorted(f"{dtype_name(dtype)} on {device}" for dtype, device in kinds))
         raise ValueError(
             f"Newton takes one step for all parameters together, so they must have one type and device; found {found}. "
             "Convert the model by .to(...)"

@@ -18,7 +18,7 @@ from fallline import optim, rules
 from fallline.optim.schedule_free import keeps_average
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.methods import Method, arguments, averages, hyperparameters
-from fallline.racing.arms.settings import rise_of, schedule_name, warm_up_steps
+from fallline.racing.arms.settings import law_lines, scheduler_line
 from fallline.symbolic import Rule
 from fallline.training import Problem
 from fallline.training.updates import LaneRule
@@ -69,11 +69,11 @@ def torch_code(arm: Arm, configuration: Mapping[str, Any], problem: Problem) -> 
 
 def _batching(problem: Problem, batch: int) -> str:
     """What a loader is told of batches and their order."""
-    data = problem.data
-    if data.own_batches:
+    order = problem.data.order
+    if order.own_batches:
         return "batch_sampler=batch_sampler"
-    order = f"shuffle={data.shuffle}" if data.sampler is None else "sampler=sampler"
-    return f"batch_size={batch}, {order}{', drop_last=True' if data.drop_last else ''}"
+    said = f"shuffle={order.shuffle}" if order.sampler is None else "sampler=sampler"
+    return f"batch_size={batch}, {said}{', drop_last=True' if order.drop_last else ''}"
 
 
 def _begin(lane: LaneRule, scheduler: str | None) -> tuple[list[str], frozenset[str]]:
@@ -182,38 +182,28 @@ def _told(kind: type[torch.optim.Optimizer], values: Mapping[str, Any]) -> dict[
 
 
 @cache
-def _in_torch() -> dict[Rule, tuple[type[torch.optim.Optimizer], dict[str, Any]]]:
+def _in_torch() -> dict[Rule, tuple[type[torch.optim.Optimizer], Mapping[str, Any]]]:
     """The classes of torch that take a rule's steps, convention by convention, with what they must be told.
 
     All of them have L2 decay as `weight_decay`, some the decoupled one too.
     """
-    plain: dict[Rule, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
-        rules.gradient_descent: (torch.optim.SGD, {}),
-        rules.momentum: (torch.optim.SGD, {}),
-        rules.dampened_momentum: (torch.optim.SGD, {}),
-        rules.nesterov: (torch.optim.SGD, {"nesterov": True}),
-        rules.adagrad: (torch.optim.Adagrad, {}),
-        rules.adadelta: (torch.optim.Adadelta, {}),
-        rules.rmsprop: (torch.optim.RMSprop, {}),
-        rules.centered_rmsprop: (torch.optim.RMSprop, {"centered": True}),
-        rules.heavy_ball(rules.rmsprop): (torch.optim.RMSprop, {}),
-        rules.heavy_ball(rules.centered_rmsprop): (torch.optim.RMSprop, {"centered": True}),
-        rules.adam: (torch.optim.Adam, {}),
-        rules.amsgrad: (torch.optim.Adam, {"amsgrad": True}),
-        rules.adamax: (torch.optim.Adamax, {}),
-        rules.nadam: (torch.optim.NAdam, {}),
-        rules.radam: (torch.optim.RAdam, {}),
-    }
-    return {
-        **plain,
-        **{rules.l2(rule): made for rule, made in plain.items()},
+    found: dict[Rule, tuple[type[torch.optim.Optimizer], Mapping[str, Any]]] = {
         # Without momentum both kinds of decay are the same.
         rules.decoupled_decay(rules.gradient_descent): (torch.optim.SGD, {}),
-        rules.adamw: (torch.optim.AdamW, {}),
         rules.decoupled_decay(rules.amsgrad): (torch.optim.AdamW, {"amsgrad": True}),
-        rules.decoupled_decay(rules.nadam): (torch.optim.NAdam, {"decoupled_weight_decay": True}),
-        rules.decoupled_decay(rules.radam): (torch.optim.RAdam, {"decoupled_weight_decay": True}),
     }
+    for record in rules.RECORDS.values():
+        if record.twin is not None:
+            kind = getattr(torch.optim, record.twin.name)
+            gathered = (rules.heavy_ball(record.rule),) if kind is torch.optim.RMSprop else ()
+            for rule in (record.rule, *gathered):
+                found[rule] = kind, record.twin.options
+                if "weight_decay" not in rule.hyperparameters:
+                    found[rules.l2(rule)] = kind, record.twin.options
+            if kind in (torch.optim.NAdam, torch.optim.RAdam):
+                decoupled = {**record.twin.options, "decoupled_weight_decay": True}
+                found[rules.decoupled_decay(record.rule)] = kind, decoupled
+    return found
 
 
 def _place_of(kind: Any) -> tuple[str, frozenset[str]]:
@@ -271,8 +261,9 @@ def _value_line(name: str, value: Any) -> Line:
 
 def _rule_line(rule: Rule) -> Line:
     """A rule by its name in `fallline.rules`, or as combinators put it together."""
-    if rules.name_of(rule) in rules.ALL:
-        return Line(f"fallline.rules.{rules.name_of(rule)}", frozenset({"import fallline"}))
+    known = rules.record_of(rule)
+    if known is not None:
+        return Line(f"fallline.rules.{known.name}", frozenset({"import fallline"}))
     *combinators, inside = (part for part, _ in rule.parts)
     if not combinators:
         return Line(*_imported(rule))
@@ -284,69 +275,6 @@ def _rule_line(rule: Rule) -> Line:
 
 def _combinator_line(combinator: Any) -> Line:
     name: str = combinator.__qualname__
-    if getattr(rules, name, None) is combinator:
+    if rules.COMBINATORS.get(name) is combinator:
         return Line(f"fallline.rules.{name}", frozenset({"import fallline"}))
     return Line(*_imported(combinator))
-
-
-_SCHEDULERS = "torch.optim.lr_scheduler"
-
-
-def scheduler_line(settings: Mapping[str, Any], steps: int, rate: float) -> str | None:
-    """The expression of torch's own scheduler for `optimizer`; None where there is none, or nothing to schedule.
-
-    >>> scheduler_line({"schedule": "cosine"}, 340, 0.1)
-    'torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=340)'
-    """
-    name = schedule_name(settings, steps)
-    if warm_up_steps(settings, steps) or name == "constant":
-        return None
-    if name == "one_cycle":
-        told = f"max_lr={rate!r}, total_steps={steps}, pct_start={rise_of(steps)!r}"
-        return f"{_SCHEDULERS}.OneCycleLR(optimizer, {told}, cycle_momentum=False)"
-    if name == "cosine":
-        return f"{_SCHEDULERS}.CosineAnnealingLR(optimizer, T_max={steps})"
-    return f"{_SCHEDULERS}.LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters={steps})"
-
-
-def law_lines(settings: Mapping[str, Any], steps: int) -> list[str]:
-    """A function `factor(step)` of the steps from 0; none where the learning rate stays as it is.
-
-    >>> print("\\n".join(law_lines({"schedule": "linear", "warm_up": 0.1}, 100)))
-    def factor(step):
-        if step < 10:
-            return (step + 1) / 11
-        step -= 10
-        return 1 - step / 90
-    """
-    name, ramp = schedule_name(settings, steps), warm_up_steps(settings, steps)
-    if name == "constant" and not ramp:
-        return []
-    first = "1 / 25 * " if name == "one_cycle" else ""
-    warm_up = [f"    if step < {ramp}:", f"        return {first}(step + 1) / {ramp + 1}", f"    step -= {ramp}"]
-    return ["def factor(step):", *(warm_up if ramp else []), *_LAWS[name](steps - ramp)]
-
-
-def _constant(steps: int) -> list[str]:
-    return ["    return 1.0"]
-
-
-def _linear(steps: int) -> list[str]:
-    return [f"    return 1 - step / {steps}"]
-
-
-def _cosine(steps: int) -> list[str]:
-    return [f"    return (1 + math.cos(math.pi * step / {steps})) / 2"]
-
-
-def _one_cycle(steps: int) -> list[str]:
-    peak = rise_of(steps) * steps - 1
-    return [
-        f"    if step <= {peak!r}:",
-        f"        return 1 + (1 / 25 - 1) * (1 + math.cos(math.pi * step / {peak!r})) / 2",
-        "    end = 1 / 250_000",
-        f"    return end + (1 - end) * (1 + math.cos(math.pi * (step - {peak!r}) / {steps - 1 - peak!r})) / 2",
-    ]
-
-
-_LAWS = {"constant": _constant, "linear": _linear, "cosine": _cosine, "one_cycle": _one_cycle}

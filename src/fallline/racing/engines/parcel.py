@@ -19,8 +19,7 @@ import torch
 
 from fallline.racing.runs import Job, Outcome, Tell, train_job
 from fallline.symbolic import Combinator, Rule, combinator, rule
-from fallline.training import Problem, ProblemError
-from fallline.training.errors import first_line
+from fallline.training import Problem, ProblemError, first_line
 
 
 def pack(thing: object) -> bytes:

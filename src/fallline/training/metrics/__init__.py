@@ -9,8 +9,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from fallline.training.errors import ProblemError
-from fallline.training.metrics.metric import IGNORED, Function, Metric, class_dimensions, loss_of_step, value_of
-from fallline.training.metrics.names import METRICS, find, ignoring, is_of_decisions, nickname, of_probabilities
+from fallline.training.metrics.metric import (
+    IGNORED,
+    Function,
+    Metric,
+    class_dimensions,
+    ignoring,
+    loss_of_step,
+    of_probabilities,
+    value_of,
+)
+from fallline.training.metrics.names import METRICS, find, is_of_decisions, nickname
 
 __all__ = [
     "IGNORED",
@@ -32,14 +41,22 @@ _LOWER = ("error", "loss", "deviance")
 
 
 def as_metric(metric: object, loss: Callable[[Tensor, Tensor], Tensor]) -> Metric:
-    """Find a metric by name, or wrap a callable(output, target); None and "loss" stand for `loss` itself.
+    """Find a metric by name, or wrap a callable(output, target).
 
     Whether higher is better is read from an attribute `higher_is_better`, as torchmetrics' objects have, or from the
     end of the callable's name, as scikit-learn names its functions: `_accuracy` and `_score` are better when higher,
     `_error`, `_loss` and `_deviance` when lower. An object with a method `reset` is reset before and after each call.
 
-    Raises ProblemError: an unknown name, neither a name nor a callable, a callable that does not tell its direction, or
-    one of scikit-learn's, which takes its arguments in the other order.
+    Args:
+        metric: A name, a callable, an object or a `Metric`; None and "loss" stand for `loss` itself.
+        loss: The loss of the problem.
+
+    Returns:
+        The metric.
+
+    Raises:
+        ProblemError: An unknown name, neither a name nor a callable, a callable that does not tell its direction, or
+            one of scikit-learn's, which takes its arguments in the other order.
 
     >>> as_metric("accuracy", nn.functional.cross_entropy).higher_is_better
     True

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fallline.kernels import DTYPES, run_jointly
+from fallline.kernels import KERNEL_TYPES, run_jointly
 from fallline.symbolic import Rule
 from fallline.training.updates.lane_numbers import ScheduleFactors
 from fallline.training.updates.lane_rule import LaneRule
@@ -57,7 +57,7 @@ class LaneUpdate:
         movers = [mover for movers in self._rule_movers.values() for mover in movers]
         run_jointly([mover.prepare(parameters, whole, step) for mover in movers])
         for mover in movers:
-            mover.finish(step)
+            mover.finish()
         for lane in self._torch_movers:
             lane.move(parameters, whole, step)
         # At once, and not before the next step, whose gradients are to be taken where the next rule begins.
@@ -150,12 +150,11 @@ def _found(parameters: Sequence[Tensor], lane: LaneRule, factors: ScheduleFactor
     static = {name: lane.values[name] for name in lane.rule.static}
     alike: dict[tuple[torch.device, torch.dtype], list[int]] = {}
     for j, parameter in enumerate(parameters):
-        alike.setdefault((parameter.device, parameter.dtype), []).append(j)
+        if parameter[0].numel():
+            alike.setdefault((parameter.device, parameter.dtype), []).append(j)
     return [
-        (KernelMover if _has_kernel(*kind) else EagerMover)(parameters, positions, lane.rule, static, factors)
-        for kind, positions in alike.items()
+        (KernelMover if device.type == "cpu" and dtype in KERNEL_TYPES else EagerMover)(
+            parameters, positions, lane.rule, static, factors
+        )
+        for (device, dtype), positions in alike.items()
     ]
-
-
-def _has_kernel(device: torch.device, dtype: torch.dtype) -> bool:
-    return device.type == "cpu" and str(dtype).removeprefix("torch.") in DTYPES

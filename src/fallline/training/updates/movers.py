@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fallline.kernels import Evaluation, Joint, SegmentTable, Sums, host_numbers, host_scalars, kernel_for
+from fallline.kernels import (
+    KERNEL_TYPES,
+    EagerHost,
+    Joint,
+    RowNumbers,
+    TableHost,
+    host_numbers,
+    host_scalars,
+    kernel_for,
+)
 from fallline.optim.schedule_free import keeps_average
 from fallline.symbolic import Rule, make_plan
-from fallline.symbolic.expression import Expression, described
 from fallline.training.drawing import reseed_for_update
-from fallline.training.updates.lane_numbers import NO_SCHEDULE, LaneNumbers, Numbers, ScheduleFactors
+from fallline.training.updates.lane_numbers import NO_SCHEDULE, LaneNumbers, ScheduleFactors
 from fallline.training.updates.lane_rule import LaneRule
 
 Mask = NDArray[np.bool_]
@@ -61,60 +69,69 @@ class RuleMover(Mover):
         factors: ScheduleFactors,
     ) -> None:
         self.plan = make_plan(rule.trace(**static))
-        self.scalars, self._becomes = host_scalars(self.plan), host_numbers(self.plan)
         self.averages = keeps_average(rule)
         self.lanes = np.empty(0, np.int64)
-        self.positions = [j for j in positions if parameters[j][0].numel()]
-        self.numbers = LaneNumbers(rule, [parameters[j].dim() - 1 for j in self.positions], factors)
+        self.positions = list(positions)
+        dimensions = [parameters[j].dim() - 1 for j in self.positions]
+        self.given = LaneNumbers(rule, self.plan, dimensions, factors)
         self._specs = rule.tensor_states
         #: For each parameter the states by name, [lanes, ...].
         self.states = [
             {spec.name: parameters[j].new_empty((0, *parameters[j].shape[1:])) for spec in self._specs}
             for j in self.positions
         ]
+        #: The rows' numbers while lanes stay as they are.
+        self._numbers: RowNumbers | None = None
 
-    @abstractmethod
     def prepare(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], step: int) -> Joint:
         """Make a step ready to run, with contiguous gradients."""
+        if self._numbers is None:
+            self._numbers = self._lay_out([parameters[j] for j in self.positions])
+        self.given.advance(step)
+        self._numbers.prepare()
+        return self._taken([parameters[j] for j in self.positions], [gradients[j] for j in self.positions])
 
     @abstractmethod
-    def _forget_layout(self) -> None:
-        """Lanes have come or gone, and their tensors are new ones."""
+    def _lay_out(self, parameters: Sequence[Tensor]) -> RowNumbers:
+        """Make what runs the rule for the lanes that there are now, with their numbers."""
 
     @abstractmethod
-    def _totals(self) -> Numbers:
-        """The sums [rows, sums] that numbers follow from."""
+    def _taken(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> Joint:
+        """Take a step's tensors; what is ready to run."""
+
+    def finish(self) -> None:
+        """Take up what the step leaves in numbers."""
+        assert self._numbers is not None
+        self._numbers.finish()
+        self._numbers.settle()
+        self.given.new[:] = False
 
     def join(self, lanes: Sequence[int], rules: Sequence[LaneRule], begun: Sequence[int]) -> None:
         """Take up lanes of the population, each after the step of the run at which its rule begins."""
         self.lanes = np.append(self.lanes, np.array(lanes, np.int64))
-        self.numbers.join(rules, begun)
+        self.given.join(rules, begun)
         for states in self.states:
             for spec in self._specs:
                 state = states[spec.name]
                 states[spec.name] = torch.cat([state, state.new_full((len(lanes), *state.shape[1:]), spec.fill)])
-        self._forget_layout()
-
-    def finish(self, step: int) -> None:
-        """Take up what the step leaves in numbers."""
-        self.numbers.finish(self._becomes, self._totals(), step)
+        self._numbers = None
 
     def keep(self, mask: Mask, position: Indices) -> bool:  # noqa: D102
         mine = mask[self.lanes]
         self.lanes = position[self.lanes[mine]]
         if not mine.all():
-            self.numbers.keep(mine)
+            self.given.keep(mine)
             chosen = torch.from_numpy(np.flatnonzero(mine))
             self.states = [
                 {name: state[chosen.to(state.device)] for name, state in states.items()} for states in self.states
             ]
-        self._forget_layout()
+        self._numbers = None
         return bool(mine.any())
 
     def average(self, parameters: Sequence[Tensor], mask: Mask) -> None:
         """Put the averages x = y + (1 - 1/β)(z - y) of Schedule-Free lanes in the place of their weights y."""
-        begun = np.flatnonzero(mask[self.lanes] & ~self.numbers.new)
-        share = 1 - 1 / self.numbers.values("beta")[begun]
+        begun = np.flatnonzero(mask[self.lanes] & ~self.given.new)
+        share = 1 - 1 / self.given.values["beta"][begun]
         for j, states in zip(self.positions, self.states, strict=True):
             y, z = parameters[j], states["z"]
             wide = torch.promote_types(y.dtype, torch.float32)
@@ -140,48 +157,31 @@ class KernelMover(RuleMover):
         factors: ScheduleFactors,
     ) -> None:
         super().__init__(parameters, positions, rule, static, factors)
-        self._kernel = kernel_for(rule, str(parameters[positions[0]].dtype).removeprefix("torch."), static)
-        self._table: SegmentTable | None = None
-        self._stale = True
+        self._kernel = kernel_for(rule, KERNEL_TYPES[parameters[positions[0]].dtype], static)
 
-    def prepare(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], step: int) -> SegmentTable:
-        """Make the table ready to run."""
-        table = self._table or self._lay_out(parameters)
-        starts = np.array([gradients[j].data_ptr() for j in self.positions])
-        self._addresses[:, :, 1] = starts[:, None] + self._offsets
-        if self.scalars.count and (self._stale or self.numbers.change(self.scalars)):
-            self._scalars[:] = self.numbers.columns(self.scalars, step)
-        self._stale = bool(self.numbers.new.any())  # after this step, they are no longer
-        return table
-
-    def _totals(self) -> Numbers:
-        assert self._table is not None
-        return self._table.totals
-
-    def _forget_layout(self) -> None:
-        self._table = None
-
-    def _lay_out(self, parameters: Sequence[Tensor]) -> SegmentTable:
-        mine = [parameters[j] for j in self.positions]
+    def _lay_out(self, parameters: Sequence[Tensor]) -> RowNumbers:
         width = len(self.lanes)
-        sizes = np.array([stacked[0].numel() for stacked in mine], np.int64)
-        channels = [_channel(stacked) for stacked in mine]
-        rows = np.repeat(sizes, width).tolist(), np.repeat(channels, width).tolist()
-        self._table = table = SegmentTable(self._kernel, *rows, np.tile(self.lanes, len(mine)))
-        self._addresses = table.addresses.reshape(len(mine), width, -1)
-        self._scalars = table.scalars.reshape(len(mine), width, -1)
-        lengths = sizes * [stacked.element_size() for stacked in mine]  # bytes of one lane's tensor
-        self._offsets = lengths[:, None] * self.lanes
-        self._addresses[:, :, 0] = np.array([stacked.data_ptr() for stacked in mine])[:, None] + self._offsets
-        states = np.array([[state.data_ptr() for state in states.values()] for states in self.states], np.int64)
-        self._addresses[:, :, 2:] = states[:, None, :] + (lengths[:, None] * np.arange(width))[:, :, None]
-        self._stale = True
-        return table
+        #: Bytes of one lane's tensor, and from each parameter's begin to where its lanes' own begin.
+        lengths = np.array([stacked[0].numel() * stacked.element_size() for stacked in parameters])[:, None]
+        self._offsets = lengths * self.lanes
+        addresses = np.empty((len(parameters), width, len(self._kernel.columns)), np.int64)
+        addresses[:, :, 0] = addresses[:, :, 1] = _starts(parameters) + self._offsets
+        for column, spec in enumerate(self._specs, 2):
+            states = _starts([states[spec.name] for states in self.states])
+            addresses[:, :, column] = states + lengths * np.arange(width)
+        self._host = TableHost(
+            self._kernel,
+            [stacked[0] for stacked in parameters],
+            addresses.reshape(-1, len(self._kernel.columns)),
+            self.given.rows(),
+            self.lanes,
+            self.given.copies,
+        )
+        return self._host.numbers
 
-
-def _channel(stacked: Tensor) -> int:
-    """Elements in a channel of one lane's tensor."""
-    return stacked[0, 0].numel() if stacked.dim() > 2 else stacked[0].numel()
+    def _taken(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> TableHost:
+        self._host.refresh((_starts(gradients) + self._offsets).reshape(-1))
+        return self._host
 
 
 class EagerMover(RuleMover):
@@ -191,98 +191,34 @@ class EagerMover(RuleMover):
     rules that sum over all tensors, or keep numbers that follow from sums, wait for the device.
     """
 
-    def __init__(
-        self,
-        parameters: Sequence[Tensor],
-        positions: Sequence[int],
-        rule: Rule,
-        static: Mapping[str, Any],
-        factors: ScheduleFactors,
-    ) -> None:
-        super().__init__(parameters, positions, rule, static, factors)
-        self._device = parameters[positions[0]].device
-        #: How many levels of sums there are before the writing.
-        self.levels = len(self.plan.passes) - 1
-        self._needed_totals = self.plan.totals if self.plan.new_numbers else ()
-        self._joint: dict[Expression, Tensor] = {}
+    def _lay_out(self, parameters: Sequence[Tensor]) -> RowNumbers:
+        width, scalars = len(self.lanes), host_scalars(self.plan)
+        self._rows = torch.from_numpy(self.lanes).to(parameters[0].device)
+        self._host = EagerHost(self.plan, self._store, self.lanes)
+        rows = len(parameters) * width
+        self._scalars = np.zeros((rows // self.given.copies, max(1, scalars.count)))
+        self._totals = np.empty((rows, len(self.plan.totals)))
+        return RowNumbers(scalars, host_numbers(self.plan), self.given.rows(), self._scalars, self._totals)
 
-    def prepare(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], step: int) -> EagerMover:
-        """Gather the lanes' rows and numbers."""
-        self._parameters = [parameters[j] for j in self.positions]
-        self._rows = torch.from_numpy(self.lanes).to(self._device)
-        self._tensors = [
-            {"p": parameters[j][self._rows], "g": gradients[j][self._rows], **states}
-            for j, states in zip(self.positions, self.states, strict=True)
+    def _taken(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> EagerHost:
+        self._parameters = parameters
+        self._weights = [stacked[self._rows] for stacked in parameters]
+        tensors = [
+            {"p": p, "g": gradient[self._rows], **states}
+            for p, gradient, states in zip(self._weights, gradients, self.states, strict=True)
         ]
-        columns = self.numbers.columns(self.scalars, step)
-        scalars = torch.from_numpy(columns).to(self._device)
-        self._scalars = scalars.expand(len(self.positions), *scalars.shape[1:])
-        self._joint.clear()
-        self._sums: list[Numbers] = []
-        return self
+        scalars = torch.from_numpy(self._scalars).to(self._rows.device)
+        scalars = scalars.view(-1, len(self.lanes), scalars.shape[1])
+        return self._host.take(tensors, scalars.expand(len(tensors), -1, -1))
 
-    def reduce(self, level: int) -> Sums:
-        """Compute the lanes' shares of the sums over all tensors, a number a lane of the population."""
-        totals = self._joint_totals(level)
-        if not totals:
-            return {}
-        shares = [self._mapped(i, lambda values: [values.value(total) for total in totals]) for i in self._each()]
-        return {
-            described(total.args[0]): np.bincount(self.lanes, sum(_on_host(share) for share in parts))
-            for total, parts in zip(totals, zip(*shares, strict=True), strict=True)
-        }
-
-    def share(self, level: int, sums: Sums) -> None:
-        """Take the sums over all tensors."""
-        for total in self._joint_totals(level):
-            self._joint[total] = torch.from_numpy(sums[described(total.args[0])][self.lanes]).to(self._device)
-
-    def write(self) -> None:
-        """Move parameters and states."""
-        for i in self._each():
-            (update, states), totals = self._mapped(
-                i, lambda values: (values.results(), [values.value(total) for total in self._needed_totals])
-            )
-            stacked = self._parameters[i]
-            stacked[self._rows] = (self._tensors[i]["p"] - update).to(stacked.dtype)
-            for name, state in states.items():
-                self.states[i][name].copy_(state)
-            if totals:
-                self._sums.append(np.stack([_on_host(total) for total in totals], axis=1))
-        del self._tensors, self._parameters
-
-    def _totals(self) -> Numbers:
-        rows = len(self.positions) * len(self.lanes)
-        return np.concatenate(self._sums) if self._sums else np.empty((rows, 0))
-
-    def _forget_layout(self) -> None:
-        """Nothing is held from step to step."""
-
-    def _each(self) -> range:
-        return range(len(self.positions))
-
-    def _joint_totals(self, level: int) -> list[Expression]:
-        return [total for total in self.plan.passes[level].reductions if total.operation == "joint_sum"]
-
-    def _mapped(self, i: int, ask: Callable[[Evaluation], Any]) -> Any:
-        """Ask the evaluation of every lane's own tensor something; answers are stacked [lanes, ...]."""
-
-        def one(tensors: dict[str, Tensor], scalars: list[Tensor], joint: list[Tensor]) -> Any:
-            evaluation = Evaluation(self.plan, tensors, scalars)
-            for total, value in zip(self._joint, joint, strict=True):
-                evaluation.take(total, value)
-            return ask(evaluation)
-
-        columns = self._scalars[i].unbind(1)
-        scalars = [
-            column != 0 if node.is_boolean else column
-            for node, column in zip(self.plan.hoisted, columns, strict=False)  # there is a column even for none
-        ]
-        return torch.func.vmap(one)(self._tensors[i], scalars, list(self._joint.values()))
-
-
-def _on_host(values: Tensor) -> Numbers:
-    return np.asarray(values.double().cpu().numpy(), np.float64)
+    def _store(self, i: int, update: Tensor, states: dict[str, Tensor], totals: list[Any]) -> None:
+        stacked = self._parameters[i]
+        stacked[self._rows] = (self._weights[i] - update).to(stacked.dtype)
+        for name, state in states.items():
+            self.states[i][name].copy_(state)
+        if totals:
+            width = len(self.lanes)
+            self._totals[i * width : (i + 1) * width] = np.stack(totals, axis=1)
 
 
 class TorchMover(Mover):
@@ -339,3 +275,8 @@ class TorchMover(Mover):
     def _bind(self, parameters: Sequence[Tensor]) -> None:
         for view, parameter in zip(self._views, parameters, strict=True):
             view.data = parameter[self.lanes[0]]
+
+
+def _starts(tensors: Sequence[Tensor]) -> Indices:
+    """Where tensors begin in memory, [tensors, 1]."""
+    return np.array([tensor.data_ptr() for tensor in tensors], np.int64)[:, None]

@@ -1,0 +1,327 @@
+"""What hosts a rule at every step: rows of a table, or tensors moved operation by operation, with their numbers.
+
+Whoever uses a host says where tensors lie, which rows share hyperparameters, and who counts the steps.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fallline.kernels.eager import Evaluation, HostScalars
+from fallline.kernels.table import DTYPES, Kernel, SegmentTable, Sums
+from fallline.symbolic.expression import Expression, described
+from fallline.symbolic.plan import Plan
+
+#: The types of tensors that there are kernels for, by the names that kernels have for them.
+KERNEL_TYPES: dict[torch.dtype, str] = {getattr(torch, name): name for name in DTYPES}
+
+Numbers = NDArray[Any]
+#: The column of a table that holds the gradients' addresses.
+_GRADIENT = 1
+
+
+@dataclass
+class Section:
+    """A run of rows with the hyperparameters that they share.
+
+    Attributes:
+        start: The first row.
+        stop: The row behind the last.
+        values: The hyperparameters by name.
+    """
+
+    start: int
+    stop: int
+    values: Mapping[str, Any]
+
+
+@dataclass
+class Given:
+    """What the numbers of rows follow from.
+
+    Attributes:
+        sections: The rows, run by run.
+        varying: By name what may differ from row to row, [rows]; read anew each step.
+        absent: By name which states were just made, [rows]; forgotten after the first step.
+        kept: The numbers of `varying` to which a step gives new values, in the order of `plan.new_numbers`: [rows], or
+            one for all.
+        apart: Whether rows are evaluated one by one even when all are alike, so that no row's numbers depend on which
+            others there are; the values of a section may then be arrays [rows].
+    """
+
+    sections: Sequence[Section]
+    varying: Mapping[str, Numbers] = field(default_factory=dict)
+    absent: Mapping[str, Numbers] = field(default_factory=dict)
+    kept: Sequence[Numbers] = ()
+    apart: bool = False
+
+
+class RowNumbers:
+    """The scalars of rows, evaluated before a step, and what the numbers that rows keep become after it.
+
+    Args:
+        scalars: The host's function of the scalars.
+        becomes: The host's function of the numbers that are kept.
+        given: What they follow from.
+        out: Where the scalars go: [rows, scalars], or [copies, rows, scalars] for rows that are there several times.
+        totals: Where the rows' sums lie once a step was run, [rows, sums].
+    """
+
+    def __init__(self, scalars: HostScalars, becomes: HostScalars, given: Given, out: Numbers, totals: Numbers) -> None:
+        self.given = given
+        self._scalars, self._out = scalars, out
+        self._beginning = any(flags.any() for flags in given.absent.values())
+        self._columns = self._evaluated({**given.varying, **given.absent} if self._beginning else given.varying)
+        self._becomes = np.empty((out.shape[-2], len(given.kept)))
+        sums = {f"total_{i}": column for i, column in enumerate(totals.T)}
+        self._following = [
+            _Columns(becomes, {**given.varying, **sums}, section, self._becomes, given.apart)
+            for section in (given.sections if given.kept else ())
+        ]
+        #: Set when values of a section have changed.
+        self.stale = True
+
+    def prepare(self) -> None:
+        """Evaluate the scalars that have changed."""
+        stale = self.stale
+        if stale:
+            for columns in (*self._columns, *self._following):
+                columns.take()
+        for columns in self._columns:
+            if columns.change or (stale and columns.needed):
+                columns.fill()
+        self.stale = False
+
+    def finish(self) -> None:
+        """Evaluate what the numbers that are kept become, from what they were and the step's sums."""
+        for columns in self._following:
+            columns.fill()
+
+    def settle(self) -> None:
+        """Take up what a step leaves: numbers that are kept, and states that have begun."""
+        for vector, column in zip(self.given.kept, self._becomes.T if self.given.kept else (), strict=True):
+            vector[...] = column if vector.ndim else column[0]
+        if self._beginning:
+            self._columns = self._evaluated(self.given.varying)
+            self._beginning, self.stale = False, True
+
+    def _evaluated(self, vectors: Mapping[str, Numbers]) -> list[_Columns]:
+        given = self.given
+        return [_Columns(self._scalars, vectors, section, self._out, given.apart) for section in given.sections]
+
+
+class TableHost(SegmentTable):
+    """Rows of one kernel with their `numbers`: prepare these, run the table, alone or jointly, then finish and settle.
+
+    Args:
+        kernel: The kernel.
+        tensors: A tensor of each row's shape; with `owners`, of the rows that it has in all lanes.
+        addresses: Where p, g and the states of each row lie, [rows, columns], columns as in `kernel.columns`.
+        given: What the rows' numbers follow from.
+        owners: The lanes, numbered in the population; rows are ordered by tensor, then by lane. None: no lanes.
+        copies: How often the rows that `given` speaks of are there: the number of tensors where these share numbers.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        tensors: Sequence[Tensor],
+        addresses: Sequence[Sequence[int]] | NDArray[np.int64],
+        given: Given,
+        owners: NDArray[np.int64] | None = None,
+        copies: int = 1,
+    ) -> None:
+        lanes = 1 if owners is None else len(owners)
+        sizes = [tensor.numel() for tensor in tensors for _ in range(lanes)]
+        widths = [_channel(tensor) for tensor in tensors for _ in range(lanes)] if kernel.plan.uses_channels else None
+        super().__init__(kernel, sizes, widths, None if owners is None else np.tile(owners, len(tensors)))
+        self.addresses[:] = addresses
+        self._gradients = self.addresses[:, _GRADIENT]
+        scalars = self.scalars.reshape(copies, -1, self.scalars.shape[1])
+        self.numbers = RowNumbers(kernel.scalars, kernel.new_numbers, given, scalars, self.totals)
+
+    def refresh(self, gradients: Sequence[int] | NDArray[np.int64]) -> None:
+        """Take new addresses of the gradients.
+
+        Args:
+            gradients: Where the gradient of each row lies now, [rows].
+        """
+        self._gradients[:] = gradients
+
+
+class EagerHost:
+    """Tensors of one plan moved operation by operation, alone or in sums with others by `run_jointly`.
+
+    Args:
+        plan: What is run.
+        store: Called as store(i, update, states, totals) with what becomes of tensor i: its update, its new states by
+            name and, if the plan keeps numbers, the sums that these follow from, on the host.
+        lanes: The lanes, numbered in the population, if tensors are stacked [lanes, ...]; the plan is mapped over them.
+        differentiable: Whether autograd follows; sums then stay tensors.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Callable[[int, Tensor, dict[str, Tensor], list[Any]], None],
+        lanes: NDArray[np.int64] | None = None,
+        differentiable: bool = False,
+    ) -> None:
+        self._plan, self._store, self._lanes, self._differentiable = plan, store, lanes, differentiable
+        #: How many levels of sums there are before the writing.
+        self.levels = len(plan.passes) - 1
+        self._needed = plan.totals if plan.new_numbers else ()
+
+    def take(self, tensors: Sequence[Mapping[str, Tensor]], scalars: Sequence[Any] | Tensor) -> EagerHost:
+        """Take what a step begins with.
+
+        Args:
+            tensors: p, g and the states of each tensor, by name.
+            scalars: The scalars of each tensor: numbers, or for lanes [lanes, scalars].
+
+        Returns:
+            The host itself.
+        """
+        self._tensors, self._scalars = tensors, scalars
+        self._joint: dict[Expression, Tensor] = {}
+        if self._lanes is None:
+            self._evaluations = [Evaluation(self._plan, *pair) for pair in zip(tensors, scalars, strict=True)]
+        return self
+
+    def reduce(self, level: int) -> Sums:
+        """Compute shares of the sums over all tensors.
+
+        Args:
+            level: The level of sums.
+
+        Returns:
+            By what is summed, a number for each owner.
+        """
+        totals = self._joint_totals(level)
+        if not totals:
+            return {}
+        shares = [self._ask(i, lambda values: [values.value(total) for total in totals]) for i in self._each()]
+        return {
+            described(total.args[0]): self._summed(parts)
+            for total, parts in zip(totals, zip(*shares, strict=True), strict=True)
+        }
+
+    def share(self, level: int, sums: Sums) -> None:
+        """Take the sums over all tensors.
+
+        Args:
+            level: The level of sums.
+            sums: By what is summed, a number for each owner.
+        """
+        for total in self._joint_totals(level):
+            joined = sums[described(total.args[0])]
+            if self._lanes is None:
+                for evaluation in self._evaluations:
+                    evaluation.take(total, joined[0])
+            else:
+                self._joint[total] = torch.from_numpy(joined[self._lanes]).to(self._tensors[0]["p"].device)
+
+    def write(self) -> None:
+        """Compute what the tensors and their states become, and have it stored."""
+        for i in self._each():
+            (update, states), totals = self._ask(
+                i, lambda values: (values.results(), [values.value(total) for total in self._needed])
+            )
+            self._store(i, update, states, totals if self._differentiable else [*map(_on_host, totals)])
+        del self._tensors, self._scalars
+        self._evaluations = []
+
+    def _each(self) -> range:
+        return range(len(self._tensors))
+
+    def _joint_totals(self, level: int) -> list[Expression]:
+        return [total for total in self._plan.passes[level].reductions if total.operation == "joint_sum"]
+
+    def _summed(self, parts: Sequence[Tensor]) -> Any:
+        """Shares as they are added to those of kernels."""
+        if self._differentiable:
+            return reduce(operator.add, parts)[None]
+        whole = reduce(operator.add, map(_on_host, parts))
+        return whole[None] if self._lanes is None else np.bincount(self._lanes, whole)
+
+    def _ask(self, i: int, question: Callable[[Evaluation], Any]) -> Any:
+        """Ask tensor i's evaluation something; the answers of lanes are stacked."""
+        if self._lanes is None:
+            return question(self._evaluations[i])
+
+        def one(tensors: dict[str, Tensor], scalars: list[Tensor], joint: list[Tensor]) -> Any:
+            evaluation = Evaluation(self._plan, tensors, scalars)
+            for total, value in zip(self._joint, joint, strict=True):
+                evaluation.take(total, value)
+            return question(evaluation)
+
+        columns = self._scalars[i].unbind(1)
+        scalars = [
+            column != 0 if node.is_boolean else column
+            for node, column in zip(self._plan.hoisted, columns, strict=False)  # there is a column even for none
+        ]
+        return torch.func.vmap(one)(dict(self._tensors[i]), scalars, list(self._joint.values()))
+
+
+class _Columns:
+    """Evaluates scalar expressions for a section of rows: once for rows that are alike, else for each."""
+
+    def __init__(
+        self, scalars: HostScalars, vectors: Mapping[str, Numbers], section: Section, out: Numbers, apart: bool
+    ) -> None:
+        self._scalars, self._section, self._apart = scalars, section, apart
+        self._out = out[..., section.start : section.stop, :]
+        self._vectors = [
+            (place, vectors[name][section.start : section.stop])
+            for place, name in enumerate(scalars.names)
+            if name in vectors
+        ]
+        self._arguments: list[Any] = []
+        #: Whether there is something to evaluate, and whether it changes from step to step by itself.
+        self.needed, self.change = bool(scalars.count), bool(scalars.count and self._vectors)
+
+    def take(self) -> None:
+        """Take the values of the section's hyperparameters."""
+        values = self._section.values
+        self._arguments = [values.get(name, 0.0) for name in self._scalars.names]
+
+    def fill(self) -> None:
+        """Evaluate the numbers of all rows."""
+        if not self._apart and self._alike():
+            self._out[:] = self._scalars.values(*self._arguments)
+        else:
+            given = dict(zip(self._scalars.names, self._arguments, strict=True))
+            given |= {self._scalars.names[place]: rows for place, rows in self._vectors}
+            self._out[:] = self._scalars.columns(given, self._out.shape[-2])
+
+    def _alike(self) -> bool:
+        """Take what varies from the first row; whether all have the same."""
+        alike = True
+        for place, rows in self._vectors:
+            self._arguments[place] = first = rows.item(0)
+            alike = alike and _all_are(rows, first)
+        return alike
+
+
+def _all_are(rows: Numbers, first: float) -> bool:
+    # For a few numbers a list is faster than NumPy's fixed cost.
+    return rows.tolist().count(first) == len(rows) if len(rows) <= 256 else bool((rows == first).all())
+
+
+def _channel(tensor: Tensor) -> int:
+    """Elements in a channel: an index of the first dimension, or the whole of a tensor without a second."""
+    return tensor.numel() // tensor.shape[0] if tensor.dim() > 1 else tensor.numel()
+
+
+def _on_host(values: Tensor) -> NDArray[np.float64]:
+    """Numbers on the host, in double precision."""
+    return np.asarray(values.double().cpu().numpy(), np.float64)

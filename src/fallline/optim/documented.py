@@ -1,0 +1,111 @@
+"""What docstrings say of arguments: each text once, put into the `Args:` of every class that has the argument."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+Documented = TypeVar("Documented")
+
+ARGUMENTS = {
+    "params": "Tensors, pairs of name and tensor, or dictionaries: param groups, whose options override those below.",
+    "lr": "Learning rate η, at least 0.",
+    "weight_decay": "Strength λ of weight decay, at least 0; by way of the gradient unless decoupled.",
+    "momentum": "Decay factor μ of momentum, at least 0.",
+    "nesterov": "Whether momentum looks one step ahead, as Nesterov's does.",
+    "eps": "ε, added to a denominator lest it be 0; at least 0.",
+    "maximize": "Whether to climb instead of to descend.",
+    "betas": "Decay factors (β₁, β₂) of the averages of gradients and of their squares, each in [0, 1).",
+    "beta1": "Decay factor β₁ of the average of gradients, in [0, 1).",
+    "beta2": "Decay factor β₂ of the average of squared gradients, in [0, 1).",
+    "beta3": "Decay factor β₃ of the slow average, in [0, 1).",
+    # torch's classes.
+    "foreach": "Accepted as torch does; the step is one launch in any case.",
+    "fused": "Accepted where torch accepts it; the step is fused in any case.",
+    "capturable": "Accepted as torch does.",
+    "differentiable": "Whether autograd follows the step, which then runs operation by operation.",
+    "amsgrad": "Whether to divide by the largest second moment so far (Reddi et al., 2018).",
+    "decoupled_weight_decay": "Whether weights shrink beside the step, as in AdamW, and not by way of the gradient.",
+    "dampening": "Share of a gradient that momentum leaves out.",
+    "lr_decay": "Decay of the learning rate: at step t it is divided by 1 + (t - 1)·lr_decay.",
+    "initial_accumulator_value": "What the sum of squared gradients begins with.",
+    "rho": "Decay factor ρ of the averages of squares, from 0 to 1.",
+    "alpha": "Decay factor α of the average of squared gradients, from 0 to 1.",
+    "centered": "Whether to divide by an estimate of the standard deviation (Graves, 2013).",
+    "momentum_decay": "How fast μ rises to β₁.",
+    # Of single rules.
+    "delta": "How nearly the gradient must be at right angles to the weights for these to count as scale-invariant.",
+    "wd_ratio": "Share of weight decay for scale-invariant weights, from 0 to 1.",
+    "trust_coefficient": "η of the trust ratio: the length of a step against that of the weights.",
+    "alpha_warmup": "Steps over which α rises to its value; 0 for none.",
+    "beta3_warmup": "Steps over which β₃ rises to its value; 0 for none.",
+    "d0": "The first estimate of the distance to the solution, above 0.",
+    "d_coef": "Factor of the estimate, above 0.",
+    "growth_rate": "The most by which the estimate grows in a step, above 1.",
+    "warmup_steps": "Steps over which the rate rises from 0.",
+    # Methods.
+    "param_group": 'The group: "params", and options that override the defaults. It is not written into.',
+    "state_dict": "What `state_dict` gave. Its tensors are copied.",
+    "closure": "Clears the gradients, runs the model, calls backward and returns the loss.",
+}
+#: Where a name says something else.
+OTHERWISE = {
+    "AdEMAMix": {
+        "alpha": "Weight of the slow average beside the fast one.",
+        "betas": "Decay factors (β₁, β₂, β₃) of the fast average, of the squares and of the slow average, in [0, 1).",
+    },
+    "Lion": {
+        "betas": "Decay factors (β₁, β₂): of the mean whose sign is stepped by, and of the momentum that is kept.",
+        "beta1": "Decay factor β₁ of the mean whose sign is stepped by, in [0, 1).",
+        "beta2": "Decay factor β₂ of the momentum that is kept, in [0, 1).",
+    },
+    "Prodigy": {"lr": "Factor of the estimated learning rate; leave it at 1."},
+}
+
+
+def documented(**own: str) -> Callable[[Documented], Documented]:
+    """Put `Args:` into the docstrings of a class and of its public methods that have none.
+
+    Args:
+        own: What to say of an argument in place of the text in `ARGUMENTS`.
+
+    Raises:
+        KeyError: An argument has no text.
+    """
+
+    def put_in(thing: Any) -> Any:
+        own_texts = {**ARGUMENTS, **OTHERWISE.get(thing.__name__, {}), **own}
+        described = [thing, *(member for name, member in vars(thing).items() if name[0] != "_")]
+        for one in described:
+            text = one.__doc__ if one is thing or inspect.isfunction(one) else None
+            if text is not None and "Args:" not in text:
+                one.__doc__ = with_arguments(text, inspect.signature(one), own_texts)
+        return thing
+
+    return put_in
+
+
+def with_arguments(documentation: str, signature: inspect.Signature, texts: Mapping[str, str]) -> str:
+    """A docstring with `Args:` before its results, errors and examples.
+
+    Args:
+        documentation: The docstring.
+        signature: The arguments; `self`, and those that are gathered by a star, are left out unless there is a text.
+        texts: What is to be said of each.
+    """
+    entries = []
+    for name, one in signature.parameters.items():
+        if name == "self" or (name not in texts and one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)):
+            continue
+        default = "" if one.default is one.empty or one.default is None else f" Default: {one.default!r}."
+        entries.append(textwrap.fill(f"    {name}: {texts[name]}{default}", 116, subsequent_indent=" " * 8))
+    text = inspect.cleandoc(documentation)
+    if not entries:
+        return text
+    found = re.search(r"^(Returns:|Raises:|>>> )", text, re.M)
+    place = found.start() if found else len(text)
+    before, after = text[:place].rstrip(), text[place:]
+    return "\n\n".join(part for part in (before, "Args:\n" + "\n".join(entries), after) if part) + "\n"
