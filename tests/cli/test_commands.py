@@ -20,9 +20,8 @@ from fallline.bench import SUBJECTS, measure
 from fallline.bench.report import Report, StepRow
 from fallline.cli.bench import _tables
 from fallline.cli.main import app, main
-from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.effort import EFFORTS
-from fallline.rules.guide import GUIDES
+from fallline.rules import DEFAULT_ARMS
 from fallline.training.method_name import CLASSES
 
 PROBLEM = """
@@ -115,11 +114,11 @@ def test_show_knows_other_names(asked: str, called: str) -> None:
 
 @pytest.mark.parametrize("name", rules.ALL)
 def test_every_rule_has_a_guide_whose_names_exist(name: str) -> None:
-    guide = GUIDES[name]
-    assert guide.use.endswith(".")
-    assert guide.weakness.endswith(".")
-    assert not guide.alternatives or name in guide.alternatives
-    assert set(guide.alternatives) <= rules.ALL.keys()
+    record = rules.RECORDS[name]
+    assert record.use.endswith(".")
+    assert record.weakness.endswith(".")
+    assert not record.conventions or name in record.conventions
+    assert set(record.conventions) <= rules.ALL.keys()
     assert rules.ALL[name].latex()
 
 

@@ -587,10 +587,10 @@ def test_every_hyperparameter_of_ours_has_bounds() -> None:
     combined = [
         made(fl.rules.gradient_descent) for made in vars(fl.rules).values() if isinstance(made, fl.symbolic.Combinator)
     ]
-    names = {
-        name for rule in (*fl.rules.ALL.values(), *combined) for name in rule.hyperparameters if name not in rule.static
-    }
-    assert names == hyperparameters._INTERVALS.keys()
+    every = (*fl.rules.ALL.values(), *combined)
+    names = {(rule, name) for rule in every for name in rule.hyperparameters if name not in rule.static}
+    assert [name for rule, name in names if hyperparameters._interval(rule, name) is None] == []
+    assert fl.rules.HYPERPARAMETERS.keys() <= {name for _, name in names}
 
 
 INCOMPLETE = [("v", "no v"), ("m", "no m"), ("step", "no step")]

@@ -13,9 +13,9 @@ import fallline as fl
 from fallline import optim, rules
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.code import torch_code
-from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.arms.entrants import as_arms
 from fallline.racing.arms.settings import SCHEDULES
+from fallline.rules import DEFAULT_ARMS
 from fallline.training import Problem, train
 from fallline.training.population import make_lanes
 from fallline.training.updates import LaneUpdate

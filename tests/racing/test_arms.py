@@ -11,11 +11,11 @@ import fallline as fl
 from fallline import optim, rules
 from fallline.problems import digits
 from fallline.racing.arms.arm import Arm
-from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.arms.dimensions import Choice, Range
 from fallline.racing.arms.entrants import as_arms
 from fallline.racing.arms.methods import all_names
 from fallline.racing.effort import Effort, as_effort
+from fallline.rules import DEFAULT_ARMS
 
 
 class OwnOptimizer(torch.optim.SGD):

@@ -11,10 +11,10 @@ import torch
 import fallline as fl
 from fallline import rules
 from fallline.racing.arms.arm import Arm
-from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.arms.dimensions import Choice, Range
 from fallline.racing.arms.entrants import as_arms, twins
 from fallline.racing.effort import as_effort
+from fallline.rules import DEFAULT_ARMS
 from tests.racing.test_endings import problem, run
 
 

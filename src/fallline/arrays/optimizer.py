@@ -223,21 +223,10 @@ def _named(name: str, rule: Rule) -> type[Named]:
     return type(name, (Named,), members)
 
 
-SGD = _named("SGD", rules.gradient_descent)
-Momentum = _named("Momentum", rules.momentum)
-Nesterov = _named("Nesterov", rules.nesterov)
-Adagrad = _named("Adagrad", rules.adagrad)
-Adadelta = _named("Adadelta", rules.adadelta)
-RMSprop = _named("RMSprop", rules.rmsprop)
-Adam = _named("Adam", rules.adam)
-AdamW = _named("AdamW", rules.adamw)
-AMSGrad = _named("AMSGrad", rules.amsgrad)
-Adamax = _named("Adamax", rules.adamax)
-NAdam = _named("NAdam", rules.nadam)
-RAdam = _named("RAdam", rules.radam)
-AdamP = _named("AdamP", rules.adamp)
-AdEMAMix = _named("AdEMAMix", rules.ademamix)
-Lion = _named("Lion", rules.lion)
-LAMB = _named("LAMB", rules.lamb)
-LARS = _named("LARS", rules.lars)
-Prodigy = _named("Prodigy", rules.prodigy)
+#: The classes of the rules whose records name one.
+CLASSES = {
+    record.class_name: _named(record.class_name, record.rule)
+    for record in rules.RECORDS.values()
+    if record.class_name is not None
+}
+globals().update(CLASSES)  # where pickles look for them

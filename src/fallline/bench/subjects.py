@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,23 +11,23 @@ import torch
 from torch import Tensor
 
 from fallline import optim, rules
+from fallline.optim.generic import Optimizer
 from fallline.symbolic import Rule
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One optimizer: the rule, our class and torch's of the same name, and the options that select the rule.
+    """One optimizer, ours beside torch's.
 
-    A matrix method, whose step is no single rule, has None for one. `in_torch`, `fused` and `foreach` say what torch
-    has of it.
+    Args:
+        rule: The rule; None for a matrix method, whose step is no single one.
+        class_name: The class of ours, and of torch's if it has it.
+        options: What a class must be told so that it takes the rule's steps.
     """
 
     rule: Rule | None
     class_name: str
-    options: dict[str, Any] = field(default_factory=dict)
-    in_torch: bool = True
-    fused: bool = True
-    foreach: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -44,42 +45,56 @@ class Subject:
     @property
     def variants(self) -> dict[str, dict[str, Any]]:
         """Torch's implementations by name; none where it has no such class."""
-        if not self.in_torch:
+        theirs = getattr(torch.optim, self.class_name, None)
+        if theirs is None:
             return {}
-        if not self.foreach:
+        known = inspect.signature(theirs).parameters
+        if "foreach" not in known:
             return {"for-loop": {}}
-        fused = {"fused": {"fused": True}} if self.fused else {}
+        fused = {"fused": {"fused": True}} if "fused" in known else {}
         return {"for-loop": {"foreach": False}, "foreach": {"foreach": True}, **fused}
 
     def ours(self, params: Sequence[Tensor]) -> torch.optim.Optimizer:
-        """Our optimizer."""
-        return getattr(optim, self.class_name)(params, **self.options)  # type: ignore[no-any-return]
+        """Our optimizer: the class of that name or, where that is torch's own, the rule's.
+
+        Args:
+            params: The parameters that it moves.
+        """
+        kind = getattr(optim, self.class_name)
+        if self.rule is not None and kind is getattr(torch.optim, self.class_name, None):
+            return Optimizer(params, self.rule)
+        return kind(params, **self.options)  # type: ignore[no-any-return]
 
     def theirs(self, params: Sequence[Tensor], variant: str) -> torch.optim.Optimizer:
-        """One of torch's."""
+        """One of torch's.
+
+        Args:
+            params: The parameters that it moves.
+            variant: A name of `variants`.
+        """
         return getattr(torch.optim, self.class_name)(  # type: ignore[no-any-return]
             params, **self.options, **self.variants[variant]
         )
 
 
+def _twins() -> Iterable[Subject]:
+    """The rules that torch has too, by year; of two that are the same by default the one with fewer hyperparameters."""
+    found: dict[str, Subject] = {}
+    for record in sorted(rules.RECORDS.values(), key=lambda record: (record.year, len(record.rule.hyperparameters))):
+        if record.twin is not None:
+            known = inspect.signature(getattr(torch.optim, record.twin.name)).parameters
+            own = {n: value for n, value in record.rule.defaults.items() if n in known and value != known[n].default}
+            subject = Subject(record.rule, record.twin.name, {**own, **record.twin.options})
+            found.setdefault(f"{subject.class_name} {subject.options}", subject)
+    return found.values()
+
+
 SUBJECTS = (
-    Subject(rules.gradient_descent, "SGD", {"lr": 1e-3}),
-    Subject(rules.momentum, "SGD", {"lr": 1e-3, "momentum": 0.9}),
-    Subject(rules.nesterov, "SGD", {"lr": 1e-3, "momentum": 0.9, "nesterov": True}),
-    Subject(rules.adagrad, "Adagrad"),
-    Subject(rules.adadelta, "Adadelta", fused=False),
-    Subject(rules.rmsprop, "RMSprop", fused=False),
-    Subject(rules.centered_rmsprop, "RMSprop", {"centered": True}, fused=False),
-    Subject(rules.adam, "Adam"),
-    Subject(rules.amsgrad, "Adam", {"amsgrad": True}),
-    Subject(rules.adamw, "AdamW"),
-    Subject(rules.adamax, "Adamax", fused=False),
-    Subject(rules.nadam, "NAdam", fused=False),
-    Subject(rules.radam, "RAdam", fused=False),
-    Subject(rules.ademamix, "AdEMAMix", in_torch=False),
-    Subject(rules.lion, "Lion", in_torch=False),
-    Subject(None, "Adafactor", fused=False),
-    Subject(None, "Muon", fused=False, foreach=False),
+    *_twins(),
+    Subject(rules.ademamix, "AdEMAMix"),
+    Subject(rules.lion, "Lion"),
+    Subject(None, "Adafactor"),
+    Subject(None, "Muon"),
 )
 
 Shapes = Sequence[tuple[int, ...]]

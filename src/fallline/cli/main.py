@@ -13,7 +13,7 @@ from fallline.cli.problems import problems
 from fallline.cli.race import race
 from fallline.cli.races import races, report
 from fallline.cli.show import rules, show
-from fallline.racing.arms.default_arms import DEFAULT_ARMS
+from fallline.rules import DEFAULT_ARMS
 
 app = typer.Typer(
     name="fallline",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from fallline.cli.console import fail
-from fallline.racing.arms.default_arms import DEFAULT_ARMS
+from fallline.rules import DEFAULT_ARMS
 
 if TYPE_CHECKING:
     from fallline.cli.race_outputs import Outputs

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fallline._asked import nearest
 from fallline.cli.console import fail
 
 if TYPE_CHECKING:
+    from fallline.rules import Record
     from fallline.symbolic import Combinator, Rule, State
-
-
-#: What a class is called whose rule has a shorter name.
-_ALIASES = {"schedule_free_adamw": "schedule_free_adam"}
 
 
 def rules() -> None:
@@ -24,9 +21,9 @@ def rules() -> None:
     from fallline import rules as known
     from fallline.training.method_name import CLASSES
 
-    named = {known.name_of(rule): _in_a_line(name, rule) for name, rule in known.ALL.items()}
-    _print_list("Rules", named)
-    _print_list("Combinators, which make a rule of a rule", {one.__name__: _first_line(one) for one in _combinators()})
+    combined = {name: _first_line(combinator) for name, combinator in known.COMBINATORS.items()}
+    _print_list("Rules", {name: _in_a_line(record) for name, record in known.RECORDS.items()})
+    _print_list("Combinators, which make a rule of a rule", combined)
     _print_list("Methods whose step is no single rule", {name: _first_line(kind) for name, kind in CLASSES.items()})
     print("`fallline show NAME` tells all of one; gradient_descent is also called sgd.")
 
@@ -49,16 +46,13 @@ def show(
         rules()
         return
     from fallline import rules as known
-    from fallline.symbolic import Combinator
 
-    key = known.plain_name(rule)
-    combinator = getattr(known, key, None)
-    if isinstance(combinator, Combinator):
+    combinator, record = known.COMBINATORS.get(known.plain_name(rule)), known.record_of(rule)
+    if combinator is not None:
         _show_combinator(combinator)
-        return
-    try:
-        _show_rule(rule, known.find(_ALIASES.get(key, key)))
-    except LookupError:
+    elif record is not None:
+        _show_rule(rule, record)
+    else:
         _show_class(rule)
 
 
@@ -70,30 +64,19 @@ def _print_list(title: str, lines: Mapping[str, str]) -> None:
     print()
 
 
-def _in_a_line(name: str, rule: Rule) -> str:
+def _in_a_line(record: Record) -> str:
     """What a rule does; of a composed one what it is made of, and when to use it."""
-    from fallline.rules.guide import GUIDES
-
-    return _first_line(rule) if rule.name == name else f"{rule.name}. {GUIDES[name].use}"
+    rule = record.rule
+    return _first_line(rule) if rule.name == record.name else f"{rule.name}. {record.use}"
 
 
 def _first_line(documented: object) -> str:
     return inspect.cleandoc(documented.__doc__ or "").partition("\n")[0]
 
 
-def _combinators() -> list[Combinator]:
-    from fallline import rules as known
-    from fallline.symbolic import Combinator
-
-    return [value for value in vars(known).values() if isinstance(value, Combinator)]
-
-
-def _show_rule(asked: str, found: Rule) -> None:
-    from fallline import rules as known
-    from fallline.rules.guide import GUIDES
-
-    cost, name = found.cost(), known.name_of(found)
-    guide = GUIDES[name]
+def _show_rule(asked: str, record: Record) -> None:
+    found, name = record.rule, record.name
+    cost = found.cost()
     if name != asked:
         print(f"{asked} is called {name} here.\n")
     print(f"{name}: {inspect.cleandoc(found.__doc__ or '')}")
@@ -104,11 +87,12 @@ def _show_rule(asked: str, found: Rule) -> None:
         f"each parameter   {cost.bytes_moved} bytes moved a step, {cost.state_bytes} bytes of state, "
         f"{cost.operations} operations, {cost.passes} {'pass' if cost.passes == 1 else 'passes'} (float32)"
     )
-    others = [other for other in guide.alternatives if other != name]
+    others = [other for other in record.conventions if other != name]
     if others:
         print(f"also here as     {', '.join(others)}")
-    print(f"when to use it   {guide.use}")
-    print(f"known weakness   {guide.weakness}")
+    print(f"when to use it   {record.use}")
+    print(f"known weakness   {record.weakness}")
+    print(f"published        {record.year}, {record.source}")
 
 
 def _show_combinator(combinator: Combinator) -> None:
@@ -122,13 +106,14 @@ def _show_combinator(combinator: Combinator) -> None:
 
 
 def _show_class(asked: str) -> None:
+    from fallline.rules import COMBINATORS
     from fallline.training.method_name import find_method
 
     try:
         found = find_method(asked)
     except LookupError as error:
-        near = difflib.get_close_matches(asked, [one.__name__ for one in _combinators()], 1, cutoff=0.75)
-        sentence = f"there is no rule or combinator '{asked}'; did you mean '{near[0]}'?" if near else str(error)
+        near = nearest(asked, COMBINATORS, cutoff=0.75)
+        sentence = f"there is no rule or combinator '{asked}'; did you mean '{near}'?" if near else str(error)
         fail(sentence if "did you mean" in sentence else f"there is no rule '{asked}'; `fallline rules` lists them all")
     assert isinstance(found, type)  # a rule's name was found before
     print(f"{found.__name__}: {inspect.cleandoc(found.__doc__ or '')}")

@@ -11,20 +11,11 @@ from typing import Any
 
 from fallline import rules
 from fallline.lab.descent import SCHEDULES, schedule_parameters
-from fallline.lab.picture import range_of
 from fallline.lab.presets import PRESETS
 from fallline.landscape import Surface, surfaces
 from fallline.racing.arms.dimensions import Range, space_of
 from fallline.symbolic import Rule
 
-#: Learning rates to begin with on a surface, where they are not 0.1.
-_FIRST_RATES = {
-    **dict.fromkeys(
-        ("gradient_descent", "momentum", "dampened_momentum", "velocity_momentum", "nesterov", "velocity_nesterov"),
-        0.01,
-    ),
-    "adagrad": 0.5, "adagrad_keras": 0.5, "adadelta": 10.0, "lars": 1.0, "prodigy": 1.0,
-}  # fmt: skip
 _TITLES = {"goldstein-price": "Goldstein-Price (log)", "styblinski-tang": "Styblinski-Tang"}
 
 
@@ -33,7 +24,7 @@ def catalogue() -> dict[str, Any]:
     """All of it as plain data."""
     return {
         "surfaces": [_surface(surface) for surface in surfaces.ALL.values()],
-        "rules": [_rule(name, rule) for name, rule in rules.ALL.items()],
+        "rules": [_rule(record) for record in rules.RECORDS.values()],
         "schedules": [
             {"name": "constant", "parameters": {}},
             *({"name": name, "parameters": schedule_parameters(name)} for name in SCHEDULES),
@@ -56,17 +47,17 @@ def _surface(surface: Surface) -> dict[str, Any]:
     }
 
 
-def _rule(name: str, rule: Rule) -> dict[str, Any]:
-    low, high = range_of(name)
+def _rule(record: rules.Record) -> dict[str, Any]:
+    low, high = record.surface_lrs
     return {
-        "name": name,
-        "equation": of_rule(rule),
+        "name": record.name,
+        "equation": of_rule(record.rule),
         "hyperparameters": {
-            key: _hyperparameter(name, key, default)
-            for key, default in rule.hyperparameters.items()
+            key: _hyperparameter(record.name, key, default)
+            for key, default in record.rule.hyperparameters.items()
             if key != "lr" and default is not None and default != math.inf
         },
-        "lr": {"default": _FIRST_RATES.get(name, 0.1), "low": low, "high": high},
+        "lr": {"default": record.surface_lr, "low": low, "high": high},
     }
 
 

@@ -156,7 +156,7 @@ class Walker:
 def read_walker(fields: Fields, steps: int) -> Walker:
     """What one of a request's optimizers says; raises RequestError for what the rule or the schedule can't take."""
     try:
-        rule = rules.find(rules.plain_name(fields.text("rule")))
+        rule = rules.find(fields.text("rule"))
     except LookupError as error:
         raise RequestError(422, f"The field rule: {error.args[0]}.") from None
     name = rules.name_of(rule)

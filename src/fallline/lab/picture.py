@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fallline import rules
 from fallline.lab.descent import Descent, Walker, walk
 from fallline.lab.ground import Ground, drawable
 from fallline.lab.work import Ticket
@@ -49,20 +50,9 @@ def _scene(descent: Descent, ticket: Ticket) -> Scene:
     return replace(scene, heights=drawable(np.asarray(scene.heights)), trajectories=named)
 
 
-#: Ranges that a surface's learning rates lie in, from lowest to highest, by rule where they are not the common one.
-_COMMON = (1e-4, 10.0)
-_RANGES = {
-    "adadelta": (1e-2, 1e3), "ema_momentum": (1e-3, 100.0), "schedule_free_sgd": (1e-3, 100.0), "lars": (1e-3, 1e3),
-    "prodigy": (1e-2, 100.0),
-}  # fmt: skip
 _PER_DECADE, _KEPT = 4, 512
 #: What was found for a descent without its optimizers, and one of them; forgotten when there is too much of it.
 _found: dict[tuple[Descent, Walker], float] = {}
-
-
-def range_of(rule: str) -> tuple[float, float]:
-    """The lowest and the highest learning rate to try."""
-    return _RANGES.get(rule, _COMMON)
 
 
 def tuned(descent: Descent, ticket: Ticket) -> Descent:
@@ -92,7 +82,7 @@ def grid(rule: str) -> list[float]:
     >>> grid("adam")[:6]
     [0.0001, 0.00018, 0.00032, 0.00056, 0.001, 0.0018]
     """
-    low, high = range_of(rule)
+    low, high = rules.RECORDS[rule].surface_lrs
     return [float(f"{lr:.2g}") for lr in np.geomspace(low, high, round(_PER_DECADE * math.log10(high / low)) + 1)]
 
 

@@ -80,7 +80,7 @@ def path(
     >>> path(surfaces.ravine, "lion", lr=0.2, schedule=cosine(150)).description
     'reached (0, 0) at step 105'
     """
-    found = rules.find(rules.plain_name(rule)) if isinstance(rule, str) else rule
+    found = rules.find(rule) if isinstance(rule, str) else rule
     begin, count = _checked(surface.start if start is None else start, surface.steps if steps is None else steps)
     place = torch.tensor(begin, dtype=torch.float64)
     place.grad = torch.zeros_like(place)

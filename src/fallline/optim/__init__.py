@@ -12,12 +12,7 @@ import torch.optim
 from fallline.optim import lr_scheduler as lr_scheduler
 from fallline.optim import swa_utils as swa_utils
 from fallline.optim.adafactor import Adafactor as Adafactor
-from fallline.optim.generic import LAMB as LAMB
-from fallline.optim.generic import LARS as LARS
-from fallline.optim.generic import AdamP as AdamP
-from fallline.optim.generic import AdEMAMix as AdEMAMix
-from fallline.optim.generic import Lion as Lion
-from fallline.optim.generic import Prodigy as Prodigy
+from fallline.optim.generic import CLASSES as _CLASSES
 from fallline.optim.look_ahead_nesterov import LookAheadNesterov as LookAheadNesterov
 from fallline.optim.muon import Muon as Muon
 from fallline.optim.preconditioned import SOAP as SOAP
@@ -35,17 +30,13 @@ from fallline.optim.torch_twins import NAdam as NAdam
 from fallline.optim.torch_twins import RAdam as RAdam
 from fallline.optim.torch_twins import RMSprop as RMSprop
 
+globals().update(_CLASSES)
 __all__ = [
     *torch.optim.__all__,
-    "LAMB",
-    "LARS",
+    *_CLASSES,
     "SOAP",
-    "AdEMAMix",
-    "AdamP",
     "FullMatrixAdagrad",
-    "Lion",
     "LookAheadNesterov",
-    "Prodigy",
     "ScheduleFree",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",

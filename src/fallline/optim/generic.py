@@ -178,8 +178,17 @@ def _checked(rule: object, wanted: str) -> Rule:
     return rule
 
 
-class _Named(Optimizer):
-    """Hyperparameters and their defaults are those of the rule; `lr` may stand second, as in torch's classes."""
+class Named(Optimizer):
+    """A rule that torch does not have, as a class: hyperparameters and their defaults are the rule's.
+
+    `lr` may stand second, as in torch's classes.
+
+    >>> from fallline.optim import Lion
+    >>> p = torch.nn.Parameter(torch.ones(2))
+    >>> optimizer = Lion([p], 0.25, betas=(0.9, 0.99))
+    >>> p.sum().backward(); optimizer.step(); p.tolist()
+    [0.75, 0.75]
+    """
 
     follows: ClassVar[Rule]
 
@@ -188,44 +197,14 @@ class _Named(Optimizer):
         super().__init__(params, self.follows, **given, **hyperparameters)
 
 
-class AdamP(_Named):
-    """Adam without growth of scale-invariant weights (Heo et al., 2021): `rules.adamp`."""
-
-    follows = rules.adamp
+def _named(name: str, rule: Rule) -> type[Named]:
+    return type(name, (Named,), {"follows": rule, "__doc__": rule.__doc__, "__module__": __name__})
 
 
-class AdEMAMix(_Named):
-    """Adam with a second, slow first moment (Pagliardini et al., 2024): `rules.ademamix`."""
-
-    follows = rules.ademamix
-
-
-class LAMB(_Named):
-    """AdamW with a trust ratio a tensor, for large batches (You et al., 2020): `rules.lamb`."""
-
-    follows = rules.lamb
-
-
-class LARS(_Named):
-    """Momentum with a trust ratio a tensor, for large batches (You et al., 2017): `rules.lars`."""
-
-    follows = rules.lars
-
-
-class Lion(_Named):
-    """The sign of a momentum (Chen et al., 2023): `rules.lion`.
-
-    >>> import torch
-    >>> p = torch.nn.Parameter(torch.ones(2))
-    >>> optimizer = Lion([p], 0.25, betas=(0.9, 0.99))
-    >>> p.sum().backward(); optimizer.step(); p.tolist()
-    [0.75, 0.75]
-    """
-
-    follows = rules.lion
-
-
-class Prodigy(_Named):
-    """Adam that estimates its learning rate; leave `lr` at 1 (Mishchenko and Defazio, 2024): `rules.prodigy`."""
-
-    follows = rules.prodigy
+#: The classes of the rules whose records name one, and no twin in torch.
+CLASSES = {
+    record.class_name: _named(record.class_name, record.rule)
+    for record in rules.RECORDS.values()
+    if record.class_name is not None and record.twin is None
+}
+globals().update(CLASSES)  # where pickles look for them

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from fallline import rules
 from fallline._asked import did_you_mean
+from fallline.rules import FROM_ZERO, Interval
 from fallline.symbolic import Rule, make_plan
 from fallline.symbolic.expression import walk
 
@@ -164,56 +166,18 @@ def _bounds(rule: Rule, name: str, value: float) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def _interval(rule: Rule, name: str) -> _Interval | None:
+def _interval(rule: Rule, name: str) -> Interval | None:
+    """What the record of the rule inside says, else the name: of some anywhere, of others in what is ours."""
+    record = rules.record_of(inside) if isinstance(inside := rule.parts[-1][0], Rule) else None
+    if record is not None and name in record.limits:
+        return record.limits[name]
+    shared = rules.HYPERPARAMETERS.get(name)
     ours = all(getattr(part, "__module__", "").startswith("fallline.rules") for part, _ in rule.parts)
-    known = _INTERVALS.get(name) if ours or name in _ANYWHERE else None
-    if name == "alpha" and "alpha_warmup" in rule.hyperparameters:  # AdEMAMix's weight of a mean, no decay factor
-        known = _FROM_ZERO
-    return known
+    return shared.limits if shared is not None and (ours or shared.everywhere) else None
 
 
-class _Interval(NamedTuple):
-    """From low to high; the ends belong to it or not."""
-
-    low: float
-    high: float
-    has_low: bool = True
-    has_high: bool = False
-
-    def holds(self, value: float) -> bool:
-        above = value >= self.low if self.has_low else value > self.low
-        return above and (value <= self.high if self.has_high else value < self.high)
-
-    def unmet(self, value: float) -> str | None:
-        """The interval in words, unless it holds the value."""
-        return None if self.holds(value) else str(self)
-
-    def __str__(self) -> str:
-        above = f"{'at least' if self.has_low else 'more than'} {self.low:g}"
-        if self.high == math.inf:
-            return above if self.has_high else f"{above} and finite"
-        return f"{above} and {'at most' if self.has_high else 'less than'} {self.high:g}"
-
-
-_FROM_ZERO, _POSITIVE = _Interval(0, math.inf), _Interval(0, math.inf, has_low=False)
-_DECAY, _SHARE = _Interval(0, 1), _Interval(0, 1, has_high=True)
-#: What the hyperparameters of our own rules and combinators may be.
-_INTERVALS = {
-    **dict.fromkeys(("beta", "beta1", "beta2", "beta3"), _DECAY),
-    **dict.fromkeys(("momentum", "alpha", "rho", "average_decay", "dampening", "wd_ratio"), _SHARE),
-    **dict.fromkeys(
-        ("lr", "eps", "weight_decay", "eps_hat", "lr_decay", "delta", "trust_coefficient", "momentum_decay", "warmup",
-         "alpha_warmup", "beta3_warmup", "lambda1"),
-        _FROM_ZERO,
-    ),
-    **dict.fromkeys(("d0", "d_coef", "lr_max", "clip_value", "max_norm"), _POSITIVE),
-    "growth_rate": _Interval(1, math.inf, has_low=False, has_high=True),
-}  # fmt: skip
 #: torch's SGD and RMSprop take a momentum above 1 too, and SGD any dampening.
-_FREE_IN_TORCH = {"momentum": _FROM_ZERO, "dampening": _Interval(-math.inf, math.inf, has_low=False)}
-#: Names that mean the same in every rule, a user's too.
-_ANYWHERE = ("lr", "eps", "weight_decay", "beta", "beta1", "beta2", "beta3")
-
+_FREE_IN_TORCH = {"momentum": FROM_ZERO, "dampening": Interval(-math.inf, math.inf, has_low=False)}
 
 #: Options of all of torch's classes, which ours follow.
 _ALL = ("params", "lr", "weight_decay", "maximize", "foreach", "capturable", "differentiable")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fallline import rules
 from fallline.optim.hyperparameters import Recipe
+from fallline.rules import AVERAGE, SUM, Moment
 from fallline.symbolic import Rule
 
 StateOf = dict[str, Any]
@@ -136,34 +137,6 @@ def _padded(tensor: Tensor) -> int:
 _ALIGNED = 16  # elements, so that each state begins a cache line
 
 
-class Moment(NamedTuple):
-    """What a state of a known rule gathers: a kind of average, and the hyperparameter that is its decay factor."""
-
-    kind: str
-    decay: str
-
-
-_SUM, _AVERAGE, _SQUARES = "sum of gradients", "average of gradients", "average of squares"
-_ADAM = {"m": Moment(_AVERAGE, "beta1"), "v": Moment(_SQUARES, "beta2")}
-_MOMENTS: dict[Rule, dict[str, Moment]] = {
-    rules.momentum: {"b": Moment(_SUM, "momentum")},
-    rules.nesterov: {"b": Moment(_SUM, "momentum")},
-    rules.ema_momentum: {"m": Moment(_AVERAGE, "momentum")},
-    rules.rmsprop: {"v": Moment(_SQUARES, "alpha")},
-    rules.centered_rmsprop: {"v": Moment(_SQUARES, "alpha")},
-    rules.adadelta: {"v": Moment(_SQUARES, "rho")},
-    rules.normalized_gradient: {"v": Moment(_SQUARES, "beta2")},
-    rules.adamax: {"m": _ADAM["m"]},
-    rules.ademamix: {"m1": _ADAM["m"], "v": _ADAM["v"]},
-} | dict.fromkeys(
-    (
-        rules.adam, rules.adam_uncorrected, rules.adam_eps_hat, rules.amsgrad, rules.amsgrad_corrected, rules.nadam,
-        rules.radam, rules.radam_paper, rules.radam_authors, rules.adamp, rules.lamb,
-    ),
-    _ADAM,
-)  # fmt: skip
-
-
 def hand_over(
     state: StateOf, old: Rule, old_values: Mapping[str, Any], new: Rule, new_values: Mapping[str, Any]
 ) -> StateOf:
@@ -196,7 +169,8 @@ def _states(rule: Rule) -> Iterator[tuple[object, str, Moment | None]]:
     """Each state with the part that it belongs to, and what it gathers if that is known."""
     for part, states in rule.parts:
         for spec in states:
-            yield part, spec.name, _MOMENTS.get(part, {}).get(spec.name) if isinstance(part, Rule) else None
+            record = rules.record_of(part) if isinstance(part, Rule) else None
+            yield part, spec.name, record.moments.get(spec.name) if record is not None else None
 
 
 def _climbs(rule: Rule) -> bool:
@@ -207,8 +181,8 @@ def _factor(old: Moment, old_values: Mapping[str, Any], new: Moment, new_values:
     """What turns one moment into the other; None if they are of different kinds."""
     if old.kind == new.kind:
         return 1.0
-    if (old.kind, new.kind) == (_AVERAGE, _SUM):
+    if (old.kind, new.kind) == (AVERAGE, SUM):
         return 1 / (1 - float(old_values[old.decay]))
-    if (old.kind, new.kind) == (_SUM, _AVERAGE):
+    if (old.kind, new.kind) == (SUM, AVERAGE):
         return 1 - float(new_values[new.decay])
     return None

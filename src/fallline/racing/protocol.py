@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 
 from fallline.racing.arms.arm import Arm
-from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.arms.entrants import as_arms, one_optimizer_twice, twins
 from fallline.racing.audit import (
     describe,
@@ -40,6 +39,7 @@ from fallline.racing.storage.races import RaceCard
 from fallline.racing.storage.store import Lasting, Store, open_store
 from fallline.racing.tuning import Finals, Tuned, as_final, final_runs, run_finals, sharing, tune, tuning_runs
 from fallline.racing.wording import counted
+from fallline.rules import DEFAULT_ARMS
 from fallline.training import Problem, ProblemError, make_lanes
 
 Numbers = NDArray[np.float64]

@@ -1,6 +1,7 @@
 """Adadelta (Zeiler, 2012)."""
 
 from fallline.math import sqrt
+from fallline.rules.record import SQUARES, SUMMED, Moment, Record, Twin
 from fallline.symbolic import rule
 
 
@@ -15,3 +16,21 @@ def adadelta(p, g, v, u, *, lr=1.0, rho=0.9, eps=1e-6):
     delta = sqrt(u + eps) / sqrt(v + eps) * g
     u = rho * u + (1 - rho) * delta * delta
     return lr * delta, v, u
+
+
+RECORDS = [
+    Record(
+        adadelta,
+        year=2012,
+        source="Zeiler, ADADELTA: an adaptive learning rate method, arXiv:1212.5701",
+        lr=SUMMED,  # its own unit is 1
+        use="Where no rate is known: rescaling the loss does not change its steps.",
+        weakness="Begins very slowly, since its steps grow from ε; a tuned rate usually beats η = 1.",
+        class_name="Adadelta",
+        twin=Twin("Adadelta"),
+        moments={"v": Moment(SQUARES, "rho")},
+        default_arm=5,
+        surface_lr=10.0,
+        surface_lrs=(1e-2, 1e3),
+    )
+]

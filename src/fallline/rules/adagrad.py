@@ -1,6 +1,7 @@
 """Adagrad (Duchi, Hazan and Singer, 2011), diagonal, with ε outside the root or inside it."""
 
 from fallline.math import sqrt
+from fallline.rules.record import FROM_ZERO, PLAIN, Record, Twin
 from fallline.symbolic import rule, state
 
 
@@ -19,3 +20,36 @@ def adagrad_keras(p, g, s=state(init=0.1), *, lr=1e-3, eps=1e-7):
     """Adagrad with ε inside the root and a sum that begins at 0.1 (Duchi et al., 2011; as in Keras)."""
     s = s + g * g
     return lr * g / sqrt(s + eps), s
+
+
+_CONVENTIONS = ("adagrad", "adagrad_keras")
+_SOURCE = (
+    "Duchi, Hazan and Singer, Adaptive subgradient methods for online learning and stochastic optimization, JMLR 12"
+)
+RECORDS = [
+    Record(
+        adagrad,
+        year=2011,
+        source=_SOURCE,
+        lr=PLAIN,
+        use="Sparse features and convex problems, such as counts of words or recommendation.",
+        weakness="The sum of squares only grows, so the rate falls towards zero, in deep networks often too early.",
+        conventions=_CONVENTIONS,
+        class_name="Adagrad",
+        twin=Twin("Adagrad"),
+        limits={"lr_decay": FROM_ZERO},
+        default_arm=4,
+        surface_lr=0.5,
+    ),
+    Record(
+        adagrad_keras,
+        year=2011,
+        source=_SOURCE,
+        lr=PLAIN,
+        use="To follow Keras or TensorFlow.",
+        weakness="As for adagrad; the sum begins at 0.1, which damps the first steps by an amount that depends on "
+        "scale.",
+        conventions=_CONVENTIONS,
+        surface_lr=0.5,
+    ),
+]

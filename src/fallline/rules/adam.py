@@ -2,6 +2,7 @@
 
 from fallline.math import maximum, sqrt
 from fallline.rules.decay import decoupled_decay
+from fallline.rules.record import ADAM_MOMENTS, ADAPTIVE, Record, Twin
 from fallline.symbolic import rule
 
 
@@ -63,3 +64,78 @@ def amsgrad_corrected(p, g, m, v, v_max, *, lr=1e-3, beta1=0.9, beta2=0.999, eps
 
 
 adamw = decoupled_decay(adam)
+
+
+_ADAM, _AMSGRAD = ("adam", "adam_eps_hat", "adam_uncorrected"), ("amsgrad", "amsgrad_corrected")
+_KINGMA = "Kingma and Ba, Adam: a method for stochastic optimization, arXiv:1412.6980"
+_REDDI = "Reddi, Kale and Kumar, On the convergence of Adam and beyond, arXiv:1904.09237"
+RECORDS = [
+    Record(
+        adam,
+        year=2015,
+        source=_KINGMA,
+        lr=ADAPTIVE,
+        use="A first try nearly everywhere: works over a wide range of rates.",
+        weakness="May not converge where rare large gradients matter; L2 decay acts weakly on large gradients (see "
+        "adamw).",
+        conventions=_ADAM,
+        class_name="Adam",
+        twin=Twin("Adam"),
+        moments=ADAM_MOMENTS,
+        default_arm=7,
+    ),
+    Record(
+        adam_uncorrected,
+        year=2015,
+        source=_KINGMA,
+        lr=ADAPTIVE,
+        use="To see what bias correction is for.",
+        weakness="The first steps are about three times too long at the usual decay factors.",
+        conventions=_ADAM,
+        moments=ADAM_MOMENTS,
+    ),
+    Record(
+        adam_eps_hat,
+        year=2015,
+        source=_KINGMA,
+        lr=ADAPTIVE,
+        use="To follow TensorFlow or Keras: the paper's shorter form.",
+        weakness="ε̂ is not Adam's ε: the same number damps early steps more.",
+        conventions=_ADAM,
+        moments=ADAM_MOMENTS,
+    ),
+    Record(
+        amsgrad,
+        year=2018,
+        source=_REDDI,
+        lr=ADAPTIVE,
+        use="Where Adam is seen to diverge or to circle.",
+        weakness="One more state; one huge gradient shortens all steps after it.",
+        conventions=_AMSGRAD,
+        class_name="AMSGrad",
+        twin=Twin("Adam", {"amsgrad": True}),
+        moments=ADAM_MOMENTS,
+    ),
+    Record(
+        amsgrad_corrected,
+        year=2018,
+        source=_REDDI,
+        lr=ADAPTIVE,
+        use="To follow code that takes the maximum of the corrected moment.",
+        weakness="The corrected moment is noisiest at the first steps, which the maximum then keeps.",
+        conventions=_AMSGRAD,
+        moments=ADAM_MOMENTS,
+    ),
+    Record(
+        adamw,
+        name="adamw",
+        year=2019,
+        source="Loshchilov and Hutter, Decoupled weight decay regularization, arXiv:1711.05101",
+        lr=ADAPTIVE,
+        use="Transformers, and wherever Adam needs weight decay.",
+        weakness="The decay is tied to the rate: halve one and the other acts half as strongly.",
+        class_name="AdamW",
+        twin=Twin("AdamW"),
+        default_arm=8,
+    ),
+]

@@ -1,6 +1,7 @@
 """Adamax (Kingma and Ba, 2015, algorithm 2)."""
 
 from fallline.math import abs, maximum
+from fallline.rules.record import ADAM_MOMENTS, ADAPTIVE, Record, Twin
 from fallline.symbolic import rule
 
 
@@ -15,3 +16,19 @@ def adamax(p, g, m, u, *, lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, t):
     u = maximum(beta2 * u, abs(g) + eps)
     m_hat = m / (1 - beta1**t)
     return lr * m_hat / u, m, u
+
+
+RECORDS = [
+    Record(
+        adamax,
+        year=2015,
+        source="Kingma and Ba, Adam: a method for stochastic optimization, arXiv:1412.6980",
+        lr=ADAPTIVE,
+        use="Sparse or heavy-tailed gradients, such as embeddings.",
+        weakness="A single large gradient shortens steps for about 1/(1-β₂) steps.",
+        class_name="Adamax",
+        twin=Twin("Adamax"),
+        moments={"m": ADAM_MOMENTS["m"]},
+        default_arm=9,
+    )
+]

@@ -1,6 +1,7 @@
 """AdamP (Heo et al., 2021): Adam that does not lengthen weights whose scale has no effect."""
 
 from fallline.math import abs, dimensions, dot, maximum, sqrt, sum, where
+from fallline.rules.record import ADAM_MOMENTS, ADAPTIVE, FROM_ZERO, SHARE, Record
 from fallline.symbolic import rule
 
 
@@ -35,3 +36,19 @@ def adamp(
     step = where(projects_channels, by_channel, where(projects_tensor, by_tensor, direction))
     decay = where(projects_channels | projects_tensor, wd_ratio * weight_decay, weight_decay)
     return lr / (1 - beta1**t) * step + lr * decay * p, m, v
+
+
+RECORDS = [
+    Record(
+        adamp,
+        year=2021,
+        source="Heo et al., AdamP: slowing down the slowdown for momentum optimizers, arXiv:2006.08217",
+        lr=ADAPTIVE,
+        use="Networks with normalisation layers, where the weights' scale has no effect but on the step.",
+        weakness="Several passes over memory; little gain where there is no normalisation.",
+        class_name="AdamP",
+        limits={"delta": FROM_ZERO, "wd_ratio": SHARE},
+        moments=ADAM_MOMENTS,
+        default_arm=12,
+    )
+]

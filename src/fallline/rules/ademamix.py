@@ -1,6 +1,7 @@
 """AdEMAMix (Pagliardini, Ablin and Grangier, 2024): Adam with a second, much slower mean of the gradients."""
 
 from fallline.math import exp, log, minimum, sqrt
+from fallline.rules.record import ADAM_MOMENTS, ADAPTIVE, FROM_ZERO, Record
 from fallline.symbolic import rule
 
 
@@ -28,3 +29,19 @@ def ademamix(
     m_hat = m1 / (1 - beta1**t)
     v_hat = v / (1 - beta2**t)
     return lr * ((m_hat + alpha * m2) / (sqrt(v_hat) + eps) + weight_decay * p), m1, m2, v
+
+
+RECORDS = [
+    Record(
+        ademamix,
+        year=2024,
+        source="Pagliardini, Ablin and Grangier, The AdEMAMix optimizer: better, faster, older, arXiv:2409.03137",
+        lr=ADAPTIVE,
+        use="Long runs, where gradients of thousands of steps ago still tell something.",
+        weakness="Short runs gain nothing; one more state, and two warm-ups to set to the length of the run.",
+        class_name="AdEMAMix",
+        spaces={"alpha": (1.0, 20.0)},  # the weight of a mean, elsewhere a decay factor
+        limits={"alpha": FROM_ZERO, "alpha_warmup": FROM_ZERO, "beta3_warmup": FROM_ZERO},
+        moments={"m1": ADAM_MOMENTS["m"], "v": ADAM_MOMENTS["v"]},
+    )
+]

@@ -1,5 +1,6 @@
 """Gradient descent, and the combinator that climbs instead."""
 
+from fallline.rules.record import PLAIN, Record, Twin
 from fallline.symbolic import combinator, rule
 
 
@@ -17,3 +18,21 @@ def maximize(rule):
         return rule(p, -g, *states, **hyperparameters)
 
     return step
+
+
+RECORDS = [
+    Record(
+        gradient_descent,
+        year=1951,
+        source="Cauchy, 1847; stochastic: Robbins and Monro, A stochastic approximation method",
+        lr=PLAIN,
+        use="The yardstick, and enough for well-scaled problems and large models fine-tuned by small steps.",
+        weakness="Slow along flat directions while the steepest one limits the rate; every parameter has the same "
+        "rate.",
+        aliases=("sgd", "gd"),
+        class_name="SGD",
+        twin=Twin("SGD"),
+        default_arm=1,
+        surface_lr=0.01,
+    )
+]

@@ -1,6 +1,7 @@
 """LAMB (You et al., 2020): Adam with a learning rate for each tensor, for large batches."""
 
 from fallline.math import sqrt
+from fallline.rules.record import ADAM_MOMENTS, RELATIVE, Record
 from fallline.rules.trust_ratio import norm, trust_ratio
 from fallline.symbolic import rule
 
@@ -20,3 +21,17 @@ def lamb(p, g, m, v, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=
     direction = r + weight_decay * p
     p_norm, direction_norm = norm(p), norm(direction)
     return lr * trust_ratio(p_norm / direction_norm, p_norm, direction_norm) * direction, m, v
+
+
+RECORDS = [
+    Record(
+        lamb,
+        year=2020,
+        source="You et al., Large batch optimization for deep learning: training BERT in 76 minutes, arXiv:1904.00962",
+        lr=RELATIVE,
+        use="Very large batches, of text above all.",
+        weakness="Little use at usual batch sizes; the ratio of norms can jump for tensors near zero.",
+        class_name="LAMB",
+        moments=ADAM_MOMENTS,
+    )
+]

@@ -1,6 +1,7 @@
 """Lion (Chen et al., 2023)."""
 
 from fallline.math import sign
+from fallline.rules.record import Record
 from fallline.symbolic import rule
 
 
@@ -13,3 +14,16 @@ def lion(p, g, m, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0):
     c = beta1 * m + (1 - beta1) * g
     m = beta2 * m + (1 - beta2) * g
     return lr * (sign(c) + weight_decay * p), m
+
+
+RECORDS = [
+    Record(
+        lion,
+        year=2023,
+        source="Chen et al., Symbolic discovery of optimization algorithms, arXiv:2302.06675",
+        lr=(1e-7, 0.01),  # 3 to 10 times below Adam's
+        use="Large models: one state, and every element moves by the same amount.",
+        weakness="Wants a rate 3 to 10 times smaller and a decay as much larger than AdamW; noisy with small batches.",
+        class_name="Lion",
+    )
+]

@@ -1,6 +1,7 @@
 """NAdam (Dozat, 2016): Adam with Nesterov's look ahead."""
 
 from fallline.math import sqrt
+from fallline.rules.record import ADAM_MOMENTS, ADAPTIVE, FROM_ZERO, Record, Twin
 from fallline.symbolic import rule, state
 
 
@@ -21,3 +22,20 @@ def nadam(
     v_hat = v / (1 - beta2**t)
     ahead = (1 - mu) / (1 - mu_product) * g + mu_next / (1 - mu_product * mu_next) * m
     return lr * ahead / (sqrt(v_hat) + eps), m, v, mu_product
+
+
+RECORDS = [
+    Record(
+        nadam,
+        year=2016,
+        source="Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop",
+        lr=ADAPTIVE,
+        use="Adam where looking ahead helps; often a little faster early on.",
+        weakness="One more hyperparameter, the momentum's own schedule; rarely ahead of a tuned Adam.",
+        class_name="NAdam",
+        twin=Twin("NAdam"),
+        limits={"momentum_decay": FROM_ZERO},
+        moments=ADAM_MOMENTS,
+        default_arm=10,
+    )
+]

@@ -1,6 +1,7 @@
 """Prodigy (Mishchenko and Defazio, 2024): Adam that estimates its own learning rate."""
 
 from fallline.math import abs, dot, maximum, minimum, sqrt, sum, where
+from fallline.rules.record import POSITIVE, Interval, Record
 from fallline.symbolic import rule, state
 
 
@@ -33,3 +34,23 @@ def prodigy(
     grown = where(known, grown, ratio)
     update = where(moving & known, eta * (m / (sqrt(v) + d0 * grown * eps) + weight_decay * p), 0.0)
     return update, m, v, s, p0, numerator, grown, highest
+
+
+RECORDS = [
+    Record(
+        prodigy,
+        year=2024,
+        source="Mishchenko and Defazio, Prodigy: an expeditiously adaptive parameter-free learner, arXiv:2306.06101",
+        lr=(0.1, 10.0),  # a factor on the rate that it estimates
+        use="Where no rate is known: leave lr at 1 and give it a cosine schedule.",
+        weakness="Two passes and four states; it can overestimate the distance and never goes back.",
+        class_name="Prodigy",
+        limits={
+            "d0": POSITIVE,
+            "d_coef": POSITIVE,
+            "growth_rate": Interval(1, float("inf"), has_low=False, has_high=True),
+        },
+        surface_lr=1.0,
+        surface_lrs=(1e-2, 100.0),
+    )
+]

@@ -1,6 +1,7 @@
 """RAdam (Liu et al., 2020): Adam that waits until its second moment can be trusted."""
 
 from fallline.math import maximum, sqrt, where
+from fallline.rules.record import ADAM_MOMENTS, RELATIVE, Record, Twin
 from fallline.symbolic import rule
 
 
@@ -44,3 +45,42 @@ def radam_authors(p, g, m, v, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weig
     m_hat = m / (1 - beta1**t)
     rho, r = rectification(beta2, t)
     return where(rho >= 5, lr * (r * m_hat * sqrt(1 - beta2**t) / (sqrt(v) + eps) + weight_decay * p), 0.0), m, v
+
+
+_CONVENTIONS = ("radam", "radam_paper", "radam_authors")
+_SOURCE = "Liu et al., On the variance of the adaptive learning rate and beyond, arXiv:1908.03265"
+RECORDS = [
+    Record(
+        radam,
+        year=2020,
+        source=_SOURCE,
+        lr=RELATIVE,  # its steps are shortened at first
+        use="Adam without a warm-up to be tuned.",
+        weakness="Near the end it is Adam; with β₂ ≤ 0.6 it is never rectified at all.",
+        conventions=_CONVENTIONS,
+        class_name="RAdam",
+        twin=Twin("RAdam"),
+        moments=ADAM_MOMENTS,
+        default_arm=11,
+    ),
+    Record(
+        radam_paper,
+        year=2020,
+        source=_SOURCE,
+        lr=RELATIVE,
+        use="To follow the paper's text.",
+        weakness="Rectifies one step or so earlier, by a noisier factor.",
+        conventions=_CONVENTIONS,
+        moments=ADAM_MOMENTS,
+    ),
+    Record(
+        radam_authors,
+        year=2020,
+        source=_SOURCE,
+        lr=RELATIVE,
+        use="To follow the authors' code.",
+        weakness="Takes no step at all at first: with β₂ = 0.999 for five steps.",
+        conventions=_CONVENTIONS,
+        moments=ADAM_MOMENTS,
+    ),
+]

@@ -1,6 +1,7 @@
 """RMSprop (Tieleman and Hinton, 2012), as lectured and centred; ε outside the root as in torch, or as in TensorFlow."""
 
 from fallline.math import sqrt
+from fallline.rules.record import ADAPTIVE, SQUARES, Moment, Record, Twin
 from fallline.symbolic import rule, state
 
 
@@ -29,3 +30,43 @@ def rmsprop_tensorflow(p, g, b, v=state(init=1.0), *, lr=1e-2, alpha=0.9, moment
     v = alpha * v + (1 - alpha) * g * g
     b = momentum * b + lr * g / sqrt(v + eps)
     return b, b, v
+
+
+_CONVENTIONS = ("rmsprop", "centered_rmsprop", "rmsprop_tensorflow")
+_SQUARES = {"v": Moment(SQUARES, "alpha")}
+_SOURCE = "Tieleman and Hinton, Neural networks for machine learning, lecture 6.5, Coursera"
+RECORDS = [
+    Record(
+        rmsprop,
+        year=2012,
+        source=_SOURCE,
+        lr=ADAPTIVE,
+        use="Losses that drift, recurrent networks and reinforcement learning.",
+        weakness="Corrects no bias, so that the first steps are long; has no momentum of its own.",
+        conventions=_CONVENTIONS,
+        class_name="RMSprop",
+        twin=Twin("RMSprop"),
+        moments=_SQUARES,
+        default_arm=6,
+    ),
+    Record(
+        centered_rmsprop,
+        year=2013,
+        source="Graves, Generating sequences with recurrent neural networks, arXiv:1308.0850",
+        lr=ADAPTIVE,
+        use="As rmsprop, where gradients have a mean far from zero.",
+        weakness="One more state, and a difference of two averages that rounding can make negative.",
+        conventions=_CONVENTIONS,
+        twin=Twin("RMSprop", {"centered": True}),
+        moments=_SQUARES,
+    ),
+    Record(
+        rmsprop_tensorflow,
+        year=2012,
+        source=_SOURCE,
+        lr=ADAPTIVE,
+        use="To follow TensorFlow, or agents tuned with it: its first steps are shorter.",
+        weakness="With η inside the buffer, a changed rate reaches the step only by and by.",
+        conventions=_CONVENTIONS,
+    ),
+]

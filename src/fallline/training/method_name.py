@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-
 import torch
 
 from fallline import optim, rules
+from fallline._asked import nearest
 from fallline.optim.newton import Newton
 from fallline.symbolic import Rule
 
@@ -36,5 +35,5 @@ def find_method(name: str) -> Rule | type[torch.optim.Optimizer]:
         found = {known.replace("_", ""): kind for known, kind in CLASSES.items()}.get(key.replace("_", ""))
         if found is not None:
             return found
-        near = difflib.get_close_matches(key, CLASSES, 1, cutoff=0.75)
-        raise LookupError(f"there is no rule '{name}'; did you mean '{near[0]}'?" if near else str(error)) from error
+        near = nearest(key, CLASSES, cutoff=0.75)
+        raise LookupError(f"there is no rule '{name}'; did you mean '{near}'?" if near else str(error)) from error

@@ -55,15 +55,10 @@ Space = Mapping[str, Dimension | tuple[float, float]]
 
 @dataclass(frozen=True, init=False)
 class Arm:
-    """An entrant: `optimizer` is a rule or its name, a torch optimizer class, your own too, or a function.
+    """An entrant of a race: an optimizer, the space in which its hyperparameters are searched, and what is fixed.
 
-    The function takes the parameters and a learning rate `lr` and returns an optimizer. The arm keeps what it is given
-    as `method`; with nothing but an optimizer it is called after that.
-
-    `space` says where hyperparameters are searched: a `Range`, a `Choice`, or (low, high) for a log-uniform range.
-    `fixed` holds what else should differ from the published defaults. The learning rate is searched in the method's
-    default space unless it stands in either. The parts of a class's `betas` are called `beta1` and `beta2`. Beside its
-    own hyperparameters, any arm has these:
+    The learning rate is searched in the method's default space unless it stands in `space` or `fixed`. The parts of a
+    class's `betas` are called `beta1` and `beta2`. Beside its own hyperparameters, any arm has these:
 
     - `weight_decay`, decoupled (Loshchilov and Hutter, 2019), where a rule has none of its own;
     - `batch`, a Choice of batch sizes: learning rates are those at the problem's own batch size, and a run multiplies
@@ -71,7 +66,18 @@ class Arm:
     - `schedule`, a Choice of "constant", "linear", "cosine" and "one_cycle", over all steps of a run;
     - `warm_up`, the share of the steps in which the rate first rises evenly to where the schedule begins.
 
-    Raises ValueError or TypeError, naming the argument, for what can't be searched.
+    Args:
+        name: What it is called in tables; with nothing but an optimizer here it is called after that.
+        optimizer: A rule or its name, a torch optimizer class, your own too, or a function that takes the parameters
+            and a learning rate `lr` and returns an optimizer. The arm keeps it as `method`.
+        space: Where hyperparameters are searched, by name: a `Range`, a `Choice`, or (low, high) for a log-uniform
+            range.
+        fixed: What else should differ from the published defaults, by name.
+        **elsewhere: Nothing: an argument that stands here by mistake is refused by its name.
+
+    Raises:
+        TypeError: The optimizer is none, or there is an argument that no arm takes.
+        ValueError: A hyperparameter, named in the message, is unknown, can't be searched, or is missing.
 
     >>> from fallline import rules
     >>> calm = Arm("calm", rules.momentum, fixed={"momentum": 0.5, "schedule": "cosine"})
@@ -127,10 +133,18 @@ class Arm:
     def phases(
         name: str, phases: Sequence[Any], space: Space | None = None, fixed: Mapping[str, Any] | None = None
     ) -> Phases:
-        """An arm of two phases, each a name, a rule, a class or an arm: the second takes over within the run.
+        """An arm of two phases: a second optimizer takes over within the run.
 
-        When it does is raced as `switch`, a share of the steps from 0.1 to 0.9; the second's hyperparameters are called
-        `lr_2` and so on.
+        When it does is raced as `switch`, a share of the steps from 0.1 to 0.9.
+
+        Args:
+            name: What the arm is called.
+            phases: Two of them, each a name, a rule, a class or an arm.
+            space: As an arm's; the second's hyperparameters are called `lr_2` and so on.
+            fixed: As an arm's, likewise.
+
+        Raises:
+            ValueError: There are not two phases, or one has phases, a batch size or a schedule of its own.
 
         >>> list(Arm.phases("adam_then_sgd", ["adam", "sgd"]).space)
         ['lr', 'lr_2', 'switch']
@@ -146,9 +160,14 @@ class Arm:
         return tuple(dict.fromkeys((*hyperparameters(self.method), *decay, *offered(self.method))))
 
     def further(self, names: Iterable[str], problem: Problem | None = None) -> Arm:
-        """The arm with further dimensions in their default spaces; what it lacks, or has already, is passed over.
+        """The arm with further dimensions in their default spaces.
 
-        Raises ValueError for batch sizes without a problem, and for a hyperparameter of which no range is known.
+        Args:
+            names: Hyperparameters, "batch", "schedule" and the like; what the arm lacks, or has, is passed over.
+            problem: What batch sizes follow from.
+
+        Raises:
+            ValueError: There are batch sizes and no problem, or no range is known of a hyperparameter.
 
         >>> from fallline import rules
         >>> Arm("momentum", rules.momentum).further(["momentum", "beta1"]).space["momentum"]
@@ -190,8 +209,14 @@ class Arm:
     def recipe(self, configuration: Mapping[str, Any], problem: Problem, share: tuple[int, int] = (1, 1)) -> Recipe:
         """What a run of this configuration takes: what moves it, its batch size, and its steps.
 
-        `share` is the part of the problem's epochs that is run, as numerator and denominator; schedules are laid over
-        the steps of that part. Raises ValueError for more examples in a batch than there are.
+        Args:
+            configuration: A value for each dimension of the space.
+            problem: What is trained.
+            share: The part of the problem's epochs that is run, as numerator and denominator; schedules are laid over
+                the steps of that part.
+
+        Raises:
+            ValueError: A batch has more examples than there are.
         """
         settings = self.settings(configuration)
         batch = batch_of(settings, problem)
@@ -200,29 +225,57 @@ class Arm:
         return Recipe(lane, batch, steps)
 
     def schedule(self, configuration: Mapping[str, Any], problem: Problem) -> Schedule | None:
-        """How the learning rate goes over a whole run, as factors; None where it stays as it is."""
+        """How the learning rate goes over a whole run.
+
+        Args:
+            configuration: A value for each dimension of the space.
+            problem: What is trained.
+
+        Returns:
+            Factors by step; None where the rate stays as it is.
+        """
         settings = self.settings(configuration)
         return make_schedule(settings, run_steps(problem, batch_of(settings, problem)))
 
     def optimizer(
         self, params: Iterable[Any], configuration: Mapping[str, Any], problem: Problem
     ) -> torch.optim.Optimizer:
-        """A torch optimizer with the learning rate that a run of this configuration begins with, warm-up aside."""
+        """A torch optimizer with the learning rate that a run of this configuration begins with, warm-up aside.
+
+        Args:
+            params: The parameters that it moves.
+            configuration: A value for each dimension of the space.
+            problem: What is trained; its own batch size is the one that learning rates are for.
+        """
         settings = self.settings(configuration)
         return self._made(params, settings, rate_scale(settings, problem))
 
     def make(self, params: Iterable[Any], configuration: Mapping[str, Any]) -> torch.optim.Optimizer:
-        """A torch optimizer with the learning rate as it stands in the configuration."""
+        """A torch optimizer with the learning rate as it stands in the configuration.
+
+        Args:
+            params: The parameters that it moves.
+            configuration: A value for each dimension of the space.
+        """
         return self._made(params, self.settings(configuration), 1.0)
 
     def report(self, configuration: Mapping[str, Any], problem: Problem) -> dict[str, Any]:
-        """The configuration as searched and, where batch sizes differ, the run's own learning rate as `run_lr`."""
+        """The configuration as searched and, where batch sizes differ, the run's own learning rate as `run_lr`.
+
+        Args:
+            configuration: A value for each dimension of the space.
+            problem: What is trained.
+        """
         settings = self.settings(configuration)
         own = self._values(settings, rate_scale(settings, problem))
         return {**configuration, **({"run_lr": own["lr"]} if "batch" in settings and "lr" in own else {})}
 
     def settings(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
-        """A configuration with all that is not searched."""
+        """A configuration with all that is not searched.
+
+        Args:
+            configuration: A value for each dimension of the space.
+        """
         return {**self.defaults, **configuration}
 
     def _values(self, settings: Mapping[str, Any], scale: float) -> dict[str, Any]:

@@ -182,38 +182,28 @@ def _told(kind: type[torch.optim.Optimizer], values: Mapping[str, Any]) -> dict[
 
 
 @cache
-def _in_torch() -> dict[Rule, tuple[type[torch.optim.Optimizer], dict[str, Any]]]:
+def _in_torch() -> dict[Rule, tuple[type[torch.optim.Optimizer], Mapping[str, Any]]]:
     """The classes of torch that take a rule's steps, convention by convention, with what they must be told.
 
     All of them have L2 decay as `weight_decay`, some the decoupled one too.
     """
-    plain: dict[Rule, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
-        rules.gradient_descent: (torch.optim.SGD, {}),
-        rules.momentum: (torch.optim.SGD, {}),
-        rules.dampened_momentum: (torch.optim.SGD, {}),
-        rules.nesterov: (torch.optim.SGD, {"nesterov": True}),
-        rules.adagrad: (torch.optim.Adagrad, {}),
-        rules.adadelta: (torch.optim.Adadelta, {}),
-        rules.rmsprop: (torch.optim.RMSprop, {}),
-        rules.centered_rmsprop: (torch.optim.RMSprop, {"centered": True}),
-        rules.heavy_ball(rules.rmsprop): (torch.optim.RMSprop, {}),
-        rules.heavy_ball(rules.centered_rmsprop): (torch.optim.RMSprop, {"centered": True}),
-        rules.adam: (torch.optim.Adam, {}),
-        rules.amsgrad: (torch.optim.Adam, {"amsgrad": True}),
-        rules.adamax: (torch.optim.Adamax, {}),
-        rules.nadam: (torch.optim.NAdam, {}),
-        rules.radam: (torch.optim.RAdam, {}),
-    }
-    return {
-        **plain,
-        **{rules.l2(rule): made for rule, made in plain.items()},
+    found: dict[Rule, tuple[type[torch.optim.Optimizer], Mapping[str, Any]]] = {
         # Without momentum both kinds of decay are the same.
         rules.decoupled_decay(rules.gradient_descent): (torch.optim.SGD, {}),
-        rules.adamw: (torch.optim.AdamW, {}),
         rules.decoupled_decay(rules.amsgrad): (torch.optim.AdamW, {"amsgrad": True}),
-        rules.decoupled_decay(rules.nadam): (torch.optim.NAdam, {"decoupled_weight_decay": True}),
-        rules.decoupled_decay(rules.radam): (torch.optim.RAdam, {"decoupled_weight_decay": True}),
     }
+    for record in rules.RECORDS.values():
+        if record.twin is not None:
+            kind = getattr(torch.optim, record.twin.name)
+            gathered = (rules.heavy_ball(record.rule),) if kind is torch.optim.RMSprop else ()
+            for rule in (record.rule, *gathered):
+                found[rule] = kind, record.twin.options
+                if "weight_decay" not in rule.hyperparameters:
+                    found[rules.l2(rule)] = kind, record.twin.options
+            if kind in (torch.optim.NAdam, torch.optim.RAdam):
+                decoupled = {**record.twin.options, "decoupled_weight_decay": True}
+                found[rules.decoupled_decay(record.rule)] = kind, decoupled
+    return found
 
 
 def _place_of(kind: Any) -> tuple[str, frozenset[str]]:
@@ -271,8 +261,9 @@ def _value_line(name: str, value: Any) -> Line:
 
 def _rule_line(rule: Rule) -> Line:
     """A rule by its name in `fallline.rules`, or as combinators put it together."""
-    if rules.name_of(rule) in rules.ALL:
-        return Line(f"fallline.rules.{rules.name_of(rule)}", frozenset({"import fallline"}))
+    known = rules.record_of(rule)
+    if known is not None:
+        return Line(f"fallline.rules.{known.name}", frozenset({"import fallline"}))
     *combinators, inside = (part for part, _ in rule.parts)
     if not combinators:
         return Line(*_imported(rule))
@@ -284,7 +275,7 @@ def _rule_line(rule: Rule) -> Line:
 
 def _combinator_line(combinator: Any) -> Line:
     name: str = combinator.__qualname__
-    if getattr(rules, name, None) is combinator:
+    if rules.COMBINATORS.get(name) is combinator:
         return Line(f"fallline.rules.{name}", frozenset({"import fallline"}))
     return Line(*_imported(combinator))
 

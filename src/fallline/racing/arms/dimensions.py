@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fallline import rules
+from fallline.rules import ADAPTIVE, PLAIN, RELATIVE
+
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
@@ -25,9 +28,14 @@ _AT_EDGE = 0.05
 class Range:
     """Numbers from `low` to `high`, drawn evenly on a scale.
 
-    On "log" the number itself is log-uniform, on "complement" what is missing to 1, as suits momenta and decay factors:
-    from 0.9 to 0.99 is as far as from 0.99 to 0.999. Raises ValueError where the ends do not fit the scale: 0 < low <
-    high on "log", low < high < 1 on "complement".
+    Args:
+        low: The lowest.
+        high: The highest.
+        scale: "log", where the number is log-uniform; "linear"; or "complement", where what is missing to 1 is, as
+            suits momenta and decay factors: from 0.9 to 0.99 is as far as from 0.99 to 0.999.
+
+    Raises:
+        ValueError: The ends do not fit the scale: 0 < low < high on "log", low < high < 1 on "complement".
 
     >>> Range(1e-4, 1.0).at(0.25), Range(0.9, 0.999, "complement").at(0.5)
     (0.001, 0.99)
@@ -49,7 +57,13 @@ class Range:
             raise ValueError(f"a range on the {self.scale} scale must have {wanted}; got {ends}")
 
     def at(self, unit: float) -> float:
-        """The number at a share of the way, from 0 to 1.
+        """The number at a share of the way.
+
+        Args:
+            unit: The share, from 0 to 1.
+
+        Returns:
+            The number, with 15 digits.
 
         >>> Range(0.0, 0.2, "linear").at(0.5)
         0.1
@@ -62,7 +76,13 @@ class Range:
         return min(max(float(f"{found:.15g}"), self.low), self.high)
 
     def place(self, value: float) -> float:
-        """The share of the way at which a number lies, 0 or 1 beyond the ends.
+        """The share of the way at which a number lies.
+
+        Args:
+            value: The number.
+
+        Returns:
+            A share from 0 to 1, which are also those of numbers beyond the ends.
 
         >>> round(Range(1e-4, 1.0).place(0.01), 9)
         0.5
@@ -71,7 +91,14 @@ class Range:
         return (self._scaled(min(max(value, self.low), self.high)) - low) / (high - low)
 
     def edge(self, value: Value, within: float = _AT_EDGE) -> str | None:
-        """At which end a value lies, "low" or "high", if within a share of the range, a twentieth by default.
+        """At which end a value lies, if at one.
+
+        Args:
+            value: The number.
+            within: The share of the range that counts as its end.
+
+        Returns:
+            "low", "high" or None.
 
         >>> Range(1e-4, 1.0).edge(0.9), Range(1e-4, 1.0).edge(0.1)
         ('high', None)
@@ -100,7 +127,11 @@ class Range:
 class Choice:
     """One of some numbers or strings, all equally likely, in no order.
 
-    Raises ValueError for no option, for one that comes twice and for what is no finite number or string.
+    Args:
+        options: At least one; a list becomes a tuple.
+
+    Raises:
+        ValueError: There is no option, one comes twice, or one is no finite number or string.
 
     >>> Choice(("constant", "cosine")).at(0.7)
     'cosine'
@@ -118,11 +149,20 @@ class Choice:
             raise ValueError(f"a choice has options, all different, each a finite number or a string; got {options!r}")
 
     def at(self, unit: float) -> Value:
-        """The option at a share of the way, from 0 to 1."""
+        """The option at a share of the way.
+
+        Args:
+            unit: The share, from 0 to 1.
+        """
         return self.options[min(int(unit * len(self.options)), len(self.options) - 1)]
 
     def edge(self, value: Value, within: float = _AT_EDGE) -> str | None:
-        """None: options have no order."""
+        """None: options have no order.
+
+        Args:
+            value: An option.
+            within: As `Range.edge` takes it.
+        """
         return None
 
     def to_json(self) -> dict[str, Any]:
@@ -165,68 +205,34 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-_PLAIN, _ADAPTIVE, _RELATIVE, _SUMMED = (1e-4, 10.0), (1e-6, 0.1), (1e-5, 1.0), (1e-3, 100.0)
-
-#: Learning rates by the names of rules and of optimizer classes, in lower case and without underscores.
-LEARNING_RATES: dict[str, tuple[float, float]] = {
-    # Steps as long as the gradient, or the sum of some.
-    **dict.fromkeys(
-        ("gradientdescent", "sgd", "momentum", "dampenedmomentum", "velocitymomentum", "nesterov", "velocitynesterov",
-         "adagrad", "adagradkeras", "fullmatrixadagrad", "asgd"),
-        _PLAIN,
-    ),
-    # An average of gradients is 1/(1-μ) shorter than their sum; Schedule-Free SGD wants 10 to 50 times SGD's rate
-    # (Defazio et al., 2024); LARS has its trust coefficient of 0.001 on top; Adadelta's own unit is 1 (Zeiler, 2012).
-    **dict.fromkeys(("emamomentum", "schedulefreesgd", "sgdschedulefree", "lars", "adadelta"), _SUMMED),
-    # Every element moves by about the rate.
-    **dict.fromkeys(
-        ("rmsprop", "centeredrmsprop", "rmsproptensorflow", "adam", "adamw", "adamepshat", "adamuncorrected", "amsgrad",
-         "amsgradcorrected", "adamax", "nadam", "adamp", "ademamix", "normalizedgradient", "sparseadam", "soap",
-         "rprop"),
-        _ADAPTIVE,
-    ),
-    # Steps relative to the weights' size (LAMB, Adafactor, Muon), shortened at first (RAdam), or with the 1 to 10 times
-    # larger rate that Schedule-Free AdamW wants.
-    **dict.fromkeys(
-        ("radam", "radampaper", "radamauthors", "lamb", "adafactor", "muon", "schedulefreeadam", "schedulefreeadamw",
-         "adamwschedulefree"),
-        _RELATIVE,
-    ),
-    "lion": (1e-7, 0.01),  # 3 to 10 times below Adam's (Chen et al., 2023)
-    "prodigy": (0.1, 10.0),  # a factor on the rate that it estimates, to be left near 1 (Mishchenko and Defazio, 2024)
-}  # fmt: skip
-_DECADES = 5
-
-_MOMENTUM, _SQUARES = Range(0.5, 0.999, "complement"), Range(0.9, 0.9999, "complement")
-#: Other hyperparameters by name; decay factors by what is missing to 1, as Choi et al. (2019) search them.
-_OTHERS: dict[str, Dimension] = {
-    **dict.fromkeys(("momentum", "beta", "beta1"), _MOMENTUM),
-    **dict.fromkeys(("beta2", "alpha", "rho"), _SQUARES),
-    "beta3": Range(0.99, 0.99999, "complement"),
-    "weight_decay": Range(1e-6, 0.1),
-    "dampening": Range(0.0, 0.9, "linear"),
-    **dict.fromkeys(("eps", "eps_hat"), Range(1e-10, 1e-2)),
+#: Where the learning rates of classes are searched that are no rule of ours, by their names in lower case.
+_CLASSES = {
+    **dict.fromkeys(("fullmatrixadagrad", "asgd"), PLAIN),
+    **dict.fromkeys(("soap", "sparseadam", "rprop"), ADAPTIVE),
+    **dict.fromkeys(("adafactor", "muon"), RELATIVE),
 }
-#: Where a name means something else.
-_OWN: dict[tuple[str, str], Dimension] = {("ademamix", "alpha"): Range(1.0, 20.0)}
+_DECADES = 5
 
 
 def space_of(method: str, name: str, default: Any) -> Dimension | None:
     """Where to search a method's hyperparameter by default, or None where nothing is known of it.
 
-    The method is called as its rule or class is. What is not in the tables is searched around its default: a learning
+    The method is called as its rule or class is. What no record tells is searched around its default: a learning
     rate over five decades, another number over two, one from a half to 1 by what is missing to 1; a truth value both
     ways.
 
     >>> space_of("AdamW", "lr", 1e-3), space_of("mine", "decay", 0.95)
     (Range(low=1e-06, high=0.1, scale='log'), Range(low=0.5, high=0.995, scale='complement'))
     """
-    key = method.lower().replace("_", "")
-    if name == "lr" and key in LEARNING_RATES:
-        return Range(*LEARNING_RATES[key])
-    known = _OWN.get((key, name), _OTHERS.get(name))
+    record, shared = rules.record_of(method), rules.HYPERPARAMETERS.get(name)
+    if record is not None:
+        known = record.space(name)
+    elif name == "lr":
+        known = _CLASSES.get(method.lower())
+    else:
+        known = shared and shared.space
     if known is not None:
-        return known
+        return Range(*known)
     if isinstance(default, bool):
         return Choice((False, True))
     if not isinstance(default, (int, float)) or not 0 < default < math.inf:

@@ -10,9 +10,9 @@ import torch
 from fallline import rules
 from fallline._asked import did_you_mean
 from fallline.racing.arms.arm import Arm, Phases, as_arm
-from fallline.racing.arms.default_arms import DEFAULT_ARMS
 from fallline.racing.arms.methods import all_names
 from fallline.racing.arms.settings import offered
+from fallline.rules import DEFAULT_ARMS
 from fallline.symbolic import Rule
 from fallline.training import Problem
 

@@ -11,7 +11,7 @@ import torch
 
 from fallline import rules
 from fallline.optim.schedule_free import keeps_average
-from fallline.racing.arms.default_arms import DEFAULT_ARMS
+from fallline.rules import DEFAULT_ARMS
 from fallline.symbolic import Rule
 from fallline.training import is_text, needs_closure
 from fallline.training.method_name import CLASSES, find_method
@@ -32,7 +32,7 @@ def label(method: Method) -> str:
     if not isinstance(method, Rule):
         return getattr(kind_of(method) or method, "__name__", "")
     inside = method.parts[-1][0]
-    if rules.name_of(method) in rules.ALL or not isinstance(inside, Rule):
+    if rules.record_of(method) is not None or not isinstance(inside, Rule):
         return rules.name_of(method)
     return rules.name_of(rules.schedule_free(inside) if keeps_average(method) else inside)
 
