@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from torch.optim.optimizer import ParamsT
 
 from fallline import rules
 from fallline.optim import hyperparameters as of_rule
-from fallline.optim.documented import documented
+from fallline.optim.documented import documented, documented_rule
 from fallline.optim.engine import Engine
 from fallline.optim.hyperparameters import Recipe
 from fallline.optim.layout import dtype_name
@@ -178,6 +179,7 @@ def _checked(rule: object, wanted: str) -> Rule:
     return rule
 
 
+@documented(hyperparameters="The others, by the names in the rule's signature.")
 class Named(Optimizer):
     """A rule that torch does not have, as a class: hyperparameters and their defaults are the rule's.
 
@@ -198,7 +200,8 @@ class Named(Optimizer):
 
 
 def _named(name: str, rule: Rule) -> type[Named]:
-    return type(name, (Named,), {"follows": rule, "__doc__": rule.__doc__, "__module__": __name__})
+    text = documented_rule(rule, name, inspect.signature(Named).parameters["params"], betas=True)
+    return type(name, (Named,), {"follows": rule, "__doc__": text, "__module__": __name__})
 
 
 #: The classes of the rules whose records name one, and no twin in torch.
