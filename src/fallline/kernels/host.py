@@ -54,17 +54,10 @@ class TableHost(SegmentTable):
         widths = [_channel(tensor) for tensor in tensors for _ in range(lanes)] if kernel.plan.uses_channels else None
         super().__init__(kernel, sizes, widths, None if owners is None else np.tile(owners, len(tensors)))
         self.addresses[:] = addresses
-        self._gradients = self.addresses[:, _GRADIENT]
+        #: Where the gradients of all rows lie, [rows]: to be written whenever they may lie elsewhere.
+        self.gradients = self.addresses[:, _GRADIENT]
         scalars = self.scalars.reshape(copies, -1, self.scalars.shape[1])
         self.numbers = RowNumbers(kernel.scalars, kernel.new_numbers, given, scalars, self.totals)
-
-    def refresh(self, gradients: Sequence[int] | NDArray[np.int64]) -> None:
-        """Take new addresses of the gradients.
-
-        Args:
-            gradients: Where the gradient of each row lies now, [rows].
-        """
-        self._gradients[:] = gradients
 
 
 class EagerHost:

@@ -39,6 +39,7 @@ class Given:
         absent: By name which states were just made, [rows]; forgotten after the first step.
         kept: The numbers of `varying` to which a step gives new values, in the order of `plan.new_numbers`: [rows], or
             one for all.
+        counts: The numbers of steps taken, [rows], to which each step adds one; None: whoever uses the rows counts.
         apart: Whether rows are evaluated one by one even when all are alike, so that no row's numbers depend on which
             others there are; the values of a section may then be arrays [rows].
     """
@@ -47,6 +48,7 @@ class Given:
     varying: Mapping[str, Numbers] = field(default_factory=dict)
     absent: Mapping[str, Numbers] = field(default_factory=dict)
     kept: Sequence[Numbers] = ()
+    counts: Numbers | None = None
     apart: bool = False
 
 
@@ -62,7 +64,7 @@ class RowNumbers:
     """
 
     def __init__(self, scalars: HostScalars, becomes: HostScalars, given: Given, out: Numbers, totals: Numbers) -> None:
-        self.given = given
+        self.given, self._counts = given, given.counts
         self._scalars, self._out = scalars, out
         self._beginning = any(flags.any() for flags in given.absent.values())
         self._columns = self._evaluated({**given.varying, **given.absent} if self._beginning else given.varying)
@@ -74,9 +76,13 @@ class RowNumbers:
         ]
         #: Set when values of a section have changed.
         self.stale = True
+        #: Whether a step leaves anything to take up.
+        self.unsettled = self._beginning or bool(given.kept)
 
     def prepare(self) -> None:
-        """Evaluate the scalars that have changed."""
+        """Count the step, and evaluate the scalars that have changed."""
+        if self._counts is not None:
+            self._counts += 1
         stale = self.stale
         if stale:
             for columns in (*self._columns, *self._following):
@@ -93,11 +99,12 @@ class RowNumbers:
 
     def settle(self) -> None:
         """Take up what a step leaves: numbers that are kept, and states that have begun."""
-        for vector, column in zip(self.given.kept, self._becomes.T if self.given.kept else (), strict=True):
+        for vector, column in zip(self.given.kept, self._becomes.T, strict=True):
             vector[...] = column if vector.ndim else column[0]
         if self._beginning:
             self._columns = self._evaluated(self.given.varying)
             self._beginning, self.stale = False, True
+            self.unsettled = bool(self.given.kept)
 
     def _evaluated(self, vectors: Mapping[str, Numbers]) -> list[_Columns]:
         given = self.given

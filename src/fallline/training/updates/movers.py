@@ -102,8 +102,9 @@ class RuleMover(Mover):
     def finish(self) -> None:
         """Take up what the step leaves in numbers."""
         assert self._numbers is not None
-        self._numbers.finish()
-        self._numbers.settle()
+        if self._numbers.unsettled:
+            self._numbers.finish()
+            self._numbers.settle()
         self.given.new[:] = False
 
     def join(self, lanes: Sequence[int], rules: Sequence[LaneRule], begun: Sequence[int]) -> None:
@@ -169,7 +170,7 @@ class KernelMover(RuleMover):
         return self._host.numbers
 
     def _taken(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> TableHost:
-        self._host.refresh((_starts(gradients) + self._offsets).reshape(-1))
+        self._host.gradients[:] = (_starts(gradients) + self._offsets).reshape(-1)
         return self._host
 
 
