@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fallline.landscape import Surface, path
@@ -132,6 +135,67 @@ def test_random_text_is_a_formula_or_its_own_error(text: str) -> None:
     if formula is not None:
         value = torch.as_tensor(formula(*torch.full((2, 1), 0.5, dtype=torch.float64)))
         assert value.dtype in (torch.float64, torch.float32)  # of plain numbers: torch's own default
+
+
+#: Texts with the level that they bind at and their values: sums 0, products 1, signs 2, powers 3, atoms 4.
+_Written = tuple[str, int, float]
+_ATOMS: st.SearchStrategy[_Written] = st.sampled_from(
+    [("x", 4, X), ("y", 4, Y), ("2", 4, 2.0), (".5", 4, 0.5), ("1.5e0", 4, 1.5), ("pi", 4, math.pi), ("e", 4, math.e)]
+)
+_BINARY = {"+": (0, operator.add), " - ": (0, operator.sub), "*": (1, operator.mul), " / ": (1, operator.truediv)}
+_EXPONENTS = {"2": 2, "-1": -1, "- 2": -2, "+3": 3, "2**2": 4, "-2**2": -4, ".5": 0.5}
+_CALLS = {name: getattr(math, name) for name in ("sin", "cos", "tan", "exp", "log", "sqrt", "tanh")} | {"abs": abs}
+
+
+def _value(function: Callable[..., Any], *values: float) -> float:
+    try:
+        found = function(*values)
+    except (ArithmeticError, ValueError):
+        return math.nan
+    return math.nan if isinstance(found, complex) else float(found)
+
+
+def _bracketed(written: _Written, level: int) -> str:
+    return written[0] if written[1] >= level else f"({written[0]})"
+
+
+def _joined(left: _Written, sign: str, right: _Written) -> _Written:
+    level, function = _BINARY[sign]
+    text = f"{_bracketed(left, level)}{sign}{_bracketed(right, level + 1)}"
+    return text, level, _value(function, left[2], right[2])
+
+
+def _raised(base: _Written, exponent: str) -> _Written:
+    return f"{_bracketed(base, 4)}**{exponent}", 3, _value(operator.pow, base[2], _EXPONENTS[exponent])
+
+
+_WRITTEN = st.recursive(
+    _ATOMS,
+    lambda inner: st.one_of(
+        st.builds(_joined, inner, st.sampled_from(list(_BINARY)), inner),
+        st.builds(_raised, inner, st.sampled_from(list(_EXPONENTS))),
+        inner.map(lambda one: (f"-{_bracketed(one, 2)}", 2, -one[2])),
+        st.tuples(st.sampled_from(list(_CALLS)), inner).map(
+            lambda pair: (f"{pair[0]}({pair[1][0]})", 4, _value(_CALLS[pair[0]], pair[1][2]))
+        ),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(_WRITTEN)
+@example(("-x**2", 2, -(X**2)))
+@example(("2**-1", 3, 0.5))
+@example(("2**3**2", 3, 512.0))
+@example(("--x - -y", 0, X + Y))
+def test_a_formula_written_with_as_few_brackets_as_can_be_has_the_value_it_was_built_with(written: _Written) -> None:
+    text, _, expected = written
+    formula = _formula(text)
+    if formula is None or not abs(expected) < 1e30:
+        return
+    with np.errstate(all="ignore"):
+        assert float(formula(np.float64(X), np.float64(Y))) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 _NUMBERS = st.sampled_from(["x", "y", "2", "0.5", "x", "y"])

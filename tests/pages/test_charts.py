@@ -11,12 +11,12 @@ import pytest
 
 from fallline.pages.charts import FIGURES, figure
 from fallline.pages.charts.curves import curves, curves_picture
-from fallline.pages.charts.leaderboard import finals, finals_picture
+from fallline.pages.charts.leaderboard import leaderboard_pictures
 from fallline.pages.charts.picture import Picture, score_scale
 from fallline.pages.charts.race_data import median, read_race
 from fallline.pages.charts.renderers import live
 from fallline.pages.charts.slices import named_slice, slices_picture
-from fallline.pages.charts.trials import budget, budget_picture, searched, searched_picture
+from fallline.pages.charts.trials import budget_pictures, searched, searched_picture
 from tests.pages.report_cases import (
     HOSTILE,
     also_searched,
@@ -150,7 +150,7 @@ def test_a_zero_is_left_out_of_a_logarithmic_chart_and_counted() -> None:
     pictures = (
         curves_drawn(data),
         trials_picture(data),
-        budget_picture(budget(read_race(data))),
+        budget_pictures(read_race(data))[0],
         slices_picture(named_slice(line, ["sgd"])),
     )
     for picture, zeros in zip(pictures, ("10 values", "1 value", "1 value", "1 value"), strict=True):
@@ -200,13 +200,13 @@ def test_what_else_was_searched(
 
 
 def test_the_budget_curve() -> None:
-    picture = budget_picture(budget(read_race(race_data())))
+    picture = budget_pictures(read_race(race_data()))[0]
     assert marks(picture, "line") == [[0.9, 0.5, 0.3, 0.1]] * 2
     assert picture.table.rows[1] == ("2", "0.5", "0.5")
 
 
 def test_the_finals() -> None:
-    picture = finals_picture(finals(read_race(diverge(race_data(), 1, 2))))
+    picture = leaderboard_pictures(read_race(diverge(race_data(), 1, 2)))[0]
     assert [len(heights) for heights in marks(picture, "hollow")] == [10, 8]
     assert picture.y.ticks == ("adam (n = 10, 2 diverged)", "sgd (n = 10)")
     assert picture.marks[1].x["score"].tolist() == [0.52, 0.57]

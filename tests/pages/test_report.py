@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from fallline.cli.main import app
 from fallline.pages.charts.curves import curves, curves_picture
-from fallline.pages.charts.leaderboard import finals, finals_picture, leaderboard, shown_goal
+from fallline.pages.charts.leaderboard import leaderboard, leaderboard_pictures, shown_goal
 from fallline.pages.charts.race_data import read_race
 from fallline.pages.report import measured, not_tuned, report_page, runs_csv, write_report
 from fallline.racing.arms.dimensions import Range
@@ -225,7 +225,7 @@ def test_one_seed_has_no_interval() -> None:
     race = read_race(data)
     board = leaderboard(race)
     assert [row[board.headings.index("test loss")].text for row in board.rows] == ["0.5450", "0.5450"]
-    found = finals_picture(finals(race))
+    found = leaderboard_pictures(race)[0]
     assert not any(mark.kind == "interval" for mark in found.marks)
     assert "interval" not in " ".join(found.notes)
 

@@ -67,7 +67,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         "schedule: the torch scheduler drives another optimizer",
     ),
     "average of another": ({"averages": WeightAverage(MODEL)}, ValueError, "averages: the WeightAverage is of another"),
-    "decay": ({"averages": 1.0}, ValueError, "decay must be a number from 0 to 1, 1 excluded"),
+    "decay": ({"averages": 1.0}, ValueError, "decay must be a finite number, at least 0 and less than 1; got 1.0"),
 }
 
 

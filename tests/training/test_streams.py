@@ -45,6 +45,21 @@ def test_a_stream_is_met_before_it_is_learnt_from() -> None:
     assert result.reason == "The stream ended after 5 batches."
 
 
+def test_a_stream_in_memory_and_one_that_is_met_train_alike() -> None:
+    def dropping() -> nn.Module:
+        return nn.Sequential(nn.Dropout(0.3), nn.Linear(2, 1, dtype=torch.float64))
+
+    loss = nn.functional.mse_loss
+    valid = next(stream(1))
+    in_memory = fl.Problem(model=dropping, loss=loss, train=lambda: stream(5), steps=5, valid=valid, device="cpu")
+    met = fl.StreamProblem(model=dropping, loss=loss, train=stream(5))
+    first, second = (fl.fit(problem, "adam", lr=0.1, seed=3) for problem in (in_memory, met))
+    for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    mean = np.mean([row.training_loss for row in second.curves])
+    assert first.curves[-1].training_loss == pytest.approx(mean)
+
+
 def test_a_stream_that_was_read_to_its_end_is_no_success() -> None:
     problem = on_stream(stream(2))
     fl.fit(problem, "sgd")

@@ -211,8 +211,8 @@ class Named(Optimizer):
         super().__init__(self.follows, **given, **hyperparameters)
 
 
-def _named(name: str, rule: Rule) -> type[Named]:
-    kind = inspect.Parameter.KEYWORD_ONLY
+def _named(name: str, record: rules.Record) -> type[Named]:
+    kind, rule = inspect.Parameter.KEYWORD_ONLY, record.rule
     known = [inspect.Parameter(key, kind, default=value) for key, value in rule.hyperparameters.items()]
     members = {
         "follows": rule,
@@ -225,7 +225,7 @@ def _named(name: str, rule: Rule) -> type[Named]:
 
 #: The classes of the rules whose records name one.
 CLASSES = {
-    record.class_name: _named(record.class_name, record.rule)
+    record.class_name: _named(record.class_name, record)
     for record in rules.RECORDS.values()
     if record.class_name is not None
 }

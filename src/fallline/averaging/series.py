@@ -22,10 +22,13 @@ _NUMERIC = tuple("biufc")  # NumPy's kinds of number
 class ExponentialAverage:
     """The exponential moving average of a stream of numbers, or of arrays or tensors of one shape.
 
-    `beta` from 0 to 1, 1 excluded: the older a value, the less it counts, by this factor for each later one; so about
-    the last `window` = 1/(1-beta) values count. With `bias_correction` the first average is the first value.
+    Args:
+        beta: From 0 to 1, 1 excluded: the older a value, the less it counts, by this factor for each later one; so
+            about the last `window` = 1/(1-beta) values count.
+        bias_correction: Whether the first average is the first value, or near 0.
 
-    Raises TypeError or ValueError for any other `beta`.
+    Raises:
+        TypeError, ValueError: `beta` is no such number.
 
     >>> loss = ExponentialAverage(beta=0.5)
     >>> [loss.update(value) for value in (3.0, 0.0, 3.0)]
@@ -54,9 +57,14 @@ class ExponentialAverage:
         return self._sum / (self._weight if self.bias_correction else 1.0)  # never the sum itself, which goes on
 
     def update(self, value: Any) -> Any:
-        """Take one more value in and return the average; a tensor is taken without its graph.
+        """Take one more value in and return the average.
 
-        Raises TypeError for what is no number, array or tensor, ValueError for another shape than the first one's.
+        Args:
+            value: A number, an array or a tensor, which is taken without its graph.
+
+        Raises:
+            TypeError: It is none of these.
+            ValueError: It has another shape than the first one.
         """
         if isinstance(value, Tensor):
             value = value.detach()
@@ -77,12 +85,15 @@ class ExponentialAverage:
 def ema(values: ArrayLike | Iterable[Any], beta: float = 0.9, bias_correction: bool = True) -> NDArray[Any]:
     """Return the exponential moving average [T, ...] of `values` [T, ...] up to each time, in double precision.
 
-    `values` is an array, or any iterable of numbers, or of arrays or tensors of one shape, which is read to its end;
-    for averages while values still come, use `ExponentialAverage`, whose `beta` and `bias_correction` these are. A NaN
-    stays in every average after it.
+    For averages while values still come, use `ExponentialAverage`. A NaN stays in every average after it.
 
-    Raises TypeError or ValueError for a `beta` out of 0 to 1 (1 excluded), for values without a time axis and for what
-    is not numbers of one shape.
+    Args:
+        values: An array, or any iterable of numbers, or of arrays or tensors of one shape, which is read to its end.
+        beta: What an average keeps of the one before, from 0 to 1, 1 excluded.
+        bias_correction: Whether the first average is the first value, or near 0.
+
+    Raises:
+        TypeError, ValueError: `beta` is no such number; the values have no time axis, or are not numbers of one shape.
 
     >>> ema([3.0, 0.0, 3.0], beta=0.5, bias_correction=False).tolist()
     [1.5, 0.75, 1.875]

@@ -18,9 +18,8 @@ from fallline._asked import number
 class WeightAverage:
     """A running average of the weights of `model`, one `update()` after each `optimizer.step()`.
 
-    With a `decay` d from 0 to 1 (1 excluded) it is exponential, aₜ = d·aₜ₋₁ + (1-d)·θₜ; with `decay=None` all updates
-    weigh the same, as in Polyak and Juditsky, 1992, and in stochastic weight averaging (Izmailov et al., 2018). An
-    exponential average starts from
+    With a `decay` d it is exponential, aₜ = d·aₜ₋₁ + (1-d)·θₜ; without, all updates weigh the same, as in Polyak and
+    Juditsky, 1992, and in stochastic weight averaging (Izmailov et al., 2018). An exponential average starts from
 
     - `"weights"`: a₁ = θ₁, the first weights it is shown, as `torch.optim.swa_utils` does. They keep the weight dᵗ⁻¹.
     - `"zero"`: a₀ = 0, and aₜ is divided by 1 - dᵗ unless `bias_correction=False`. Only that shows what the
@@ -31,8 +30,15 @@ class WeightAverage:
     the model has it. To gather the statistics anew, call `torch.optim.swa_utils.update_bn` within `swapped()`. Averages
     of half-precision weights are kept in float32, where a small share of a difference isn't rounded away.
 
-    Raises TypeError or ValueError for what is not a model, is not initialised yet or has no weights, and for settings
-    out of range or without a meaning together.
+    Args:
+        model: The model; its weights are read, and written only within `swapped`.
+        decay: What an average keeps of the one before, from 0 to 1, 1 excluded; None for the mean of all.
+        start_from: What an exponential average starts from.
+        bias_correction: Whether one that starts from zero is divided by 1 - dᵗ.
+
+    Raises:
+        TypeError, ValueError: The model is none, is not initialised yet or has no weights; or the settings are out of
+            range or without a meaning together.
 
     >>> model = nn.Linear(1, 1, bias=False)
     >>> average = WeightAverage(model, decay=0.75)
@@ -130,7 +136,14 @@ class WeightAverage:
         return {"count": self.count, "averages": {name: room.clone() for name, room in self._averages.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`; raises ValueError unless it is one, and has this model's names and shapes."""
+        """Go on from where another average was.
+
+        Args:
+            state: What its `state_dict` gave.
+
+        Raises:
+            ValueError: It is no such thing, or has other names and shapes than this model.
+        """
         if not isinstance(state, Mapping) or not isinstance(state.get("averages"), Mapping) or "count" not in state:
             found = ", ".join(map(repr, state)) or "nothing" if isinstance(state, Mapping) else type(state).__name__
             raise ValueError(

@@ -12,7 +12,7 @@ from typing import Any
 from rich.markup import escape
 
 from fallline.cli.console import LiveRace, console, fail
-from fallline.problems.registry import Bundled
+from fallline.problems import Bundled
 from fallline.racing.output.table import as_table, bullet, further_tables, legend
 from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables
 from fallline.racing.protocol import race

@@ -25,7 +25,8 @@ def rules() -> None:
     _print_list("Rules", {name: _in_a_line(record) for name, record in known.RECORDS.items()})
     _print_list("Combinators, which make a rule of a rule", combined)
     _print_list("Methods whose step is no single rule", {name: _first_line(kind) for name, kind in CLASSES.items()})
-    print("`fallline show NAME` tells all of one; gradient_descent is also called sgd.")
+    also = [f"{record.name} is also called {record.aliases[0]}" for record in known.RECORDS.values() if record.aliases]
+    print(f"`fallline show NAME` tells all of one; {', '.join(also)}.")
 
 
 def show(

@@ -1,7 +1,4 @@
-"""Finds the activation that follows each layer of a model, on the graph that tracing the model gives.
-
-Traces a model with torch.fx, as far as it can be traced.
-"""
+"""The activation that follows each layer, found on the graph of a model as far as it can be traced."""
 
 from __future__ import annotations
 

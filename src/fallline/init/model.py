@@ -19,7 +19,14 @@ Override = Scheme | nn.Module | str
 
 @dataclass(frozen=True)
 class Choice:
-    """One layer's scheme, why it was chosen, and the standard deviation that comes of it."""
+    """One layer's scheme, why it was chosen, and what comes of it.
+
+    Attributes:
+        layer: The layer's name.
+        reason: Why: the activation behind it, or what was told.
+        scheme: How its weights were drawn.
+        std: The standard deviation that came of it.
+    """
 
     layer: str
     reason: str
@@ -34,7 +41,10 @@ class Choice:
 class Report:
     """What was chosen for each layer, and which modules with weights were left alone.
 
-    `because` says why a layer was.
+    Attributes:
+        choices: What was chosen, layer by layer.
+        left_alone: The names of the modules that were not touched.
+        because: Why layers among them were not.
     """
 
     choices: tuple[Choice, ...]
@@ -66,19 +76,27 @@ def initialise(
     GELU, SiLU, Mish and Hardswish have no size that is stable: whatever a signal is off by grows from layer to layer
     (by 8 %, 15 %, 5 % and 23 %), so that deep networks of them need normalisation whatever the gain.
 
-    All with `distribution` "normal" or "uniform". Left as they are: normalisation layers, embeddings, attention and
+    Left as they are: normalisation layers, embeddings, attention and
     recurrent layers; layers whose weight is frozen, or belongs to such a module as well (a head that is tied to an
     embedding); biases that are frozen. A weight that layers share is drawn once, by what follows all of them.
 
-    The activations are found by tracing the model with torch.fx; `overrides` says what tracing can't see. Its keys are
-    layers' names or patterns such as "blocks.*.out", of which the first that fits counts, its values an activation (a
-    module, or its name, "linear" for none) or a `Scheme`. torch's transformer layers say themselves what follows; what
-    `torch.compile`, `DataParallel` and `DistributedDataParallel` wrapped is looked at as it is inside. A generator
-    makes the draw repeatable; without one it is torch's global one.
+    The activations are found by tracing the model with torch.fx. torch's transformer layers say themselves what
+    follows; what `torch.compile`, `DataParallel` and `DistributedDataParallel` wrapped is looked at as it is inside.
 
-    Raises TypeError for what is not a model, and ValueError, before anything is changed, where an activation can't be
-    found, an override fits no layer or contradicts another, or a layer's weight isn't there yet (lazy) or isn't its own
-    (parametrised).
+    Args:
+        model: The model.
+        overrides: What tracing can't see: by layers' names or patterns such as "blocks.*.out", of which the first that
+            fits counts, an activation (a module, or its name, "linear" for none) or a `Scheme`.
+        distribution: "normal" or "uniform", for all.
+        generator: What draws, so that it can be repeated; torch's global one unless given.
+
+    Returns:
+        What was chosen for each layer, and what was left alone.
+
+    Raises:
+        TypeError: It is not a model.
+        ValueError: Before anything is changed: an activation can't be found, an override fits no layer or contradicts
+            another, or a layer's weight isn't there yet (lazy) or isn't its own (parametrised).
 
     >>> model = nn.Sequential(nn.Linear(8, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 1))
     >>> print(initialise(model, generator=torch.Generator().manual_seed(0)))

@@ -1,9 +1,7 @@
-"""The three schemes, uniform and normal: zero mean, and the standard deviation gain/√fan.
+"""The three schemes, uniform and normal: zero mean, and the standard deviation gain/√fan; and the fans of layers.
 
 LeCun et al., *Efficient BackProp*, 1998; Glorot (Xavier) and Bengio, *Understanding the Difficulty of Training Deep
 Feedforward Neural Networks*, 2010; He et al., *Delving Deep into Rectifiers*, 2015.
-
-The layers whose weights are initialised, and how many units each of their units is connected with.
 """
 
 from __future__ import annotations
@@ -25,8 +23,15 @@ Fan = Literal["fan_in", "fan_out", "average"]
 class Scheme:
     """How weights are drawn: normal with standard deviation gain/√fan, or uniform within √3 times that.
 
-    `fan` is "fan_in", which keeps the variance of the signals, "fan_out", which keeps that of the gradients, or their
-    "average", a compromise between the two.
+    Args:
+        name: What it is called.
+        distribution: "normal" or "uniform".
+        fan: "fan_in", which keeps the variance of the signals, "fan_out", which keeps that of the gradients, or their
+            "average", a compromise between the two.
+        gain: What the standard deviation is multiplied by, greater than 0.
+
+    Raises:
+        TypeError, ValueError: An argument is none of these.
     """
 
     name: str
@@ -40,7 +45,14 @@ class Scheme:
         number("gain", self.gain, above=0)
 
     def std(self, fan_in: int, fan_out: int) -> float:
-        """Return the standard deviation; raises ValueError if nothing is connected.
+        """Return the standard deviation of a layer's weights.
+
+        Args:
+            fan_in: How many inputs each output sums.
+            fan_out: How many outputs each input goes to.
+
+        Raises:
+            ValueError: Nothing is connected.
 
         >>> he_normal().std(fan_in=8, fan_out=2), xavier_uniform().std(fan_in=6, fan_out=2)
         (0.5, 0.5)
@@ -53,8 +65,15 @@ class Scheme:
     def fill(self, weight: nn.Module | Tensor, generator: torch.Generator | None = None) -> None:
         """Draw the weight of a linear layer or a convolution, or a tensor [outputs, inputs, *kernel], anew.
 
-        Biases are left alone. A generator makes the draw repeatable. Raises TypeError for other modules, ValueError
-        for a tensor with fewer than two dimensions.
+        Biases are left alone.
+
+        Args:
+            weight: The layer, or the tensor.
+            generator: What draws, so that it can be repeated; torch's global one unless given.
+
+        Raises:
+            TypeError: It is another module.
+            ValueError: It is a tensor with fewer than two dimensions.
 
         >>> layer = nn.Linear(100, 50)
         >>> he_uniform().fill(layer, torch.Generator().manual_seed(0))
@@ -99,22 +118,40 @@ def lecun_uniform() -> Scheme:
 
 
 def xavier_normal(gain: float = 1.0) -> Scheme:
-    """Return Xavier's scheme, normal: variance gain²·2/(fan_in + fan_out). torch recommends a gain of 5/3 for tanh."""
+    """Return Xavier's scheme, normal: variance gain²·2/(fan_in + fan_out).
+
+    Args:
+        gain: What the standard deviation is multiplied by; torch recommends 5/3 for tanh.
+    """
     return xavier("normal", gain)
 
 
 def xavier_uniform(gain: float = 1.0) -> Scheme:
-    """Return Xavier's scheme, uniform within gain·√(6/(fan_in + fan_out))."""
+    """Return Xavier's scheme, uniform within gain·√(6/(fan_in + fan_out)).
+
+    Args:
+        gain: What the standard deviation is multiplied by.
+    """
     return xavier("uniform", gain)
 
 
 def he_normal(negative_slope: float = 0.0, fan: Fan = "fan_in") -> Scheme:
-    """Return He's scheme, normal: variance 2/((1 + negative_slope²)·fan)."""
+    """Return He's scheme, normal: variance 2/((1 + negative_slope²)·fan).
+
+    Args:
+        negative_slope: The rectifier's slope below zero.
+        fan: "fan_in", "fan_out" or "average", as for `Scheme`.
+    """
     return he("normal", negative_slope, fan)
 
 
 def he_uniform(negative_slope: float = 0.0, fan: Fan = "fan_in") -> Scheme:
-    """Return He's scheme, uniform within √(6/((1 + negative_slope²)·fan))."""
+    """Return He's scheme, uniform within √(6/((1 + negative_slope²)·fan)).
+
+    Args:
+        negative_slope: The rectifier's slope below zero.
+        fan: "fan_in", "fan_out" or "average", as for `Scheme`.
+    """
     return he("uniform", negative_slope, fan)
 
 

@@ -9,8 +9,6 @@ from fallline.kernels.table import (
     Kernel,
     SegmentTable,
     Sums,
-    host_numbers,
-    host_scalars,
     kernel_for,
     run_jointly,
 )

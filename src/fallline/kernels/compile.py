@@ -1,7 +1,4 @@
-"""From a source to functions that run: out of the cache if they are there, else compiled by Numba and kept.
-
-The machine code is LLVM's, made and loaded with llvmlite alone: a process that finds it needs no Numba.
-"""
+"""From a source to functions that run: out of the cache, where no Numba is needed, else compiled and kept."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,9 @@ def _functions(library: str) -> dict[str, Callable[..., Any]]:
 class HostScalars:
     """Evaluates scalar expressions from the values of hyperparameters, t and what else they name.
 
-    `names` is the order in which `values` and `columns` take these; `count` the number of expressions.
+    Args:
+        expressions: What to evaluate; `count` is their number.
+        names: The order in which `values` and `tensors` take what these name.
     """
 
     def __init__(self, expressions: tuple[Expression, ...], names: tuple[str, ...]) -> None:
@@ -53,7 +55,11 @@ class HostScalars:
         return self._written("torch")
 
     def values(self, *given: float) -> tuple[float, ...]:
-        """One number for each hoisted expression."""
+        """One number for each expression.
+
+        Args:
+            *given: A number for each name.
+        """
         try:
             return self._fast(*given)  # type: ignore[no-any-return]
         except (ArithmeticError, ValueError):
@@ -62,7 +68,11 @@ class HostScalars:
                 return tuple(float(value) for value in self._safe(*map(np.float64, given)))
 
     def tensors(self, *given: float | torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The same with tensors among the values, in double precision, for autograd to follow."""
+        """The same with tensors among the values, in double precision, for autograd to follow.
+
+        Args:
+            *given: A number or a tensor for each name.
+        """
         numbers = (
             value.to(torch.float64)
             if isinstance(value, torch.Tensor)
@@ -72,7 +82,15 @@ class HostScalars:
         return self._torch(*numbers)  # type: ignore[no-any-return]
 
     def columns(self, given: Mapping[str, NDArray[np.float64] | float], rows: int) -> NDArray[np.float64]:
-        """The same for many rows at once: [rows, count] from an array or one number for each name."""
+        """The same for many rows at once.
+
+        Args:
+            given: For each name an array of `rows` numbers, or one number for all.
+            rows: How many.
+
+        Returns:
+            The numbers, [rows, count].
+        """
         out = np.empty((rows, max(1, self.count)))
         with np.errstate(all="ignore"):
             for column, value in enumerate(self._safe(*(np.float64(given[name]) for name in self.names))):
@@ -99,18 +117,56 @@ class HostScalars:
         return namespace["evaluate"]  # type: ignore[no-any-return]
 
 
+@lru_cache(maxsize=512)
+def host_scalars(plan: Plan) -> HostScalars:
+    """The host's function of a plan's hoisted expressions, made once.
+
+    Args:
+        plan: A rule's step.
+    """
+    return HostScalars(plan.hoisted, plan.scalars)
+
+
+@lru_cache(maxsize=512)
+def host_numbers(plan: Plan) -> HostScalars:
+    """The host's function of what the states that are numbers become, in the order of `plan.new_numbers`.
+
+    Args:
+        plan: A rule's step.
+    """
+    totals = (f"total_{i}" for i in range(len(plan.totals)))
+    return HostScalars(tuple(plan.new_numbers.values()), (*plan.scalars, *totals))
+
+
 def evaluate(plan: Plan, tensors: Mapping[str, Array], scalars: Sequence[Any]) -> tuple[Array, dict[str, Array]]:
     """The update and the new states that a step computes for one tensor; changes nothing.
 
-    `tensors` holds p, g and the states, all NumPy arrays or all torch tensors of one shape; `scalars` what the
-    plan's hoisted expressions come to, as numbers or, beside torch tensors, as tensors. Half-precision tensors are
-    computed with in float32. Sums over all tensors are over this one.
+    Half-precision tensors are computed with in float32. Sums over all tensors are over this one.
+
+    Args:
+        plan: A rule's step.
+        tensors: p, g and the states, all NumPy arrays or all torch tensors of one shape.
+        scalars: What the plan's hoisted expressions come to, as numbers or, beside torch tensors, as tensors.
+
+    >>> from fallline.rules import momentum
+    >>> from fallline.symbolic import make_plan
+    >>> plan = make_plan(momentum.trace())
+    >>> given = {"p": np.ones(2), "g": np.ones(2), "b": np.ones(2)}
+    >>> update, states = evaluate(plan, given, host_scalars(plan).values(0.1, 0.9))
+    >>> states["b"]
+    array([1.9, 1.9])
     """
     return Evaluation(plan, tensors, scalars).results()
 
 
 class Evaluation:
-    """The values of a plan's expressions for one tensor, each computed when it is first asked for."""
+    """The values of a plan's expressions for one tensor, each computed when it is first asked for.
+
+    Args:
+        plan: A rule's step.
+        tensors: As for `evaluate`.
+        scalars: The same.
+    """
 
     def __init__(self, plan: Plan, tensors: Mapping[str, Array], scalars: Sequence[Any]) -> None:
         self._plan = plan
@@ -122,7 +178,11 @@ class Evaluation:
         }
 
     def value(self, root: Expression) -> Any:
-        """An expression's value."""
+        """An expression's value.
+
+        Args:
+            root: A node of the plan.
+        """
         with np.errstate(all="ignore"):
             for node in walk((root,)):
                 if node not in self._values and (node.rank > Rank.SCALAR or node.operation == "constant"):
@@ -130,7 +190,12 @@ class Evaluation:
         return self._values[root]
 
     def take(self, reduction: Expression, value: Any) -> None:
-        """Let a sum over all tensors be what it is over all of them."""
+        """Let a sum over all tensors be what it is over all of them.
+
+        Args:
+            reduction: The sum.
+            value: What it comes to.
+        """
         self._values[reduction] = self._library.number(value, False)
 
     def results(self) -> tuple[Array, dict[str, Array]]:

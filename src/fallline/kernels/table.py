@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from fallline.kernels.compile import Pass, compile_passes
-from fallline.kernels.eager import HostScalars
+from fallline.kernels.eager import host_numbers, host_scalars
 from fallline.kernels.source import HEADER, numba_source
 from fallline.kernels.threads import WORTH_SHARING, run_shared
 from fallline.symbolic import Plan, Rule, described, make_plan
@@ -23,43 +23,8 @@ from fallline.symbolic import Plan, Rule, described, make_plan
 Sums = dict[str, Any]
 
 
-class Joint(Protocol):
-    """What takes part in a step: sums level by level, then writes."""
-
-    @property
-    def levels(self) -> int:
-        """How many levels of sums there are before the writing."""
-
-    def reduce(self, level: int) -> Sums:
-        """Compute the sums of a level; return this part's share of those over all tensors."""
-
-    def share(self, level: int, sums: Sums) -> None:
-        """Take the sums of all parts together."""
-
-    def write(self) -> None:
-        """Write parameters and states."""
-
-
-def run_jointly(parts: Sequence[Joint]) -> None:
-    """Take one step. All sums are known before anything is written, so that no part sees another half-way."""
-    for level in range(max((part.levels for part in parts), default=0)):
-        taking = [part for part in parts if level < part.levels]
-        joined: Sums = {}
-        for part in taking:
-            for key, value in part.reduce(level).items():
-                joined[key] = _added(joined[key], value) if key in joined else value
-        for part in taking:
-            part.share(level, joined)
-    for part in parts:
-        part.write()
-
-
-def _added(a: Any, b: Any) -> Any:
-    if len(a) < len(b):
-        a, b = b, a
-    return a + b if len(a) == len(b) else a + np.pad(b, (0, len(a) - len(b)))
-
-
+#: Elements in a chunk: small enough to share evenly, large enough that its start costs nothing.
+CHUNK = 1 << 15
 #: The types of number that kernels are made for, by torch's and NumPy's common name.
 DTYPES = ("float32", "float64")
 
@@ -69,6 +34,11 @@ class Kernel:
 
     `columns` names the tensors of a segment in the order of the table: p, g, then the states. For each level of sums
     `columns_of` says where they lie among the totals, and `joint` where those over all tensors lie, by what they sum.
+
+    Args:
+        rule: What it computes.
+        static: Hyperparameters that are settled while tracing.
+        dtype: "float32" or "float64".
     """
 
     def __init__(self, rule: Rule, static: Mapping[str, Any], dtype: str) -> None:
@@ -107,9 +77,20 @@ def _kernel(rule: Rule, static: tuple[tuple[str, Any], ...], dtype: str) -> Kern
 
 
 def kernel_for(rule: Rule, dtype: str, static: Mapping[str, Any] | None = None) -> Kernel:
-    """The one kernel of a rule with these static hyperparameters and this type of number ("float32" or "float64").
+    """The one kernel of a rule with these static hyperparameters and this type of number.
 
-    Raises ValueError for any other type of number.
+    Args:
+        rule: What it computes.
+        dtype: "float32" or "float64".
+        static: Hyperparameters that are settled while tracing; their defaults if left out.
+
+    Raises:
+        ValueError: There are no kernels for this type of number.
+        RuleError: The rule has other hyperparameters to settle.
+
+    >>> from fallline.rules import adam
+    >>> kernel_for(adam, "float32").columns
+    ('p', 'g', 'm', 'v')
     """
     if dtype not in DTYPES:
         raise ValueError(
@@ -119,31 +100,19 @@ def kernel_for(rule: Rule, dtype: str, static: Mapping[str, Any] | None = None) 
     return _kernel(rule, tuple(sorted((static or {}).items())), dtype)
 
 
-@lru_cache(maxsize=512)
-def host_scalars(plan: Plan) -> HostScalars:
-    """The host's function of a plan, made once."""
-    return HostScalars(plan.hoisted, plan.scalars)
-
-
-@lru_cache(maxsize=512)
-def host_numbers(plan: Plan) -> HostScalars:
-    """The host's function of what the states that are numbers become, in the order of `plan.new_numbers`."""
-    totals = (f"total_{i}" for i in range(len(plan.totals)))
-    return HostScalars(tuple(plan.new_numbers.values()), (*plan.scalars, *totals))
-
-
-#: Elements in a chunk: small enough to share evenly, large enough that its start costs nothing.
-CHUNK = 1 << 15
-
-
 class SegmentTable:
     """What one kernel works on: many tensors, one launch.
 
-    `sizes` are the tensors' element counts, none of them zero, and `widths` the elements in a channel of each
-    (default: the whole tensor). Fill `addresses` ([segments, columns], columns as in `kernel.columns`) and `scalars`
-    ([segments, kernel.scalars.count]), then `run`. `owners` numbers the optimizers or lanes that the segments belong
-    to, from 0 (default: all to one), for sums over all tensors. Whoever fills in the addresses answers for what lies
-    there: contiguous memory of the kernel's type, alive during `run`.
+    Fill `addresses` ([segments, columns], columns as in `kernel.columns`) and `scalars` ([segments,
+    kernel.scalars.count]), then `run`. Whoever fills in the addresses answers for what lies there: contiguous memory
+    of the kernel's type, alive during `run`.
+
+    Args:
+        kernel: What runs.
+        sizes: The tensors' element counts, none of them zero.
+        widths: The elements in a channel of each; None for the whole tensor.
+        owners: Numbers from 0 of the optimizers or lanes that the segments belong to, for sums over all tensors;
+            None for one.
     """
 
     def __init__(
@@ -183,7 +152,14 @@ class SegmentTable:
             self.write()
 
     def reduce(self, level: int) -> Sums:
-        """Run the pass of a level of sums; those over all tensors by what they sum, a number an owner."""
+        """Run the pass of a level of sums.
+
+        Args:
+            level: From 0.
+
+        Returns:
+            Those over all tensors by what they sum, a number an owner.
+        """
         self._launch(level)
         columns = self.kernel.columns_of[level]
         totals = self.totals[:, columns]
@@ -196,7 +172,12 @@ class SegmentTable:
             }
 
     def share(self, level: int, sums: Sums) -> None:
-        """Take the sums over all tensors."""
+        """Take the sums over all tensors.
+
+        Args:
+            level: From 0.
+            sums: What `reduce` gave, of all tables together.
+        """
         for key, column in self.kernel.joint[level].items():
             self.totals[:, column] = sums[key][self.owners]
 
@@ -212,6 +193,59 @@ class SegmentTable:
             run_shared(kernel, self._header_address, len(self._chunks), threads)
         else:
             kernel.call(self._header_address, 0, len(self._chunks))
+
+
+class Joint(Protocol):
+    """What takes part in a step: it sums level by level, then writes."""
+
+    @property
+    def levels(self) -> int:
+        """How many levels of sums there are before the writing."""
+
+    def reduce(self, level: int) -> Sums:
+        """Compute the sums of a level.
+
+        Args:
+            level: From 0.
+
+        Returns:
+            This part's share of those over all tensors.
+        """
+
+    def share(self, level: int, sums: Sums) -> None:
+        """Take the sums of all parts together.
+
+        Args:
+            level: From 0.
+            sums: Those over all tensors.
+        """
+
+    def write(self) -> None:
+        """Write parameters and states."""
+
+
+def run_jointly(parts: Sequence[Joint]) -> None:
+    """Take one step. All sums are known before anything is written, so that no part sees another half-way.
+
+    Args:
+        parts: Tables, and what steps tensors outside of them.
+    """
+    for level in range(max((part.levels for part in parts), default=0)):
+        taking = [part for part in parts if level < part.levels]
+        joined: Sums = {}
+        for part in taking:
+            for key, value in part.reduce(level).items():
+                joined[key] = _added(joined[key], value) if key in joined else value
+        for part in taking:
+            part.share(level, joined)
+    for part in parts:
+        part.write()
+
+
+def _added(a: Any, b: Any) -> Any:
+    if len(a) < len(b):
+        a, b = b, a
+    return a + b if len(a) == len(b) else a + np.pad(b, (0, len(a) - len(b)))
 
 
 def _cut(sizes: NDArray[np.int64], rows: Sequence[int] | None) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:

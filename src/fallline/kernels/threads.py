@@ -17,6 +17,42 @@ import numpy as np
 
 from fallline.kernels.compile import UNUSED, Pass, check, load_function
 
+#: Below this many elements handing work to another thread costs more than it saves.
+WORTH_SHARING = 100_000
+#: Pieces for each thread, so that one that is held up leaves its share to the others.
+_PIECES = 4
+
+_pool: ThreadPoolExecutor | None = None
+_pool_size = 0
+_pool_lock = threading.Lock()
+_forked = False
+
+
+def _after_fork() -> None:
+    # Threads do not survive a fork: the child makes a pool of its own, and OpenMP would wait for its team forever.
+    global _forked, _pool, _pool_size, _pool_lock
+    _forked, _pool, _pool_size, _pool_lock = True, None, 0, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def run_shared(kernel: Pass, header: int, chunks: int, threads: int) -> None:
+    """Run a kernel over all chunks on this thread and `threads` - 1 others, without the interpreter's lock."""
+    pieces = min(chunks, threads * _PIECES)
+    shared = team()
+    if shared is not None:
+        shared(kernel.function.address, header, chunks, pieces, threads)
+    else:
+        _run_on_pool(kernel, header, chunks, pieces, threads)
+
+
+def team() -> Callable[[int, int, int, int, int], None] | None:
+    """Runs (kernel's address, header, chunks, pieces, threads) on the team; None where there is none to be had."""
+    return None if _forked else _team()
+
+
 #: Each thread of the team takes pieces of the chunks until none is left. A job is seven words:
 #: the kernel, its unused pointers, the table's header, chunks, pieces, the counter of pieces taken, and the bits of
 #: all statuses.
@@ -53,22 +89,6 @@ done:
 }
 """
 
-_forked = False
-
-
-def _after_fork() -> None:
-    global _forked
-    _forked = True  # the team's threads did not come along, and OpenMP would wait for them forever
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def team() -> Callable[[int, int, int, int, int], None] | None:
-    """Runs (kernel's address, header, chunks, pieces, threads) on the team; None where there is none to be had."""
-    return None if _forked else _team()
-
 
 @functools.cache
 def _team() -> Callable[[int, int, int, int, int], None] | None:
@@ -97,35 +117,6 @@ def _loaded_library() -> ctypes.CDLL | None:
         return library if hasattr(library, "GOMP_parallel") else None
     except OSError:
         return None
-
-
-#: Below this many elements handing work to another thread costs more than it saves.
-WORTH_SHARING = 100_000
-#: Pieces for each thread, so that one that is held up leaves its share to the others.
-_PIECES = 4
-
-_pool: ThreadPoolExecutor | None = None
-_pool_size = 0
-_pool_lock = threading.Lock()
-
-
-def _forget_pool() -> None:
-    global _pool, _pool_size, _pool_lock
-    _pool, _pool_size, _pool_lock = None, 0, threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)  # threads do not survive a fork; the child makes its own
-
-
-def run_shared(kernel: Pass, header: int, chunks: int, threads: int) -> None:
-    """Run a kernel over all chunks on this thread and `threads` - 1 others, without the interpreter's lock."""
-    pieces = min(chunks, threads * _PIECES)
-    shared = team()
-    if shared is not None:
-        shared(kernel.function.address, header, chunks, pieces, threads)
-    else:
-        _run_on_pool(kernel, header, chunks, pieces, threads)
 
 
 def _run_on_pool(kernel: Pass, header: int, chunks: int, pieces: int, threads: int) -> None:

@@ -1,7 +1,4 @@
-"""What there is to choose from in the lab: surfaces, rules with their ranges, schedules, presets.
-
-Equations as MathML, which browsers show without a script.
-"""
+"""What there is to choose from in the lab: surfaces and rules with their equations and ranges, schedules, presets."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from fallline import rules
 from fallline.lab.descent import SCHEDULES, schedule_parameters
 from fallline.lab.presets import PRESETS
 from fallline.landscape import Surface, surfaces
-from fallline.racing.arms.dimensions import Range, space_of
+from fallline.racing.arms import Range, space_of
 from fallline.symbolic import Rule
 
 _TITLES = {"goldstein-price": "Goldstein-Price (log)", "styblinski-tang": "Styblinski-Tang"}

@@ -1,7 +1,4 @@
-"""A request for a picture: optimizers walking on a surface, and the scene that comes of it.
-
-An optimizer of a request: a rule with its numbers, a schedule and decay.
-"""
+"""A request for a picture: a surface, and optimizers walking on it, each a rule with its numbers and schedule."""
 
 from __future__ import annotations
 
@@ -17,9 +14,7 @@ from fallline import rules, schedules
 from fallline.lab.ground import Ground, read_ground
 from fallline.lab.requests import Fields, RequestError
 from fallline.lab.work import Ticket
-from fallline.landscape import Path, path
-from fallline.landscape.calculus import derivatives_of
-from fallline.landscape.surface import Point
+from fallline.landscape import Path, Point, derivatives_of, path
 from fallline.optim import hyperparameters as of_rule
 from fallline.schedules import Schedule
 from fallline.symbolic import Rule

@@ -1,16 +1,4 @@
-"""What an experiment of a tab gives back.
-
-Exponential moving averages of a noisy series, with and without bias correction.
-
-Batch sizes on a least-squares problem of two parameters.
-
-The learning rates of schedules, step by step.
-
-How large a signal is after each layer of a deep network, by how its weights were drawn.
-
-In which of two hollows gradient descent ends, by its learning rate.
-
-The small experiments below the picture, each computed by the library's own code.
+"""The small experiments below the lab's picture, each computed by the library's own code.
 
 Each takes the fields of a request and returns plain data: {title, sentence, series: [{name, x, y}], x, y, table:
 {columns, rows}}, where x and y name the axes.

@@ -1,7 +1,4 @@
-"""The surface that a request names or writes, as a thing that can be compared and kept.
-
-The lowest points of a surface that nobody has told the minima of.
-"""
+"""The surface that a request names or writes, as a thing that can be compared and kept, with its minima."""
 
 from __future__ import annotations
 
@@ -12,10 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fallline.lab.requests import Fields, RequestError
-from fallline.landscape import Surface, surfaces
-from fallline.landscape.calculus import derivatives_of
-from fallline.landscape.formula import Formula, FormulaError
-from fallline.landscape.surface import Point, View
+from fallline.landscape import Formula, FormulaError, Point, Surface, View, derivatives_of, surfaces
 
 #: The steepest ravine, by its condition number; the views and the heights that can be drawn in double precision.
 _STEEPEST = 1e4

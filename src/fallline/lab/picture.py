@@ -1,9 +1,4 @@
-"""The answer to a request for a picture.
-
-Learning rates tuned on a surface: each optimizer tries a grid of them, and keeps the one that ends lowest.
-
-A Python program that reproduces a picture.
-"""
+"""The answers to a request for a picture: its scene, with rates tuned if asked for, and a program that draws it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""What the lab answers to what it can't do: a status and a sentence.
-
-The fields of a JSON object, each read as what it must be; a refusal names the field.
-
-The body of a request: JSON of a limited size, read within a limited time.
-"""
+"""What a request says: JSON of a limited size, read within a limited time, each field as what it must be."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Starting the lab: an address to listen at, the browser, and the server until it is stopped.
-
-One connection of the server: a client that keeps it waiting loses it, so that nobody can shut the others out.
-"""
+"""Starting the lab: an address, the browser, and a server that drops clients which keep it waiting."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Elementary functions of torch tensors, NumPy arrays, plain numbers and SymPy's symbols alike.
-
-The value, the gradient and the Hessian matrix of a function of two numbers, exact and fast.
-"""
+"""Functions of numbers of any kind, and the value, gradient and Hessian matrix of a function of two, exact and fast."""
 
 from __future__ import annotations
 
@@ -16,7 +13,10 @@ import numpy as np
 
 
 def exp(x: Any) -> Any:
-    """Exponential function, of the kind of thing that `x` is.
+    """Return the exponential function, of the kind of thing that `x` is.
+
+    Args:
+        x: A number: a plain one, or torch's tensors, NumPy's arrays or SymPy's symbols of them.
 
     >>> import torch
     >>> float(exp(0.0)), exp(torch.zeros(2))
@@ -26,32 +26,74 @@ def exp(x: Any) -> Any:
 
 
 def log(x: Any) -> Any:
-    """Natural logarithm."""
+    """Return the natural logarithm, of the kind of thing that `x` is.
+
+    Args:
+        x: A number: a plain one, or torch's tensors, NumPy's arrays or SymPy's symbols of them.
+
+    >>> float(log(1.0))
+    0.0
+    """
     return _library_of(x).log(x)
 
 
 def cos(x: Any) -> Any:
-    """Cosine of an angle in radians."""
+    """Return the cosine, of the kind of thing that `x` is.
+
+    Args:
+        x: An angle in radians: a plain one, or torch's tensors, NumPy's arrays or SymPy's symbols of them.
+
+    >>> float(cos(0.0))
+    1.0
+    """
     return _library_of(x).cos(x)
 
 
 def sin(x: Any) -> Any:
-    """Sine of an angle in radians."""
+    """Return the sine, of the kind of thing that `x` is.
+
+    Args:
+        x: An angle in radians: a plain one, or torch's tensors, NumPy's arrays or SymPy's symbols of them.
+
+    >>> float(sin(0.0))
+    0.0
+    """
     return _library_of(x).sin(x)
 
 
 def tan(x: Any) -> Any:
-    """Tangent of an angle in radians."""
+    """Return the tangent, of the kind of thing that `x` is.
+
+    Args:
+        x: An angle in radians: a plain one, or torch's tensors, NumPy's arrays or SymPy's symbols of them.
+
+    >>> float(tan(0.0))
+    0.0
+    """
     return _library_of(x).tan(x)
 
 
 def tanh(x: Any) -> Any:
-    """Hyperbolic tangent."""
+    """Return the hyperbolic tangent, of the kind of thing that `x` is.
+
+    Args:
+        x: A number: a plain one, or torch's tensors, NumPy's arrays or SymPy's symbols of them.
+
+    >>> float(tanh(0.0))
+    0.0
+    """
     return _library_of(x).tanh(x)
 
 
 def sqrt(x: Any) -> Any:
-    """Square root."""
+    """Return the square root, of the kind of thing that `x` is.
+
+    Args:
+        x: A number: a plain one, or torch's tensors, NumPy's arrays or SymPy's symbols of them.
+
+    >>> float(sqrt(1.0))
+    1.0
+    """
     return _library_of(x).sqrt(x)
 
 
@@ -80,7 +122,11 @@ def derivatives_of(function: Function) -> Derivatives:
     SymPy does it once where the function can be written as one formula; torch's automatic differentiation does it at
     each point, a hundred times slower, where it branches or calls torch's functions.
 
-    Raises TypeError if torch can't follow the function either.
+    Args:
+        function: What takes x and y, plain numbers, torch's tensors or SymPy's symbols, and returns one of the same.
+
+    Raises:
+        TypeError: torch can't follow the function either.
 
     >>> derivatives_of(lambda x, y: x**2 * y).slope(3.0, 2.0)
     (18.0, 12.0, 9.0)

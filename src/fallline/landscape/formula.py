@@ -1,19 +1,13 @@
-"""A formula of x and y as a person types it, read by a small grammar of its own: nothing of it ever runs as Python.
-
-sum     = product {("+" | "-") product}
-product = signed {("*" | "/") signed}
-signed  = ("+" | "-") signed | power
-power   = atom ["**" signed]
-atom    = number | "x" | "y" | "pi" | "e" | function "(" sum ")" | "(" sum ")"
-"""
+"""A formula of x and y as a person types it, read by Python's grammar and reckoned here: nothing of it ever runs."""
 
 from __future__ import annotations
 
+import ast
 import math
 import operator
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NoReturn
 
@@ -27,8 +21,12 @@ LENGTH, DEPTH, LARGEST, EXPONENT = 200, 6, 1e100, 64
 
 #: A part of a formula: a number, or a function of x and y.
 _Part = float | Callable[[Any, Any], Any]
-_TOKEN = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[A-Za-z_][A-Za-z_0-9]*|\*\*|[-+*/()]")
-_SIGNS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
+_TOKEN = re.compile(
+    r"[ \t\r\n]*(?:(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)|(?P<name>[A-Za-z_][A-Za-z_0-9]*)"
+    r"|(?P<sign>\*\*|[-+*/()]))"
+)
+_BLANKS = " \t\r\n"
+_SIGNS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 _NUMBERS = {"pi": math.pi, "e": math.e}
 _COORDINATES: dict[str, _Part] = {"x": lambda x, y: x, "y": lambda x, y: y}
 
@@ -67,9 +65,13 @@ class Formula:
     """A function of x and y, read from `text`: of torch tensors, NumPy arrays, numbers or SymPy's symbols.
 
     There are + - * / ** and brackets, sin cos tan exp log sqrt abs tanh, pi and e. An exponent is a number, or stands
-    on a positive one. Formulas with the same text are equal.
+    on a positive one. Formulas with the same text are equal; `uses` says which of x and y is named.
 
-    Raises FormulaError for what can't be read, with the place.
+    Args:
+        text: The formula, of at most 200 characters.
+
+    Raises:
+        FormulaError: It can't be read; the sentence says where.
 
     >>> formula = Formula("x**2 + 3*abs(y)")
     >>> formula(2.0, -1.0), sorted(formula.uses)
@@ -80,141 +82,122 @@ class Formula:
     """
 
     text: str
+    uses: frozenset[str] = field(init=False, repr=False, compare=False)
+    _value: _Part = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_reader", _Reader(self.text))
-
-    @property
-    def uses(self) -> frozenset[str]:
-        """Which of x and y it names."""
-        return frozenset(self._reader.named)  # type: ignore[attr-defined]
+        if len(self.text) > LENGTH:
+            raise FormulaError(f"the formula has {len(self.text):,} characters; give one of at most {LENGTH}")
+        names = _checked_names(self.text)
+        # In brackets a formula may begin with blanks, and columns count from 1. Python knows no number such as 007.
+        plain = re.sub(r"(?<![\w.])0+(?=[0-9])", lambda zeros: " " * len(zeros[0]), re.sub(r"[\t\r\n]", " ", self.text))
+        tree = ast.parse(f"({plain})", mode="eval")
+        object.__setattr__(self, "uses", frozenset(names & _COORDINATES.keys()))
+        object.__setattr__(self, "_value", _part(tree.body, f"({plain})"))
 
     def __call__(self, x: Any, y: Any) -> Any:
         """The formula's value at (x, y)."""
-        return _at(self._reader.value, x, y)  # type: ignore[attr-defined]
+        return _at(self._value, x, y)
+
+
+def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
+    """Kind, text and place, from 1, of each token; at the end an empty one."""
+    end, size = 0, len(text.rstrip(_BLANKS))
+    while end < size:
+        found = _TOKEN.match(text, end)
+        if not found:
+            place = len(text) - len(text[end:].lstrip(_BLANKS))
+            power = "; a power is written **" if text[place] == "^" else ""
+            _refuse(place + 1, f"{text[place]!r} has no meaning here{power}")
+        end, kind = found.end(), str(found.lastgroup)
+        yield kind, found[kind], found.start(kind) + 1
+    yield "", "", len(text) + 1
+
+
+def _checked_names(text: str) -> set[str]:
+    """The names of a formula. Refuses, with the place, what is none, so that Python can read whatever is left."""
+    levels: list[str] = []  # the brackets, signs and powers that are open
+    names, before, wanted = set(), "", True  # whether a number, a name, a sign or a bracket must come
+    for kind, token, place in _tokens(text):
+        if before in _FUNCTIONS and token != "(":
+            _refuse(place, f"{before} must be followed by brackets, as in {before}(x)")
+        if wanted and kind == "name" and token not in (known := (*_COORDINATES, *_NUMBERS, *_FUNCTIONS)):
+            _refuse(place, f"there is no {token!r}; there are {', '.join(known)}")
+        if wanted and not (kind in ("number", "name") or token in ("(", "+", "-")):
+            _refuse(place, f"a number, x, y, a function or a bracket is missing{f' before {token!r}' if token else ''}")
+        if not wanted and token != "**":  # signs and powers end with what they stand at
+            while levels and levels[-1] != "(":
+                levels.pop()
+            if token == ")" and levels:
+                levels.pop()
+            elif levels and (not token or token == "(" or kind in ("number", "name")):
+                _refuse(place, "a closing bracket ) is missing")
+            elif token and (token in ("(", ")") or kind in ("number", "name")):
+                _refuse(place, f"there is {token!r} where the formula could end; an operator is missing before it")
+        if token == "**" or (wanted and token in ("(", "+", "-")):
+            levels.append(token)
+            if len(levels) > DEPTH:
+                _refuse(place, f"brackets, signs and powers lie more than {DEPTH} deep in each other")
+        names |= {token} if kind == "name" else set()
+        wanted = (kind == "sign" and token != ")") or token in _FUNCTIONS
+        before = token
+    return names
+
+
+def _part(node: ast.expr, text: str) -> _Part:
+    """What a node of the tree comes to; numbers among themselves are reckoned at once."""
+    place = node.col_offset
+    match node:
+        case ast.Constant(value=int() | float() as number):
+            return _checked(float(number), place)
+        case ast.Name(id=name):
+            return _COORDINATES[name] if name in _COORDINATES else _NUMBERS[name]
+        case ast.Call(func=ast.Name(id=name), args=[inner]):
+            return _joined(_FUNCTIONS[name], (_part(inner, text),), place)
+        case ast.UnaryOp(op=ast.USub(), operand=inner):
+            return _joined(operator.neg, (_part(inner, text),), place)
+        case ast.UnaryOp(operand=inner):
+            return _part(inner, text)
+        case ast.BinOp(left=left, op=sign, right=right):
+            parts = _part(left, text), _part(right, text)
+            place = next(at for at in range(left.end_col_offset or 0, len(text)) if text[at] in "+-*/")
+            return _power(*parts, place) if isinstance(sign, ast.Pow) else _joined(_SIGNS[type(sign)], parts, place)
+    raise AssertionError(f"{ast.dump(node)} is none of the language")
+
+
+def _power(base: _Part, exponent: _Part, place: int) -> _Part:
+    if callable(exponent):
+        if callable(base) or base <= 0:
+            _refuse(place, "the exponent must be a number, or what it stands on a positive number")
+        # a**b for a number a: SymPy knows the derivatives of exp best.
+        return _joined(calculus.exp, (_joined(operator.mul, (math.log(base), exponent), place),), place)
+    if abs(exponent) > EXPONENT:
+        _refuse(place, f"the exponent {exponent:g} is too large; it may be at most {EXPONENT}")
+    whole = int(exponent) if exponent == int(exponent) else exponent
+    return _joined(operator.pow, (base, whole), place)
+
+
+def _joined(function: Callable[..., Any], parts: tuple[_Part, ...], place: int) -> _Part:
+    """A function of parts: of numbers a number, reckoned in doubles, so that no number ever grows long."""
+    if any(map(callable, parts)):
+        return lambda x, y: function(*(_at(part, x, y) for part in parts))
+    try:
+        with np.errstate(all="ignore"):
+            value = function(*parts)
+    except ArithmeticError:
+        value = math.nan
+    return _checked(value, place)
 
 
 def _at(part: _Part, x: Any, y: Any) -> Any:
     return part(x, y) if callable(part) else part
 
 
-class _Reader:
-    """Reads one text, token by token; numbers among themselves are reckoned at once."""
+def _checked(value: Any, place: int) -> float:
+    if isinstance(value, complex) or not abs(value) <= LARGEST:
+        _refuse(place, f"this comes to no number of at most {LARGEST:g}")
+    return float(value)
 
-    def __init__(self, text: str) -> None:
-        if len(text) > LENGTH:
-            raise FormulaError(f"the formula has {len(text):,} characters; give one of at most {LENGTH}")
-        self.named: set[str] = set()
-        self._text, self._end, self._depth = text, 0, 0
-        self._advance()
-        self.value = self._sum()
-        if self._token:
-            self._refuse(f"there is {self._token!r} where the formula could end; an operator is missing before it")
 
-    def _advance(self) -> None:
-        """Go to the next token; it is empty at the end."""
-        rest = self._text[self._end :]
-        blank = len(rest) - len(rest.lstrip(" \t\r\n"))
-        self._place = self._end + blank
-        found = _TOKEN.match(self._text, self._place)
-        self._token = found.group() if found else ""
-        self._end = self._place + len(self._token)
-        if not found and self._place < len(self._text):
-            power = "; a power is written **" if self._text[self._place] == "^" else ""
-            self._refuse(f"{self._text[self._place]!r} has no meaning here{power}")
-
-    def _refuse(self, what: str, place: int | None = None) -> NoReturn:
-        raise FormulaError(f"at character {(self._place if place is None else place) + 1}: {what}")
-
-    def _sum(self) -> _Part:
-        return self._chain(("+", "-"), self._product)
-
-    def _product(self) -> _Part:
-        return self._chain(("*", "/"), self._signed)
-
-    def _chain(self, signs: tuple[str, ...], read: Callable[[], _Part]) -> _Part:
-        left = read()
-        while self._token in signs:
-            sign, place = self._token, self._place
-            self._advance()
-            left = self._joined(_SIGNS[sign], (left, read()), place)
-        return left
-
-    def _signed(self) -> _Part:
-        if self._token not in ("+", "-"):
-            return self._power()
-        sign, place = self._token, self._place
-        value = self._inner(self._signed)
-        return value if sign == "+" else self._joined(operator.neg, (value,), place)
-
-    def _power(self) -> _Part:
-        base = self._atom()
-        if self._token != "**":
-            return base
-        place = self._place
-        exponent = self._inner(self._signed)
-        if callable(exponent):
-            if callable(base) or base <= 0:
-                self._refuse("the exponent must be a number, or what it stands on a positive number", place)
-            # a**b for a number a: SymPy knows the derivatives of exp best.
-            return self._joined(calculus.exp, (self._joined(operator.mul, (math.log(base), exponent), place),), place)
-        if abs(exponent) > EXPONENT:
-            self._refuse(f"the exponent {exponent:g} is too large; it may be at most {EXPONENT}", place)
-        whole = int(exponent) if exponent == int(exponent) else exponent
-        return self._joined(operator.pow, (base, whole), place)
-
-    def _atom(self) -> _Part:
-        token, place = self._token, self._place
-        if token in _FUNCTIONS:
-            self._advance()
-            if self._token != "(":
-                self._refuse(f"{token} must be followed by brackets, as in {token}(x)")
-            return self._joined(_FUNCTIONS[token], (self._bracket(),), place)
-        if token == "(":
-            return self._bracket()
-        if token in _COORDINATES:
-            self.named.add(token)
-            self._advance()
-            return _COORDINATES[token]
-        if token in _NUMBERS:
-            self._advance()
-            return _NUMBERS[token]
-        if token[:1].isalpha() or token[:1] == "_":
-            self._refuse(f"there is no {token!r}; there are x, y, {', '.join((*_NUMBERS, *_FUNCTIONS))}")
-        if not token[:1].isdigit() and token[:1] != ".":
-            self._refuse(f"a number, x, y, a function or a bracket is missing{f' before {token!r}' if token else ''}")
-        self._advance()
-        return self._checked(float(token), place)
-
-    def _bracket(self) -> _Part:
-        value = self._inner(self._sum)
-        if self._token != ")":
-            self._refuse("a closing bracket ) is missing")
-        self._advance()
-        return value
-
-    def _inner(self, read: Callable[[], _Part]) -> _Part:
-        """Read on past this token, one level deeper."""
-        self._depth += 1
-        if self._depth > DEPTH:
-            self._refuse(f"brackets, signs and powers lie more than {DEPTH} deep in each other")
-        self._advance()
-        value = read()
-        self._depth -= 1
-        return value
-
-    def _joined(self, function: Callable[..., Any], parts: tuple[_Part, ...], place: int) -> _Part:
-        """A function of parts: of numbers a number, reckoned in doubles, so that no number ever grows long."""
-        if any(map(callable, parts)):
-            return lambda x, y: function(*(_at(part, x, y) for part in parts))
-        try:
-            with np.errstate(all="ignore"):
-                value = function(*parts)
-        except ArithmeticError:
-            value = math.nan
-        return self._checked(value, place)
-
-    def _checked(self, value: Any, place: int) -> float:
-        if isinstance(value, complex) or not abs(value) <= LARGEST:
-            self._refuse(f"this comes to no number of at most {LARGEST:g}", place)
-        return float(value)
+def _refuse(place: int, what: str) -> NoReturn:
+    raise FormulaError(f"at character {place}: {what}")

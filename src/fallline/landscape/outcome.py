@@ -1,7 +1,4 @@
-"""What became of a path, found from its points alone and told in words.
-
-The learning rate over which a method runs away from a quadratic minimum.
-"""
+"""What became of a path, found from its points alone and told in words, with the limit of stability that it broke."""
 
 from __future__ import annotations
 
@@ -26,9 +23,13 @@ _LAST = 20  # points before a path leaves the map, at which the curvature is loo
 
 @dataclass(frozen=True)
 class Outcome:
-    """`ending`; `place`, the minimum reached or the point of rest; `step`, from which on it is there, or off the map.
+    """What became of a path.
 
-    `sentence` tells it in words.
+    Attributes:
+        ending: In one word.
+        sentence: In words.
+        place: The minimum that was reached, or the point of rest.
+        step: The step from which on it is there, or off the map.
     """
 
     ending: Ending

@@ -28,10 +28,16 @@ Array = NDArray[np.float64]
 class Path:
     """A rule's path on a surface; NaN from where it ran off to infinity.
 
-    `points` and `gradients` [steps + 1, 2] and `losses` [steps + 1] begin at the start; `states` [steps + 1, 2] are
-    those of the rule's states that are tensors, by name. `effective_rates` [steps, 2] are what each coordinate's
-    gradient was multiplied by in each step; NaN where it was 0. The gradients are those that the rule saw, noise and
-    all; the losses are the surface's own. `hyperparameters` are all of the rule's, the learning rate before a schedule.
+    Attributes:
+        surface: What it lies on.
+        rule: What was followed.
+        hyperparameters: All of the rule's, the learning rate before a schedule.
+        points: The places [steps + 1, 2], the start first.
+        losses: The surface's own heights [steps + 1] there.
+        gradients: What the rule saw [steps + 1, 2], noise and all.
+        states: Those of the rule's states that are tensors, by name, each [steps + 1, 2].
+        effective_rates: What each coordinate's gradient was multiplied by in each step, [steps, 2]; NaN where it was 0.
+        outcome: What became of it.
     """
 
     surface: Surface
@@ -61,15 +67,28 @@ def path(
     schedule: Schedule | None = None,
     **hyperparameters: Any,
 ) -> Path:
-    """Follow a rule, or the rule of a name, for a number of steps; start and steps are the surface's unless given.
+    """Follow a rule on a surface for a number of steps.
 
-    The rule runs by `fallline.Optimizer` in float64 on the exact gradient, to which `noise` times standard normal
-    numbers are added, drawn anew for each step; of one seed they are the same for every rule. `schedule` multiplies the
-    learning rate in each step. `hyperparameters` are the rule's.
+    The rule runs by `fallline.Optimizer` in float64 on the exact gradient.
 
-    Raises LookupError for a name that is no rule's; ValueError for a start that is not two finite numbers, for no
-    steps, noise below 0, or a schedule for a rule without a learning rate; TypeError for a function that can't be
-    differentiated; what `fallline.Optimizer` raises for hyperparameters.
+    Args:
+        surface: What to descend on.
+        rule: A rule, or the name of one.
+        start: Where to begin, (x, y); the surface's own start unless given.
+        steps: How many steps to take; the surface's own number unless given.
+        noise: The standard deviation of normal numbers that are added to the gradient, drawn anew for each step.
+        seed: What draws them; of one seed they are the same for every rule.
+        schedule: What multiplies the learning rate in each step.
+        **hyperparameters: The rule's.
+
+    Returns:
+        The path, with all that led it there.
+
+    Raises:
+        LookupError: No rule has the name.
+        ValueError: The start is not two finite numbers, there are no steps, the noise is below 0, or there is a
+            schedule for a rule without a learning rate.
+        TypeError: The function can't be differentiated, or the rule has no such hyperparameter.
 
     >>> from fallline.landscape import surfaces
     >>> path(surfaces.ravine, "momentum", lr=0.01).description

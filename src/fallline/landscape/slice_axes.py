@@ -1,7 +1,4 @@
-"""Random directions through a model's weights, at the scale of its own filters.
-
-The line or plane along which several models' weights differ most.
-"""
+"""The axes of a slice: random ones at the scale of a model's filters, or those along which models differ most."""
 
 from __future__ import annotations
 

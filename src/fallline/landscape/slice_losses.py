@@ -1,7 +1,4 @@
-"""The models that a slice goes through, taken as a problem whose seeds stand for them.
-
-The losses at the points of a grid through the weights.
-"""
+"""The models that a slice goes through, and the losses at the points of a grid through their weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slices: cuts of one or two dimensions through the loss of a network."""
+"""A slice: the loss of a user's model on a line or a plane through its weights, from the arguments to the record."""
 
 from __future__ import annotations
 
@@ -45,8 +45,7 @@ def slice(
 ) -> Slice:
     """Evaluate the loss along a line, or on a plane, through the trainable weights of one model or several.
 
-    `models` are modules that the problem's model function builds, or their state_dicts; they are only read. Frozen
-    parameters keep each model's values, and passes are in evaluation mode.
+    Frozen parameters keep each model's values, and passes are in evaluation mode.
 
     `axes="random"` goes through each model along Gaussian directions, each filter rescaled to the norm of that model's
     own; so equal networks of different weights, such as a ReLU network with one layer scaled up and the next down, have
@@ -55,11 +54,23 @@ def slice(
     one run, through the last of them: with two the line, with three the plane through all. Running statistics of batch
     norm then move with the weights, but not beyond the models' own range.
 
-    `points`, odd, counts those along each axis: 51, or 25 in two dimensions. `reach` is where they end: in filter norms
-    for random axes (1), as a multiple of the way from the middle to the outermost model for principal ones (1.25).
-    `examples` of the `split`, always the same, are taken, or all of them. `seed` draws the directions.
+    Args:
+        problem: The problem whose loss it is.
+        models: Modules that the problem's model function builds, or their state_dicts; they are only read.
+        axes: "random" or "principal".
+        dimensions: 1 for a line, 2 for a plane.
+        points: How many along each axis, an odd number; 51, or 25 in two dimensions, unless given.
+        reach: Where they end: in filter norms for random axes (1 unless given), as a multiple of the way from the
+            middle to the outermost model for principal ones (1.25).
+        split: The split that the examples are of.
+        examples: How many of them are taken, always the same; all unless given.
+        seed: What draws the random directions.
 
-    Raises TypeError or ValueError, naming the argument, for what can't be sliced.
+    Returns:
+        The losses, and all that must be known to read them.
+
+    Raises:
+        TypeError, ValueError: It can't be sliced; the sentence names the argument.
 
     >>> from fallline.problems import digits
     >>> problem = digits()
@@ -152,14 +163,20 @@ Axes = Literal["random", "principal"]
 class Slice:
     """The loss along one axis or two; NaN or infinite where the network's is.
 
-    `offsets` [points] of each axis count filter norms from the model for random axes, distances between weights from
-    the last model for principal ones. `losses` is [curves, points] in one dimension and [maps, rows, columns] in two,
-    the lowest offset of the second axis first: one for each model for random axes, a single one through all models for
-    principal ones. `coordinates` [models, dimensions] are the models' own places and `model_losses` [models] their own
-    losses; for principal axes of more than 2 or 3 models they lie beside the line or plane, except the last. `shares`
-    are the principal axes' parts of the variance of the weights, None for random ones.
-
-    The losses are of the same `examples` examples of `split` everywhere.
+    Attributes:
+        problem: The problem's name.
+        axes: "random" or "principal".
+        seed: What drew the random directions.
+        split: The split that the losses are of.
+        examples: How many examples of it, everywhere the same.
+        offsets: The places [points] along each axis, in filter norms from the model for random axes, in distances
+            between weights from the last model for principal ones.
+        losses: [curves, points] in one dimension and [maps, rows, columns] in two, the lowest offset of the second axis
+            first: one for each model for random axes, a single one through all models for principal ones.
+        coordinates: The models' own places [models, dimensions]; for principal axes of more than 2 or 3 models they lie
+            beside the line or plane, except the last.
+        model_losses: The models' own losses [models].
+        shares: The principal axes' parts of the variance of the weights, None for random ones.
     """
 
     problem: str

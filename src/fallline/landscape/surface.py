@@ -22,9 +22,14 @@ Ending = Literal["reached", "trapped", "left", "moving"]
 class Demonstration:
     """A learning rate that makes a point: a method by name, its rate, and what becomes of its path.
 
-    `place` is the minimum that it reaches or the point where it rests; `step` the first one from which on it stays
-    within 0.05 of it; None where nothing is claimed. `start` is given where it is not the surface's own,
-    `hyperparameters` where they are not the rule's defaults.
+    Attributes:
+        method: The rule's name.
+        lr: The learning rate.
+        ending: What becomes of the path, in one word.
+        place: The minimum that it reaches or the point where it rests; None where nothing is claimed.
+        step: The first step from which on it stays within 0.05 of it; None where nothing is claimed.
+        start: Where it begins, if not at the surface's own start.
+        hyperparameters: The rule's, where they are not its defaults.
     """
 
     method: str
@@ -40,12 +45,21 @@ class Demonstration:
 class Surface:
     """A function to descend on, of two coordinates.
 
-    `function(x, y)` takes torch tensors or NumPy arrays of one shape and returns theirs; it is written with operators
-    and the functions of `fallline.landscape` (exp, log, cos, sin, sqrt), or with torch's if it is for tensors alone.
-    `view` is ((lowest x, highest x), (lowest y, highest y)). `minima` are the points to be reached, mostly the lowest
-    of all. Paths begin at `start` and take `steps`. `dimensions` is 1 where y plays no part.
+    Args:
+        name: What it is called.
+        function: `function(x, y)` takes torch tensors or NumPy arrays of one shape and returns theirs; it is written
+            with operators and the functions of `fallline.landscape` (exp, log, cos, sin, sqrt), or with torch's if it
+            is for tensors alone.
+        view: ((lowest x, highest x), (lowest y, highest y)), the part to look at.
+        start: Where paths begin.
+        minima: The points to be reached, mostly the lowest of all.
+        steps: How many steps paths take.
+        teaches: What there is to see on it, in a sentence.
+        demonstrations: Learning rates that make a point on it.
+        dimensions: 2, or 1 where y plays no part.
 
-    Raises ValueError or TypeError, naming the argument, for what can't be a surface.
+    Raises:
+        TypeError, ValueError: It can't be a surface; the sentence names the argument.
 
     >>> bowl = Surface("bowl", lambda x, y: x**2 + y**2, view=((-2, 2), (-2, 2)), start=(1, 1), minima=((0, 0),))
     >>> bowl(np.array([0.0, 1.0]), np.array([1.0, 1.0])).tolist()
@@ -82,23 +96,42 @@ class Surface:
         return self.function(x, y)
 
     def heights(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
-        """The function's values in float64, for functions that know only tensors too; x and y of one shape."""
+        """The function's values in float64, for functions that know only tensors too.
+
+        Args:
+            x: Numbers, of any shape.
+            y: Numbers of the same shape.
+        """
         import torch
 
         x, y = (torch.from_numpy(np.array(values, np.float64)) for values in (x, y))
         return np.asarray(torch.as_tensor(self.function(x, y)).expand(x.shape).numpy(), np.float64)
 
     def gradient(self, x: float, y: float) -> Point:
-        """The slopes along x and y at one point."""
+        """The slopes along x and y at one point.
+
+        Args:
+            x: Its first coordinate.
+            y: Its second coordinate.
+        """
         _, slope_x, slope_y = derivatives_of(self.function).slope(x, y)
         return slope_x, slope_y
 
     def curvatures(self, x: float, y: float) -> Point:
-        """The lowest and the highest curvature at one point: the Hessian's eigenvalues; NaN where there is none."""
+        """The lowest and the highest curvature at one point: the Hessian's eigenvalues; NaN where there is none.
+
+        Args:
+            x: Its first coordinate.
+            y: Its second coordinate.
+        """
         xx, xy, yy = derivatives_of(self.function).hessian(x, y)
         middle, radius = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
         return middle - radius, middle + radius
 
     def shows(self, point: Point) -> bool:
-        """Whether a point lies in the view, its edges included."""
+        """Whether a point lies in the view, its edges included.
+
+        Args:
+            point: Its coordinates (x, y).
+        """
         return all(low <= value <= high for value, (low, high) in zip(point, self.view, strict=True))

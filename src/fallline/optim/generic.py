@@ -183,7 +183,10 @@ def _checked(rule: object, wanted: str) -> Rule:
 class Named(Optimizer):
     """A rule that torch does not have, as a class: hyperparameters and their defaults are the rule's.
 
-    `lr` may stand second, as in torch's classes.
+    Args:
+        params: As `Optimizer` takes them.
+        lr: The learning rate; None for the rule's default. It may stand second, as in torch's classes.
+        **hyperparameters: The rule's own, by name.
 
     >>> from fallline.optim import Lion
     >>> p = torch.nn.Parameter(torch.ones(2))
@@ -206,7 +209,7 @@ def _named(name: str, rule: Rule) -> type[Named]:
 
 #: The classes of the rules whose records name one, and no twin in torch.
 CLASSES = {
-    record.class_name: _named(record.class_name, record.rule)
+    record.class_name: _named(record.class_name, record)
     for record in rules.RECORDS.values()
     if record.class_name is not None and record.twin is None
 }

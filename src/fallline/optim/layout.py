@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from fallline.optim.states import StateOf
-from fallline.symbolic.plan import Plan
+from fallline.symbolic import Plan
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -1,4 +1,4 @@
-"""The race report: one HTML page that holds everything and asks nothing of the network."""
+"""The race report: one HTML page that holds everything and asks nothing of the network, from a race's plain data."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from urllib.parse import quote
 
 from fallline.pages import player
 from fallline.pages.assets import COLOURS, asset, dash, policy, symbol, template
-from fallline.pages.charts.curves import curves, curves_picture, quantities
-from fallline.pages.charts.leaderboard import finals, finals_picture, leaderboard
-from fallline.pages.charts.picture import Picture, shown_number
+from fallline.pages.charts.leaderboard import leaderboard
+from fallline.pages.charts.picture import CHARTS, Picture, shown_number
 from fallline.pages.charts.race_data import RaceData, read_race
 from fallline.pages.charts.renderers import drawn, live
 from fallline.pages.charts.slices import missing, scenes, slices_of, slices_picture
-from fallline.pages.charts.trials import budget, budget_picture, dimensions, searched, searched_picture
 from fallline.racing.audit import started_apart
 from fallline.racing.wording import counted, duration, listed
 
@@ -50,11 +48,7 @@ def report_page(data: Mapping[str, Any]) -> str:
         race=race,
         headline=_headline(race),
         board=leaderboard(race),
-        scores=_chart(finals_picture(finals(race))),
-        curves=[_chart(curves_picture(curves(race, what))) for what in quantities(race)],
-        sensitivity=_searched(race, rate=True),
-        budget=_chart(budget_picture(budget(race))),
-        panels=_searched(race, rate=False),
+        sections=_sections(race),
         measured=measured(race),
         not_tuned=not_tuned(race),
         data=packed(race_json(data)),
@@ -91,9 +85,18 @@ _MOST_NAMES = 4
 _SAFE = " /:=;,.()-_!*?@+{}[]|~^$"
 
 
-def _searched(race: RaceData, *, rate: bool) -> list[_Chart]:
-    names = [name for name in dimensions(race) if (name == "lr") == rate]
-    return [_chart(searched_picture(searched(race, name))) for name in names]
+def _sections(race: RaceData) -> list[dict[str, Any]]:
+    """The charts by the sections that they stand in."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind in CHARTS.values():
+        nothing = {"name": kind.section, "headings": [], "charts": [], "before": [], "after": [], "lacking": []}
+        section, pictures = found.setdefault(kind.section, nothing), kind.pictures(race)
+        section["charts"] += map(_chart, pictures)
+        if pictures or kind.section == kind.kind:
+            section["headings"].append(kind.heading)
+        for name in ("before", "after", "lacking"):
+            section[name] += filter(None, [getattr(kind, name)])
+    return list(found.values())
 
 
 def _headline(race: RaceData) -> str:

@@ -7,7 +7,7 @@ import string
 import numpy as np
 from torch import Tensor, nn
 
-from fallline.problems.splits import Pair
+from fallline.problems.bundled import Pair, bundled
 from fallline.training import Problem
 
 CONTEXT = 8
@@ -15,14 +15,19 @@ CONTEXT = 8
 ALPHABET = "\n" + string.printable.strip() + " "
 
 
+@bundled("The next character of the Python manual from the 8 before, for a small network.")
 def characters(*, epochs: int = 3, split_seed: int = 0) -> Problem:
     """Build the problem of guessing each next character of the Python manual that `pydoc` prints.
 
     The model sees the 8 characters before: an embedding of 8 numbers a character, a hidden layer of 64 with ReLU, and a
     logit for each of 96 characters (and one for all others). The first eight tenths of the text train, the ninth
-    validates, the last tests; windows are drawn from each by `split_seed`, none across its ends. Loss and metric are
+    validates, the last tests; windows are drawn from each, none across its ends. Loss and metric are
     the cross-entropy in nats; e to its power is the perplexity. The text, and so the numbers, differ a little between
     versions of Python.
+
+    Args:
+        epochs: How often a run goes through the training split.
+        split_seed: The seed that draws the windows.
 
     >>> characters()
     Problem('characters', train 16384, valid 2048, test 2048, batch 64, 3 epochs, metric 'loss')

@@ -10,10 +10,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fallline.landscape.surface import Surface
+from fallline.landscape import Surface, surfaces
+from fallline.problems.bundled import bundled
 from fallline.training import Metric, Problem
 
 
+@bundled("A quadratic of 20 weights with condition number 100; no data, no noise.", real=False)
 def quadratic(*, condition: float = 100.0, dimensions: int = 20, steps: int = 200) -> Problem:
     """Build the problem of ½ Σ λᵢ wᵢ² in float64, with curvatures λ from 1 to `condition`, evenly spaced in logarithm.
 
@@ -21,7 +23,13 @@ def quadratic(*, condition: float = 100.0, dimensions: int = 20, steps: int = 20
     for learning rates over 2/`condition`, and contracts best, by (condition - 1)/(condition + 1) a step, at
     2/(condition + 1). Target and metric are as for `surface_problem`; heights begin at ½ Σ λᵢ on average.
 
-    Raises ValueError for a condition below 1 or fewer than two dimensions.
+    Args:
+        condition: The highest curvature, where the lowest is 1.
+        dimensions: The number of weights, at least 2.
+        steps: How many steps a run takes.
+
+    Raises:
+        ValueError: The condition is below 1, or there are fewer than two dimensions.
 
     >>> quadratic(condition=10, dimensions=2).name
     'quadratic'
@@ -37,10 +45,14 @@ def quadratic(*, condition: float = 100.0, dimensions: int = 20, steps: int = 20
 def surface_problem(surface: Surface, *, spread: float = 0.02) -> Problem:
     """Build the problem of descending on a surface in float64; the two weights are x and y.
 
-    They begin at the surface's start, displaced by normal noise with a deviation of `spread` drawn by the seed, and
-    take the surface's number of steps. The target is to leave a thousandth of the height between the start and the
-    lowest of the surface's minima. The metric is the height, but what is within a millionth counts as alike, so that no
-    race is decided behind the sixth digit. Where no minima are known there is no target, and the metric is the loss.
+    They begin at the surface's start, displaced by normal noise drawn by the seed, and take the surface's number of
+    steps. The target is to leave a thousandth of the height between the start and the lowest of the surface's minima.
+    The metric is the height, but what is within a millionth counts as alike, so that no race is decided behind the
+    sixth digit. Where no minima are known there is no target, and the metric is the loss.
+
+    Args:
+        surface: What to descend on.
+        spread: The standard deviation of the noise on the start.
 
     >>> from fallline.landscape import surfaces
     >>> surface_problem(surfaces.ravine)
@@ -49,6 +61,10 @@ def surface_problem(surface: Surface, *, spread: float = 0.02) -> Problem:
     begin, *ends = surface.heights(*zip(surface.start, *surface.minima, strict=True)).tolist()
     descent = _Descent(min(ends), begin - min(ends)) if ends else None
     return _exact(surface.name, partial(_OnSurface, surface, spread), surface.steps, descent)
+
+
+for _surface in surfaces.ALL.values():
+    bundled(_surface.teaches, name=_surface.name, real=False)(partial(surface_problem, _surface))
 
 
 class _Descent(NamedTuple):

@@ -1,21 +1,23 @@
-"""Tumours, benign or malignant, by logistic regression.
-
-The course of diabetes, by linear regression.
-"""
+"""Medical measurements: tumours by logistic regression, the course of diabetes by linear regression."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from fallline.problems.splits import standardised, three_ways
+from fallline.problems.bundled import bundled, standardised, three_ways
 from fallline.training import Problem
 
 
+@bundled("Benign or malignant tumours from 30 measurements, by logistic regression.")
 def breast_cancer(*, epochs: int = 30, split_seed: int = 0) -> Problem:
     """Build the problem of scikit-learn's 569 tumours, 30 measurements each, for logistic regression.
 
-    60 % train, 20 % validate and 20 % test, in equal shares of both kinds, drawn by `split_seed`; the measurements are
+    60 % train, 20 % validate and 20 % test, in equal shares of both kinds; the measurements are
     standardised by the training split's mean and deviation. Loss and metric are the cross-entropy, which is convex.
+
+    Args:
+        epochs: How often a run goes through the training split.
+        split_seed: The seed that draws the splits.
 
     >>> breast_cancer()
     Problem('breast-cancer', train 341, valid 114, test 114, batch 32, 30 epochs, metric 'loss')
@@ -29,7 +31,7 @@ def breast_cancer(*, epochs: int = 30, split_seed: int = 0) -> Problem:
         (inputs, targets.reshape(-1, 1).astype("float32")) for inputs, (_, targets) in zip(scaled, parts, strict=True)
     )
     return Problem(
-        model=_network,
+        model=_thirty_to_one,
         loss=nn.functional.binary_cross_entropy_with_logits,
         train=train,
         valid=valid,
@@ -41,17 +43,18 @@ def breast_cancer(*, epochs: int = 30, split_seed: int = 0) -> Problem:
     )
 
 
-def _network() -> nn.Module:
-    return nn.Linear(30, 1)
-
-
+@bundled("The course of diabetes from 10 measurements, by ill-conditioned linear regression.")
 def diabetes(*, epochs: int = 40, split_seed: int = 0) -> Problem:
     """Build the problem of scikit-learn's 442 patients, 10 measurements each, for linear regression.
 
-    60 % train, 20 % validate and 20 % test, drawn by `split_seed`; measurements and targets are standardised by the
+    60 % train, 20 % validate and 20 % test; measurements and targets are standardised by the
     training split's mean and deviation. Two of the blood values nearly follow from others, so the quadratic has
     curvatures that differ by a factor of several hundred. Loss and metric are the mean squared error, in variances of
     the target.
+
+    Args:
+        epochs: How often a run goes through the training split.
+        split_seed: The seed that draws the splits.
 
     >>> diabetes()
     Problem('diabetes', train 265, valid 88, test 89, batch 32, 40 epochs, metric 'mean_squared_error')
@@ -74,6 +77,10 @@ def diabetes(*, epochs: int = 40, split_seed: int = 0) -> Problem:
         epochs=epochs,
         name="diabetes",
     )
+
+
+def _thirty_to_one() -> nn.Module:
+    return nn.Linear(30, 1)
 
 
 def _ten_to_one() -> nn.Module:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from fallline.problems.splits import three_ways
+from fallline.problems.bundled import bundled, three_ways
 from fallline.training import Problem
 
 BLOCK = 10  # pixels of the photograph along each side of one of ours
@@ -16,13 +16,18 @@ FREQUENCIES = 32
 _SPREAD = 3.0  # of the frequencies, in half turns across half of the picture
 
 
+@bundled("The colours of a photograph from the place in it, for a coordinate network.")
 def photograph(*, epochs: int = 30, split_seed: int = 0) -> Problem:
     """Build the problem of painting scikit-learn's photograph of a Chinese temple with a coordinate network.
 
     The photograph is averaged over blocks to 42 x 64 pixels with colours in [0, 1]; 60 % of the pixels train, 20 %
-    validate and 20 % test, drawn by `split_seed`. The network (66-64-32-3, ReLU) takes the place (x, y) in [-1, 1] and
+    validate and 20 % test. The network (66-64-32-3, ReLU) takes the place (x, y) in [-1, 1] and
     sines and cosines of it at 32 fixed random frequencies (Tancik et al., 2020), and gives red, green and blue. Loss
     and metric are the mean squared error. Needs Pillow, which scikit-learn reads photographs with.
+
+    Args:
+        epochs: How often a run goes through the training split.
+        split_seed: The seed that draws the splits.
 
     >>> photograph()
     Problem('photograph', train 1612, valid 538, test 538, batch 64, 30 epochs, metric 'mean_squared_error')

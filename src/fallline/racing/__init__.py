@@ -6,19 +6,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fallline.racing.arms.arm import Arm
-    from fallline.racing.arms.dimensions import Choice, Range
+    from fallline.racing.arms import Arm, Choice, Range
     from fallline.racing.effort import Effort
     from fallline.racing.protocol import race
     from fallline.racing.result import RaceResult
 
-#: Imported when first asked for: `fallline --help` reads `default_arms` and should not wait for torch.
+#: Imported when first asked for: `fallline --help` should not wait for torch.
 _HOME = {
-    "Arm": "arms.arm",
-    "Choice": "arms.dimensions",
+    "Arm": "arms",
+    "Choice": "arms",
     "Effort": "effort",
     "RaceResult": "result",
-    "Range": "arms.dimensions",
+    "Range": "arms",
     "race": "protocol",
 }
 

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fallline.racing.arms.arm import Arm
-from fallline.racing.arms.entrants import as_arms, one_optimizer_twice, twins
+from fallline.racing.arms import Arm, as_arms, one_optimizer_twice
 from fallline.racing.audit import (
     describe,
     one_at_a_time,
@@ -102,7 +101,7 @@ def race(
     watcher.note(f"Checking the problem and {counted(len(entrants), 'arm')}.")
     problem.check(_seeds(seed, 1)[0])
     try_arms(problem, entrants)
-    repeated = one_optimizer_twice(twins(entrants))
+    repeated = one_optimizer_twice(entrants)
     for line in repeated:
         watcher.note(line)
     settings = {"smallest_difference": smallest_difference, "search": list(search)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from fallline.racing.arms.arm import Arm
+from fallline.racing.arms import Arm
 from fallline.racing.ending import attempted
 from fallline.racing.judging.records import Entry, Estimate, Verdict
 from fallline.racing.runs import Outcome, Reached
@@ -86,7 +86,7 @@ class ArmResult:
 
         What is the user's own and in no module that could be imported goes by its name there, as a comment says.
         """
-        from fallline.racing.arms.code import torch_code
+        from fallline.racing.arms import torch_code
 
         return torch_code(self.arm, self._sound(), self.problem)
 

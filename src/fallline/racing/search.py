@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fallline.racing.arms.dimensions import Choice, Dimension, Value
+from fallline.racing.arms import Choice, Dimension, Value
 
 if TYPE_CHECKING:
-    from fallline.racing.arms.arm import Arm
+    from fallline.racing.arms import Arm
 
 
 def sobol_points(arm: Arm, count: int, seed: int) -> list[dict[str, Value]]:

@@ -15,7 +15,7 @@ import numpy as np
 from torch import nn
 
 from fallline.landscape.slices import slice as slice_of
-from fallline.racing.arms.arm import Arm
+from fallline.racing.arms import Arm
 from fallline.racing.runs import Run, in_turn_if_need_be
 from fallline.racing.search import sobol_points
 from fallline.racing.tuning import run_of

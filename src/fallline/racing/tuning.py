@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fallline.racing.arms.arm import Arm
+from fallline.racing.arms import Arm
 from fallline.racing.effort import Effort
 from fallline.racing.judging.records import Final, Trial
 from fallline.racing.runs import Outcome, Run

@@ -20,17 +20,11 @@ def adadelta(p, g, v, u, *, lr=1.0, rho=0.9, eps=1e-6):
 
 RECORDS = [
     Record(
-        adadelta,
-        year=2012,
-        source="Zeiler, ADADELTA: an adaptive learning rate method, arXiv:1212.5701",
+        adadelta, year=2012, source="Zeiler, ADADELTA: an adaptive learning rate method, arXiv:1212.5701",
         lr=SUMMED,  # its own unit is 1
+        class_name="Adadelta", twin=Twin("Adadelta"), moments={"v": Moment(SQUARES, "rho")}, default_arm=5,
+        surface_lr=10.0, surface_lrs=(1e-2, 1e3),
         use="Where no rate is known: rescaling the loss does not change its steps.",
         weakness="Begins very slowly, since its steps grow from ε; a tuned rate usually beats η = 1.",
-        class_name="Adadelta",
-        twin=Twin("Adadelta"),
-        moments={"v": Moment(SQUARES, "rho")},
-        default_arm=5,
-        surface_lr=10.0,
-        surface_lrs=(1e-2, 1e3),
-    )
-]
+    ),
+]  # fmt: skip

@@ -20,15 +20,9 @@ def adamax(p, g, m, u, *, lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, t):
 
 RECORDS = [
     Record(
-        adamax,
-        year=2015,
-        source="Kingma and Ba, Adam: a method for stochastic optimization, arXiv:1412.6980",
-        lr=ADAPTIVE,
+        adamax, year=2015, source="Kingma and Ba, Adam: a method for stochastic optimization, arXiv:1412.6980",
+        lr=ADAPTIVE, class_name="Adamax", twin=Twin("Adamax"), moments={"m": ADAM_MOMENTS["m"]}, default_arm=9,
         use="Sparse or heavy-tailed gradients, such as embeddings.",
         weakness="A single large gradient shortens steps for about 1/(1-β₂) steps.",
-        class_name="Adamax",
-        twin=Twin("Adamax"),
-        moments={"m": ADAM_MOMENTS["m"]},
-        default_arm=9,
-    )
-]
+    ),
+]  # fmt: skip

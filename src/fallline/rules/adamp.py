@@ -40,15 +40,10 @@ def adamp(
 
 RECORDS = [
     Record(
-        adamp,
-        year=2021,
-        source="Heo et al., AdamP: slowing down the slowdown for momentum optimizers, arXiv:2006.08217",
-        lr=ADAPTIVE,
+        adamp, year=2021,
+        source="Heo et al., AdamP: slowing down the slowdown for momentum optimizers, arXiv:2006.08217", lr=ADAPTIVE,
+        class_name="AdamP", limits={"delta": FROM_ZERO, "wd_ratio": SHARE}, moments=ADAM_MOMENTS, default_arm=12,
         use="Networks with normalisation layers, where the weights' scale has no effect but on the step.",
         weakness="Several passes over memory; little gain where there is no normalisation.",
-        class_name="AdamP",
-        limits={"delta": FROM_ZERO, "wd_ratio": SHARE},
-        moments=ADAM_MOMENTS,
-        default_arm=12,
-    )
-]
+    ),
+]  # fmt: skip

@@ -33,15 +33,13 @@ def ademamix(
 
 RECORDS = [
     Record(
-        ademamix,
-        year=2024,
+        ademamix, year=2024,
         source="Pagliardini, Ablin and Grangier, The AdEMAMix optimizer: better, faster, older, arXiv:2409.03137",
-        lr=ADAPTIVE,
-        use="Long runs, where gradients of thousands of steps ago still tell something.",
-        weakness="Short runs gain nothing; one more state, and two warm-ups to set to the length of the run.",
-        class_name="AdEMAMix",
+        lr=ADAPTIVE, class_name="AdEMAMix",
         spaces={"alpha": (1.0, 20.0)},  # the weight of a mean, elsewhere a decay factor
         limits={"alpha": FROM_ZERO, "alpha_warmup": FROM_ZERO, "beta3_warmup": FROM_ZERO},
         moments={"m1": ADAM_MOMENTS["m"], "v": ADAM_MOMENTS["v"]},
-    )
-]
+        use="Long runs, where gradients of thousands of steps ago still tell something.",
+        weakness="Short runs gain nothing; one more state, and two warm-ups to set to the length of the run.",
+    ),
+]  # fmt: skip

@@ -22,17 +22,11 @@ def maximize(rule):
 
 RECORDS = [
     Record(
-        gradient_descent,
-        year=1951,
-        source="Cauchy, 1847; stochastic: Robbins and Monro, A stochastic approximation method",
-        lr=PLAIN,
+        gradient_descent, aliases=("sgd", "gd"), year=1951,
+        source="Cauchy, 1847; stochastic: Robbins and Monro, A stochastic approximation method", lr=PLAIN,
+        class_name="SGD", twin=Twin("SGD"), default_arm=1, surface_lr=0.01,
         use="The yardstick, and enough for well-scaled problems and large models fine-tuned by small steps.",
         weakness="Slow along flat directions while the steepest one limits the rate; every parameter has the same "
         "rate.",
-        aliases=("sgd", "gd"),
-        class_name="SGD",
-        twin=Twin("SGD"),
-        default_arm=1,
-        surface_lr=0.01,
-    )
-]
+    ),
+]  # fmt: skip

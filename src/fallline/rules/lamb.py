@@ -25,13 +25,10 @@ def lamb(p, g, m, v, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=
 
 RECORDS = [
     Record(
-        lamb,
-        year=2020,
+        lamb, year=2020,
         source="You et al., Large batch optimization for deep learning: training BERT in 76 minutes, arXiv:1904.00962",
-        lr=RELATIVE,
+        lr=RELATIVE, class_name="LAMB", moments=ADAM_MOMENTS,
         use="Very large batches, of text above all.",
         weakness="Little use at usual batch sizes; the ratio of norms can jump for tensors near zero.",
-        class_name="LAMB",
-        moments=ADAM_MOMENTS,
-    )
-]
+    ),
+]  # fmt: skip

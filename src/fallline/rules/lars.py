@@ -21,15 +21,11 @@ def lars(p, g, b, *, lr=1.0, momentum=0.9, weight_decay=5e-4, trust_coefficient=
 
 RECORDS = [
     Record(
-        lars,
-        year=2017,
+        lars, year=2017,
         source="You, Gitman and Ginsburg, Large batch training of convolutional networks, arXiv:1708.03888",
         lr=SUMMED,  # it has its trust coefficient of 0.001 on top
+        class_name="LARS", limits={"trust_coefficient": FROM_ZERO}, surface_lr=1.0, surface_lrs=(1e-3, 1e3),
         use="Very large batches of images, with a warm-up.",
         weakness="Little use at usual batch sizes; biases and normalisation layers are better left out.",
-        class_name="LARS",
-        limits={"trust_coefficient": FROM_ZERO},
-        surface_lr=1.0,
-        surface_lrs=(1e-3, 1e3),
-    )
-]
+    ),
+]  # fmt: skip

@@ -26,16 +26,10 @@ def nadam(
 
 RECORDS = [
     Record(
-        nadam,
-        year=2016,
-        source="Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop",
-        lr=ADAPTIVE,
+        nadam, year=2016, source="Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop", lr=ADAPTIVE,
+        class_name="NAdam", twin=Twin("NAdam"), limits={"momentum_decay": FROM_ZERO}, moments=ADAM_MOMENTS,
+        default_arm=10,
         use="Adam where looking ahead helps; often a little faster early on.",
         weakness="One more hyperparameter, the momentum's own schedule; rarely ahead of a tuned Adam.",
-        class_name="NAdam",
-        twin=Twin("NAdam"),
-        limits={"momentum_decay": FROM_ZERO},
-        moments=ADAM_MOMENTS,
-        default_arm=10,
-    )
-]
+    ),
+]  # fmt: skip

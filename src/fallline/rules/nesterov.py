@@ -28,28 +28,19 @@ def velocity_nesterov(p, g, v, *, lr=1e-3, momentum=0.9):
 _CONVENTIONS = ("nesterov", "velocity_nesterov")
 RECORDS = [
     Record(
-        nesterov,
-        year=1983,
-        source="Nesterov, A method of solving a convex programming problem with convergence rate O(1/k²)",
-        lr=PLAIN,
+        nesterov, year=1983,
+        source="Nesterov, A method of solving a convex programming problem with convergence rate O(1/k²)", lr=PLAIN,
+        conventions=_CONVENTIONS, class_name="Nesterov", twin=Twin("SGD", {"nesterov": True}),
+        moments={"b": Moment(SUM, "momentum")}, default_arm=3, surface_lr=0.01,
         use="In place of momentum, where it overshoots less at the same μ.",
         weakness="Its guarantee is for convex losses without noise; with noisy gradients the gain over momentum is "
         "small.",
-        conventions=_CONVENTIONS,
-        class_name="Nesterov",
-        twin=Twin("SGD", {"nesterov": True}),
-        moments={"b": Moment(SUM, "momentum")},
-        default_arm=3,
-        surface_lr=0.01,
     ),
     Record(
-        velocity_nesterov,
-        year=2013,
+        velocity_nesterov, year=2013,
         source="Bengio, Boulanger-Lewandowski and Pascanu, Advances in optimizing recurrent networks, arXiv:1212.0901",
-        lr=PLAIN,
+        lr=PLAIN, conventions=_CONVENTIONS, surface_lr=0.01,
         use="Nesterov's momentum with a rate that changes: the textbook's path at any sequence of rates.",
         weakness="As for nesterov; after the rate falls, old steps go on at the old rate for a while.",
-        conventions=_CONVENTIONS,
-        surface_lr=0.01,
     ),
-]
+]  # fmt: skip

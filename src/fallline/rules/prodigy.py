@@ -38,19 +38,15 @@ def prodigy(
 
 RECORDS = [
     Record(
-        prodigy,
-        year=2024,
+        prodigy, year=2024,
         source="Mishchenko and Defazio, Prodigy: an expeditiously adaptive parameter-free learner, arXiv:2306.06101",
         lr=(0.1, 10.0),  # a factor on the rate that it estimates
-        use="Where no rate is known: leave lr at 1 and give it a cosine schedule.",
-        weakness="Two passes and four states; it can overestimate the distance and never goes back.",
         class_name="Prodigy",
         limits={
-            "d0": POSITIVE,
-            "d_coef": POSITIVE,
-            "growth_rate": Interval(1, float("inf"), has_low=False, has_high=True),
+            "d0": POSITIVE, "d_coef": POSITIVE, "growth_rate": Interval(1, float("inf"), has_low=False, has_high=True),
         },
-        surface_lr=1.0,
-        surface_lrs=(1e-2, 100.0),
-    )
-]
+        surface_lr=1.0, surface_lrs=(1e-2, 100.0),
+        use="Where no rate is known: leave lr at 1 and give it a cosine schedule.",
+        weakness="Two passes and four states; it can overestimate the distance and never goes back.",
+    ),
+]  # fmt: skip

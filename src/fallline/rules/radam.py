@@ -51,36 +51,20 @@ _CONVENTIONS = ("radam", "radam_paper", "radam_authors")
 _SOURCE = "Liu et al., On the variance of the adaptive learning rate and beyond, arXiv:1908.03265"
 RECORDS = [
     Record(
-        radam,
-        year=2020,
-        source=_SOURCE,
+        radam, year=2020, source=_SOURCE,
         lr=RELATIVE,  # its steps are shortened at first
+        conventions=_CONVENTIONS, class_name="RAdam", twin=Twin("RAdam"), moments=ADAM_MOMENTS, default_arm=11,
         use="Adam without a warm-up to be tuned.",
         weakness="Near the end it is Adam; with β₂ ≤ 0.6 it is never rectified at all.",
-        conventions=_CONVENTIONS,
-        class_name="RAdam",
-        twin=Twin("RAdam"),
-        moments=ADAM_MOMENTS,
-        default_arm=11,
     ),
     Record(
-        radam_paper,
-        year=2020,
-        source=_SOURCE,
-        lr=RELATIVE,
+        radam_paper, year=2020, source=_SOURCE, lr=RELATIVE, conventions=_CONVENTIONS, moments=ADAM_MOMENTS,
         use="To follow the paper's text.",
         weakness="Rectifies one step or so earlier, by a noisier factor.",
-        conventions=_CONVENTIONS,
-        moments=ADAM_MOMENTS,
     ),
     Record(
-        radam_authors,
-        year=2020,
-        source=_SOURCE,
-        lr=RELATIVE,
+        radam_authors, year=2020, source=_SOURCE, lr=RELATIVE, conventions=_CONVENTIONS, moments=ADAM_MOMENTS,
         use="To follow the authors' code.",
         weakness="Takes no step at all at first: with β₂ = 0.999 for five steps.",
-        conventions=_CONVENTIONS,
-        moments=ADAM_MOMENTS,
     ),
-]
+]  # fmt: skip

@@ -6,6 +6,7 @@ rule is written here once; a record states what is its rule's own. Nothing here 
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -24,7 +25,14 @@ RELATIVE: Ends = (1e-5, 1.0)  # steps relative to the weights' size, or shortene
 
 
 class Interval(NamedTuple):
-    """Numbers from low to high; the ends belong to it or not."""
+    """Numbers from low to high.
+
+    Args:
+        low: The lowest.
+        high: The highest; infinity for none.
+        has_low: Whether the lowest belongs to it.
+        has_high: Whether the highest does.
+    """
 
     low: float
     high: float
@@ -33,6 +41,9 @@ class Interval(NamedTuple):
 
     def unmet(self, value: float) -> str | None:
         """The interval in words, unless it holds the value.
+
+        Args:
+            value: A number, not NaN.
 
         >>> Interval(0, 1).unmet(1.0), Interval(0, 1).unmet(0.9)
         ('at least 0 and less than 1', None)
@@ -85,7 +96,12 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
 
 
 class Moment(NamedTuple):
-    """What a state gathers: a kind of average, and the hyperparameter that is its decay factor."""
+    """What a state gathers.
+
+    Args:
+        kind: `SUM`, `AVERAGE` or `SQUARES`.
+        decay: The hyperparameter that is its decay factor.
+    """
 
     kind: str
     decay: str
@@ -96,7 +112,12 @@ ADAM_MOMENTS = {"m": Moment(AVERAGE, "beta1"), "v": Moment(SQUARES, "beta2")}
 
 
 class Twin(NamedTuple):
-    """The class of torch.optim that takes the same steps, and the options that make it do so."""
+    """What takes the same steps in torch.
+
+    Args:
+        name: Of the class in torch.optim.
+        options: What makes it do so, by name.
+    """
 
     name: str
     options: Mapping[str, Any] = {}
@@ -160,11 +181,31 @@ class Record:
                 raise ValueError(f"the record of '{self.name}' does not say what '{name}' may be: put it into limits")
 
     def space(self, name: str) -> Ends | None:
-        """Where a hyperparameter is searched; None where nobody said."""
+        """Where a hyperparameter is searched; None where nobody said.
+
+        Args:
+            name: Of the hyperparameter.
+        """
         shared = HYPERPARAMETERS.get(name)
         return self.lr if name == "lr" else self.spaces.get(name, shared and shared.space)
 
     def interval(self, name: str) -> Interval | None:
-        """What a hyperparameter may be; None where nobody said."""
+        """What a hyperparameter may be; None where nobody said.
+
+        Args:
+            name: Of the hyperparameter.
+        """
         shared = HYPERPARAMETERS.get(name)
         return self.limits.get(name, shared and shared.limits)
+
+    def documented(self, *before: str) -> str:
+        """The rule's docstring with its hyperparameters one by one, as classes that follow it have it.
+
+        Args:
+            *before: Lines on other arguments that come first.
+        """
+        lines = [
+            f"{name}: {value!r} by default; {self.interval(name) or 'True or False'}."
+            for name, value in self.rule.hyperparameters.items()
+        ]
+        return "\n    ".join((f"{inspect.cleandoc(self.rule.__doc__ or '')}\n\nArgs:", *before, *lines))

@@ -37,36 +37,21 @@ _SQUARES = {"v": Moment(SQUARES, "alpha")}
 _SOURCE = "Tieleman and Hinton, Neural networks for machine learning, lecture 6.5, Coursera"
 RECORDS = [
     Record(
-        rmsprop,
-        year=2012,
-        source=_SOURCE,
-        lr=ADAPTIVE,
+        rmsprop, year=2012, source=_SOURCE, lr=ADAPTIVE, conventions=_CONVENTIONS, class_name="RMSprop",
+        twin=Twin("RMSprop"), moments=_SQUARES, default_arm=6,
         use="Losses that drift, recurrent networks and reinforcement learning.",
         weakness="Corrects no bias, so that the first steps are long; has no momentum of its own.",
-        conventions=_CONVENTIONS,
-        class_name="RMSprop",
-        twin=Twin("RMSprop"),
-        moments=_SQUARES,
-        default_arm=6,
     ),
     Record(
-        centered_rmsprop,
-        year=2013,
-        source="Graves, Generating sequences with recurrent neural networks, arXiv:1308.0850",
-        lr=ADAPTIVE,
+        centered_rmsprop, year=2013,
+        source="Graves, Generating sequences with recurrent neural networks, arXiv:1308.0850", lr=ADAPTIVE,
+        conventions=_CONVENTIONS, twin=Twin("RMSprop", {"centered": True}), moments=_SQUARES,
         use="As rmsprop, where gradients have a mean far from zero.",
         weakness="One more state, and a difference of two averages that rounding can make negative.",
-        conventions=_CONVENTIONS,
-        twin=Twin("RMSprop", {"centered": True}),
-        moments=_SQUARES,
     ),
     Record(
-        rmsprop_tensorflow,
-        year=2012,
-        source=_SOURCE,
-        lr=ADAPTIVE,
+        rmsprop_tensorflow, year=2012, source=_SOURCE, lr=ADAPTIVE, conventions=_CONVENTIONS,
         use="To follow TensorFlow, or agents tuned with it: its first steps are shorter.",
         weakness="With η inside the buffer, a changed rate reaches the step only by and by.",
-        conventions=_CONVENTIONS,
     ),
-]
+]  # fmt: skip

@@ -55,33 +55,22 @@ schedule_free_adam = schedule_free(normalized_gradient)
 _SOURCE = "Defazio et al., The road less scheduled, arXiv:2405.15682"
 RECORDS = [
     Record(
-        normalized_gradient,
-        year=2024,
-        source=_SOURCE,
-        lr=ADAPTIVE,
+        normalized_gradient, year=2024, source=_SOURCE, lr=ADAPTIVE, moments={"v": Moment(SQUARES, "beta2")},
         use="As a part: Schedule-Free AdamW is built on it.",
         weakness="Without momentum it follows the noise of each batch.",
-        moments={"v": Moment(SQUARES, "beta2")},
     ),
     Record(
-        schedule_free_sgd,
-        name="schedule_free_sgd",
-        year=2024,
-        source=_SOURCE,
+        schedule_free_sgd, name="schedule_free_sgd", aliases=("sgd_schedule_free",), year=2024, source=_SOURCE,
         lr=SUMMED,  # 10 to 50 times SGD's
+        surface_lrs=(1e-3, 100.0),
         use="When the length of the run is not known: at any time the average is fit for use.",
         weakness="The weights to use are the average, not those that train: call eval() and train() of its class.",
-        aliases=("sgd_schedule_free",),
-        surface_lrs=(1e-3, 100.0),
     ),
     Record(
-        schedule_free_adam,
-        name="schedule_free_adam",
-        year=2024,
-        source=_SOURCE,
+        schedule_free_adam, name="schedule_free_adam", aliases=("schedule_free_adamw", "adamw_schedule_free"),
+        year=2024, source=_SOURCE,
         lr=RELATIVE,  # 1 to 10 times AdamW's
         use="As schedule_free_sgd, wherever one would use AdamW.",
         weakness="As schedule_free_sgd; a warm-up still helps.",
-        aliases=("schedule_free_adamw", "adamw_schedule_free"),
     ),
-]
+]  # fmt: skip

@@ -20,9 +20,17 @@ from fallline.schedules.driver import Driver
 class Schedule:
     """A factor on the base learning rate for every step: `law(step, *arguments)`, with steps counted from 0.
 
-    `length` is the number of steps it lasts, after which the factor stays as it is, or None where there is no end to
-    speak of; `then` asks for it. Schedules with the same law and arguments are equal; they pickle if the law is a
-    module's function. Your own law is a schedule too. Raises TypeError if `law` can't be called.
+    Schedules with the same law and arguments are equal; they pickle if the law is a module's function. Your own law is
+    a schedule too.
+
+    Args:
+        law: A function of the step and the arguments.
+        arguments: What the law is given beside the step.
+        length: The number of steps it lasts, after which the factor stays as it is; None where there is no end to speak
+            of. `then` asks for it.
+
+    Raises:
+        TypeError: The law can't be called.
 
     >>> sawtooth = Schedule(lambda step, period: 1 - step % period / period, (4,))
     >>> [sawtooth(step) for step in range(5)]
@@ -44,7 +52,13 @@ class Schedule:
     def then(self, following: Schedule, after: int | None = None) -> Schedule:
         """Return this schedule for its `length`, or for `after` steps, and from there on `following` from its step 0.
 
-        Raises ValueError where the length is needed and there is none, TypeError if `following` is no schedule.
+        Args:
+            following: The schedule that takes over.
+            after: The step at which it does; this one's length unless given.
+
+        Raises:
+            TypeError: `following` is no schedule.
+            ValueError: The length is needed, and there is none.
 
         >>> from fallline.schedules import constant, linear
         >>> plateau = constant().then(linear(2), after=3)
@@ -82,6 +96,9 @@ class Schedule:
     def per_epoch(self, steps_per_epoch: int) -> Schedule:
         """Return the schedule of steps in which each step of this one lasts a whole epoch: `floor(step / steps)`.
 
+        Args:
+            steps_per_epoch: How many steps an epoch has.
+
         >>> from fallline.schedules import inverse_time
         >>> [inverse_time(1.0).per_epoch(2)(step) for step in range(4)]
         [1.0, 1.0, 0.5, 0.5]
@@ -90,7 +107,11 @@ class Schedule:
         return Schedule(_per_epoch, (self, steps), None if self.length is None else self.length * steps)
 
     def curve(self, steps: int, lr: float = 1.0) -> NDArray[np.float64]:
-        """Return the learning rates [steps] of the steps 0 to steps - 1 at a base rate `lr`.
+        """Return the learning rates [steps] of the steps 0 to steps - 1.
+
+        Args:
+            steps: How many of them.
+            lr: The base rate that the factors multiply.
 
         >>> from fallline.schedules import exponential
         >>> exponential(0.5).curve(3, lr=0.4).tolist()
@@ -108,10 +129,18 @@ class Schedule:
 
         To resume, load the state of the optimizer, of the scheduler or of both, in any order, before or after this
         call: either state says which step is next, the optimizer's if it was saved while this schedule drove it.
-        `step` overrides it: with `step=0` the schedule begins anew on an optimizer that was loaded.
 
-        Raises TypeError for what is not a torch optimizer, TypeError or ValueError for a step that is no whole number
-        from 0.
+        Args:
+            optimizer: Any of torch's kind.
+            step: The step that comes next, whatever the states say: with 0 the schedule begins anew on an optimizer
+                that was loaded.
+
+        Returns:
+            The scheduler, whose `step` counts.
+
+        Raises:
+            TypeError: `optimizer` is none, or `step` no whole number.
+            ValueError: `step` is below 0.
 
         >>> import torch
         >>> from fallline.schedules import exponential
@@ -136,6 +165,9 @@ class Schedule:
 
 def constant(factor: float = 1.0) -> Schedule:
     """Return the schedule that has the same factor at every step.
+
+    Args:
+        factor: The factor, at least 0.
 
     >>> constant(0.5)(1000)
     0.5

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import linecache
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from numbers import Real
 from pathlib import Path
@@ -31,7 +31,13 @@ class RuleError(TypeError):
 
 
 def refuse(problem: str, remedy: str, place: Place | None = None) -> RuleError:
-    """Make the error for a place in the user's code: unless told, the innermost line of it that is running now."""
+    """Make the error for a place in the user's code.
+
+    Args:
+        problem: What is wrong.
+        remedy: What to do instead.
+        place: The file's name and the line; None for the innermost line of the user's that is running now.
+    """
     filename, line = place or _running()
     source = linecache.getline(filename, line).strip()
     at = f"line {line}" + (f" (`{source}`)" if source else "")
@@ -56,55 +62,40 @@ def _running() -> Place:
     return frame.f_code.co_filename, frame.f_lineno
 
 
+def _refused(problem: str, remedy: str) -> Callable[..., NoReturn]:
+    """A method that is there only to say what to write instead."""
+
+    def method(self: object, *others: object) -> NoReturn:
+        raise refuse(problem, remedy)
+
+    return method
+
+
 _USE_OPERATORS = "write the formula with +, -, *, /, ** and the functions of fallline.math"
 _EACH_ALIKE = "a rule sees each element alike; reduce with sum or dot"
 
 
 class Refusals:
-    """The methods that an expression has only to say what to write instead."""
+    """What Python, NumPy and torch ask of numbers and arrays, and a traced value does not have."""
 
     __slots__ = ()
 
-    def __bool__(self) -> NoReturn:
-        raise refuse(
-            "a rule can't branch on a traced value (`if`, `and`, `or`, `not`, `min`, `max` need a truth value now)",
-            "write where(condition, a, b), minimum(a, b) or maximum(a, b) from fallline.math",
-        )
-
-    def __float__(self) -> NoReturn:
-        raise refuse("this function needs a plain number and got a traced value", USE_MATH)
-
+    __bool__ = _refused(
+        "a rule can't branch on a traced value (`if`, `and`, `or`, `not`, `min`, `max` need a truth value now)",
+        "write where(condition, a, b), minimum(a, b) or maximum(a, b) from fallline.math",
+    )
+    __float__ = _refused("this function needs a plain number and got a traced value", USE_MATH)
     __int__ = __index__ = __complex__ = __float__
-
-    def __round__(self, digits: object = None) -> NoReturn:
-        raise refuse("a traced value can't be rounded (round needs a plain number)", _USE_OPERATORS)
-
-    def __mod__(self, other: object) -> NoReturn:
-        raise refuse("a rule has no remainder (%)", _USE_OPERATORS)
-
-    __rmod__ = __divmod__ = __rdivmod__ = __mod__
-
-    def __floordiv__(self, other: object) -> NoReturn:
-        raise refuse("a rule has no integer division (//)", _USE_OPERATORS)
-
-    __rfloordiv__ = __floordiv__
-
-    def __matmul__(self, other: object) -> NoReturn:
-        raise refuse("a rule has no matrix product (@)", "write dot(a, b) from fallline.math for an inner product")
-
-    __rmatmul__ = __matmul__
-
-    def __len__(self) -> NoReturn:
-        raise refuse("a traced value has no length (len)", _EACH_ALIKE)
-
-    def __iter__(self) -> NoReturn:
-        raise refuse("a traced value can't be iterated or unpacked", "treat the tensor as one value")
-
-    def __getitem__(self, index: object) -> NoReturn:
-        raise refuse("a traced value can't be indexed", _EACH_ALIKE)
-
-    def __setitem__(self, index: object, value: object) -> NoReturn:
-        raise refuse("a traced value can't be indexed, nor assigned to", _EACH_ALIKE)
+    __round__ = _refused("a traced value can't be rounded (round needs a plain number)", _USE_OPERATORS)
+    __mod__ = __rmod__ = __divmod__ = __rdivmod__ = _refused("a rule has no remainder (%)", _USE_OPERATORS)
+    __floordiv__ = __rfloordiv__ = _refused("a rule has no integer division (//)", _USE_OPERATORS)
+    __matmul__ = __rmatmul__ = _refused(
+        "a rule has no matrix product (@)", "write dot(a, b) from fallline.math for an inner product"
+    )
+    __len__ = _refused("a traced value has no length (len)", _EACH_ALIKE)
+    __iter__ = _refused("a traced value can't be iterated or unpacked", "treat the tensor as one value")
+    __getitem__ = _refused("a traced value can't be indexed", _EACH_ALIKE)
+    __setitem__ = _refused("a traced value can't be indexed, nor assigned to", _EACH_ALIKE)
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
@@ -120,10 +111,23 @@ class Refusals:
         raise refuse(f"unknown function torch.{name}", instead_of(name))
 
 
+Operator = Callable[[Any, object], "Expression"]
+
+
+def _operators(operation: str) -> tuple[Operator, Operator]:
+    """The methods of an operator, by what stands left of it: the expression, or another value."""
+    return lambda self, other: apply(operation, self, other), lambda self, other: apply(operation, other, self)
+
+
 class Expression(Refusals):
     """One operation on other expressions, or a leaf (a constant, a scalar's name, a tensor's name).
 
     Expressions compare and hash by identity; `==` between them builds a node, as every operator does.
+
+    Args:
+        operation: A name in the table of operations, or "constant", "scalar" or "tensor".
+        *args: What it is applied to.
+        value: A leaf's number or name.
     """
 
     __slots__ = ("args", "is_boolean", "operation", "rank", "value")
@@ -150,35 +154,23 @@ class Expression(Refusals):
 
     __hash__ = object.__hash__
 
-    def __add__(self, other: object) -> Expression:
-        return apply("add", self, other)
+    __add__, __radd__ = _operators("add")
+    __sub__, __rsub__ = _operators("subtract")
+    __mul__, __rmul__ = _operators("multiply")
+    __truediv__, __rtruediv__ = _operators("divide")
+    __pow__, __rpow__ = _operators("power")
+    # Python turns a comparison round by itself.
+    __lt__ = _operators("less")[0]
+    __le__ = _operators("less_equal")[0]
+    __gt__ = _operators("greater")[0]
+    __ge__ = _operators("greater_equal")[0]
+    __eq__ = _operators("equal")[0]  # type: ignore[assignment]
+    __ne__ = _operators("not_equal")[0]  # type: ignore[assignment]
+    __and__ = _operators("logical_and")[0]
+    __or__ = _operators("logical_or")[0]
 
-    def __radd__(self, other: object) -> Expression:
-        return apply("add", other, self)
-
-    def __sub__(self, other: object) -> Expression:
-        return apply("subtract", self, other)
-
-    def __rsub__(self, other: object) -> Expression:
-        return apply("subtract", other, self)
-
-    def __mul__(self, other: object) -> Expression:
-        return apply("multiply", self, other)
-
-    def __rmul__(self, other: object) -> Expression:
-        return apply("multiply", other, self)
-
-    def __truediv__(self, other: object) -> Expression:
-        return apply("divide", self, other)
-
-    def __rtruediv__(self, other: object) -> Expression:
-        return apply("divide", other, self)
-
-    def __pow__(self, other: object) -> Expression:
-        return apply("power", self, other)
-
-    def __rpow__(self, other: object) -> Expression:
-        return apply("power", other, self)
+    def __invert__(self) -> Expression:
+        return apply("logical_not", self)
 
     def __neg__(self) -> Expression:
         return apply("negative", self)
@@ -188,33 +180,6 @@ class Expression(Refusals):
 
     def __abs__(self) -> Expression:
         return apply("abs", self)
-
-    def __lt__(self, other: object) -> Expression:
-        return apply("less", self, other)
-
-    def __le__(self, other: object) -> Expression:
-        return apply("less_equal", self, other)
-
-    def __gt__(self, other: object) -> Expression:
-        return apply("greater", self, other)
-
-    def __ge__(self, other: object) -> Expression:
-        return apply("greater_equal", self, other)
-
-    def __eq__(self, other: object) -> Expression:  # type: ignore[override]
-        return apply("equal", self, other)
-
-    def __ne__(self, other: object) -> Expression:  # type: ignore[override]
-        return apply("not_equal", self, other)
-
-    def __and__(self, other: object) -> Expression:
-        return apply("logical_and", self, other)
-
-    def __or__(self, other: object) -> Expression:
-        return apply("logical_or", self, other)
-
-    def __invert__(self) -> Expression:
-        return apply("logical_not", self)
 
     def __array_ufunc__(self, function: Any, method: str, *values: Any, **options: Any) -> Expression:
         """An operator between a NumPy number and an expression comes here; so does a function of NumPy's."""
@@ -231,7 +196,14 @@ _OPERATORS = ("add", "subtract", "multiply", "divide", "power",
 
 
 def wrap(value: object) -> Expression:
-    """Take an expression as it is and a plain number as a constant; refuse the rest."""
+    """Take an expression as it is and a plain number as a constant.
+
+    Args:
+        value: What stands in a formula.
+
+    Raises:
+        RuleError: It is neither.
+    """
     if isinstance(value, Expression):
         return value
     if isinstance(value, Real):  # NumPy's numbers too
@@ -243,7 +215,15 @@ def wrap(value: object) -> Expression:
 
 
 def apply(operation: str, *values: object) -> Expression:
-    """Build the node of one operation of the table, checking what it is applied to."""
+    """Build the node of one operation of the table.
+
+    Args:
+        operation: Its name.
+        *values: Expressions and numbers.
+
+    Raises:
+        RuleError: A value is a truth value where a number is wanted, a number where a truth value is, or neither.
+    """
     args = tuple(wrap(value) for value in values)
     wanted = OPERATIONS[operation].takes_booleans
     for position, argument in enumerate(args):
@@ -256,7 +236,11 @@ def apply(operation: str, *values: object) -> Expression:
 
 
 def described(root: Expression) -> str:
-    """A text that two expressions share if and only if they are built alike."""
+    """A text that two expressions share if and only if they are built alike.
+
+    Args:
+        root: The expression.
+    """
     places: dict[Expression, int] = {}
     parts = []
     for node in walk((root,)):
@@ -266,7 +250,11 @@ def described(root: Expression) -> str:
 
 
 def walk(roots: tuple[Expression, ...]) -> Iterator[Expression]:
-    """Every node below the roots once, arguments before what uses them."""
+    """Every node below the roots once, arguments before what uses them.
+
+    Args:
+        roots: Where to begin.
+    """
     seen: set[Expression] = set()
     stack = [(root, False) for root in reversed(roots)]
     while stack:

@@ -19,10 +19,13 @@ class Formula(Protocol):
     """What tracing asks of a rule, which stands above it."""
 
     name: str
-    function: Callable[..., Any]
     states: tuple[State, ...]
     hyperparameters: Mapping[str, Any]
     uses_t: bool
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The formula itself."""
 
     @property
     def codes(self) -> frozenset[CodeType]:
@@ -36,7 +39,12 @@ class Formula(Protocol):
 class Graph:
     """One step of a rule: the update and the new states as expressions of p, g, the states and the scalars.
 
-    `names` gives the local variables of the formula, so that the printed equation can use them too.
+    Args:
+        rule: What was traced.
+        states: Its states.
+        update: What is taken off the parameter.
+        new_states: What every state becomes, in the order of the signature.
+        names: The local variables of the formula, so that the printed equation can use them too.
     """
 
     rule: Formula
@@ -146,6 +154,11 @@ _KEEP_ZERO = ("multiply", "divide", *(o.name for o in OPERATIONS.values() if o.a
 @lru_cache(maxsize=512)
 def rests_without_gradient(graph: Graph) -> bool:
     """Whether a zero gradient gives a zero update and leaves every state as it was, by the formula alone.
+
+    Rows that a sparse gradient skips may then be left out.
+
+    Args:
+        graph: A rule's step.
 
     >>> from fallline.rules import adagrad, adam
     >>> rests_without_gradient(adagrad.trace()), rests_without_gradient(adam.trace())

@@ -13,7 +13,14 @@ from fallline._asked import nearest
 
 
 class Rank(IntEnum):
-    """How often a value differs: once a step, once a tensor, once a channel of it, or at every element."""
+    """How often a value differs.
+
+    Attributes:
+        SCALAR: Once a step.
+        SEGMENT: Once a tensor.
+        CHANNEL: Once a channel of it.
+        ELEMENT: At every element.
+    """
 
     SCALAR = 0
     SEGMENT = 1
@@ -29,18 +36,22 @@ SUM, REACHING, PRODUCT, POWER, ATOM = 1, 2, 3, 4, 5
 class Operation:
     """One operation in every form; to add one is one line of `OPERATIONS`.
 
-    name: What nodes of the graph call it.
-    arguments: Their names, between blanks.
-    summary: The first line of its documentation in fallline.math; "" if it is an operator or made there by hand.
-    compute: The operation on Python's floats: infinities and NaN where the other forms have them, never an error.
-    numba, numpy, torch: Its source, with {0}, {1}, ... for the arguments, which are names or constants; a name alone
-        is called with them. In Numba's, {real} is the type that the line computes in.
-    latex: How it is printed: {0}, ... stand for the arguments, a name alone has them in brackets behind it; "" for
-        sums, products and powers, whose parts the printer gathers. A reduction: the index that says what it is over.
-    python: How plain Python writes it where that is quicker; unlike `compute` it may fail. By default a call.
-    strength, inside: How strongly what is printed holds together, and how strongly its arguments have to.
-    boolean, takes_booleans: Whether it gives a truth value, and whether it is given some. `where` takes one first.
-    rank: The result's, if it is a reduction; None for the highest of the arguments'.
+    Args:
+        name: What nodes of the graph call it.
+        arguments: Their names, between blanks.
+        summary: The first line of its documentation in fallline.math; "" for an operator, or what is made there.
+        compute: The operation on Python's floats: infinities and NaN where the other forms have them, never an error.
+        numba, numpy, torch: Its source, with {0}, {1}, ... for the arguments, which are names or constants; a name
+            alone is called with them. In Numba's, {real} is the type that the line computes in.
+        latex: How it is printed: {0}, ... stand for the arguments, a name alone has them in brackets behind it; "" for
+            sums, products and powers, whose parts the printer gathers. A reduction's index says what it is over.
+        python: How plain Python writes it where that is quicker; unlike `compute` it may fail. By default a call.
+        strength, inside: How strongly what is printed holds together, and how strongly its arguments have to.
+        boolean, takes_booleans: Whether it gives a truth value, and whether it is given some. `where` takes one first.
+        rank: The result's, if it is a reduction; None for the highest of the arguments'.
+
+    Raises:
+        ValueError: A form is missing, or takes other arguments.
     """
 
     name: str
@@ -242,6 +253,9 @@ WRITTEN = {
 
 def instead_of(name: str) -> str:
     """What to write for a function that fallline.math does not have.
+
+    Args:
+        name: What it was called.
 
     >>> instead_of("norm"), instead_of("sqr")
     ('write sqrt(dot(x, x)) (all from fallline.math)', "did you mean 'sqrt'?")

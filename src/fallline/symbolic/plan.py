@@ -14,6 +14,123 @@ from fallline.symbolic.operations import LEAVES, OPERATIONS, REDUCTIONS, Rank
 Roots = tuple[Expression, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The work of one step.
+
+    Args:
+        graph: What was planned.
+        hoisted: Scalar expressions that the host evaluates in double precision, one column of the table each.
+        passes: One loop over the elements for each level of reductions, then the one that writes.
+        update: What is taken off the parameter.
+        new_states: What the states that are tensors become.
+        new_numbers: What the states that are numbers become, evaluated on the host once the sums are known, in which
+            `total_i` is the i-th of `totals`.
+    """
+
+    graph: Graph
+    hoisted: tuple[Expression, ...]
+    passes: tuple[Pass, ...]
+    update: Expression
+    new_states: dict[str, Expression]
+    new_numbers: dict[str, Expression]
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """The scalars that the host needs values of, by name."""
+        return self.graph.scalars
+
+    @property
+    def reductions(self) -> tuple[Expression, ...]:
+        """All reductions in the order of the passes that compute them."""
+        return tuple(reduction for one in self.passes for reduction in one.reductions)
+
+    @property
+    def totals(self) -> tuple[Expression, ...]:
+        """The reductions that come to one number a tensor, or one for all tensors, in the order of the passes."""
+        return tuple(reduction for reduction in self.reductions if reduction.operation != "channel_sum")
+
+    @property
+    def uses_channels(self) -> bool:
+        """Whether any reduction is over channels, so that the table must know each tensor's rows."""
+        return any(reduction.operation == "channel_sum" for reduction in self.reductions)
+
+    @property
+    def written(self) -> dict[str, Expression]:
+        """States whose new value differs from the old."""
+        return {
+            name: node for name, node in self.new_states.items() if (node.operation, node.value) != ("tensor", name)
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One loop over the elements.
+
+    Args:
+        reductions: What it computes; nothing if it is the last, which writes.
+        loads: The tensors that it reads.
+        operations: The arithmetic that it does at every element.
+    """
+
+    reductions: tuple[Expression, ...]
+    loads: tuple[str, ...]
+    operations: int
+
+
+@lru_cache(maxsize=512)
+def make_plan(graph: Graph) -> Plan:
+    """Simplify, hoist and split a graph.
+
+    Args:
+        graph: A rule's step.
+    """
+    roots = simplify(graph.roots)
+    update, *states = roots
+    kinds = {spec.name: spec.kind for spec in graph.states}
+    becomes = dict(zip(graph.new_states, states, strict=True))
+    new_states = {name: node for name, node in becomes.items() if kinds[name] == "tensor"}
+    levels = _levels(roots)
+    by_level: dict[int, list[Expression]] = {}
+    for node in walk(roots):
+        if node.operation in REDUCTIONS:
+            by_level.setdefault(levels[node], []).append(node)
+    passes = [_pass(tuple(one.args[0] for one in found), tuple(found)) for _, found in sorted(by_level.items())]
+    reduced = (reduction.args[0] for one in passes for reduction in one.reductions)
+    hoisted = _hoisted((update, *new_states.values(), *reduced))
+    written = (node for name, node in new_states.items() if (node.operation, node.value) != ("tensor", name))
+    passes.append(_pass((update, *written)))
+    totals = [r for one in passes for r in one.reductions if r.operation != "channel_sum"]
+    numbers = {name: node for name, node in becomes.items() if kinds[name] != "tensor"}
+    return Plan(graph, hoisted, tuple(passes), update, new_states, _on_the_host(numbers, totals))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one step costs for each parameter.
+
+    Args:
+        bytes_moved: Read and written.
+        state_bytes: Kept between steps.
+        operations: Of arithmetic.
+        passes: Over memory.
+    """
+
+    bytes_moved: int
+    state_bytes: int
+    operations: int
+    passes: int
+
+
+def cost(graph: Graph, itemsize: int = 4) -> Cost:
+    """Count a graph's cost for tensors of `itemsize` bytes a number."""
+    plan = make_plan(graph)
+    reads = sum(len(one.loads) for one in plan.passes)
+    writes = 1 + len(plan.written)
+    operations = sum(one.operations for one in plan.passes)
+    return Cost((reads + writes) * itemsize, len(plan.new_states) * itemsize, operations, len(plan.passes))
+
+
 def simplify(roots: Roots) -> Roots:
     """The same values from fewer nodes."""
     unique: dict[tuple[object, ...], Expression] = {}
@@ -78,86 +195,6 @@ def _fold(node: Expression) -> Expression | None:
     return Expression("constant", value=value) if math.isfinite(value) else None
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """The work of one step.
-
-    hoisted: scalar expressions that the host evaluates in double precision, one column of the table each.
-    passes: one loop over the elements for each level of reductions, then the one that writes.
-    new_numbers: what the states that are numbers become, evaluated on the host once the sums are known, in which
-        `total_i` is the i-th of `totals`.
-    """
-
-    graph: Graph
-    hoisted: tuple[Expression, ...]
-    passes: tuple[Pass, ...]
-    update: Expression
-    new_states: dict[str, Expression]
-    new_numbers: dict[str, Expression]
-
-    @property
-    def scalars(self) -> tuple[str, ...]:
-        """The scalars that the host needs values of, by name."""
-        return self.graph.scalars
-
-    @property
-    def reductions(self) -> tuple[Expression, ...]:
-        """All reductions in the order of the passes that compute them."""
-        return tuple(reduction for one in self.passes for reduction in one.reductions)
-
-    @property
-    def totals(self) -> tuple[Expression, ...]:
-        """The reductions that come to one number a tensor, or one for all tensors, in the order of the passes."""
-        return tuple(reduction for reduction in self.reductions if reduction.operation != "channel_sum")
-
-    @property
-    def uses_channels(self) -> bool:
-        """Whether any reduction is over channels, so that the table must know each tensor's rows."""
-        return any(reduction.operation == "channel_sum" for reduction in self.reductions)
-
-    @property
-    def written(self) -> dict[str, Expression]:
-        """States whose new value differs from the old."""
-        return {
-            name: node for name, node in self.new_states.items() if (node.operation, node.value) != ("tensor", name)
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class Pass:
-    """One loop over the elements: the reductions it computes, or nothing if it is the last, which writes.
-
-    `loads` are the tensors that it reads, `operations` the arithmetic that it does at every element.
-    """
-
-    reductions: tuple[Expression, ...]
-    loads: tuple[str, ...]
-    operations: int
-
-
-@lru_cache(maxsize=512)
-def make_plan(graph: Graph) -> Plan:
-    """Simplify, hoist and split a graph."""
-    roots = simplify(graph.roots)
-    update, *states = roots
-    kinds = {spec.name: spec.kind for spec in graph.states}
-    becomes = dict(zip(graph.new_states, states, strict=True))
-    new_states = {name: node for name, node in becomes.items() if kinds[name] == "tensor"}
-    levels = _levels(roots)
-    by_level: dict[int, list[Expression]] = {}
-    for node in walk(roots):
-        if node.operation in REDUCTIONS:
-            by_level.setdefault(levels[node], []).append(node)
-    passes = [_reducing(tuple(found)) for _, found in sorted(by_level.items())]
-    reduced = (reduction.args[0] for one in passes for reduction in one.reductions)
-    hoisted = _hoisted((update, *new_states.values(), *reduced))
-    written = (node for name, node in new_states.items() if (node.operation, node.value) != ("tensor", name))
-    passes.append(_writing((update, *written)))
-    totals = [r for one in passes for r in one.reductions if r.operation != "channel_sum"]
-    numbers = {name: node for name, node in becomes.items() if kinds[name] != "tensor"}
-    return Plan(graph, hoisted, tuple(passes), update, new_states, _on_the_host(numbers, totals))
-
-
 def _on_the_host(numbers: dict[str, Expression], totals: list[Expression]) -> dict[str, Expression]:
     """The same with a name for each total."""
     known = {total: Expression("scalar", value=f"total_{i}") for i, total in enumerate(totals)}
@@ -182,32 +219,21 @@ def _levels(roots: tuple[Expression, ...]) -> dict[Expression, int]:
     return levels
 
 
-def _reducing(reductions: tuple[Expression, ...]) -> Pass:
-    inside = _inside(tuple(reduction.args[0] for reduction in reductions))
-    additions = sum(reduction.args[0].rank == Rank.ELEMENT for reduction in reductions)
-    return Pass(reductions, _loads(inside), _arithmetic(inside) + additions)
-
-
-def _writing(roots: tuple[Expression, ...]) -> Pass:
-    inside = _inside(roots)
-    return Pass((), tuple(dict.fromkeys(("p", *_loads(inside)))), _arithmetic(inside) + 1)  # the update is taken off p
-
-
-def _inside(roots: tuple[Expression, ...]) -> list[Expression]:
+def _pass(roots: Roots, reductions: Roots = ()) -> Pass:
     """What a loop over these roots computes; what is behind a reduction was computed in an earlier pass."""
-    return [node for node in _below(roots, _is_reduction) if not _is_reduction(node)]
+    inside = [node for node in _below(roots, _is_reduction) if not _is_reduction(node)]
+    loads = [str(node.value) for node in inside if node.operation == "tensor"]
+    operations = sum(node.rank == Rank.ELEMENT and node.operation not in LEAVES for node in inside)
+    if reductions:
+        operations += sum(root.rank == Rank.ELEMENT for root in roots)
+    else:  # the update is taken off p
+        loads.insert(0, "p")
+        operations += 1
+    return Pass(reductions, tuple(dict.fromkeys(loads)), operations)
 
 
 def _is_reduction(node: Expression) -> bool:
     return node.operation in REDUCTIONS
-
-
-def _loads(inside: list[Expression]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(node.value) for node in inside if node.operation == "tensor"))
-
-
-def _arithmetic(inside: list[Expression]) -> int:
-    return sum(node.rank == Rank.ELEMENT and node.operation not in LEAVES for node in inside)
 
 
 def _below(roots: tuple[Expression, ...], ends: Callable[[Expression], bool]) -> Iterator[Expression]:
@@ -221,27 +247,3 @@ def _below(roots: tuple[Expression, ...], ends: Callable[[Expression], bool]) ->
             yield node
             if not ends(node):
                 stack.extend(reversed(node.args))
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Per parameter: bytes moved in one step, bytes of state kept, arithmetic operations, passes over memory."""
-
-    bytes_moved: int
-    state_bytes: int
-    operations: int
-    passes: int
-
-
-def cost(graph: Graph, itemsize: int = 4) -> Cost:
-    """Count a graph's cost for tensors of `itemsize` bytes a number.
-
-    >>> from fallline.rules import adam
-    >>> adam.cost()
-    Cost(bytes_moved=28, state_bytes=8, operations=14, passes=1)
-    """
-    plan = make_plan(graph)
-    reads = sum(len(one.loads) for one in plan.passes)
-    writes = 1 + len(plan.written)
-    operations = sum(one.operations for one in plan.passes)
-    return Cost((reads + writes) * itemsize, len(plan.new_states) * itemsize, operations, len(plan.passes))

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable
-from fractions import Fraction
 from itertools import count
 
 from fallline.symbolic.expression import Expression, walk
 from fallline.symbolic.graph import Graph
 from fallline.symbolic.operations import ATOM, LEAVES, OPERATIONS, POWER, PRODUCT, REACHING, REDUCTIONS, SUM, Rank
-from fallline.symbolic.symbols import Symbols, grouped, indexed, symbol
+from fallline.symbolic.symbols import (
+    Symbols,
+    Written,
+    bracketed,
+    brackets,
+    grouped,
+    indexed,
+    named,
+    number,
+    symbol,
+    unsigned,
+)
 
 #: How many operations fit on a line: more of them are cut, and a part gets a name.
 _LONGEST = 50
@@ -95,9 +104,6 @@ def _at_step(name: str) -> str:
     return indexed(name, "t")
 
 
-Written = tuple[str, int]
-
-
 class Printer:
     """Prints nodes, calling those that are `defined` by their names.
 
@@ -111,7 +117,7 @@ class Printer:
 
     def show(self, node: Expression, above: int = 0) -> str:
         """A node inside something that holds with strength `above`, in brackets only if they are needed."""
-        return _bracketed(self._written(node), above)
+        return bracketed(self._written(node), above)
 
     def body(self, node: Expression) -> str:
         """A node written out, also if it has a name; a condition in Iverson's brackets, which make it 1 or 0."""
@@ -121,17 +127,17 @@ class Printer:
     def taken_off(self, node: Expression) -> str:
         """The update with the sign that taking it off gives."""
         terms = [(1, self._written(node))] if node in self.defined else self._terms(node)
-        return " ".join(f"{'-' if sign > 0 else '+'} {_bracketed(term, SUM)}" for sign, term in terms)
+        return " ".join(f"{'-' if sign > 0 else '+'} {bracketed(term, SUM)}" for sign, term in terms)
 
     def _written(self, node: Expression) -> Written:
-        return _name(self.defined[node]) if node in self.defined else self._expression(node)
+        return named(self.defined[node]) if node in self.defined else self._expression(node)
 
     def _expression(self, node: Expression) -> Written:
         match node.operation:
             case "scalar" if node.value not in self._states:
-                return _name(self._symbols.symbol(str(node.value)))
+                return named(self._symbols.symbol(str(node.value)))
             case "scalar" | "tensor":
-                return _name(self._symbols.indexed(str(node.value), self._now if node.value == "g" else self._before))
+                return named(self._symbols.indexed(str(node.value), self._now if node.value == "g" else self._before))
             case "constant" | "add" | "subtract" | "negative" | "multiply" | "divide":
                 return self._sum(node)
             case "power":
@@ -146,15 +152,15 @@ class Printer:
         arguments = [self.show(argument, operation.inside) for argument in node.args]
         if "{0}" in operation.latex:
             return operation.latex.format(*arguments), operation.strength
-        return operation.latex + _brackets(", ".join(arguments)), ATOM
+        return operation.latex + brackets(", ".join(arguments)), ATOM
 
     def _sum(self, node: Expression) -> Written:
         (sign, first), *others = self._terms(node)
         if not others and sign > 0:
             return first
-        text = ("" if sign > 0 else "-") + _bracketed(first, SUM)
+        text = ("" if sign > 0 else "-") + bracketed(first, SUM)
         for sign, term in others:
-            text += f" {'+' if sign > 0 else '-'} {_bracketed(term, SUM)}"
+            text += f" {'+' if sign > 0 else '-'} {bracketed(term, SUM)}"
         return text, SUM
 
     def _terms(self, node: Expression) -> list[tuple[int, Written]]:
@@ -193,13 +199,13 @@ class Printer:
         if len(factors) == 1:
             return self._factor(*factors[0])
         *others, last = (self._factor(*factor) for factor in factors)
-        shown = [*(_bracketed(other, REACHING) for other in others), _bracketed(last, SUM)]
+        shown = [*(bracketed(other, REACHING) for other in others), bracketed(last, SUM)]
         # A number right behind a factor would read as one of its digits.
         return " ".join(rf"\cdot {text}" if i and text[0].isdigit() else text for i, text in enumerate(shown)), PRODUCT
 
     def _factor(self, node: Expression, power: int) -> Written:
-        base = _number(float(node.value or 0.0)) if node.operation == "constant" else self._written(node)
-        return (f"{_bracketed(base, POWER)}^{grouped(str(power))}", POWER) if power > 1 else base
+        base = unsigned(float(node.value or 0.0)) if node.operation == "constant" else self._written(node)
+        return (f"{bracketed(base, POWER)}^{grouped(str(power))}", POWER) if power > 1 else base
 
     def _power(self, base: Expression, exponent: Expression) -> Written:
         if _is_even(exponent):
@@ -281,42 +287,5 @@ def chooses_beginning(node: Expression) -> bool:
     )
 
 
-def number(value: float) -> str:
-    """Write a number.
-
-    >>> number(-0.5), number(1e-8), number(1 / 3)
-    ('-0.5', '10^{-8}', '\\\\frac{1}{3}')
-    """
-    return ("-" if value < 0 else "") + _number(abs(value))[0]
-
-
-def _number(value: float) -> Written:
-    """A number without a sign, to twelve digits: the rest is rounding in the rule's own constants."""
-    if not math.isfinite(value):
-        return r"\infty" if value > 0 else r"\mathrm{NaN}", ATOM
-    ratio = Fraction(value).limit_denominator(99)
-    if float(ratio) == value and ratio != round(Fraction(value), 6):
-        return rf"\frac{{{ratio.numerator}}}{{{ratio.denominator}}}", POWER
-    mantissa, exponent = f"{value:.11e}".split("e")
-    mantissa, power = mantissa.rstrip("0").rstrip("."), int(exponent)
-    if -5 < power < max(6, len(mantissa) - 1):
-        return f"{value:.12g}", ATOM
-    ten = f"10^{grouped(str(power))}"
-    return (ten, POWER) if mantissa == "1" else (rf"{mantissa} \cdot {ten}", PRODUCT)
-
-
 def _is_even(node: Expression) -> bool:
     return node.operation == "constant" and float(node.value or 0.0) % 2 == 0
-
-
-def _name(text: str) -> Written:
-    return text, POWER if "^" in text else ATOM  # TeX allows one superscript
-
-
-def _bracketed(written: Written, above: int) -> str:
-    text, strength = written
-    return text if strength > above else _brackets(text)
-
-
-def _brackets(text: str) -> str:
-    return rf"\left({text}\right)" if r"\frac" in text or r"\begin" in text else f"({text})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import InitVar, dataclass
 from functools import cached_property, lru_cache
 from types import CodeType, FunctionType, MappingProxyType
 from typing import Any
@@ -14,42 +15,43 @@ from fallline.symbolic.plan import Cost, cost
 from fallline.symbolic.state import Hyperparameter, Signature, State
 
 
+@dataclass(eq=False, repr=False)
 class Rule:
     """An update rule. Made by `rule` from a function, or by a combinator from another rule.
 
-    `states` in the order of the signature; `hyperparameters` with their defaults (None: must be given);
-    `uses_t` says whether the formula names the step count t.
+    Args:
+        function: The formula.
+        name: What messages and equations call it.
+        states: What it keeps between steps, in the order of the signature.
+        hyperparameters: Its numbers, truth values and strings with their defaults; None for what must be given.
+        uses_t: Whether the formula names the step count t.
+        made_of: The combinator and what it was called with; None for a rule of its own.
+        doc: Its documentation; None for the function's.
+        own_states: How many of the states are the outermost part's own; None for all.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        name: str,
-        states: tuple[State, ...],
-        hyperparameters: Mapping[str, Hyperparameter | None],
-        uses_t: bool,
-        made_of: tuple[Any, tuple[Any, ...]] | None = None,
-        doc: str | None = None,
-        own_states: int | None = None,
-    ) -> None:
-        self.function = function
-        self.name = name
-        self.states = states
-        self.hyperparameters: Mapping[str, Hyperparameter | None] = MappingProxyType(dict(hyperparameters))
-        self.uses_t = uses_t
-        self.__doc__ = doc or function.__doc__
-        self.__module__ = function.__module__ or "__main__"  # what `exec` made may have none
-        self.__qualname__ = function.__qualname__
-        self.__wrapped__ = function
-        self._made_of = made_of
-        self._own_states = len(states) if own_states is None else own_states
+    function: Callable[..., Any]
+    name: str
+    states: tuple[State, ...]
+    hyperparameters: Mapping[str, Hyperparameter | None]
+    uses_t: bool
+    made_of: tuple[Any, tuple[Any, ...]] | None = None
+    doc: InitVar[str | None] = None
+    own_states: int | None = None
+
+    def __post_init__(self, doc: str | None) -> None:
+        self.hyperparameters = MappingProxyType(dict(self.hyperparameters))
+        self.__doc__ = doc or self.function.__doc__
+        self.__module__ = self.function.__module__ or "__main__"  # what `exec` made may have none
+        self.__qualname__ = self.function.__qualname__
+        self.__wrapped__ = self.function
 
     def __repr__(self) -> str:
         return f"<rule {self.name}>"
 
     def __reduce__(self) -> Any:
         # A decorated function pickles by its name, as functions do; a composed rule by what it is composed of.
-        return self.__qualname__ if self._made_of is None else self._made_of
+        return self.__qualname__ if self.made_of is None else self.made_of
 
     def __copy__(self) -> Rule:
         return self
@@ -58,11 +60,24 @@ class Rule:
         return self
 
     def __call__(self, p: Any, g: Any, /, *states: Any, **hyperparameters: Any) -> Any:
-        """Apply the formula inside another rule or a combinator; returns (update, *new states)."""
+        """Apply the formula inside another rule or a combinator.
+
+        Args:
+            p: The parameter.
+            g: The gradient.
+            *states: Every state, in the order of the signature.
+            **hyperparameters: Those that have no default, t if the formula names it, and what is to differ.
+
+        Returns:
+            The update, then every new state.
+
+        Raises:
+            RuleError: A state or a hyperparameter is missing, or one is given that it does not have.
+        """
         self._check_call(states, hyperparameters)
         named = {"p": p, "g": g, **hyperparameters}
         begun = list(states)
-        for i, (spec, value) in enumerate(zip(self.states[: self._own_states], states, strict=False)):
+        for i, (spec, value) in enumerate(zip(self.states[: self.own_states], states, strict=False)):
             # The states of a rule inside begin there, with the gradient that it is given.
             if callable(spec.init) and isinstance(value, Expression) and value.operation == "tensor":
                 absent = apply("not_equal", Expression("scalar", value=spec.absent), 0.0)
@@ -88,16 +103,16 @@ class Rule:
     @cached_property
     def codes(self) -> frozenset[CodeType]:
         """The code objects of this rule and of the rules that it is composed of."""
-        inner = self._made_of[1] if self._made_of else ()
+        inner = self.made_of[1] if self.made_of else ()
         return frozenset({self.function.__code__}).union(*(part.codes for part in inner if isinstance(part, Rule)))
 
     @cached_property
     def parts(self) -> tuple[tuple[object, tuple[State, ...]], ...]:
         """What the rule is composed of, from the outermost combinator to the rule inside, each with its own states."""
-        if self._made_of is None:
+        if self.made_of is None:
             return ((self, self.states),)
-        outermost, (inner, *_) = self._made_of
-        return ((outermost, self.states[: self._own_states]), *inner.parts)
+        outermost, (inner, *_) = self.made_of
+        return ((outermost, self.states[: self.own_states]), *inner.parts)
 
     @property
     def defaults(self) -> dict[str, Hyperparameter]:
@@ -125,9 +140,17 @@ class Rule:
         return tuple(name for name, value in self.hyperparameters.items() if isinstance(value, (bool, str)))
 
     def trace(self, **static: bool | str) -> Graph:
-        """The expression graph, for the given values of the static hyperparameters.
+        """The expression graph.
 
-        Raises RuleError, naming the line and the remedy, if the function can't be traced.
+        Args:
+            **static: Values of hyperparameters that are settled while tracing; their defaults for those left out.
+
+        Raises:
+            RuleError: The function can't be traced, with the line and the remedy; or a value is none to settle.
+
+        >>> from fallline.rules import momentum
+        >>> momentum.trace().update
+        multiply(scalar('lr'), add(...))
         """
         self._check_static(static)
         return _trace(self, tuple(sorted({**{name: self.defaults[name] for name in self.static}, **static}.items())))
@@ -147,7 +170,13 @@ class Rule:
                 )
 
     def latex(self, **static: bool | str) -> str:
-        """The equations of one step, from the graph that runs.
+        """The equations of one step in LaTeX, from the graph that runs.
+
+        Args:
+            **static: As for `trace`.
+
+        Raises:
+            RuleError: As for `trace`.
 
         >>> from fallline.rules import momentum
         >>> print(momentum.latex())
@@ -161,7 +190,19 @@ class Rule:
         return equations(self.trace(**static))
 
     def cost(self, itemsize: int = 4, **static: bool | str) -> Cost:
-        """Bytes moved, operations and bytes of state per parameter, for numbers of `itemsize` bytes."""
+        """What one step costs for each parameter: counted from the plan, not estimated.
+
+        Args:
+            itemsize: The bytes of a number: 4 in single precision.
+            **static: As for `trace`.
+
+        Raises:
+            RuleError: As for `trace`.
+
+        >>> from fallline.rules import adam
+        >>> adam.cost()
+        Cost(bytes_moved=28, state_bytes=8, operations=14, passes=1)
+        """
         return cost(self.trace(**static), itemsize)
 
 
@@ -178,7 +219,14 @@ def rule(function: Callable[..., Any]) -> Rule:
     hyperparameters; `t`, if named, is the tensor's own step count from 1. Numbers may change at any step;
     truth values and strings are settled while tracing.
 
-    Raises RuleError if the signature or the formula can't be a rule.
+    Args:
+        function: The formula.
+
+    Returns:
+        The rule: it runs as a kernel, prints as equations, and is combined with others.
+
+    Raises:
+        RuleError: The signature or the formula can't be a rule; the message names the line and the remedy.
 
     >>> from fallline.math import sqrt
     >>> @rule
@@ -204,7 +252,11 @@ def rule(function: Callable[..., Any]) -> Rule:
 
 
 class Combinator:
-    """What `combinator` makes: call it with a rule to get the combined rule."""
+    """What `combinator` makes: call it with a rule to get the combined rule.
+
+    Args:
+        function: What takes a rule and returns a step.
+    """
 
     def __init__(self, function: Callable[[Rule], Callable[..., Any]]) -> None:
         self.function = function
@@ -221,7 +273,14 @@ class Combinator:
         return self.__qualname__
 
     def __call__(self, rule: Rule) -> Rule:
-        """Combine with a rule: the signatures merge, the combinator's own states come first."""
+        """Combine with a rule: the signatures merge, the combinator's own states come first.
+
+        Args:
+            rule: The rule inside.
+
+        Raises:
+            RuleError: It is no rule, or both parts have a state or a hyperparameter of one name.
+        """
         if not isinstance(rule, Rule):
             raise RuleError(f"{self.__name__} combines with a rule; it got a {type(rule).__name__}")
         if rule not in self._made:  # the same parts are the same rule, so they share a graph and a kernel
@@ -238,6 +297,17 @@ class Combinator:
 def combinator(function: Callable[[Rule], Callable[..., Any]]) -> Combinator:
     """Make a combinator of a function that takes a rule and returns a step.
 
+    The step is written as a rule is, and calls the rule inside with what it hands on.
+
+    Args:
+        function: What takes a rule and returns the step, a Python function.
+
+    Returns:
+        The combinator: called with a rule it gives the combined one.
+
+    Raises:
+        RuleError: It is given anything else than a Python function.
+
     >>> from fallline.rules import gradient_descent
     >>> @combinator
     ... def halved(rule):
@@ -247,8 +317,6 @@ def combinator(function: Callable[[Rule], Callable[..., Any]]) -> Combinator:
     ...     return step
     >>> halved(gradient_descent)
     <rule halved(gradient_descent)>
-
-    Raises RuleError if it is given anything else than a Python function.
     """
     if not isinstance(function, FunctionType):
         raise RuleError(

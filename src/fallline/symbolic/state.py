@@ -14,11 +14,14 @@ from fallline.symbolic.expression import Expression, RuleError, refuse, wrap
 
 @dataclass(frozen=True)
 class State:
-    """What a rule keeps between steps: a tensor like the parameter, or one number a tensor (`kind` is "scalar").
+    """What a rule keeps between steps.
 
-    `init` is a number, or a function of the rule's arguments by name (`lambda g: g`), which is traced into the
-    kernel and applies when the state is absent, whatever t is. A "global" number is the same for all tensors, and a
-    tensor that joins later begins with what the others have.
+    Args:
+        name: What the rule's function calls it.
+        init: What it holds before the first step: a number, or a function of the rule's arguments by name
+            (`lambda g: g`), which is traced into the kernel and applies when the state is absent, whatever t is.
+        kind: "tensor": like the parameter; "scalar": one number a tensor; "global": one number for all tensors, and
+            a tensor that joins later begins with what the others have.
     """
 
     name: str
@@ -38,7 +41,11 @@ class State:
     def initial(self, values: dict[str, Any]) -> Expression:
         """Apply an `init` function to those of the rule's arguments that it names.
 
-        Raises RuleError if it names others or gives no number.
+        Args:
+            values: The rule's arguments by name, without the states.
+
+        Raises:
+            RuleError: The function names others, or gives no number.
         """
         assert isinstance(self.init, FunctionType)
         code = self.init.__code__
@@ -73,8 +80,13 @@ class _StateDefault:
 def state(kind: str = "tensor", *, init: float | Callable[..., Any] = 0.0) -> Any:
     """Say, as the default of a rule's state, of what kind it is and what it holds before the first step.
 
-    A "tensor" is like the parameter; a "scalar" is one number a tensor; a "global" is one number for all tensors
-    of the optimizer, and should follow from sums over all of them.
+    Args:
+        kind: "tensor": like the parameter; "scalar": one number a tensor; "global": one number for all tensors of the
+            optimizer, which should follow from sums over all of them.
+        init: A number, or a function of the rule's arguments by name; for a tensor only.
+
+    Returns:
+        The default, which `rule` reads. What can't be one it refuses with a RuleError.
 
     >>> from fallline.symbolic import rule
     >>> @rule

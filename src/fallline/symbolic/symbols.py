@@ -1,9 +1,16 @@
-"""How a name of the program is written in mathematics."""
+"""How names, numbers and brackets are written in mathematics."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import NamedTuple
+
+from fallline.symbolic.operations import ATOM, POWER, PRODUCT
+
+#: A text, and how strongly it holds together.
+Written = tuple[str, int]
 
 #: Names that stand for a letter of their own.
 SYMBOLS = {
@@ -77,6 +84,46 @@ class Symbols:
     def indexed(self, name: str, index: str) -> str:
         """The same with its step."""
         return self._known[name].at(index)
+
+
+def number(value: float) -> str:
+    """Write a number.
+
+    >>> number(-0.5), number(1e-8), number(1 / 3)
+    ('-0.5', '10^{-8}', '\\\\frac{1}{3}')
+    """
+    return ("-" if value < 0 else "") + unsigned(abs(value))[0]
+
+
+def unsigned(value: float) -> Written:
+    """A number without a sign, to twelve digits: the rest is rounding in the rule's own constants."""
+    if not math.isfinite(value):
+        return r"\infty" if value > 0 else r"\mathrm{NaN}", ATOM
+    ratio = Fraction(value).limit_denominator(99)
+    if float(ratio) == value and ratio != round(Fraction(value), 6):
+        return rf"\frac{{{ratio.numerator}}}{{{ratio.denominator}}}", POWER
+    mantissa, exponent = f"{value:.11e}".split("e")
+    mantissa, power = mantissa.rstrip("0").rstrip("."), int(exponent)
+    if -5 < power < max(6, len(mantissa) - 1):
+        return f"{value:.12g}", ATOM
+    ten = f"10^{grouped(str(power))}"
+    return (ten, POWER) if mantissa == "1" else (rf"{mantissa} \cdot {ten}", PRODUCT)
+
+
+def named(text: str) -> Written:
+    """A symbol inside an expression."""
+    return text, POWER if "^" in text else ATOM  # TeX allows one superscript
+
+
+def bracketed(written: Written, above: int) -> str:
+    """What is inside something that holds with strength `above`, in brackets only if they are needed."""
+    text, strength = written
+    return text if strength > above else brackets(text)
+
+
+def brackets(text: str) -> str:
+    """In brackets, which grow with what is high."""
+    return rf"\left({text}\right)" if r"\frac" in text or r"\begin" in text else f"({text})"
 
 
 def _read(name: str) -> _Symbol:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -28,8 +29,14 @@ class BatchedLanes(Lanes):
 
     Lanes are independent, so the gradient of the sum of their losses holds each lane's own gradient: the forward pass
     is mapped and ordinary autograd goes back. What all lanes share is watched, and stacked where a pass changes it.
-    Raises what torch raises where an operation can't be mapped, such as a branch on a tensor's value; BatchingError
-    where a model keeps what is no tensor of its own from pass to pass, or draws what can't be mapped.
+
+    Args:
+        problem: What is trained.
+        seeds: One a lane.
+
+    Raises:
+        BatchingError: A model keeps what is no tensor of its own from pass to pass, or draws what can't be mapped.
+            Where an operation can't be mapped, such as a branch on a tensor's value, torch raises what it raises.
 
     >>> from fallline.problems import digits
     >>> lanes = BatchedLanes(digits(), seeds=[0, 0, 1])
@@ -54,7 +61,8 @@ class BatchedLanes(Lanes):
         self._arrange()
         self._rebind()
 
-    def check(self) -> None:  # noqa: D102
+    def check(self) -> None:
+        """Raise BatchingError where lanes have come to share what each should have for itself."""
         changed = differing(self._state, python_state(self._module))
         if changed is not None:
             raise BatchingError(_keeps(changed))
@@ -75,10 +83,14 @@ class BatchedLanes(Lanes):
         """Part what is stacked from what all lanes share, which stays in the module and has no lane dimension."""
         self._rest, constant = self._stack.share(self._untrained)
         self._shared.hold(constant)
-        self._loss_of_same = self._mapped(self._lane_loss, None, None, 0)
-        self._loss_of_own = self._mapped(self._lane_loss, 0, 0, 0)
-        self._forward = self._mapped(self._lane_output, None, 0)
-        self._evaluated_loss = self._mapped(self._lane_step_loss, None, None, 0)
+        problem, module = self.problem, self._module
+        training_loss, evaluation_loss = (
+            partial(loss, module) for loss in (problem.training_loss, problem.evaluation_loss)
+        )
+        self._loss_of_same = self._mapped(training_loss, None, None)
+        self._loss_of_own = self._mapped(training_loss, 0, 0)
+        self._forward = self._mapped(module, None)
+        self._evaluated_loss = self._mapped(evaluation_loss, None, None)
 
     def _lanes_at_once(self, examples: int) -> int:
         return self._budget // (examples * self._traits.kept)
@@ -166,31 +178,23 @@ class BatchedLanes(Lanes):
         self._stack.buffers = self.buffers
         self._leaves = [parameter.detach().requires_grad_() for parameter in self.parameters]
 
-    def _mapped(self, function: Callable[..., Any], *data: int | None) -> Callable[..., Any]:
-        """Map a function of data and all tensors over the lanes; data of dimension None are the same for all.
+    def _mapped(self, compute: Callable[..., Tensor], *data: int | None) -> Callable[..., Any]:
+        """Map what the module computes of data over the lanes; data of dimension None are the same for all.
 
+        The function takes the data, the lanes' keys and all their tensors, and returns the buffers afterwards as well.
         What is drawn is replaced by what follows from each lane's key; whatever else would be drawn is refused.
         """
+        count = len(data)
+
+        def of_one(*given: Tensor) -> tuple[Tensor, ...]:
+            with self._holding(given[count + 1 :]), self._drawing(given[count]):
+                return compute(*given[:count]), *(slot.get() for slot in self._rest)
+
         tensors = [0] * (len(self.parameters) + len(self.buffers))
-        return vmap(function, in_dims=(*data, *tensors), randomness="error")
+        return vmap(of_one, in_dims=(*data, 0, *tensors), randomness="error")
 
     def _drawing(self, key: Tensor) -> AbstractContextManager[object]:
         return LaneMasks(key, count()) if self._traits.replaced else nullcontext()
-
-    def _lane_loss(self, inputs: Tensor, targets: Tensor, key: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """One lane's loss, and its buffers afterwards."""
-        with self._holding(tensors), self._drawing(key):
-            loss = self.problem.training_loss(self._module, inputs, targets)
-            return loss, *(slot.get() for slot in self._rest)
-
-    def _lane_output(self, inputs: Tensor, key: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        with self._holding(tensors), self._drawing(key):
-            return self._module(inputs), *(slot.get() for slot in self._rest)
-
-    def _lane_step_loss(self, inputs: Tensor, targets: Tensor, key: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        with self._holding(tensors), self._drawing(key):
-            loss = self.problem.evaluation_loss(self._module, inputs, targets)
-            return loss, *(slot.get() for slot in self._rest)
 
     @contextmanager
     def _holding(self, tensors: Sequence[Tensor]) -> Iterator[None]:

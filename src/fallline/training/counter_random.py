@@ -1,8 +1,13 @@
-"""Random bits that are a function of a key and a counter: the same in any company, in any order, on any device."""
+"""Random numbers that are a function of a key and a counter: the same in any company, any order, on any device.
+
+What torch draws as numbers is taken from them where a pass has a key: see `NUMBERS`.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -125,3 +130,120 @@ class Calls:
     def __next__(self) -> int:
         """The number of a call, from 0."""
         return self._numbers.setdefault(int(torch.randint(2**62, ())), len(self._numbers))
+
+
+class Draws:
+    """What is drawn in one pass, from a key and the place of each call in it; `drew` tells whether anything was."""
+
+    def __init__(self, key: Tensor, calls: Iterator[int]) -> None:
+        super().__init__()
+        self.drew = False
+        self._key = key
+        self._calls = calls
+
+    def kept(self, shape: tuple[int, ...], p: float) -> Tensor:
+        """Booleans of a shape, each false with probability p; the next call draws others."""
+        return kept(self._key, self._call(), shape, p)
+
+    def numbers(self, draw: Callable[..., Tensor], like: Tensor) -> Tensor:
+        """Numbers from `uniform` or `normal` of the shape, type and device of a tensor; the next call draws others."""
+        return draw(self._key.to(like.device), self._call(), tuple(like.shape), like.dtype)
+
+    def fresh(self, like: Tensor) -> Tensor:
+        """A tensor of the shape and type of another, with room for each lane's own numbers where the key is mapped."""
+        return self._key.to(like.device, like.dtype).expand(like.shape).clone()
+
+    def _call(self) -> int:
+        self.drew = True
+        return next(self._calls)
+
+
+def _drawn(draw: Callable[..., Tensor], empty: Callable[..., Tensor]) -> Callable[..., Tensor | None]:
+    """Replace `torch.rand`, `torch.randn` or one of their `_like`; `empty` makes a tensor of the same arguments."""
+
+    def replacement(draws: Draws, *given: Any, **options: Any) -> Tensor | None:
+        if options.pop("generator", None) is not None or options.get("out") is not None:
+            return None
+        grad = options.pop("requires_grad", False)
+        like = empty(*given, **options)
+        if not like.numel() or not _strided(like):
+            return None
+        drawn = draws.numbers(draw, like)
+        return drawn.requires_grad_() if grad else drawn
+
+    return replacement
+
+
+def _strided(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.layout == torch.strided
+
+
+def _normal(
+    draws: Draws, mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, **options: Any
+) -> Tensor | None:
+    """Replace `torch.normal` in its forms, from tensors and from numbers."""
+    if generator is not None or options.get("out") is not None:
+        return None
+    if size is not None:
+        like = torch.empty(size, **{name: value for name, value in options.items() if name != "requires_grad"})
+    else:
+        like = torch.as_tensor(mean).detach() + torch.as_tensor(std).detach()
+    drawn: Tensor | None = draws.numbers(normal, like) * std + mean if _strided(like) else None
+    return drawn
+
+
+def _bernoulli(draws: Draws, input: Tensor, p: Any = None, *, generator: Any = None, **options: Any) -> Tensor | None:
+    if generator is not None or options.get("out") is not None or not input.is_floating_point():
+        return None
+    drawn: Tensor = draws.numbers(uniform, input) < (input if p is None else p)
+    return drawn.to(input.dtype)
+
+
+def _filling(draw: Callable[..., Tensor]) -> Callable[..., Tensor | None]:
+    """Replace a function that fills a tensor with what `draw` makes of the arguments."""
+
+    def replacement(draws: Draws, input: Tensor, *given: Any, generator: Any = None, **named: Any) -> Tensor | None:
+        if generator is not None or not _strided(input) or not input.numel():
+            return None
+        # What all lanes share can't hold what differs between them; torch says so.
+        return input.copy_(draw(draws, input, *given, **named))
+
+    return replacement
+
+
+def _normal_inside(draws: Draws, input: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    return draws.numbers(normal, input) * std + mean
+
+
+def _uniform_inside(draws: Draws, input: Tensor, *bounds: float, to: float = 1.0, **others: float) -> Tensor:
+    low, high = (*bounds, *(others.get("from", 0.0), to)[len(bounds) :])
+    return draws.numbers(uniform, input) * (high - low) + low
+
+
+def _bernoulli_inside(draws: Draws, input: Tensor, p: Any = 0.5) -> Tensor:
+    drawn: Tensor = draws.numbers(uniform, input) < p
+    return drawn.to(input.dtype)
+
+
+def _empty(draws: Draws, *size: Any, **options: Any) -> Tensor | None:
+    """Make room for what is drawn next, as `torch.distributions` does."""
+    if options.get("out") is not None or options.get("requires_grad"):
+        return None
+    like = torch.empty(*size, **options)
+    return draws.fresh(like) if _strided(like) and like.numel() else like
+
+
+#: The functions of torch that draw numbers, and what takes their place.
+NUMBERS: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
+    torch.rand: _drawn(uniform, torch.empty),
+    torch.randn: _drawn(normal, torch.empty),
+    torch.rand_like: _drawn(uniform, torch.empty_like),
+    torch.randn_like: _drawn(normal, torch.empty_like),
+    torch.normal: _normal,
+    torch.bernoulli: _bernoulli,
+    Tensor.bernoulli: _bernoulli,
+    Tensor.normal_: _filling(_normal_inside),
+    Tensor.uniform_: _filling(_uniform_inside),
+    Tensor.bernoulli_: _filling(_bernoulli_inside),
+    torch.empty: _empty,
+}

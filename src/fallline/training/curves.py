@@ -20,11 +20,14 @@ from fallline.averaging import WeightAverage
 class Curves:
     """K lanes, in their original order, at P points of training; NaN where a lane was not trained or had diverged.
 
-    `steps` and `samples` [P] count the updates made and the examples seen by then; a short run may come by several
-    points in one step. `train_loss` [K, P] is the mean over
-    the batches since the point before, each taken before its update; at step 0 it is the first batch's. `valid_loss`
-    and `valid_metric` [K, P] are those of the whole validation split. `diverged_at` [K] is the step whose loss was out
-    of bounds, or -1.
+    Attributes:
+        steps: The updates made by each point [P]; a short run may come by several points in one step.
+        samples: The examples seen by then [P].
+        train_loss: The mean [K, P] over the batches since the point before, each taken before its update; at step 0 it
+            is the first batch's.
+        valid_loss: The loss of the whole validation split [K, P].
+        valid_metric: Its metric [K, P].
+        diverged_at: The step [K] whose loss was out of bounds, or -1.
     """
 
     steps: NDArray[np.int64]
@@ -86,9 +89,14 @@ class Recorder:
 class Point:
     """One row of the curves; None where there is nothing to tell.
 
-    `step` counts the updates made by then. `training_loss` is the mean over the examples since the row before, each
-    taken before the update that its batch made. `validation_loss` and `metric` are of the whole validation split; on a
-    stream, `metric` is the batch's, before the update. `learning_rate` is the first param group's at the last update.
+    Attributes:
+        epoch: The pass over the examples that it ends, from 1; 0 before the first.
+        step: The updates made by then.
+        training_loss: The mean over the examples since the row before, each taken before the update that its batch
+            made.
+        validation_loss: The loss of the whole validation split.
+        metric: Its metric; on a stream that of the batch, before the update.
+        learning_rate: The first param group's at the last update.
     """
 
     epoch: int
@@ -103,11 +111,16 @@ class Point:
 class FitResult:
     """A training run that has ended.
 
-    `model` holds the weights of the last step, or their averages if the optimizer itself keeps these (Schedule-Free).
-    `averages` is the running average that `fit` was asked for; `averages.swapped()` puts it into the model. `curves`
-    has a row before the first step and one an epoch, or one a batch of a stream. `finished` says whether training went
-    to its end, `reason` in a sentence why it ended, and `evaluated` in another which weights the validation columns are
-    of.
+    Attributes:
+        model: The module, with the weights of the last step, or their averages if the optimizer itself keeps these
+            (Schedule-Free).
+        optimizer: What has trained it.
+        averages: The running average that `fit` was asked for; `averages.swapped()` puts it into the model.
+        curves: A row before the first step and one an epoch, or one a batch of a stream.
+        metric_name: What the metric is called.
+        finished: Whether training went to its end.
+        reason: A sentence on why it ended.
+        evaluated: A sentence on which weights the validation columns are of.
     """
 
     model: nn.Module
@@ -127,7 +140,11 @@ class FitResult:
     def to_csv(self, path: str | PathLike[str]) -> None:
         """Write the curves as a CSV file with a header; what is None is left empty.
 
-        Raises FileNotFoundError if the file's folder is not there.
+        Args:
+            path: The file, which is replaced if it is there.
+
+        Raises:
+            FileNotFoundError: The file's folder is not there.
         """
         folder = Path(path).resolve().parent
         if not folder.is_dir():

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, default_colla
 
 from fallline.training.errors import ProblemError
 from fallline.training.generators import Generators
-from fallline.training.sampling import Blocks, Order, Sampler
+from fallline.training.sampling import Blocks, Order, one_pass, order_of
 from fallline.training.splits import BATCHES, EXAMPLES, PACK, REMEDY, Pair, Split, joined, pairs, split_of
 
 #: Bytes that are read at most from what does not tell its length, since it may have no end.
@@ -24,6 +24,8 @@ MOST_BYTES = 2**33
 _FEW = 16  # examples that are read again
 _FEW_BATCHES = 20  # of a stream, that are read again
 _CHUNK = 64  # examples collated at once where a loader does not say
+_DIFFER = "differ from one reading to the next"
+_REDRAWN = "are drawn anew by its sampler in every pass"
 
 
 class Reader:
@@ -73,7 +75,7 @@ class Reader:
         few = [range(place, place + 1) for place in sorted({len(self._rows) * k // _FEW for k in range(_FEW)})]
         parts = self._parts() if drew else few if self._collate is None else [next(iter(self._parts()))]
         if any(not self._same(first, part, key) for part in parts for key in (1, 2)):
-            return "differ from one reading to the next"
+            return _DIFFER
         if alone and self._collate is not None and any(not self._same(first, part, 1) for part in few):
             return "hang on the batch that they are collated in"
         return None
@@ -110,16 +112,12 @@ def _equal(one: Tensor, other: Tensor) -> bool:
 class Loaded:
     """What is read, and how an epoch goes through it.
 
-    `pair` is one reading of the examples, and `reader` is there where every epoch has to read them anew. `shuffle`,
-    `sampler`, `batch`, `drop_last` and `own_batches` are as in `Order`; `difference` says how another reading differs.
+    `pair` is one reading of the examples, and `reader` is there where every epoch has to read them anew; `difference`
+    says how another reading differs.
     """
 
     pair: Pair
-    shuffle: bool = True
-    sampler: Sampler | None = None
-    batch: int | None = None
-    drop_last: bool = False
-    own_batches: bool = False
+    order: Order
     reader: Reader | None = None
     difference: str | None = None
 
@@ -194,8 +192,8 @@ def _load(name: str, data: Dataset[Any] | DataLoader[Any], *, once: bool) -> Loa
         generators = Generators(data)
         with generators.kept():
             generators.seed(key)
-            return Loaded(joined(name, _bounded(name, pairs(name, data, EXAMPLES)), EXAMPLES))
-    return _read(Reader(name, data, range(_length(name, data))), key, once)
+            return Loaded(joined(name, _bounded(name, pairs(name, data, EXAMPLES)), EXAMPLES), Order())
+    return _read(Reader(name, data, range(_length(name, data))), Order(), key, once)
 
 
 def _of_loader(name: str, loader: DataLoader[Any], key: int, once: bool) -> Loaded:
@@ -203,22 +201,18 @@ def _of_loader(name: str, loader: DataLoader[Any], key: int, once: bool) -> Load
         return _iterated(name, loader, key)
     if loader.batch_sampler is None:
         return _of_batches(name, loader, key, once)
-    order = Order(name, loader.batch_sampler, _length(name, loader.dataset), loader.dataset)
-    rows, redrawn = order.one_pass(key) if once else (order.rows, False)
+    order, rows = order_of(name, loader.batch_sampler, _length(name, loader.dataset), loader.dataset)
+    rows, redrawn = one_pass(order, rows, key) if once else (rows, False)
     collate = None if loader.collate_fn is default_collate else loader.collate_fn
     reader = Reader(name, loader.dataset, rows, collate, order.batch or _CHUNK)
-    return _read(reader, key, once, order, "are drawn anew by its sampler in every pass" if redrawn else None)
+    return _read(reader, order, key, once, _REDRAWN if redrawn else None)
 
 
-def _read(reader: Reader, key: int, once: bool, order: Order | None = None, difference: str | None = None) -> Loaded:
+def _read(reader: Reader, order: Order, key: int, once: bool, difference: str | None = None) -> Loaded:
     pair, drew = reader.read_all(key)
     difference = reader.difference(pair, drew, alone=not once) or difference
     fresh = reader if difference is not None and not once and reader.is_settled() else None
-    if order is None:
-        return Loaded(pair, reader=fresh, difference=difference)
-    return Loaded(
-        pair, order.shuffle, order.sampler, order.batch, order.drop_last, order.own_batches, fresh, difference
-    )
+    return Loaded(pair, order, fresh, difference)
 
 
 def _of_batches(name: str, loader: DataLoader[Any], key: int, once: bool) -> Loaded:
@@ -239,13 +233,13 @@ def _of_batches(name: str, loader: DataLoader[Any], key: int, once: bool) -> Loa
             "many x as y; give it a batch_size where the items are single examples."
         )
     sizes = [len(inputs) for inputs, _ in found]
-    order = Order(name, Blocks(loader.sampler, sizes), sum(sizes), dataset)
-    rows, redrawn = order.one_pass(key) if once else (order.rows, False)
-    difference = "are drawn anew by its sampler in every pass" if redrawn else None
+    order, rows = order_of(name, Blocks(loader.sampler, sizes), sum(sizes), dataset)
+    rows, redrawn = one_pass(order, rows, key) if once else (rows, False)
+    difference = _REDRAWN if redrawn else None
     if _differ(name, found[:_FEW_BATCHES], read(items[:_FEW_BATCHES], key + 1)):
-        difference = "differ from one reading to the next"
+        difference = _DIFFER
     inputs, targets = (half[rows] for half in joined(name, found, BATCHES))
-    return Loaded((inputs, targets), order.shuffle, order.sampler, order.batch, False, True, None, difference)
+    return Loaded((inputs, targets), order, None, difference)
 
 
 def _is_batch(item: Sequence[Any]) -> bool:
@@ -262,8 +256,8 @@ def _iterated(name: str, loader: DataLoader[Any], key: int) -> Loaded:
         generators.seed(key + 1)
         again = list(islice(pairs(name, loader, BATCHES), _FEW_BATCHES))
     pair = joined(name, found, BATCHES)
-    difference = "differ from one reading to the next" if _differ(name, found[: len(again)], again) else None
-    return Loaded(pair, shuffle=False, batch=loader.batch_size or len(found[0][0]), difference=difference)
+    difference = _DIFFER if _differ(name, found[: len(again)], again) else None
+    return Loaded(pair, Order(loader.batch_size or len(found[0][0]), shuffle=False), None, difference)
 
 
 def _differ(name: str, some: Sequence[Sequence[Any]], others: Sequence[Sequence[Any]]) -> bool:

@@ -257,6 +257,9 @@ class Stepper:
 def needs_closure(kind: type[torch.optim.Optimizer]) -> bool:
     """Whether the step of an optimizer class evaluates the model itself, first of all.
 
+    Args:
+        kind: The class.
+
     >>> needs_closure(torch.optim.LBFGS), needs_closure(torch.optim.SGD)
     (True, False)
     """

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from fallline.training.counter_random import Calls, evaluation_keys, kept, normal, run_keys, step_keys, uniform
+from fallline.training.counter_random import NUMBERS, Calls, Draws, evaluation_keys, run_keys, step_keys
 from fallline.training.generators import preserved, reseed
 
 Replacement = Callable[..., Tensor | tuple[Tensor, Tensor | None] | None]
@@ -25,7 +25,7 @@ Replacement = Callable[..., Tensor | tuple[Tensor, Tensor | None] | None]
 _SELU_LOWEST = 1.7580993408473766  # minus what SELU tends to at its left end: alpha times scale
 
 
-class LaneMasks(TorchFunctionMode):
+class LaneMasks(Draws, TorchFunctionMode):
     """While active, dropout of every kind takes its masks from a key, the place of the call in the pass, the element.
 
     Normal, uniform and Bernoulli numbers are taken likewise, where no generator is given for them.
@@ -46,12 +46,6 @@ class LaneMasks(TorchFunctionMode):
     True False
     """
 
-    def __init__(self, key: Tensor, calls: Iterator[int]) -> None:
-        super().__init__()
-        self.drew = False  #: whether anything was drawn
-        self._key = key
-        self._calls = calls
-
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
@@ -59,22 +53,6 @@ class LaneMasks(TorchFunctionMode):
         replacement = _REPLACEMENTS.get(func)
         result = replacement(self, *args, **(kwargs or {})) if replacement else None
         return func(*args, **(kwargs or {})) if result is None else result
-
-    def kept(self, shape: tuple[int, ...], p: float) -> Tensor:
-        """Booleans of a shape, each false with probability p; the next call draws others."""
-        return kept(self._key, self._call(), shape, p)
-
-    def numbers(self, draw: Callable[..., Tensor], like: Tensor) -> Tensor:
-        """Numbers from `uniform` or `normal` of the shape, type and device of a tensor; the next call draws others."""
-        return draw(self._key.to(like.device), self._call(), tuple(like.shape), like.dtype)
-
-    def _call(self) -> int:
-        self.drew = True
-        return next(self._calls)
-
-    def fresh(self, like: Tensor) -> Tensor:
-        """A tensor of the shape and type of another, with room for each lane's own numbers where the key is mapped."""
-        return self._key.to(like.device, like.dtype).expand(like.shape).clone()
 
 
 def _scaled(input: Tensor, mask: Tensor, p: float) -> Tensor:
@@ -164,99 +142,6 @@ def _attention(
     return _scaled(weights, masks.kept(tuple(weights.shape), dropout_p), dropout_p) @ value
 
 
-def _drawn(draw: Callable[..., Tensor]) -> Replacement:
-    """Replace `torch.rand` or `torch.randn`."""
-
-    def replacement(masks: LaneMasks, *size: Any, **options: Any) -> Tensor | None:
-        if options.pop("generator", None) is not None or options.get("out") is not None:
-            return None
-        grad = options.pop("requires_grad", False)
-        like = torch.empty(*size, **options)
-        if not like.numel() or not _strided(like):
-            return None
-        drawn = masks.numbers(draw, like)
-        return drawn.requires_grad_() if grad else drawn
-
-    return replacement
-
-
-def _drawn_like(draw: Callable[..., Tensor]) -> Replacement:
-    """Replace `torch.rand_like` or `torch.randn_like`."""
-
-    def replacement(masks: LaneMasks, input: Tensor, **options: Any) -> Tensor | None:
-        if options.pop("generator", None) is not None:
-            return None
-        grad = options.pop("requires_grad", False)
-        like = torch.empty_like(input, **options)
-        if not like.numel() or not _strided(like):
-            return None
-        drawn = masks.numbers(draw, like)
-        return drawn.requires_grad_() if grad else drawn
-
-    return replacement
-
-
-def _strided(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() and tensor.layout == torch.strided
-
-
-def _normal(
-    masks: LaneMasks, mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, **options: Any
-) -> Tensor | None:
-    """Replace `torch.normal` in its forms, from tensors and from numbers."""
-    if generator is not None or options.get("out") is not None:
-        return None
-    if size is not None:
-        like = torch.empty(size, **{name: value for name, value in options.items() if name != "requires_grad"})
-    else:
-        like = torch.as_tensor(mean).detach() + torch.as_tensor(std).detach()
-    drawn: Tensor | None = masks.numbers(normal, like) * std + mean if _strided(like) else None
-    return drawn
-
-
-def _bernoulli(
-    masks: LaneMasks, input: Tensor, p: Any = None, *, generator: Any = None, **options: Any
-) -> Tensor | None:
-    if generator is not None or options.get("out") is not None or not input.is_floating_point():
-        return None
-    drawn: Tensor = masks.numbers(uniform, input) < (input if p is None else p)
-    return drawn.to(input.dtype)
-
-
-def _filling(draw: Callable[..., Tensor]) -> Replacement:
-    """Replace a function that fills a tensor with what `draw` makes of the arguments."""
-
-    def replacement(masks: LaneMasks, input: Tensor, *given: Any, generator: Any = None, **named: Any) -> Tensor | None:
-        if generator is not None or not _strided(input) or not input.numel():
-            return None
-        # What all lanes share can't hold what differs between them; torch says so.
-        return input.copy_(draw(masks, input, *given, **named))
-
-    return replacement
-
-
-def _normal_inside(masks: LaneMasks, input: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    return masks.numbers(normal, input) * std + mean
-
-
-def _uniform_inside(masks: LaneMasks, input: Tensor, *bounds: float, to: float = 1.0, **others: float) -> Tensor:
-    low, high = (*bounds, *(others.get("from", 0.0), to)[len(bounds) :])
-    return masks.numbers(uniform, input) * (high - low) + low
-
-
-def _bernoulli_inside(masks: LaneMasks, input: Tensor, p: Any = 0.5) -> Tensor:
-    drawn: Tensor = masks.numbers(uniform, input) < p
-    return drawn.to(input.dtype)
-
-
-def _empty(masks: LaneMasks, *size: Any, **options: Any) -> Tensor | None:
-    """Make room for what is drawn next, as `torch.distributions` does."""
-    if options.get("out") is not None or options.get("requires_grad"):
-        return None
-    like = torch.empty(*size, **options)
-    return masks.fresh(like) if _strided(like) and like.numel() else like
-
-
 def _entered(function: Callable[..., Any]) -> Replacement:
     """Replace a function of torch by itself, with the functions that it calls replaced.
 
@@ -278,17 +163,7 @@ _ALPHA = _dropping(functional.alpha_dropout, _saturated, _each_element, usually=
 _CHANNELS = _dropping(torch.feature_dropout, _scaled, _each_channel(), usually=True)
 _ALPHA_CHANNELS = _dropping(functional.feature_alpha_dropout, _saturated, _each_channel(), usually=False)
 _REPLACEMENTS: dict[Callable[..., Any], Replacement] = {
-    torch.rand: _drawn(uniform),
-    torch.randn: _drawn(normal),
-    torch.rand_like: _drawn_like(uniform),
-    torch.randn_like: _drawn_like(normal),
-    torch.normal: _normal,
-    torch.bernoulli: _bernoulli,
-    Tensor.bernoulli: _bernoulli,
-    Tensor.normal_: _filling(_normal_inside),
-    Tensor.uniform_: _filling(_uniform_inside),
-    Tensor.bernoulli_: _filling(_bernoulli_inside),
-    torch.empty: _empty,
+    **NUMBERS,
     functional.dropout: _DROPOUT,
     functional.alpha_dropout: _ALPHA,
     functional.dropout1d: _dropping(functional.dropout1d, _scaled, _each_channel(alone=2), usually=True),
@@ -326,11 +201,17 @@ def drawing(
 
 @contextmanager
 def draws_of(seed: int, step: int, split: str | None = None, device: torch.device | None = None) -> Iterator[None]:
-    """Draw as the run of a seed does in a step, counted from 1; or as its model is evaluated on a split after a step.
+    """Draw as the run of a seed does in a step; or as its model is evaluated on a split after a step.
 
     With it a loop of one's own has the random numbers of `fallline.fit` and of a race: dropout, noise, and whatever
-    else is drawn from the generators of torch, Python and NumPy. Those go on afterwards as if nothing was drawn.
-    A split that is too large to be evaluated at once is drawn for in parts, of which this gives the first.
+    else is drawn from the generators of torch, Python and NumPy. Those go on afterwards as if nothing was drawn. A
+    split that is too large to be evaluated at once is drawn for in parts, of which this gives the first.
+
+    Args:
+        seed: The run's.
+        step: The step, counted from 1.
+        split: "train", "valid" or "test" for an evaluation after the step; None for the step itself.
+        device: Where the model is; the CPU by default.
 
     >>> with draws_of(seed=3, step=1):
     ...     first = torch.randn(2), torch.randperm(5)

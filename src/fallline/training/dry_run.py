@@ -225,7 +225,8 @@ def attempt(problem: SplitTask, module: nn.Module, part: Split, name: str, *, tr
             loss: object = compute(module, part.inputs.clone(), part.targets)
         except Exception as error:
             sentence = (
-                _step_failed(part, name, error)
+                f"step: it failed on inputs of {name} of {_told(part.inputs)} and targets of {_told(part.targets)} "
+                f"({first_line(error)}); it is called as step(model, inputs, targets)."
                 if source == "step"
                 else _misfit(problem, output, part.targets, name, error)
             )
@@ -253,7 +254,7 @@ def _output(module: nn.Module, part: Split, name: str) -> Tensor:
             raise ProblemError(f"model: it takes more than one input ({first_line(error)}); {PACK}.") from error
         whole = "" if part.inputs.is_floating_point() else ", or give X as floating-point numbers, X.astype('float32')"
         raise ProblemError(
-            f"model: it failed on inputs of {name} of shape {shape(part.inputs)} and type {dtype_name(part.inputs)} "
+            f"model: it failed on inputs of {name} of {_told(part.inputs)} "
             f"({first_line(error)}); make the model fit the inputs{whole}."
         ) from error
     if not isinstance(output, Tensor):
@@ -262,14 +263,6 @@ def _output(module: nn.Module, part: Split, name: str) -> Tensor:
             "or compute the loss in a step(model, inputs, targets)."
         )
     return output
-
-
-def _step_failed(part: Split, name: str, error: Exception) -> str:
-    return (
-        f"step: it failed on inputs of {name} of shape {shape(part.inputs)} and type {dtype_name(part.inputs)} and "
-        f"targets of shape {shape(part.targets)} and type {dtype_name(part.targets)} ({first_line(error)}); "
-        "it is called as step(model, inputs, targets)."
-    )
 
 
 def _misfit(problem: SplitTask, output: Tensor, targets: Tensor, name: str, error: Exception) -> str:
@@ -282,10 +275,9 @@ def _misfit(problem: SplitTask, output: Tensor, targets: Tensor, name: str, erro
             f"{name}: its labels run from {int(counted.min())} to {int(counted.max())}, but the model has {classes} "
             f"outputs, for the labels 0 to {classes - 1}; give the model more outputs or renumber the labels."
         )
-    remedy = _remedy(output, targets, str(error))
     return (
-        f"loss: it failed on outputs of shape {shape(output)} and type {dtype_name(output)} and targets of {name} of "
-        f"shape {shape(targets)} and type {dtype_name(targets)} ({first_line(error)}); {remedy}."
+        f"loss: it failed on outputs of {_told(output)} and targets of {name} of {_told(targets)} "
+        f"({first_line(error)}); {_remedy(output, targets, str(error))}."
     )
 
 
@@ -311,3 +303,7 @@ def _remedy(output: Tensor, targets: Tensor, error: str) -> str:
             "lambda output, y: cross_entropy(output.flatten(0, 1), y.flatten())"
         )
     return "make the model's output and y fit the loss, which is called as loss(output, y)"
+
+
+def _told(tensor: Tensor) -> str:
+    return f"shape {shape(tensor)} and type {dtype_name(tensor)}"

@@ -26,6 +26,9 @@ def first_line(error: BaseException) -> str:
 
     What a DataLoader's worker raised says it last; a missing key alone says nothing.
 
+    Args:
+        error: The error.
+
     >>> first_line(ValueError("too wide.\\nDetails follow")), first_line(KeyError("x"))
     ('too wide', "KeyError: 'x'")
     """
@@ -49,6 +52,9 @@ def dtype_name(tensor: Tensor) -> str:
 def is_text(value: object) -> bool:
     """Whether a value is a text that files, pages and terminals can take: no half of a pair of surrogates.
 
+    Args:
+        value: Anything.
+
     >>> is_text("adam β"), is_text("\\ud800"), is_text(3)
     (True, False, False)
     """
@@ -62,12 +68,23 @@ _OTHER_DEVICES = 2**32  # there wide passes are what keeps the device busy
 
 
 def pass_budget(device: torch.device) -> int:
-    """Bytes that one pass over some lanes or examples may need; never less for a machine that is busy."""
+    """Bytes that one pass over some lanes or examples may need; never less for a machine that is busy.
+
+    Args:
+        device: Where the pass is taken.
+    """
     return BUDGET if device.type == "cpu" else _OTHER_DEVICES
 
 
 def parts(total: int, size: int) -> Iterator[slice]:
-    """Cut `total` things into slices of at most `size`, and at least one.
+    """Cut a number of things into slices.
+
+    Args:
+        total: How many things there are.
+        size: How many a slice has at most; at least one is taken.
+
+    Yields:
+        The slices, in order.
 
     >>> list(parts(5, 2))
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
@@ -99,11 +116,18 @@ _SAID = ("can't allocate memory", "not enough memory")
 def train_in_parts(items: Sequence[Item], train: Callable[[Sequence[Item], int], list[Result]]) -> list[Result]:
     """Train runs together, or, where memory runs out, half of them after the other, and so on.
 
-    `items` say what to train, such as a seed and a rule each. `train(part, done)` trains some of them, `done` of which
-    were trained before, and returns a result each; it is begun anew with a smaller part. The results are in the order
-    of the items. A run in a smaller population has the same numbers to rounding.
+    A run in a smaller population has the same numbers to rounding.
 
-    Raises ProblemError where there is not enough memory for one run alone.
+    Args:
+        items: What to train, such as a seed and a rule each.
+        train: A function of (part, done) that trains some of the items, `done` of which were trained before, and
+            returns a result each; it is begun anew with a smaller part.
+
+    Returns:
+        The results, in the order of the items.
+
+    Raises:
+        ProblemError: There is not enough memory for one run alone.
 
     >>> def train(part, done):
     ...     if len(part) > 2:

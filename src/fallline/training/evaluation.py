@@ -191,8 +191,12 @@ Each = Callable[[Score, Tensor, Tensor], Tensor]
 class Evaluation:
     """The quality of K lanes on n examples, in float64, on the CPU.
 
-    `loss` and `metric` are [K]. `example_loss` and `example_metric` are [K, n], each example's share, whose mean they
-    are; None where there is no such share, or where it was not asked for.
+    Attributes:
+        loss: The loss [K].
+        metric: The metric [K].
+        example_loss: Each example's share [K, n], whose mean the loss is; None where there is no such share, or where
+            it was not asked for.
+        example_metric: The same of the metric.
     """
 
     loss: Tensor

@@ -27,17 +27,13 @@ def preserved(device: torch.device = _CPU, *, libraries: bool = False) -> Iterat
     >>> torch.equal(torch.get_rng_state(), before)
     True
     """
-    generators = _generators(device)
-    states = [generator.get_state() for generator in generators]
-    others = _library_states() if libraries else None
+    generators = _generators(device, libraries=libraries)
+    states = [*map(_state, generators)]
     try:
         yield
     finally:
         for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
-        if others is not None:
-            random.setstate(others[0])
-            np.random.set_state(others[1])
+            _put_state(generator, state)
 
 
 def reseed(seed: int, device: torch.device = _CPU, *, libraries: bool = False) -> None:
@@ -51,10 +47,14 @@ def reseed(seed: int, device: torch.device = _CPU, *, libraries: bool = False) -
 
 @contextmanager
 def seeded(seed: int, device: torch.device = _CPU, *, libraries: bool = False) -> Iterator[None]:
-    """Let torch's generator start from `seed` inside, and go on outside as if nothing had been drawn.
+    """Let torch's generator start from a seed inside, and go on outside as if nothing had been drawn.
 
-    A CUDA device's own generator does likewise, and with `libraries` those of Python and NumPy. `torch.manual_seed`
-    would prepare the generators of all devices as well, which takes longer than a small model.
+    `torch.manual_seed` would prepare the generators of all devices as well, which takes longer than a small model.
+
+    Args:
+        seed: Where it starts from.
+        device: A CUDA device's own generator does likewise; the CPU by default.
+        libraries: Whether those of Python and NumPy do, too.
 
     >>> with seeded(3):
     ...     first = torch.rand(2)
@@ -73,29 +73,22 @@ def draws(action: Callable[[], object], device: torch.device = _CPU) -> tuple[bo
     >>> draws(lambda: torch.rand(2)), draws(lambda: random.random()), draws(lambda: torch.ones(2))
     ((True, False), (False, True), (False, False))
     """
-    generators = _generators(device)
+    generators = _generators(device, libraries=True)
     with seeded(0, device, libraries=True):
-        before, others = [generator.get_state() for generator in generators], _told(_library_states())
+        before = [*map(_state, generators)]
         action()
-        after = [generator.get_state() for generator in generators]
-        return not all(map(torch.equal, before, after)), _told(_library_states()) != others
+        moved = [not _alike(one, _state(generator)) for one, generator in zip(before, generators, strict=True)]
+        return any(moved[:-2]), any(moved[-2:])
 
 
-def _library_states() -> tuple[Any, Any]:
-    return random.getstate(), np.random.get_state()
-
-
-def _told(states: tuple[Any, Any]) -> Any:
-    kind, numbers, *rest = states[1]
-    return states[0], kind, numbers.tobytes(), rest
-
-
-def _generators(device: torch.device) -> list[torch.Generator]:
-    if device.type != "cuda":
-        return [torch.default_generator]
-    torch.cuda.init()  # type: ignore[no-untyped-call]  # before it the device's generator does not exist
-    index = torch.cuda.current_device() if device.index is None else device.index
-    return [torch.default_generator, torch.cuda.default_generators[index]]
+def _generators(device: torch.device, *, libraries: bool = False) -> list[Any]:
+    """Torch's generators, and with `libraries` those that NumPy's and Python's functions draw from."""
+    generators: list[Any] = [torch.default_generator]
+    if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # before it the device's generator does not exist
+        index = torch.cuda.current_device() if device.index is None else device.index
+        generators.append(torch.cuda.default_generators[index])
+    return [*generators, np.random.mtrand._rand, random._inst] if libraries else generators
 
 
 #: Things that are looked at in search of generators; and a longer list holds data, not what draws.
@@ -125,6 +118,10 @@ class Generators:
     def __init__(self, owner: object) -> None:
         self._own = _own_generators(owner)
 
+    @property
+    def _all(self) -> list[Any]:
+        return [*_generators(_CPU, libraries=True), *self._own]  # found anew: in another process they are others
+
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Let all go on after the `with` as if nothing had been drawn in it."""
@@ -132,10 +129,7 @@ class Generators:
         try:
             yield
         finally:
-            torch.set_rng_state(states[0])
-            np.random.set_state(states[1])
-            random.setstate(states[2])
-            for generator, state in zip(self._own, states[3:], strict=True):
+            for generator, state in zip(self._all, states, strict=True):
                 _put_state(generator, state)
 
     def seed(self, *key: int) -> None:
@@ -150,7 +144,7 @@ class Generators:
 
     def states(self) -> list[Any]:
         """Where each stands: torch's, NumPy's, Python's, and its own."""
-        return [torch.get_rng_state(), np.random.get_state(), random.getstate(), *map(_state, self._own)]
+        return [*map(_state, self._all)]
 
     def moved(self, action: Callable[[], Any]) -> tuple[Any, bool]:
         """What an action returns, and whether it drew from any of them."""

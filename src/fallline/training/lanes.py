@@ -7,13 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from numbers import Integral
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fallline import _asked
 from fallline.training.counter_random import evaluation_keys, run_keys, step_keys
 from fallline.training.errors import ProblemError, apart, first_line, parts, pass_budget
 from fallline.training.evaluation import Evaluation, Score, example_losses, join_evaluations, needs_outputs
@@ -32,12 +32,19 @@ Pass = tuple[Tensor, Sequence[Tensor]]
 class Lanes(ABC):
     """K training runs of one problem, side by side, each with the weights and batches of its own seed.
 
-    `parameters` and `buffers` are contiguous tensors [K, ...], changed in place by an update and by training;
-    `names` are those of the parameters in the module; `seeds` [K] may repeat, and `streams` has each seed once, in
-    order of appearance. Frozen parameters and buffers that are the same for every seed, and that no pass changes, are
-    not among them. Lanes can be dropped: `count` is their number at first, and `index` [K], on
-    the CPU, says which of those each lane is. `first_loss` [K] is None until the first step. `failed` says that the
-    user's code raised for a lane that had diverged, since lanes were last dropped. All else is on `device`.
+    `parameters` and `buffers` are contiguous tensors [K, ...], changed in place by an update and by training; `names`
+    are those of the parameters in the module; `seeds` [K] may repeat, and `streams` has each seed once, in order of
+    appearance. Frozen parameters and buffers that are the same for every seed, and that no pass changes, are not among
+    them. Lanes can be dropped: `count` is their number at first, and `index` [K], on the CPU, says which of those each
+    lane is. `first_loss` [K] is None until the first step. `failed` says that the user's code raised for a lane that
+    had diverged, since lanes were last dropped. All else is on `device`.
+
+    Args:
+        problem: What is trained.
+        seeds: One a lane [K].
+
+    Raises:
+        ValueError: There are no seeds, or one is no whole number from 0 to 2**63 - 1.
     """
 
     def __init__(self, problem: Problem, seeds: Sequence[int]) -> None:
@@ -100,14 +107,22 @@ class Lanes(ABC):
         return self.problem.batches(self.streams, self.device)
 
     def gradients(self, indices: Tensor, step: int = 1) -> tuple[Tensor, list[Tensor]]:
-        """Take one pass forward and backward in training mode, for an update counted from 1.
+        """Take one pass forward and backward in training mode.
 
-        `indices` [streams, batch] are the examples of `train` that each seed's lanes see. Returns the losses [K] before
-        the update and one contiguous gradient [K, ...] a parameter; a parameter that the loss does not reach gets
-        zeros. What a lane draws follows from its seed and `step` alone, in whatever company it is.
+        What a lane draws follows from its seed and `step` alone, in whatever company it is. A lane that has diverged,
+        and for which the user's code raises, gets the loss NaN, and zeros.
 
-        A lane that has diverged, and for which the user's code raises, gets the loss NaN, and zeros. Raises
-        ProblemError where it raises for any other.
+        Args:
+            indices: The examples of `train` [streams, batch] that each seed's lanes see.
+            step: The update that it is for, counted from 1.
+
+        Returns:
+            The losses [K] before the update, and one contiguous gradient [K, ...] a parameter; a parameter that the
+                loss does
+            not reach gets zeros.
+
+        Raises:
+            ProblemError: The user's code raises for a lane that has not diverged.
         """
         indices = self._read_anew(indices, step)
         keys = step_keys(self._keys, step)
@@ -129,20 +144,26 @@ class Lanes(ABC):
 
     @torch.no_grad()
     def evaluate(self, split: Split, *, examples: bool = False, step: int = 0) -> Evaluation:
-        """Evaluate every lane on a split after so many updates, in evaluation mode, in parts that bound the memory.
+        """Evaluate every lane on a split, in evaluation mode, in parts that bound the memory.
 
-        `examples` asks for each example's share as well. What a lane draws follows from its seed, `step` and which of
-        the problem's splits it is. A lane that has diverged, and for which the user's code raises, gets NaN. Raises
-        ProblemError where it raises for any other.
+        What a lane draws follows from its seed, `step` and which of the problem's splits it is. A lane that has
+        diverged, and for which the user's code raises, gets NaN.
+
+        Args:
+            split: The examples.
+            examples: Whether each example's share is asked for as well.
+            step: The updates made by then.
+
+        Raises:
+            ProblemError: The user's code raises for a lane that has not diverged.
         """
         if not len(self):
             return Evaluation(torch.empty(0).double(), torch.empty(0).double())
         here = self._here(split)
-        name = next((name for name, own in self.problem.splits().items() if own is split), "")
         size = self._evaluated_at_once(max(1, self._traits.manner.output * len(split)))
 
         def compute(lanes: slice) -> Evaluation:
-            keys = partial(evaluation_keys, self._keys[lanes], step, name)
+            keys = partial(evaluation_keys, self._keys[lanes], step, self.problem.name_of(split))
             return self._evaluate(lanes, here, examples, keys)
 
         def stand_in(lane: slice, error: Exception) -> Evaluation:
@@ -159,9 +180,13 @@ class Lanes(ABC):
         """Raise BatchingError where lanes have come to share what each should have for itself."""
 
     def keep(self, mask: Mask) -> None:
-        """Keep the lanes where mask [K] is true, in their order, and forget the others.
+        """Keep some lanes, in their order, and forget the others.
 
-        Raises ValueError unless the mask has one boolean a lane.
+        Args:
+            mask: True [K] for those that are kept.
+
+        Raises:
+            ValueError: The mask has not one boolean a lane.
         """
         if mask.dtype != np.bool_ or mask.shape != (len(self),):
             raise ValueError(f"mask: must be {len(self)} booleans, got {mask.dtype} of shape {mask.shape}.")
@@ -176,7 +201,11 @@ class Lanes(ABC):
         self._rebind()
 
     def module(self, lane: int) -> nn.Module:
-        """A module of its own with the weights and buffers that a lane has now, on the CPU."""
+        """A module of its own with the weights and buffers that a lane has now, on the CPU.
+
+        Args:
+            lane: Its place among those that are left.
+        """
         module = self._build(self.seeds[lane])
         trained, rest = slots(module)
         own, _ = self._stack.part(rest)
@@ -271,33 +300,31 @@ class Lanes(ABC):
         manner = self._traits.manner
         examples = min(len(inputs), manner.examples)
         width = self._budget // (manner.kept * examples)
-        return torch.cat(
-            [self._outputs_of(lanes, inputs[rows], keys(rows.start), width) for rows in parts(len(inputs), examples)], 1
-        )
 
-    def _outputs_of(self, lanes: slice, inputs: Tensor, keys: Tensor, width: int) -> Tensor:
-        some = parts(lanes.stop - lanes.start, width)
-        # A copy of the inputs, since a model may write into them.
-        return torch.cat([self._outputs(_within(lanes, part), inputs.clone(), keys[part]) for part in some])
+        def outputs(rows: slice) -> Tensor:
+            # A copy of the inputs, since a model may write into them.
+            return _by_lanes(
+                lanes, width, keys(rows.start), lambda some, own: self._outputs(some, inputs[rows].clone(), own)
+            )
+
+        return torch.cat([outputs(rows) for rows in parts(len(inputs), examples)], 1)
 
     def _all_step_losses(self, lanes: slice, split: Split, keys: Tensor) -> Tensor:
         """The losses [k] of a problem whose step alone knows them, of the whole split at once."""
-        size = self._budget // (self._traits.kept * len(split))
-        some = parts(lanes.stop - lanes.start, size)
-        return torch.cat([self._step_losses(_within(lanes, part), split, keys[part]) for part in some])
+        width = self._budget // (self._traits.kept * len(split))
+        return _by_lanes(lanes, width, keys, lambda some, own: self._step_losses(some, split, own))
 
 
-def _within(lanes: slice, part: slice) -> slice:
-    return slice(lanes.start + part.start, lanes.start + part.stop)
+def _by_lanes(lanes: slice, width: int, keys: Tensor, compute: Callable[[slice, Tensor], Tensor]) -> Tensor:
+    """What is computed of so many lanes at once, with their keys, for all of some lanes."""
+    some = parts(lanes.stop - lanes.start, width)
+    return torch.cat([compute(slice(lanes.start + part.start, lanes.start + part.stop), keys[part]) for part in some])
 
 
 def _checked(seeds: Sequence[int]) -> list[int]:
     if not seeds:
         raise ValueError("seeds: give at least one, one for each lane.")
-    for seed in seeds:
-        if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
-            raise ValueError(f"seeds: must be whole numbers from 0 to 2**63 - 1, got {seed!r}.")
-    return [int(seed) for seed in seeds]
+    return [_asked.seed(seed, "seeds: each") for seed in seeds]
 
 
 def _value(metric: Metric, output: Tensor, targets: Tensor) -> Tensor:

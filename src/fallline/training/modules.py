@@ -40,7 +40,11 @@ class Slot:
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:
-    """The parameters that require a gradient, each once."""
+    """The parameters that require a gradient, each once.
+
+    Args:
+        module: The module.
+    """
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
@@ -82,7 +86,11 @@ def version(tensor: Tensor) -> int:
 
 
 def densify(parameters: Iterable[Tensor]) -> None:
-    """Make sparse gradients dense, as they are in a race, for optimizers that take no sparse ones."""
+    """Make sparse gradients dense, as they are in a race, for optimizers that take no sparse ones.
+
+    Args:
+        parameters: The tensors whose `grad` is changed.
+    """
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.layout != torch.strided:
             parameter.grad = parameter.grad.to_dense()

@@ -7,8 +7,8 @@ import itertools
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 
@@ -30,7 +30,11 @@ _TOLERANCE = 1e4  # in units of the dtype's rounding error
 
 
 def lanes_for(problem: Problem, seeds: Sequence[int]) -> Lanes:
-    """Make lanes for these seeds: batched where the model allows it, else one at a time, with a warning that says why.
+    """Make lanes, batched where the model allows it, else one at a time, with a warning that says why.
+
+    Args:
+        problem: What is trained.
+        seeds: One a lane.
 
     >>> from fallline.problems import digits
     >>> type(lanes_for(digits(), seeds=range(8))).__name__
@@ -43,7 +47,13 @@ def lanes_for(problem: Problem, seeds: Sequence[int]) -> Lanes:
 
 
 def make_lanes(problem: Problem, seeds: Sequence[int], *, batched: bool) -> Lanes:
-    """Make batched lanes, or lanes that take turns: where batching is ruled out, and where it does not pay."""
+    """Make lanes of one kind or the other.
+
+    Args:
+        problem: What is trained.
+        seeds: One a lane.
+        batched: Whether all lanes share every operation, where there are enough for it to pay; else they take turns.
+    """
     return (BatchedLanes if batched and len(seeds) >= _FEWEST else SequentialLanes)(problem, seeds)
 
 
@@ -52,6 +62,10 @@ def obstacle_to_batching(problem: Problem, seed: int) -> str | None:
 
     Both kinds are tried on a few batches, with two lanes; batched lanes will do when their gradients, losses and all
     that their models hold agree with those of ordinary modules to rounding.
+
+    Args:
+        problem: What is trained.
+        seed: Of one of the two lanes.
 
     >>> from fallline.problems import digits
     >>> obstacle_to_batching(digits(), seed=0) is None
@@ -121,7 +135,11 @@ _PASSES = 3
 def lanes_that_fit(problem: Problem, steps: int | None = None) -> int:
     """Count the lanes, from 4 to 256, that a population of this problem should have at most.
 
-    It follows from the size of the model and from the work of `steps` updates (all epochs' by default) alone.
+    It follows from the size of the model and from the work alone.
+
+    Args:
+        problem: What is trained.
+        steps: The updates of a run; all epochs' by default.
 
     >>> from fallline.problems import digits
     >>> lanes_that_fit(digits()), lanes_that_fit(digits(), steps=10**6)
@@ -165,10 +183,12 @@ _WORTH_PROCESSES = 0.8
 
 @dataclass(frozen=True)
 class Speed:
-    """The fastest `way` of training lanes, and the `seconds` of one step of one lane in each way that there is.
+    """The fastest way of training lanes, and how long each takes.
 
-    The ways are "batched", "in turn", and "processes", one of a single thread for each core, in which lanes take turns.
-    `obstacle` says why lanes can't be batched, where they can't.
+    Attributes:
+        way: "batched", "in turn", or "processes", one of a single thread for each core, in which lanes take turns.
+        seconds: Those of one step of one lane in each way that there is.
+        obstacle: Why lanes can't be batched; None where they can.
     """
 
     way: str
@@ -179,9 +199,13 @@ class Speed:
 def fastest(problem: Problem, seed: int, population: Callable[[int, bool], Population]) -> Speed:
     """Measure a few steps in each way, which takes half a second for small models.
 
-    `population(lanes, batched)` makes at most so many lanes, and what moves them. The ways take turns, and the fastest
-    step of each counts: what else a machine does only ever adds time. Processes are not started; their time is that of
-    a step with one thread, divided by the number of cores.
+    The ways take turns, and the fastest step of each counts: what else a machine does only ever adds time. Processes
+    are not started; their time is that of a step with one thread, divided by the number of cores.
+
+    Args:
+        problem: What is trained.
+        seed: Of the random numbers.
+        population: A function of (lanes, batched) that makes at most so many lanes, and what moves them.
 
     >>> from fallline.problems import digits
     >>> from fallline.rules import adam
@@ -250,20 +274,14 @@ def _stepper(population: Population) -> Callable[[], float]:
 
 def _with_one_thread(step: Callable[[], float]) -> Callable[[], float]:
     def alone() -> float:
-        with _threads(1):
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
             return step()
+        finally:
+            torch.set_num_threads(before)
 
     return alone
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _cores() -> int:

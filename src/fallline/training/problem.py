@@ -29,39 +29,45 @@ _ARGUMENTS = (
 class Problem(SplitTask):
     """A model to train, its loss, and the data.
 
-    `model()` returns a fresh `torch.nn.Module`, its weights drawn from torch's generator; a pretrained one is copied
-    in it, and what has `requires_grad=False` stays as it is. `loss(output, target)` is the mean over a batch. A `step`
-    of one's own, called as step(model, inputs, targets), returns the loss of a batch and takes the place of
-    loss(model(inputs), targets) in training; without `loss`, in evaluation too.
-
-    `train`, `valid` and `test` are pairs (X, y) of tensors or NumPy arrays [n, ...], torch Datasets, or DataLoaders.
-    All are read once, into memory. Where an example of a training Dataset differs at the next reading, as random
+    Examples are read once, into memory. Where an example of a training Dataset differs at the next reading, as random
     augmentation makes it, every epoch reads it anew: what it draws from torch's, NumPy's or Python's generators follows
     from the run's seed, the epoch and the example, so that all runs of a seed see the same. `valid` and `test` are
     drawn once. A warning says either. Of a training DataLoader the size of batches, `drop_last`, `shuffle` and the
     sampler hold, which draws anew for each epoch, from the run's seed; `valid` and `test` are what one pass gives.
     Workers are not started, but for a loader that reads a stream: it is iterated to its end once, and goes through
-    epochs in that order. Floating-point data take the model's dtype, integer targets int64.
-
-    With `steps`, `train` is a stream of that many batches: an IterableDataset of examples, a generator function or an
-    iterable of batches (X, y). Every run sees these batches once, in this order. Other data, DataLoaders aside, are
-    shuffled anew in each of `epochs` (20) passes. `batch` counts the examples of a step: 64 unless given, what a
-    DataLoader says, or all where there are fewer.
-
-    `metric` is "loss", a name from scikit-learn or torchmetrics such as "accuracy", "f1_macro", "roc_auc" or "r2", a
-    callable(output, target) whose name ends as scikit-learn names its functions (`_score`, `_error`, ...), a
-    torchmetrics object, or a `Metric`. Metrics of classes take one output a class, as logits or probabilities, in
-    dimension 1 or the last; or one logit for two classes, a probability where the loss is binary_cross_entropy.
-    Labels that the loss ignores, as `ignore_index` says or its derivatives tell, they ignore too.
-    `target` is the value of the metric to reach.
-
-    `precision="bfloat16"` takes training passes under `torch.autocast`. `device` is "cpu" or "cuda", or None for CUDA
-    where it is present; data and fresh models are on the CPU, and lanes move them.
+    epochs in that order. Floating-point data take the model's dtype, integer targets int64. Data and fresh models are
+    on the CPU; lanes move them.
 
     A UserWarning tells of what trains without an error and probably is one: splits that share examples, a softmax
     before cross_entropy and its kin, targets that the last operation never gives.
 
-    Raises ProblemError, a ValueError, in one sentence that names the argument, what it should be and what to do.
+    Args:
+        model: A function that returns a fresh `torch.nn.Module`, its weights drawn from torch's generator; a pretrained
+            one is copied in it, and what has `requires_grad=False` stays as it is.
+        loss: A function of (output, target), the mean over a batch. Needed unless there is a step.
+        step: A function of (model, inputs, targets) that returns the loss of a batch, in place of loss(model(inputs),
+            targets) in training; without `loss`, in evaluation too.
+        train: The examples to train on, a pair (X, y) of tensors or NumPy arrays [n, ...], a torch Dataset or a
+            DataLoader. With `steps` a stream of that many batches: an IterableDataset of examples, a generator function
+            or an iterable of batches (X, y), which every run sees once, in this order.
+        valid: The examples to choose by, given in the same ways.
+        test: The examples to report on, which nothing is chosen by; there need be none.
+        metric: "loss", a name from scikit-learn or torchmetrics such as "accuracy", "f1_macro", "roc_auc" or "r2", a
+            callable(output, target) whose name ends as scikit-learn names its functions (`_score`, `_error`, ...), a
+            torchmetrics object, or a `Metric`. Metrics of classes take one output a class, as logits or probabilities,
+            in dimension 1 or the last; or one logit for two classes, a probability where the loss is
+            binary_cross_entropy. Labels that the loss ignores, as `ignore_index` says or its derivatives tell, they
+            ignore too.
+        target: The value of the metric to reach, or None.
+        batch: Examples of a step; by default 64, what a DataLoader says, or all where there are fewer.
+        epochs: Passes over the examples, each in a new order, DataLoaders aside; 20 by default.
+        steps: Batches of a stream that a run takes.
+        precision: "bfloat16" takes training passes under `torch.autocast`; None, the model's own.
+        device: "cpu" or "cuda", or None for CUDA where it is present.
+        name: What it is called in tables and storages.
+
+    Raises:
+        ProblemError: A ValueError, in one sentence that names the argument, what it should be and what to do.
 
     >>> import torch
     >>> problem = Problem(
@@ -118,16 +124,27 @@ class Problem(SplitTask):
     def with_batch(self, batch: int) -> Self:
         """The same problem with another batch size; the data are shared.
 
-        Raises ProblemError where there are fewer examples, and where a batch sampler of `train` makes its own.
+        Args:
+            batch: Examples of a step.
+
+        Returns:
+            The other problem.
+
+        Raises:
+            ProblemError: There are fewer examples, or a batch sampler of `train` makes its own batches.
         """
         changed = copy.copy(self)
         changed.data = self.data.with_batch(batch)
         return changed
 
     def check(self, seed: int = 0) -> None:
-        """Try a pass forward and backward with the weights of this seed, and evaluate once; no weight is changed.
+        """Try a pass forward and backward, and evaluate once; no weight is changed.
 
-        Raises ProblemError, with the cause chained, where the model, the loss, the data and the metric do not fit.
+        Args:
+            seed: Of the weights that are tried.
+
+        Raises:
+            ProblemError: The model, the loss, the data and the metric do not fit; the cause is chained.
         """
         self._warn()
         dry_run(self, seed)
@@ -145,9 +162,18 @@ class Problem(SplitTask):
 class StreamProblem(Task):
     """A model, its loss, and a stream of batches, for online learning with `fallline.fit`.
 
-    `train` is an iterable, such as a generator, of pairs (X, y) of tensors or NumPy arrays, a batch each; a batch of
-    one example is a batch. The other arguments are as for `fallline.Problem`, and so are the errors; what is wrong with
-    a batch is said when it comes.
+    What is wrong with a batch is said when it comes.
+
+    Args:
+        model: A function that returns a fresh `torch.nn.Module`, as for `fallline.Problem`.
+        loss: A function of (output, target), the mean over a batch.
+        train: An iterable, such as a generator, of pairs (X, y) of tensors or NumPy arrays, a batch each; a batch of
+            one example is a batch.
+        metric: As for `fallline.Problem`.
+        name: What it is called.
+
+    Raises:
+        ProblemError: As `fallline.Problem` raises it.
 
     >>> import numpy as np
     >>> stream = ((np.ones((4, 2)) * k, np.ones((4, 1))) for k in range(3))

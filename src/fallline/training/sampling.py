@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -167,55 +168,62 @@ class Blocks:
         return (list(self._blocks[number]) for number in self._sampler)
 
 
+@dataclass
 class Order:
-    """How a DataLoader's batch sampler goes through a Dataset of so many examples.
+    """How an epoch goes through examples.
 
-    `rows` are the examples to read. `sampler` draws the order of each epoch among them; where there is none, a run
-    takes them in this order or, with `shuffle`, in a permutation of its own for each epoch. Batches have `batch`
-    examples, and of a batch sampler of the user's own (`own_batches`) no other number.
+    `sampler` draws the order of each epoch; where there is none, a run takes the examples as they come or, with
+    `shuffle`, in a permutation of its own for each epoch. Batches have `batch` examples where that is known, and of a
+    batch sampler of the user's own (`own_batches`) no other number; `drop_last` leaves out those that don't fill one.
+    """
+
+    batch: int | None = None
+    shuffle: bool = True
+    sampler: Sampler | None = None
+    drop_last: bool = False
+    own_batches: bool = False
+
+
+def order_of(name: str, batches: Iterable[Any], examples: int, dataset: object) -> tuple[Order, Sequence[int]]:
+    """How a DataLoader's batch sampler goes through a Dataset of so many examples, and which of them are to be read.
 
     Raises ProblemError as `Sampler` does.
     """
+    source: Any = batches
+    order = Order(own_batches=type(batches) is not BatchSampler)
+    if isinstance(batches, BatchSampler) and not order.own_batches:
+        source, order.batch, order.drop_last = batches.sampler, batches.batch_size, batches.drop_last
+    order.shuffle = not (type(source) is SequentialSampler and len(source.data_source) == examples)
+    if type(source) is SubsetRandomSampler:
+        return order, sorted(int(row) for row in source.indices)
+    if not order.shuffle or (type(source) is RandomSampler and _is_permutation(source, examples)):
+        return order, range(examples)
+    sampler = Sampler(name, source, examples, (dataset, getattr(source, "data_source", None)))
+    if order.own_batches:
+        order.batch = sampler.batch
+    if sampler.fixed:
+        order.shuffle = False
+        return order, sampler.order(0, 0).tolist()
+    order.sampler = sampler
+    sampler.over(sampler.named)
+    return order, sampler.named
 
-    def __init__(self, name: str, batches: Iterable[Any], examples: int, dataset: object) -> None:
-        self.own_batches = type(batches) is not BatchSampler
-        source: Any = batches
-        self.batch: int | None = None
-        self.drop_last = False
-        if isinstance(batches, BatchSampler) and not self.own_batches:
-            source, self.batch, self.drop_last = batches.sampler, batches.batch_size, batches.drop_last
-        self.sampler: Sampler | None = None
-        self.shuffle = not (type(source) is SequentialSampler and len(source.data_source) == examples)
-        self.rows: Sequence[int] = range(examples)
-        if type(source) is SubsetRandomSampler:
-            self.rows = sorted(int(row) for row in source.indices)
-        elif self.shuffle and not (type(source) is RandomSampler and _is_permutation(source, examples)):
-            self._take(Sampler(name, source, examples, (dataset, getattr(source, "data_source", None))))
 
-    def _take(self, sampler: Sampler) -> None:
-        if self.own_batches:
-            self.batch = sampler.batch
-        if sampler.fixed:
-            self.rows, self.shuffle = sampler.order(0, 0).tolist(), False
-            return
-        self.rows = sampler.named
-        sampler.over(self.rows)
-        self.sampler = sampler
+def one_pass(order: Order, rows: Sequence[int], seed: int) -> tuple[list[int], bool]:
+    """Which of the rows one pass names, in the order of the data, and whether another would name others."""
+    some, others = (_pass(order, rows, one) for one in (seed, seed + 1))
+    return some, some != others
 
-    def one_pass(self, seed: int) -> tuple[list[int], bool]:
-        """What one pass names, in the order of the data, and whether another would name other examples."""
-        some, others = (self._pass(one) for one in (seed, seed + 1))
-        return some, some != others
 
-    def _pass(self, seed: int) -> list[int]:
-        order = torch.arange(len(self.rows))
-        if self.sampler is not None:
-            order = self.sampler.order(seed, 0)
-        elif self.shuffle:
-            order = torch.randperm(len(self.rows), generator=torch.Generator().manual_seed(seed))
-        if self.drop_last and self.batch is not None:
-            order = order[: len(order) // self.batch * self.batch]
-        return sorted(self.rows[place] for place in order.tolist())
+def _pass(order: Order, rows: Sequence[int], seed: int) -> list[int]:
+    places = torch.arange(len(rows))
+    if order.sampler is not None:
+        places = order.sampler.order(seed, 0)
+    elif order.shuffle:
+        places = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+    if order.drop_last and order.batch is not None:
+        places = places[: len(places) // order.batch * order.batch]
+    return sorted(rows[place] for place in places.tolist())
 
 
 def _is_permutation(sampler: RandomSampler, examples: int) -> bool:

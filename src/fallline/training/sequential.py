@@ -23,8 +23,12 @@ from fallline.training.splits import Split
 class SequentialLanes(Lanes):
     """Lanes of one module each, that share nothing: only their parameters and buffers are rows of the population's.
 
-    The numbers agree with `BatchedLanes` to rounding, whatever they draw. Whatever a module keeps beside its
-    parameters and buffers is a lane's own as well.
+    The numbers agree with `BatchedLanes` to rounding, whatever they draw. Whatever a module keeps beside its parameters
+    and buffers is a lane's own as well.
+
+    Args:
+        problem: What is trained.
+        seeds: One a lane.
 
     >>> from fallline.problems import digits
     >>> lanes = SequentialLanes(digits(), seeds=[0, 1])
@@ -51,7 +55,11 @@ class SequentialLanes(Lanes):
         self._rebind()
 
     def module(self, lane: int) -> nn.Module:
-        """A module of its own with all that a lane has now, on the CPU."""
+        """A module of its own with all that a lane has now, on the CPU.
+
+        Args:
+            lane: Its place among those that are left.
+        """
         try:
             return copy.deepcopy(self._modules[lane]).cpu()
         except Exception:  # it holds what can't be copied

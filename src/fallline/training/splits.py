@@ -91,7 +91,12 @@ def _of_mappings(name: str, keys: list[Any], kind: Items) -> str:
 
 @dataclass(frozen=True)
 class Split:
-    """Examples of one part of the data: `inputs` [n, ...] and `targets` [n, ...]; its length is n."""
+    """Examples of one part of the data; its length is n.
+
+    Attributes:
+        inputs: The inputs [n, ...].
+        targets: The targets [n, ...].
+    """
 
     inputs: Tensor
     targets: Tensor

@@ -139,7 +139,7 @@ class SplitTask(Task):
     @property
     def shuffle(self) -> bool:
         """Whether runs of different seeds take the examples in different orders."""
-        return self.data.shuffle
+        return self.data.order.shuffle
 
     @property
     def steps_per_epoch(self) -> int:

@@ -30,10 +30,18 @@ class Update(Protocol):
         """Change `parameters` [K, ...] in place by their `gradients` [K, ...]; steps are counted from 1."""
 
     def evaluated(self, parameters: list[Tensor]) -> AbstractContextManager[None]:
-        """Let `parameters` hold what each lane is to be evaluated at inside a `with`, such as averaged weights."""
+        """Let parameters hold what each lane is to be evaluated at inside a `with`, such as averaged weights.
+
+        Args:
+            parameters: Tensors [K, ...].
+        """
 
     def keep(self, mask: Mask) -> None:
-        """Forget the lanes where `mask` [K] is false; the next call gets the others only, in new tensors."""
+        """Forget some lanes; the next call gets the others only, in new tensors.
+
+        Args:
+            mask: False [K] for those that are forgotten.
+        """
 
 
 def train(
@@ -45,11 +53,9 @@ def train(
     evaluate_every: int | None = None,
     progress: Progress | None = None,
 ) -> Curves:
-    """Train lanes up to `steps` updates, `start` of which were made by earlier calls, and evaluate on the way.
+    """Train lanes, and evaluate them on the way.
 
-    `steps` is the problem's number of epochs by default. The validation split is evaluated before the first step, every
-    epoch (or `evaluate_every` steps; 20 times, where the problem has one epoch) and at the end. After each step
-    `progress(step, steps)` is called.
+    The validation split is evaluated before the first step, every epoch and at the end.
 
     A lane has diverged once a loss is not finite, or exceeds its first loss by 1e4 times that loss's size. From there
     on its curve is NaN; at the next evaluation it is dropped from `lanes` and from `update`, or at once where its
@@ -59,9 +65,22 @@ def train(
     Whatever a model draws, in training and in evaluation, follows from a lane's seed, the step and the split: a lane
     has the same alone and in any company, and `fallline.fit` with its seed has it too.
 
-    Raises BatchingError where batched lanes turn out to share what each should have for itself: train them in turn.
-    Raises ProblemError where a count is not a whole number in its range, and where the model, the loss, the step or the
-    metric fails on finite numbers.
+    Args:
+        lanes: The population, which is changed.
+        update: How its parameters change in a step.
+        steps: Updates to come to, those of the problem's number of epochs by default.
+        start: How many of them were made by earlier calls.
+        evaluate_every: Steps between two evaluations; by default those of an epoch, or a twentieth of all where the
+            problem has one epoch.
+        progress: Called as progress(step, steps) after each step.
+
+    Returns:
+        The curves of all lanes.
+
+    Raises:
+        BatchingError: Batched lanes turn out to share what each should have for itself: train them in turn.
+        ProblemError: A count is not a whole number in its range, or the model, the loss, the step or the metric fails
+            on finite numbers.
 
     >>> from contextlib import nullcontext
     >>> from fallline.problems import digits

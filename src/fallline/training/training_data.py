@@ -21,7 +21,7 @@ from fallline.training.arguments import DEFAULT_BATCH, as_count, required_argume
 from fallline.training.datasets import Reader, as_split, load
 from fallline.training.errors import ProblemError
 from fallline.training.generators import Generators
-from fallline.training.sampling import Sampler
+from fallline.training.sampling import Order, Sampler
 from fallline.training.splits import BATCHES, EXAMPLES, Pair, Split, joined, pairs, split_of
 
 _CPU = torch.device("cpu")
@@ -29,7 +29,15 @@ _EPOCHS = 20
 
 
 def epoch_order(examples: int, seed: int, epoch: int) -> Tensor:
-    """Shuffle the numbers 0 to `examples` - 1, as every run with this seed does in this epoch.
+    """Shuffle the numbers of examples, as every run with this seed does in this epoch.
+
+    Args:
+        examples: How many there are.
+        seed: The run's.
+        epoch: The epoch, counted from 0.
+
+    Returns:
+        The numbers 0 to `examples` - 1 in their order.
 
     >>> torch.equal(epoch_order(100, seed=1, epoch=0), epoch_order(100, seed=1, epoch=0))
     True
@@ -40,9 +48,16 @@ def epoch_order(examples: int, seed: int, epoch: int) -> Tensor:
 class Batches:
     """The batches of several seeds, side by side, as numbers of examples on a device.
 
-    Every epoch goes once through all examples, and its last batch may be smaller; with `drop_last` the examples that
-    don't fill a batch are left out. Without `shuffle` every seed takes them in the order in which they are given. A
-    `sampler` names the `examples` of each epoch itself.
+    Every epoch goes once through all examples, and its last batch may be smaller.
+
+    Args:
+        examples: How many examples an epoch names.
+        batch: How many make a batch.
+        seeds: Those of the runs, from which their orders follow.
+        shuffle: Whether each seed has an order of its own in each epoch; else the examples are taken as they are given.
+        drop_last: Whether the examples that don't fill a batch are left out.
+        sampler: What names the examples of each epoch itself; None for nobody.
+        device: Where the numbers are; the CPU by default.
 
     >>> batches = Batches(examples=10, batch=4, seeds=[0, 1])
     >>> [tuple(batches.at(step).shape) for step in range(3)]
@@ -74,7 +89,11 @@ class Batches:
         self._orders = torch.empty(0)
 
     def at(self, step: int) -> Tensor:
-        """Return the examples [seeds, batch] that the step sees, steps counted from 0."""
+        """The examples [seeds, batch] that a step sees.
+
+        Args:
+            step: The step, counted from 0.
+        """
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._orders = self._orders_of(epoch).to(self._device)
@@ -82,7 +101,11 @@ class Batches:
         return self._orders[:, place * self.batch : (place + 1) * self.batch]
 
     def samples(self, steps: int) -> int:
-        """Count the examples seen in the first `steps` steps."""
+        """Count the examples that a run has seen.
+
+        Args:
+            steps: The steps that it has taken.
+        """
         epochs, rest = divmod(steps, self.steps_per_epoch)
         return epochs * self.examples + min(rest * self.batch, self.examples)
 
@@ -96,38 +119,33 @@ class Batches:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Examples, how many of them make a batch, how often a run goes through them, and in which order.
+    """Examples, of which `batch` make one, how often a run goes through them, and in which order.
 
-    `sampler` names the examples of each epoch, else all are taken; `shuffle` says whether runs of different seeds take
-    them in different orders. `drop_last` leaves those out that don't fill a batch. `own_batches` says that there is no
-    other size of batches. `dtype` is that of floating-point numbers. `reader` is there where every epoch reads the
-    examples anew; `split` is one reading then.
+    `dtype` is that of floating-point numbers. `reader` is there where every epoch reads the examples anew; `split` is
+    one reading then.
     """
 
     split: Split
     batch: int
     epochs: int
-    shuffle: bool
+    order: Order
     dtype: torch.dtype
-    drop_last: bool = False
-    sampler: Sampler | None = None
-    own_batches: bool = False
     reader: Reader | None = None
 
     @property
     def examples(self) -> int:
-        """How many examples an epoch names, those that `drop_last` leaves out among them."""
-        return len(self.split) if self.sampler is None else len(self.sampler)
+        """How many examples an epoch names, those among them that don't fill a batch and are left out."""
+        return len(self.split if self.order.sampler is None else self.order.sampler)
 
     @property
     def differs_by_seed(self) -> bool:
         """Whether runs of different seeds see different batches."""
-        return self.shuffle or self.reader is not None
+        return self.order.shuffle or self.reader is not None
 
     def with_batch(self, batch: object) -> TrainingData:
         """The same with another batch size. Raises ProblemError where there are fewer examples, or no other size."""
         count = as_count("batch", batch, self.examples, "the number of examples in train")
-        if self.own_batches and count != self.batch:
+        if self.order.own_batches and count != self.batch:
             raise ProblemError(
                 f"batch: the batch_sampler of train makes batches of {self.batch}, got {count}; leave batch out."
             )
@@ -135,9 +153,10 @@ class TrainingData:
 
     def batches(self, seeds: Sequence[int], device: torch.device) -> Batches:
         """The batches of runs with these seeds."""
+        order = self.order
         return Batches(
             self.examples, self.batch, seeds,
-            shuffle=self.shuffle, drop_last=self.drop_last, sampler=self.sampler, device=device,
+            shuffle=order.shuffle, drop_last=order.drop_last, sampler=order.sampler, device=device,
         )  # fmt: skip
 
     def epochs_of(self, batches: Batches, epochs: int) -> Iterator[tuple[int, Split]]:
@@ -150,7 +169,7 @@ class TrainingData:
         """The examples that these numbers of a batch name, as the run of a seed sees them in an epoch from 0."""
         if self.reader is None:
             return Split(self.split.inputs[numbers], self.split.targets[numbers])
-        return as_split("train", self.reader.read(numbers.tolist(), seed, epoch), self.dtype)
+        return split_of("train", self.reader.read(numbers.tolist(), seed, epoch), self.dtype)
 
 
 def as_training_data(
@@ -164,7 +183,7 @@ def as_training_data(
 
     >>> batches = ((torch.ones(4, 2), torch.ones(4, 1)) for _ in range(10))
     >>> data = as_training_data(batches, batch=None, epochs=None, steps=3, dtype=torch.float32)
-    >>> len(data.split), data.batch, data.epochs, data.shuffle
+    >>> len(data.split), data.batch, data.epochs, data.order.shuffle
     (12, 4, 1, False)
     """
     if steps is not None:
@@ -183,17 +202,14 @@ def as_training_data(
         )
     passes = _EPOCHS if epochs is None else as_count("epochs", epochs)
     if not isinstance(train, Dataset | DataLoader):
-        data = TrainingData(as_split("train", train, dtype), 0, passes, True, dtype)
+        data = TrainingData(as_split("train", train, dtype), 0, passes, Order(), dtype)
         return data.with_batch(min(DEFAULT_BATCH, data.examples) if batch is None else batch)
     found = load("train", train)
-    split = as_split("train", found.pair, dtype)
-    if found.reader is not None and found.sampler is not None:
-        found.sampler.number_repeats()
-    data = TrainingData(
-        split, found.batch or DEFAULT_BATCH, passes, found.shuffle, dtype,
-        found.drop_last, found.sampler, found.own_batches, found.reader,
-    )  # fmt: skip
-    if batch is None and found.drop_last and data.batch > data.examples:
+    split, order = split_of("train", found.pair, dtype), found.order
+    if found.reader is not None and order.sampler is not None:
+        order.sampler.number_repeats()
+    data = TrainingData(split, order.batch or DEFAULT_BATCH, passes, order, dtype, found.reader)
+    if batch is None and order.drop_last and data.batch > data.examples:
         raise ProblemError(
             f"train: its DataLoader drops the last batch if it has less than {data.batch} examples, and there are "
             f"{data.examples}; give it a smaller batch_size, or drop_last=False."
@@ -237,7 +253,11 @@ class Stream:
                     "give them one size, which only the last may fall short of."
                 )
         return TrainingData(
-            split_of("train", joined("train", found, BATCHES), self.dtype), sizes[0], 1, False, self.dtype
+            split_of("train", joined("train", found, BATCHES), self.dtype),
+            sizes[0],
+            1,
+            Order(shuffle=False),
+            self.dtype,
         )
 
 

@@ -52,9 +52,13 @@ ALL: dict[str, Surface] = {
 
 
 def find(name: str) -> Surface:
-    """The surface of a name, whose capital letters, hyphens and underscores do not matter.
+    """Find a surface by its name.
 
-    Raises LookupError with the nearest name if there is none.
+    Args:
+        name: The name; capital letters, hyphens and underscores do not matter.
+
+    Raises:
+        LookupError: There is none of the name; the sentence tells the nearest.
 
     >>> find("Three-Hump-Camel").minima
     ((0, 0),)

@@ -1,7 +1,4 @@
-"""Long valleys: steep across, nearly level along.
-
-Nearly level ground around a hollow, where the gradient all but vanishes.
-"""
+"""Surfaces with one minimum: long valleys, steep across and nearly level along, and hollows in nearly level ground."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Saddles, bounded below: as textbooks draw them they run to minus infinity.
+"""Surfaces with saddles or several minima: where a path ends depends on the method, its learning rate and the start.
 
-Several minima: where a path ends depends on the method, its learning rate and the start.
-
-A sharp hollow and a flat one, along a line.
+Saddles are bounded below; as textbooks draw them they run to minus infinity.
 """
 
 from __future__ import annotations

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fallline.pages.charts.curves import curves, curves_picture, quantities
-from fallline.pages.charts.leaderboard import finals, finals_picture
-from fallline.pages.charts.picture import Picture
-from fallline.pages.charts.race_data import RaceData, read_race
-from fallline.pages.charts.trials import budget, budget_picture, dimensions, searched, searched_picture
+from fallline.pages.charts.picture import CHARTS, Picture
+from fallline.pages.charts.race_data import read_race
 
-__all__ = ["FIGURES", "Figure", "figure"]
+# isort: off
+# Each enters its charts in the list, in this order.
+from fallline.pages.charts.leaderboard import leaderboard_pictures as leaderboard_pictures
+from fallline.pages.charts.curves import curves_pictures as curves_pictures
+from fallline.pages.charts.trials import searched_pictures as searched_pictures
 
-FIGURES = ("leaderboard", "curves", "sensitivity", "budget", "searched")
+__all__ = ["CHARTS", "FIGURES", "Figure", "figure"]
+
+FIGURES = tuple(CHARTS)
 _FILES = ("png", "svg", "pdf")
 
 
@@ -55,24 +58,12 @@ def figure(data: Mapping[str, Any], kind: str, *, x: str = "steps") -> Figure:
     """
     if kind not in FIGURES:
         raise ValueError(f"kind must be one of {', '.join(FIGURES)}; got {kind!r}.")
-    race = read_race(data)
-    if kind != "curves":
-        return Figure(_pictures(race, kind))
-    drawings = _pictures(race, kind)
-    if x not in drawings[0].x:
-        raise ValueError(f"x must be one of {', '.join(drawings[0].x)}; got {x!r}.")
-    return Figure(drawings, x)
-
-
-def _pictures(race: RaceData, kind: str) -> tuple[Picture, ...]:
-    if kind == "leaderboard":
-        return (finals_picture(finals(race)),)
-    if kind == "budget":
-        return (budget_picture(budget(race)),)
-    if kind == "curves":
-        return tuple(curves_picture(curves(race, what)) for what in quantities(race))
-    names = [name for name in dimensions(race) if (name == "lr") == (kind == "sensitivity")]
-    if not names:
-        what = "no learning rate" if kind == "sensitivity" else "nothing but learning rates"
-        raise ValueError(f"kind: there is no figure '{kind}', since {what} was searched in this race.")
-    return tuple(searched_picture(searched(race, name)) for name in names)
+    chart = CHARTS[kind]
+    pictures = chart.pictures(read_race(data))
+    if not pictures:
+        raise ValueError(f"kind: there is no figure '{kind}', since {chart.lacking}.")
+    if len(pictures[0].x) == 1:
+        return Figure(pictures)
+    if x not in pictures[0].x:
+        raise ValueError(f"x must be one of {', '.join(pictures[0].x)}; got {x!r}.")
+    return Figure(pictures, x)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, score_scale, shown_number
+from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, charted, score_scale, shown_number
 from fallline.pages.charts.race_data import FEWEST_SEEDS, ArmData, Median, RaceData, median
 from fallline.racing.judging.records import Estimate
 from fallline.racing.wording import counted, duration
@@ -78,6 +78,12 @@ def _arm(arm: ArmData, quantity: Quantity, higher_is_better: bool) -> ArmCurves:
         int(lacking.sum()),
         arm.entry.step_time,
     )
+
+
+@charted("curves", "Curves", before="Each arm's best configuration by validation, on the seeds of the finals.")
+def curves_pictures(race: RaceData) -> tuple[Picture, ...]:
+    """One chart of each quantity."""
+    return tuple(curves_picture(curves(race, what)) for what in quantities(race))
 
 
 def curves_picture(found: Curves) -> Picture:

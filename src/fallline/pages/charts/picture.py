@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline.pages.charts.race_data import RaceData
 from fallline.racing.wording import counted
 
 Array = NDArray[np.float64]
@@ -72,6 +73,39 @@ class Picture:
     def has(self, arm: int, kind: Kind) -> bool:
         """Whether there is a mark of this kind for the arm."""
         return any(mark.arm == arm and mark.kind == kind for mark in self.marks)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A kind of chart: its `pictures` of a race, and what stands around them in the report.
+
+    `kind` is what `figure` calls it; it stands in the `section` of that name, or in another kind's. `before` and
+    `after` are sentences there. Where a race has no pictures of it, that is since `lacking`.
+    """
+
+    kind: str
+    heading: str
+    pictures: Callable[[RaceData], tuple[Picture, ...]]
+    section: str
+    before: str = ""
+    after: str = ""
+    lacking: str = ""
+
+
+#: The charts that the report shows and `figure` writes, in the order in which `fallline.pages.charts` imports them.
+CHARTS: dict[str, Chart] = {}
+
+
+def charted(
+    kind: str, heading: str, *, section: str = "", **said: str
+) -> Callable[[Callable[[RaceData], tuple[Picture, ...]]], Callable[[RaceData], tuple[Picture, ...]]]:
+    """Enter the function below, which draws a race, into the list of charts; the rest is as for `Chart`."""
+
+    def enter(pictures: Callable[[RaceData], tuple[Picture, ...]]) -> Callable[[RaceData], tuple[Picture, ...]]:
+        CHARTS[kind] = Chart(kind, heading, pictures, section or kind, **said)
+        return pictures
+
+    return enter
 
 
 @dataclass(frozen=True)

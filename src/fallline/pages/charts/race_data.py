@@ -1,7 +1,4 @@
-"""A race read back from its plain data: what the charts and the report are computed from.
-
-The median over seeds and an interval for it that a diverged run can't flatter.
-"""
+"""A race read back from its plain data, and medians over its seeds: what charts and report are computed from."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.racing.arms.dimensions import from_json
+from fallline.racing.arms import from_json
 from fallline.racing.judging.records import Entry, Estimate, Final, Trial, median_rank
 from fallline.racing.runs import Reached
 

@@ -1,7 +1,4 @@
-"""Pictures drawn by Matplotlib: for papers, for print, and for a page whose scripts are off.
-
-A picture as Plotly draws it in a page: traces and layout as plain data, colours left to the page's theme.
-"""
+"""The two that draw a picture: Matplotlib for papers, print and pages whose scripts are off; Plotly in a page."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Slices through the landscape around the best runs, as a `Slice` gives them in plain data.
-
-The report's landscape: charts of lines through the loss, maps of planes in the descent player.
-"""
+"""Slices through the landscape around the best runs: lines as charts, planes as maps in the descent player."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What the trials of a race say of one dimension that was searched: of the learning rate, above all.
-
-The budget curve: how good the best of k trials is to be expected.
-"""
+"""What the trials of a race say: of what was searched, and of how good the best of k is to be expected."""
 
 from __future__ import annotations
 
@@ -10,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, score_scale, shown_number
+from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, charted, score_scale, shown_number
 from fallline.pages.charts.race_data import ArmData, RaceData
-from fallline.racing.arms.dimensions import Choice, Dimension, Range
+from fallline.racing.arms import Choice, Dimension, Range
 from fallline.racing.wording import counted, listed
 
 Array = NDArray[np.float64]
@@ -55,6 +52,54 @@ def dimensions(race: RaceData) -> tuple[str, ...]:
     """All that was searched, the learning rate first."""
     names = {name: None for arm in race.arms for name in arm.entry.space}
     return tuple(sorted(names, key=lambda name: name != "lr"))
+
+
+@charted("sensitivity", "Learning-rate sensitivity", lacking="no learning rate was searched in this race")
+def sensitivity_pictures(race: RaceData) -> tuple[Picture, ...]:
+    """The scores against the learning rate, where it was searched."""
+    return tuple(searched_picture(searched(race, name)) for name in dimensions(race) if name == "lr")
+
+
+@charted("budget", "Budget", after="A race records no norms of gradients and updates, so none are shown.")
+def budget_pictures(race: RaceData) -> tuple[Picture, ...]:
+    """The best score to expect of k trials: one line for each arm."""
+    curves = {arm.name: arm.budget for arm in race.arms}
+    every = np.concatenate(list(curves.values()))
+    scale = score_scale(every, race.untrained, higher_is_better=race.higher_is_better)
+    trials = max(len(curve) for curve in curves.values())
+    picture = Picture(
+        "Expected best of k trials",
+        {"trials": Axis("trials")},
+        Axis(f"validation {race.metric} of the best", scale.logarithmic),
+        tuple(
+            Mark("line", number, {"trials": np.arange(1.0, len(curve) + 1)}, scale.shown(curve))
+            for number, curve in enumerate(curves.values())
+        ),
+        dict(enumerate(curves)),
+        Table(
+            ("trials", *curves),
+            tuple(
+                (str(k + 1), *(shown_number(curve[k]) if k < len(curve) else "" for curve in curves.values()))
+                for k in range(trials)
+            ),
+        ),
+        notes=(
+            "Exact for the trials that were run: drawn k at a time, the mean of the best. Where lines cross, who leads "
+            "depends on how many trials one can afford. A trial that diverged counts as the worst of its arm, or as "
+            "the untrained model where that is worse.",
+            *scale.left_out(every),
+        ),
+    )
+    return (picture,)
+
+
+@charted(
+    "searched", "what else was searched", section="budget",
+    lacking="nothing but learning rates was searched in this race",
+)  # fmt: skip
+def searched_pictures(race: RaceData) -> tuple[Picture, ...]:
+    """The scores against whatever else was searched."""
+    return tuple(searched_picture(searched(race, name)) for name in dimensions(race) if name != "lr")
 
 
 def searched(race: RaceData, name: str) -> Searched:
@@ -186,48 +231,3 @@ def _table(found: Searched) -> Table:
         for value, score, fallen, short in zip(arm.values, arm.scores, arm.diverged, arm.short, strict=True)
     ]
     return Table(("arm", found.name, f"validation {found.metric}", "of the samples"), tuple(rows))
-
-
-@dataclass(frozen=True, eq=False)
-class Budget:
-    """The expected best validation score [k - 1] of k trials for each arm by name."""
-
-    metric: str
-    higher_is_better: bool
-    untrained: float
-    arms: dict[str, NDArray[np.float64]]
-
-
-def budget(race: RaceData) -> Budget:
-    """Gather the budget curves."""
-    return Budget(race.metric, race.higher_is_better, race.untrained, {arm.name: arm.budget for arm in race.arms})
-
-
-def budget_picture(found: Budget) -> Picture:
-    """Draw one line for each arm."""
-    every = np.concatenate(list(found.arms.values()))
-    scale = score_scale(every, found.untrained, higher_is_better=found.higher_is_better)
-    trials = max(len(curve) for curve in found.arms.values())
-    return Picture(
-        "Expected best of k trials",
-        {"trials": Axis("trials")},
-        Axis(f"validation {found.metric} of the best", scale.logarithmic),
-        tuple(
-            Mark("line", number, {"trials": np.arange(1.0, len(curve) + 1)}, scale.shown(curve))
-            for number, curve in enumerate(found.arms.values())
-        ),
-        dict(enumerate(found.arms)),
-        Table(
-            ("trials", *found.arms),
-            tuple(
-                (str(k + 1), *(shown_number(curve[k]) if k < len(curve) else "" for curve in found.arms.values()))
-                for k in range(trials)
-            ),
-        ),
-        notes=(
-            "Exact for the trials that were run: drawn k at a time, the mean of the best. Where lines cross, who leads "
-            "depends on how many trials one can afford. A trial that diverged counts as the worst of its arm, or as "
-            "the untrained model where that is worse.",
-            *scale.left_out(every),
-        ),
-    )

@@ -1,7 +1,4 @@
-"""The player's HTML, the message that brings it a new scene, its script and its stylesheet.
-
-All that a scene's first frame shows, computed: the templates only write it down.
-"""
+"""The player's HTML and messages, with all that a scene's first frame shows; the templates only write it down."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a descent player shows: a piece of landscape and the trajectories on it.
-
-Where things lie on the player's map: a box of whole units, y downwards.
-"""
+"""What a descent player shows: a piece of landscape with trajectories on it, and where they lie on its map."""
 
 from __future__ import annotations
 
@@ -16,8 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from fallline.pages.player.shapes import finite_grid
 
 if TYPE_CHECKING:
-    from fallline.landscape import Path, Surface
-    from fallline.landscape.surface import Ending, Point, View
+    from fallline.landscape import Ending, Path, Point, Surface, View
 
 
 Array = NDArray[np.float64]

@@ -1,9 +1,4 @@
-"""Bands between the contour lines of a grid of heights, as SVG paths, and the scale that they lie on.
-
-Small charts of a number against the step, one line for each trajectory.
-
-Points as the data of an SVG path: whole units, each relative to the last, none that changes nothing.
-"""
+"""Contours of a grid and lines of charts as the data of SVG paths."""
 
 from __future__ import annotations
 

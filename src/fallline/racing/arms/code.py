@@ -18,7 +18,7 @@ from fallline import optim, rules
 from fallline.optim.schedule_free import keeps_average
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.methods import Method, arguments, averages, hyperparameters
-from fallline.racing.arms.settings import rise_of, schedule_name, warm_up_steps
+from fallline.racing.arms.settings import law_lines, scheduler_line
 from fallline.symbolic import Rule
 from fallline.training import Problem
 from fallline.training.updates import LaneRule
@@ -69,11 +69,11 @@ def torch_code(arm: Arm, configuration: Mapping[str, Any], problem: Problem) -> 
 
 def _batching(problem: Problem, batch: int) -> str:
     """What a loader is told of batches and their order."""
-    data = problem.data
-    if data.own_batches:
+    order = problem.data.order
+    if order.own_batches:
         return "batch_sampler=batch_sampler"
-    order = f"shuffle={data.shuffle}" if data.sampler is None else "sampler=sampler"
-    return f"batch_size={batch}, {order}{', drop_last=True' if data.drop_last else ''}"
+    said = f"shuffle={order.shuffle}" if order.sampler is None else "sampler=sampler"
+    return f"batch_size={batch}, {said}{', drop_last=True' if order.drop_last else ''}"
 
 
 def _begin(lane: LaneRule, scheduler: str | None) -> tuple[list[str], frozenset[str]]:
@@ -278,66 +278,3 @@ def _combinator_line(combinator: Any) -> Line:
     if rules.COMBINATORS.get(name) is combinator:
         return Line(f"fallline.rules.{name}", frozenset({"import fallline"}))
     return Line(*_imported(combinator))
-
-
-_SCHEDULERS = "torch.optim.lr_scheduler"
-
-
-def scheduler_line(settings: Mapping[str, Any], steps: int, rate: float) -> str | None:
-    """The expression of torch's own scheduler for `optimizer`; None where there is none, or nothing to schedule.
-
-    >>> scheduler_line({"schedule": "cosine"}, 340, 0.1)
-    'torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=340)'
-    """
-    name = schedule_name(settings, steps)
-    if warm_up_steps(settings, steps) or name == "constant":
-        return None
-    if name == "one_cycle":
-        told = f"max_lr={rate!r}, total_steps={steps}, pct_start={rise_of(steps)!r}"
-        return f"{_SCHEDULERS}.OneCycleLR(optimizer, {told}, cycle_momentum=False)"
-    if name == "cosine":
-        return f"{_SCHEDULERS}.CosineAnnealingLR(optimizer, T_max={steps})"
-    return f"{_SCHEDULERS}.LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters={steps})"
-
-
-def law_lines(settings: Mapping[str, Any], steps: int) -> list[str]:
-    """A function `factor(step)` of the steps from 0; none where the learning rate stays as it is.
-
-    >>> print("\\n".join(law_lines({"schedule": "linear", "warm_up": 0.1}, 100)))
-    def factor(step):
-        if step < 10:
-            return (step + 1) / 11
-        step -= 10
-        return 1 - step / 90
-    """
-    name, ramp = schedule_name(settings, steps), warm_up_steps(settings, steps)
-    if name == "constant" and not ramp:
-        return []
-    first = "1 / 25 * " if name == "one_cycle" else ""
-    warm_up = [f"    if step < {ramp}:", f"        return {first}(step + 1) / {ramp + 1}", f"    step -= {ramp}"]
-    return ["def factor(step):", *(warm_up if ramp else []), *_LAWS[name](steps - ramp)]
-
-
-def _constant(steps: int) -> list[str]:
-    return ["    return 1.0"]
-
-
-def _linear(steps: int) -> list[str]:
-    return [f"    return 1 - step / {steps}"]
-
-
-def _cosine(steps: int) -> list[str]:
-    return [f"    return (1 + math.cos(math.pi * step / {steps})) / 2"]
-
-
-def _one_cycle(steps: int) -> list[str]:
-    peak = rise_of(steps) * steps - 1
-    return [
-        f"    if step <= {peak!r}:",
-        f"        return 1 + (1 / 25 - 1) * (1 + math.cos(math.pi * step / {peak!r})) / 2",
-        "    end = 1 / 250_000",
-        f"    return end + (1 - end) * (1 + math.cos(math.pi * (step - {peak!r}) / {steps - 1 - peak!r})) / 2",
-    ]
-
-
-_LAWS = {"constant": _constant, "linear": _linear, "cosine": _cosine, "one_cycle": _one_cycle}

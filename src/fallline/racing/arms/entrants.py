@@ -116,16 +116,16 @@ def twins(arms: Sequence[Arm]) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def one_optimizer_twice(pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """A sentence on each pair of arms.
+def one_optimizer_twice(arms: Sequence[Arm]) -> tuple[str, ...]:
+    """A sentence on each pair of arms that do the same.
 
-    >>> one_optimizer_twice([])
+    >>> one_optimizer_twice(as_arms(["sgd", "adam"]))
     ()
     """
     return tuple(
         f"{first} and {second} are one optimizer under two names, with the same steps and the same space: what sets "
         "them apart is chance, so leave one out."
-        for first, second in pairs
+        for first, second in twins(arms)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fallline._asked import did_you_mean
 from fallline.racing.arms.dimensions import Choice, Dimension, Range, as_dimension, space_of
@@ -26,7 +26,7 @@ def make_schedule(settings: Mapping[str, Any], steps: int) -> Schedule | None:
     [0.333, 0.667, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]
     """
     name, ramp = schedule_name(settings, steps), warm_up_steps(settings, steps)
-    law = SCHEDULES[name](steps - ramp)
+    law = SCHEDULES[name].law(steps - ramp)
     if ramp:
         return (law(0) * warmup(ramp, start=1 / (ramp + 1))).then(law)
     return None if name == "constant" else law
@@ -48,21 +48,80 @@ def rise_of(steps: int) -> float:
     return max(0.3, 1.5 / steps)
 
 
-def _constant(steps: int) -> Schedule:
-    return constant()
+class Raced(NamedTuple):
+    """A schedule that a race chooses between.
+
+    `law` gives its factors over the steps that it covers, `lines` the body of a Python function of `step` that does,
+    and `torchs` the scheduler of torch.optim.lr_scheduler that does so for a learning rate; None where none is needed.
+    """
+
+    law: Callable[[int], Schedule]
+    lines: Callable[[int], list[str]]
+    torchs: Callable[[int, float], str] | None = None
 
 
-def _one_cycle(steps: int) -> Schedule:
-    return one_cycle(steps, rise_of(steps))
+def _one_cycle_lines(steps: int) -> list[str]:
+    peak = rise_of(steps) * steps - 1
+    return [
+        f"if step <= {peak!r}:",
+        f"    return 1 + (1 / 25 - 1) * (1 + math.cos(math.pi * step / {peak!r})) / 2",
+        "end = 1 / 250_000",
+        f"return end + (1 - end) * (1 + math.cos(math.pi * (step - {peak!r}) / {steps - 1 - peak!r})) / 2",
+    ]
 
 
-#: By name, each a function of the steps that it covers.
-SCHEDULES: dict[str, Callable[[int], Schedule]] = {
-    "constant": _constant,
-    "linear": linear,
-    "cosine": cosine,
-    "one_cycle": _one_cycle,
+SCHEDULES = {
+    "constant": Raced(lambda steps: constant(), lambda steps: ["return 1.0"]),
+    "linear": Raced(
+        linear,
+        lambda steps: [f"return 1 - step / {steps}"],
+        lambda steps, rate: f"LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters={steps})",
+    ),
+    "cosine": Raced(
+        cosine,
+        lambda steps: [f"return (1 + math.cos(math.pi * step / {steps})) / 2"],
+        lambda steps, rate: f"CosineAnnealingLR(optimizer, T_max={steps})",
+    ),
+    "one_cycle": Raced(
+        lambda steps: one_cycle(steps, rise_of(steps)),
+        _one_cycle_lines,
+        lambda steps, rate: (
+            f"OneCycleLR(optimizer, max_lr={rate!r}, total_steps={steps}, pct_start={rise_of(steps)!r}, "
+            "cycle_momentum=False)"
+        ),
+    ),
 }
+
+
+def scheduler_line(settings: Mapping[str, Any], steps: int, rate: float) -> str | None:
+    """The expression of torch's own scheduler for `optimizer`; None where there is none, or nothing to schedule.
+
+    >>> scheduler_line({"schedule": "cosine"}, 340, 0.1)
+    'torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=340)'
+    """
+    torchs = SCHEDULES[schedule_name(settings, steps)].torchs
+    if torchs is None or warm_up_steps(settings, steps):
+        return None
+    return f"torch.optim.lr_scheduler.{torchs(steps, rate)}"
+
+
+def law_lines(settings: Mapping[str, Any], steps: int) -> list[str]:
+    """A function `factor(step)` of the steps from 0; none where the learning rate stays as it is.
+
+    >>> print("\\n".join(law_lines({"schedule": "linear", "warm_up": 0.1}, 100)))
+    def factor(step):
+        if step < 10:
+            return (step + 1) / 11
+        step -= 10
+        return 1 - step / 90
+    """
+    name, ramp = schedule_name(settings, steps), warm_up_steps(settings, steps)
+    if name == "constant" and not ramp:
+        return []
+    first = "1 / 25 * " if name == "one_cycle" else ""
+    warm_up = [f"if step < {ramp}:", f"    return {first}(step + 1) / {ramp + 1}", f"step -= {ramp}"]
+    body = [*(warm_up if ramp else []), *SCHEDULES[name].lines(steps - ramp)]
+    return ["def factor(step):", *(f"    {line}" for line in body)]
 
 
 #: What the two last act on is the learning rate.

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.racing.arms.dimensions import Range
+from fallline.racing.arms import Range
 from fallline.racing.judging.pairs import ROUNDING
 from fallline.racing.judging.records import Entry
 from fallline.racing.judging.statistics import LEVEL, Floats, budget_curve, drawn_trials

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.racing.arms.dimensions import Dimension
+from fallline.racing.arms import Dimension
 
 LARGEST_SCORE = 1e100
 """A score further from zero than this counts as diverged: its square would leave the range of a double."""
@@ -161,7 +161,7 @@ class Entry:
 
     >>> trials = tuple(Trial({"lr": lr}, score, False) for lr, score in [(0.1, 0.4), (1.0, 0.3)])
     >>> final = Final(1, np.array([0.3, 0.4]), np.array([False, False]), None)
-    >>> from fallline.racing.arms.dimensions import Range
+    >>> from fallline.racing.arms import Range
     >>> Entry("sgd", trials, (final,), {"lr": Range(1e-4, 10.0)}, 12.0, 2e-5).diverged
     False
     """

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fallline.racing.arms.dimensions import Range
+from fallline.racing.arms import Range
 from fallline.racing.judging import statistics
 from fallline.racing.judging.cautions import all_cautions
 from fallline.racing.judging.pairs import ROUNDING, all_pairs_p, joint_level

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from fallline._version import __version__
-from fallline.racing.arms.arm import Arm
+from fallline.racing.arms import Arm
 from fallline.racing.effort import Effort
 from fallline.racing.storage.identity import identity
 from fallline.racing.storage.sources import Sources
@@ -65,8 +65,8 @@ def fingerprint(problem: Problem, arms: Sequence[Arm], effort: Effort, seed: int
 def _batches(problem: Problem) -> list[Any]:
     """The second epoch's first batch, where a sampler or random augmentation has a say in it, and whether one drops."""
     data = problem.data
-    dropped = ["drop_last"] if data.drop_last else []
-    if data.sampler is None and data.reader is None:
+    dropped = ["drop_last"] if data.order.drop_last else []
+    if data.order.sampler is None and data.reader is None:
         return dropped
     numbers = problem.batches([0]).at(problem.steps_per_epoch)[0]
     batch = data.read(numbers, 0, 1)

@@ -28,8 +28,7 @@ import torch
 from torch import nn
 
 from fallline.racing.storage.sources import Sources, bytecode, digest, is_installed, module_file, reads
-from fallline.symbolic import Rule
-from fallline.symbolic.expression import Expression, walk
+from fallline.symbolic import Expression, Rule, walk
 
 _DEEPEST = 100
 _PLAIN = (type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes)

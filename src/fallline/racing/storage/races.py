@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fallline.racing.arms.dimensions import Dimension
+from fallline.racing.arms import Dimension
 from fallline.racing.storage.claim import running
 from fallline.racing.storage.database import (
     CARD,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.racing.arms.dimensions import Dimension
+from fallline.racing.arms import Dimension
 from fallline.racing.runs import Outcome, Run
 from fallline.racing.storage.database import tables
 

@@ -41,14 +41,22 @@ _LOWER = ("error", "loss", "deviance")
 
 
 def as_metric(metric: object, loss: Callable[[Tensor, Tensor], Tensor]) -> Metric:
-    """Find a metric by name, or wrap a callable(output, target); None and "loss" stand for `loss` itself.
+    """Find a metric by name, or wrap a callable(output, target).
 
     Whether higher is better is read from an attribute `higher_is_better`, as torchmetrics' objects have, or from the
     end of the callable's name, as scikit-learn names its functions: `_accuracy` and `_score` are better when higher,
     `_error`, `_loss` and `_deviance` when lower. An object with a method `reset` is reset before and after each call.
 
-    Raises ProblemError: an unknown name, neither a name nor a callable, a callable that does not tell its direction, or
-    one of scikit-learn's, which takes its arguments in the other order.
+    Args:
+        metric: A name, a callable, an object or a `Metric`; None and "loss" stand for `loss` itself.
+        loss: The loss of the problem.
+
+    Returns:
+        The metric.
+
+    Raises:
+        ProblemError: An unknown name, neither a name nor a callable, a callable that does not tell its direction, or
+            one of scikit-learn's, which takes its arguments in the other order.
 
     >>> as_metric("accuracy", nn.functional.cross_entropy).higher_is_better
     True

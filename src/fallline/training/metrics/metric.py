@@ -19,8 +19,16 @@ Function = Callable[[Tensor, Tensor], Tensor | float]
 class Metric:
     """A quality of outputs [n, ...] for targets [n, ...].
 
-    `function(output, target)` returns one number. `contributions`, where the metric is a mean over examples, returns
-    each example's share [n]. `bounds` are the lowest and the highest value that it can take.
+    Attributes:
+        name: What it is called in tables.
+        function: A function of (output, target) that returns one number.
+        higher_is_better: Whether higher values are better.
+        contributions: Where the metric is a mean over examples, a function of (output, target) that returns each
+            example's share [n]; else None.
+        bounds: The lowest and the highest value that it can take.
+
+    Raises:
+        ProblemError: The name is no text that files can take.
 
     >>> Metric("median_error", lambda output, target: (output - target).abs().median(), higher_is_better=False).name
     'median_error'
@@ -64,9 +72,14 @@ def value_of(metric: Metric, output: Tensor, target: Tensor) -> Tensor:
 
 
 def loss_of_step(output: Tensor, target: Tensor) -> Tensor:
-    """Stand for the loss of a problem that has a step and no loss; the lanes compute it from model and inputs.
+    """Stand for the loss of a problem that has a step and no loss; lanes compute it from model and inputs.
 
-    Raises ProblemError always: outputs alone don't tell it.
+    Args:
+        output: The model's outputs, which don't tell it.
+        target: The targets, which don't either.
+
+    Raises:
+        ProblemError: Always.
     """
     raise ProblemError("metric: the loss of a step can't be computed from outputs; give the problem a loss as well.")
 
@@ -154,32 +167,24 @@ def check_same_shape(output: Tensor, target: Tensor) -> None:
         )
 
 
-def _mean_by_example(errors: Tensor) -> Tensor:
-    return errors.reshape(len(errors), -1).mean(1)
+def _mean_of_errors(name: str, error: Callable[[Tensor, Tensor], Tensor]) -> Metric:
+    """The mean over examples of an error of each number."""
 
+    def contributions(output: Tensor, target: Tensor) -> Tensor:
+        check_same_shape(output, target)
+        return error(output, target).reshape(len(output), -1).mean(1)
 
-def _squared_errors(output: Tensor, target: Tensor) -> Tensor:
-    check_same_shape(output, target)
-    return _mean_by_example((output - target).square())
-
-
-def _absolute_errors(output: Tensor, target: Tensor) -> Tensor:
-    check_same_shape(output, target)
-    return _mean_by_example((output - target).abs())
+    return mean_of(name, contributions, higher_is_better=False, highest=math.inf)
 
 
 def _relative_errors(output: Tensor, target: Tensor) -> Tensor:
-    check_same_shape(output, target)
     least = torch.finfo(torch.float64).eps  # as scikit-learn takes it
-    return _mean_by_example((output - target).double().abs() / target.double().abs().clamp_min(least))
+    return (output - target).double().abs() / target.double().abs().clamp_min(least)
 
 
-MEAN_SQUARED_ERROR = mean_of("mean_squared_error", _squared_errors, higher_is_better=False, highest=math.inf)
-MEAN_ABSOLUTE_ERROR = mean_of("mean_absolute_error", _absolute_errors, higher_is_better=False, highest=math.inf)
-MEAN_ABSOLUTE_PERCENTAGE_ERROR = mean_of(
-    "mean_absolute_percentage_error", _relative_errors, higher_is_better=False, highest=math.inf
-)
-
+MEAN_SQUARED_ERROR = _mean_of_errors("mean_squared_error", lambda output, target: (output - target).square())
+MEAN_ABSOLUTE_ERROR = _mean_of_errors("mean_absolute_error", lambda output, target: (output - target).abs())
+MEAN_ABSOLUTE_PERCENTAGE_ERROR = _mean_of_errors("mean_absolute_percentage_error", _relative_errors)
 
 #: Value of each decision [m], from scores and labels as `decisions` returns them.
 Values = Callable[[Tensor, Tensor], Tensor]
@@ -252,41 +257,29 @@ PERPLEXITY = Metric("perplexity", _perplexity, higher_is_better=False, bounds=(1
 def of_probabilities(metric: Metric) -> Metric:
     """A metric of decisions for models whose one output for two classes is a probability, not a logit.
 
-    >>> import torch
-    >>> of_probabilities(find("accuracy")).function(torch.tensor([0.9, 0.2]), torch.tensor([1, 0])).item()
+    >>> of_probabilities(ACCURACY).function(torch.tensor([0.9, 0.2]), torch.tensor([1, 0])).item()
     1.0
     """
-    function, contributions = metric.function, metric.contributions
-
-    def on_logits(output: Tensor, target: Tensor) -> Tensor | float:
-        return function(output.double().logit(eps=1e-12), target)
-
-    def each_on_logits(output: Tensor, target: Tensor) -> Tensor:
-        assert contributions is not None
-        return contributions(output.double().logit(eps=1e-12), target)
-
-    return replace(metric, function=on_logits, contributions=None if contributions is None else each_on_logits)
+    return _after(metric, lambda output, target: (output.double().logit(eps=1e-12), target))
 
 
 def ignoring(metric: Metric, labels: Collection[float]) -> Metric:
     """A metric of decisions that does not count those with these labels.
 
-    >>> import torch
-    >>> ignoring(find("accuracy"), [0]).function(torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.tensor([1, 0])).item()
+    >>> ignoring(ACCURACY, [0]).function(torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.tensor([1, 0])).item()
     1.0
     """
-    function, contributions = metric.function, metric.contributions
 
-    def marked(target: Tensor) -> Tensor:
+    def marked(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         for label in labels:
             target = target.masked_fill(target == label, IGNORED)
-        return target
+        return output, target
 
-    def on_counted(output: Tensor, target: Tensor) -> Tensor | float:
-        return function(output, marked(target))
+    return _after(metric, marked)
 
-    def each_on_counted(output: Tensor, target: Tensor) -> Tensor:
-        assert contributions is not None
-        return contributions(output, marked(target))
 
-    return replace(metric, function=on_counted, contributions=None if contributions is None else each_on_counted)
+def _after(metric: Metric, change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Metric:
+    """The metric of outputs and targets that are changed first."""
+    function, contributions = metric.function, metric.contributions
+    each = None if contributions is None else lambda output, target: contributions(*change(output, target))
+    return replace(metric, function=lambda output, target: function(*change(output, target)), contributions=each)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import warnings
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fallline._asked import nearest
 from fallline.training.errors import ProblemError
 from fallline.training.metrics.metric import (
     ACCURACY,
@@ -163,7 +163,6 @@ def _array(values: Tensor) -> NDArray[Any]:
 
 _AVERAGES = {"": None, "_macro": "macro", "_micro": "micro", "_weighted": "weighted"}
 _BY_LABELS = {"f1": "f1_score", "precision": "precision_score", "recall": "recall_score", "jaccard": "jaccard_score"}
-_ANY = (-math.inf, math.inf)
 
 _OF_DECISIONS = (
     ACCURACY,
@@ -197,38 +196,32 @@ _OF_NUMBERS = (
 METRICS = {metric.name: metric for metric in (*_OF_DECISIONS, *_OF_NUMBERS)}
 
 #: What scikit-learn, torchmetrics and people call them, without capitals, hyphens and underscores.
-_CALLED = {
-    "acc": "accuracy",
-    "accuracyscore": "accuracy",
-    "balancedaccuracyscore": "balanced_accuracy",
-    "f1score": "f1",
-    "precisionscore": "precision",
-    "recallscore": "recall",
-    "jaccardscore": "jaccard",
-    "jaccardindex": "jaccard",
-    "iou": "jaccard",
-    "mcc": "matthews_corrcoef",
-    "cohenkappascore": "cohen_kappa",
-    "auc": "roc_auc",
-    "auroc": "roc_auc",
-    "rocaucscore": "roc_auc",
-    "rocaucovr": "roc_auc",
-    "averageprecisionscore": "average_precision",
-    "crossentropy": "log_loss",
-    "brier": "brier_score",
-    "brierscoreloss": "brier_score",
-    "mse": "mean_squared_error",
-    "rmse": "root_mean_squared_error",
-    "mae": "mean_absolute_error",
-    "mape": "mean_absolute_percentage_error",
-    "maxerror": "max_error",
-    "r2score": "r2",
-    "explainedvariancescore": "explained_variance",
-    "pearsonr": "pearson",
-    "pearsoncorrcoef": "pearson",
-    "spearmanr": "spearman",
-    "spearmancorrcoef": "spearman",
-} | {_plain: name for name in METRICS for _plain in [name.replace("_", "")]}
+_NICKNAMES = {
+    "accuracy": "acc accuracyscore",
+    "balanced_accuracy": "balancedaccuracyscore",
+    "f1": "f1score",
+    "precision": "precisionscore",
+    "recall": "recallscore",
+    "jaccard": "jaccardscore jaccardindex iou",
+    "matthews_corrcoef": "mcc",
+    "cohen_kappa": "cohenkappascore",
+    "roc_auc": "auc auroc rocaucscore rocaucovr",
+    "average_precision": "averageprecisionscore",
+    "log_loss": "crossentropy",
+    "brier_score": "brier brierscoreloss",
+    "mean_squared_error": "mse",
+    "root_mean_squared_error": "rmse",
+    "mean_absolute_error": "mae",
+    "mean_absolute_percentage_error": "mape",
+    "max_error": "maxerror",
+    "r2": "r2score",
+    "explained_variance": "explainedvariancescore",
+    "pearson": "pearsonr pearsoncorrcoef",
+    "spearman": "spearmanr spearmancorrcoef",
+}
+_CALLED = {nick: name for name, nicks in _NICKNAMES.items() for nick in nicks.split()} | {
+    name.replace("_", ""): name for name in METRICS
+}
 
 
 def find(typed: str) -> Metric:
@@ -268,7 +261,7 @@ def _hint(plain: str) -> str:
     if plain.startswith("topk"):
         return "write its number for k, such as 'top_5_accuracy'."
     plain = re.sub("^(binary|multiclass|multilabel)", "", plain)
-    near = difflib.get_close_matches(plain, _CALLED, n=1)
+    near = nearest(plain, _CALLED)
     if near:
-        return f"did you mean {_CALLED[near[0]]!r}?"
+        return f"did you mean {_CALLED[near]!r}?"
     return f"choose one of loss, {', '.join(METRICS)}, top_5_accuracy, or give a callable(output, target)."
