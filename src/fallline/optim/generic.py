@@ -179,7 +179,6 @@ def _checked(rule: object, wanted: str) -> Rule:
     return rule
 
 
-@documented(hyperparameters="The others, by the names in the rule's signature.")
 class Named(Optimizer):
     """A rule that torch does not have, as a class: hyperparameters and their defaults are the rule's.
 
@@ -209,7 +208,7 @@ def _named(name: str, rule: Rule) -> type[Named]:
 
 #: The classes of the rules whose records name one, and no twin in torch.
 CLASSES = {
-    record.class_name: _named(record.class_name, record)
+    record.class_name: _named(record.class_name, record.rule)
     for record in rules.RECORDS.values()
     if record.class_name is not None and record.twin is None
 }
