@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fallline.lab.requests import RequestError
-from fallline.racing.storage.database import CARD, RESULT, all_attributes, open_database, read_attribute, sqlite_file
-from fallline.racing.storage.races import past_races
+from fallline.racing.storage import CARD, RESULT, all_attributes, open_database, past_races, read_attribute, sqlite_file
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from fallline._text import counted, duration, listed
 from fallline.pages import player
 from fallline.pages.assets import COLOURS, asset, dash, policy, symbol, template
 from fallline.pages.charts.leaderboard import leaderboard
@@ -22,8 +23,7 @@ from fallline.pages.charts.picture import CHARTS, Picture, shown_number
 from fallline.pages.charts.race_data import RaceData, read_race
 from fallline.pages.charts.renderers import drawn, live
 from fallline.pages.charts.slices import missing, scenes, slices_of, slices_picture
-from fallline.racing.audit import started_apart
-from fallline.racing.wording import counted, duration, listed
+from fallline.racing import started_apart
 
 if TYPE_CHECKING:
     from jinja2 import Template

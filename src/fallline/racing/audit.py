@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fallline._text import counted
 from fallline._version import __version__
 from fallline.racing.effort import Effort
-from fallline.racing.judging.records import LARGEST_SCORE
+from fallline.racing.judging import LARGEST_SCORE
 from fallline.racing.stages import Plan
-from fallline.racing.wording import counted
 from fallline.training import Problem
 
 TOLERANCE = 1e-5

@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline._text import counted, duration
 from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, charted, score_scale, shown_number
 from fallline.pages.charts.race_data import FEWEST_SEEDS, ArmData, Median, RaceData, median
-from fallline.racing.judging.records import Estimate
-from fallline.racing.wording import counted, duration
+from fallline.racing.judging import Estimate
 
 Array = NDArray[np.float64]
 Quantity = Literal["train_loss", "valid_loss", "valid_metric"]

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline._text import counted
 from fallline.pages.charts.race_data import RaceData
-from fallline.racing.wording import counted
 
 Array = NDArray[np.float64]
 

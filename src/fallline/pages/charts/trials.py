@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline._text import counted, listed
 from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, charted, score_scale, shown_number
 from fallline.pages.charts.race_data import ArmData, RaceData
 from fallline.racing.arms import Choice, Dimension, Range
-from fallline.racing.wording import counted, listed
 
 Array = NDArray[np.float64]
 
