@@ -113,12 +113,8 @@ for name, found in paths:
 
 def _imports(descent: Descent) -> str:
     schedules = ", schedules" if any(walker.schedule for walker in descent.walkers) else ""
-    lines = [f"from fallline import rules{schedules}"]
-    if descent.ground.formula is None:
-        lines.append("from fallline.landscape import path, surfaces")
-    else:
-        lines += ["from fallline.landscape import Surface, path", "from fallline.landscape.formula import Formula"]
-    return "\n".join(lines)
+    landscape = "path, surfaces" if descent.ground.formula is None else "Formula, Surface, path"
+    return f"from fallline import rules{schedules}\nfrom fallline.landscape import {landscape}"
 
 
 def _surface(ground: Ground) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline._text import counted, duration
-from fallline.pages.charts.picture import Axis, Mark, Picture, Table, charted, shortened, shown_number
+from fallline._text import counted, duration, shortened
+from fallline.pages.charts.picture import Axis, Mark, Picture, Table, charted, shown_number
 from fallline.pages.charts.race_data import ArmData, RaceData
 from fallline.racing import Reached
 from fallline.racing.judging import edge_of
@@ -70,10 +70,9 @@ def _label(arm: ArmData) -> str:
 
 def _mean(arm: ArmData) -> tuple[str, str, str]:
     if arm.score is None:
-        return ("diverged", "", "")
-    ends = (arm.score.low, arm.score.high) if arm.score.has_interval else ()
-    low, high = map(shown_number, ends) if ends else ("", "")
-    return shown_number(arm.score.value), low, high
+        return "diverged", "", ""
+    value, low, high = map(shown_number, (arm.score.value, arm.score.low, arm.score.high))
+    return (value, low, high) if arm.score.has_interval else (value, "", "")
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def _cells(race: RaceData, rank: int, arm: ArmData) -> Iterator[tuple[str, Cell]
     yield "rank", Cell(str(rank), rank)
     yield f"test {race.metric}{' (95 % interval)' if race.protocol['seeds'] > 1 else ''}", _score(arm)
     yield "seeds", _seeds(arm)
-    for name in sorted({name for one in race.arms for name in one.entry.space}, key=lambda name: name != "lr"):
+    for name in race.dimensions:
         yield f"best {name}", _best(arm, name, higher_is_better=race.higher_is_better)
     goal = shown_goal(race)
     if goal is not None:
