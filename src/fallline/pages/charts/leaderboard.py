@@ -96,13 +96,11 @@ class Leaderboard:
 def leaderboard(race: RaceData) -> Leaderboard:
     """Gather the leaderboard of a race."""
     rows = [dict(_cells(race, rank, arm)) for rank, arm in enumerate(race.arms, start=1)]
-    headings = tuple(dict.fromkeys(heading for row in rows for heading in row))
-    nothing = Cell("", None)
-    return Leaderboard(headings, tuple(tuple(row.get(one, nothing) for one in headings) for row in rows), _legend(race))
+    return Leaderboard(tuple(rows[0]), tuple(tuple(row.values()) for row in rows), _legend(race))
 
 
 def _cells(race: RaceData, rank: int, arm: ArmData) -> Iterator[tuple[str, Cell]]:
-    """Heading and cell, from left to right."""
+    """Heading and cell, from left to right; the headings are the same for every arm."""
     step = arm.entry.step_time
     yield "arm", Cell(arm.name, arm.name)
     yield "rank", Cell(str(rank), rank)
