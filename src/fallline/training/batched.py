@@ -63,8 +63,7 @@ class BatchedLanes(Lanes):
 
     def check(self) -> None:
         """Raise BatchingError where lanes have come to share what each should have for itself."""
-        changed = differing(self._state, python_state(self._module))
-        if changed is not None:
+        if (changed := differing(self._state, python_state(self._module))) is not None:
             raise BatchingError(_keeps(changed))
 
     def _check_traits(self) -> None:
@@ -81,22 +80,18 @@ class BatchedLanes(Lanes):
 
     def _arrange(self) -> None:
         """Part what is stacked from what all lanes share, which stays in the module and has no lane dimension."""
-        self._rest, constant = self._stack.share(self._untrained)
-        self._shared.hold(constant)
-        problem, module = self.problem, self._module
-        training_loss, evaluation_loss = (
-            partial(loss, module) for loss in (problem.training_loss, problem.evaluation_loss)
-        )
+        self._rest, shared = self._stack.part(self._untrained)
+        for slot, constant in zip(shared, self._stack.constants, strict=True):
+            slot.tensor.data = constant
+        self._shared.hold(shared)
+        training_loss = partial(self.problem.training_loss, self._module)
         self._loss_of_same = self._mapped(training_loss, None, None)
         self._loss_of_own = self._mapped(training_loss, 0, 0)
-        self._forward = self._mapped(module, None)
-        self._evaluated_loss = self._mapped(evaluation_loss, None, None)
+        self._forward = self._mapped(self._module, None)
+        self._evaluated_loss = self._mapped(partial(self.problem.evaluation_loss, self._module), None, None)
 
     def _lanes_at_once(self, examples: int) -> int:
         return self._budget // (examples * self._traits.kept)
-
-    def _evaluated_at_once(self, output: int) -> int:
-        return self._budget // output
 
     @staticmethod
     def _at(lane: slice) -> slice:

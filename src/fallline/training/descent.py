@@ -171,9 +171,8 @@ class Stepper:
         self._seed = seed
         self._steps = 0
         self._replaced = replaceable(model)
-        self._dense: bool | None = (
-            False if isinstance(optimizer, _TAKE_SPARSE) else None
-        )  # None: not known before the first step
+        #: Whether gradients are to be made dense; None before the first step, which tells.
+        self._dense = False if isinstance(optimizer, _TAKE_SPARSE) else None
         self._model = model
         self._loss = loss
         self._optimizer = optimizer
@@ -206,10 +205,8 @@ class Stepper:
                         raise NotFiniteError(met[0])
                 if self._calls_backward:
                     loss.backward()  # type: ignore[no-untyped-call]
-                    if self._dense is None:
-                        self._dense = self._has_sparse()
-                    if self._dense:
-                        densify(self._model.parameters())
+                    if self._dense is not False:
+                        self._dense = densify(self._model.parameters()) or self._dense is True
             if state is not None and isinstance(draws, LaneMasks):
                 # What a pass changes may be the reason that a later one draws; else a first that draws nothing tells.
                 self._replaced = draws.drew or differing(state, python_state(self._model)) is not None
@@ -224,18 +221,14 @@ class Stepper:
             self._step_from(closure)
         return met[0]
 
-    def _has_sparse(self) -> bool:
-        gradients = (parameter.grad for parameter in self._model.parameters())
-        return any(gradient is not None and gradient.layout != torch.strided for gradient in gradients)
-
     def _step_from(self, closure: Callable[[], Tensor]) -> None:
         """Step from the gradients that are there; some (SAM) want a closure beside them, and say so by failing."""
         if self._wants_both is None:
             self._wants_both = self._fails_without()
-            if not self._wants_both:
-                return
-        given: list[Any] = [closure] if self._wants_both else []
-        self._optimizer.step(*given)
+        elif not self._wants_both:
+            self._optimizer.step()
+        if self._wants_both:
+            self._optimizer.step(closure)  # type: ignore[arg-type]  # as above
 
     def _fails_without(self) -> bool:
         """Try the first step without a closure; whether it failed before it moved anything, and one could be given."""

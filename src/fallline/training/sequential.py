@@ -39,16 +39,11 @@ class SequentialLanes(Lanes):
 
     def __init__(self, problem: Problem, seeds: Sequence[int]) -> None:
         super().__init__(problem, seeds)
-        self._modules: list[nn.Module] = []
-        self._slots: list[tuple[list[Slot], list[Slot]]] = []
+        self._modules = [self._build(seed) for seed in self.seeds]
+        self._slots = [(trained, self._stack.part(rest)[0]) for trained, rest in map(slots, self._modules)]
         self._rows: list[tuple[list[Tensor], ...]] = []
         self._reached: list[bool] = []  # by the loss of the first pass
         self._told = False
-        for seed in self.seeds:
-            module = self._build(seed)
-            trained, rest = slots(module)
-            self._modules.append(module)
-            self._slots.append((trained, self._stack.part(rest)[0]))
         self._original = self.index.tolist()
         # What a pass changes may be the reason that a later one draws.
         self._replaced = (self._traits.replaced or self._traits.state is not None) and replaceable(self._modules[0])
@@ -71,10 +66,6 @@ class SequentialLanes(Lanes):
 
     def _lanes_at_once(self, examples: int) -> int:
         return 1
-
-    def _evaluated_at_once(self, output: int) -> int:
-        # What an evaluation changes must not be evaluated again where another lane fails.
-        return 1 if self._traits.state is not None else self._budget // output
 
     @staticmethod
     def _at(lane: slice) -> int:
@@ -164,9 +155,8 @@ def _follow(slot: Slot, row: Tensor) -> None:
 def _note(slot: Slot, row: Tensor) -> None:
     """Copy a buffer that the module replaced, where it fits; it stays the module's own."""
     value = slot.get()
-    if (value.shape, value.dtype, value.layout) != (row.shape, row.dtype, row.layout):
-        return
-    if value.data_ptr() != row.data_ptr():
+    fits = (value.shape, value.dtype, value.layout) == (row.shape, row.dtype, row.layout)
+    if fits and value.data_ptr() != row.data_ptr():
         row.copy_(value.detach())
 
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from fallline.training.drawing import LaneMasks
-from fallline.training.evaluation import Manner, evaluating, footprint, manner_of
+from fallline.training.evaluation import Manner, evaluating, footprint, manner_of, needs_outputs
 from fallline.training.generators import draws, preserved
-from fallline.training.modules import Slot, differing, python_state, same, slots, stackable, unchanged_by, version
+from fallline.training.modules import Slot, differing, mark, python_state, same, slots, stackable, unchanged_by
 from fallline.training.splits import Split
 from fallline.training.task import SplitTask
 
@@ -38,13 +38,6 @@ class Stack:
         """Part a module's untrained tensors into those that are stacked and those that are the same for all lanes."""
         stacked = [slot for slot, constant in zip(rest, self.is_constant, strict=True) if not constant]
         return stacked, list(itertools.compress(rest, self.is_constant))
-
-    def share(self, rest: list[Slot]) -> tuple[list[Slot], list[Slot]]:
-        """The same, and let the module hold the constants of all lanes."""
-        stacked, shared = self.part(rest)
-        for slot, constant in zip(shared, self.constants, strict=True):
-            slot.tensor.data = constant
-        return stacked, shared
 
     def unshare(self, changed: Sequence[int], lanes: int) -> None:
         """Give each of so many lanes its own row of the constants of these numbers."""
@@ -73,7 +66,7 @@ class SharedTensors:
         self._slots = slots
         self._replaced: set[int] = set()
         self._copies: dict[int, Tensor] = {}
-        self._known = [(version(slot.tensor), _address(slot.tensor)) for slot in slots]
+        self._known = [mark(slot.tensor) for slot in slots]
         self._places: dict[int, list[int]] = {}
         for number, slot in enumerate(slots):
             self._places.setdefault(_memory(slot.tensor), []).append(number)
@@ -95,15 +88,11 @@ class SharedTensors:
         found = [
             number
             for number, (slot, known) in enumerate(zip(self._slots, self._known, strict=True))
-            if number in self._replaced or known != (version(slot.tensor), _address(slot.tensor))
+            if number in self._replaced or known != mark(slot.tensor)
         ]
         found += [number for number, was in self._copies.items() if not same(self._slots[number].tensor.detach(), was)]
         self._copies.clear()
         return list(dict.fromkeys(found))
-
-
-def _address(tensor: Tensor) -> int:
-    return tensor.data_ptr() if tensor.layout == torch.strided else id(tensor)
 
 
 def _memory(tensor: Tensor) -> int:
@@ -195,7 +184,7 @@ def _traits(problem: SplitTask, build: Callable[[], nn.Module], train: Split, ke
     manner = manner_of(first, few.inputs, key.device)
     kept = manner.kept
     if problem.step is not None:
-        kept = footprint(first, few.inputs, lambda inputs: problem.training_loss(first, inputs, few.targets)).kept
+        kept, _ = footprint(first, few.inputs, lambda inputs: problem.training_loss(first, inputs, few.targets))
     module, last = build(), len(train) % batch
     rest = slots(module)[1]
 
@@ -207,7 +196,7 @@ def _traits(problem: SplitTask, build: Callable[[], nn.Module], train: Split, ke
         with suppress(Exception), evaluating(module, gradients=manner.gradients):
             if problem.loss is None:
                 problem.evaluation_loss(module, few.inputs.clone(), few.targets)
-            if problem.loss is not None or not problem.metric_is_loss:
+            if needs_outputs(problem):
                 module(few.inputs.clone())
 
     calls, before, drawn = count(), python_state(module), (False, False)
