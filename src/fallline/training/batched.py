@@ -80,9 +80,7 @@ class BatchedLanes(Lanes):
 
     def _arrange(self) -> None:
         """Part what is stacked from what all lanes share, which stays in the module and has no lane dimension."""
-        self._rest, shared = self._stack.part(self._untrained)
-        for slot, constant in zip(shared, self._stack.constants, strict=True):
-            slot.tensor.data = constant
+        self._rest, shared = self._stack.share(self._untrained)
         self._shared.hold(shared)
         training_loss = partial(self.problem.training_loss, self._module)
         self._loss_of_same = self._mapped(training_loss, None, None)

@@ -39,6 +39,13 @@ class Stack:
         stacked = [slot for slot, constant in zip(rest, self.is_constant, strict=True) if not constant]
         return stacked, list(itertools.compress(rest, self.is_constant))
 
+    def share(self, rest: list[Slot]) -> tuple[list[Slot], list[Slot]]:
+        """The same, and let the module hold the constants of all lanes."""
+        stacked, shared = self.part(rest)
+        for slot, constant in zip(shared, self.constants, strict=True):
+            slot.tensor.data = constant
+        return stacked, shared
+
     def unshare(self, changed: Sequence[int], lanes: int) -> None:
         """Give each of so many lanes its own row of the constants of these numbers."""
         untrained = iter(self.buffers), iter(self.constants)  # taken by turns, as is_constant says
