@@ -49,7 +49,12 @@ class LaneOperations(TorchFunctionMode):
         super().__init__()
         self._replacements: dict[Callable[..., Any], Callable[..., Tensor | None]] = _REPLACEMENTS
         if escaped is not None:
-            self._replacements = {**_REPLACEMENTS, **dict.fromkeys(_ESCAPES, _telling(escaped))}
+
+            def tell(tensor: Tensor, *given: Any, **named: Any) -> None:
+                if not torch._C._functorch.is_batchedtensor(tensor):
+                    escaped(tensor)
+
+            self._replacements = {**_REPLACEMENTS, **dict.fromkeys(_ESCAPES, tell)}
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
@@ -58,14 +63,6 @@ class LaneOperations(TorchFunctionMode):
         replacement = self._replacements.get(func)
         result = replacement(*args, **(kwargs or {})) if replacement else None
         return func(*args, **(kwargs or {})) if result is None else result
-
-
-def _telling(escaped: Callable[[Tensor], None]) -> Callable[..., None]:
-    def tell(tensor: Tensor, *given: Any, **named: Any) -> None:
-        if not torch._C._functorch.is_batchedtensor(tensor):
-            escaped(tensor)
-
-    return tell
 
 
 def _short(rows: Tensor) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -83,15 +84,11 @@ class Lanes(ABC):
         """Put the rows of several passes together."""
 
     @abstractmethod
-    def _outputs(self, lanes: slice, inputs: Tensor, keys: Tensor) -> Tensor:
-        """Return the outputs [k, n, ...] of some lanes for the same inputs [n, ...], in evaluation mode.
+    def _evaluated(self, compute: Callable[..., Tensor], lanes: slice, keys: Tensor, *data: Tensor) -> Tensor:
+        """Return compute(module, *data) [k, ...] of some lanes, in evaluation mode; the data are the same for all.
 
-        `keys` [k] are those of what they draw.
+        `keys` [k] are those of what they draw. The inputs come first, and are copied: a model may write into them.
         """
-
-    @abstractmethod
-    def _step_losses(self, lanes: slice, split: Split, keys: Tensor) -> Tensor:
-        """Return the losses [k] of some lanes by the problem's own step, in evaluation mode."""
 
     @abstractmethod
     def _each(self, score: Score, outputs: Tensor, targets: Tensor, keys: Tensor) -> Tensor:
@@ -279,7 +276,7 @@ class Lanes(ABC):
         share: Tensor | None = None
         if problem.loss is None or outputs is None:
             width = self._budget // (self._traits.kept * len(split))
-            losses = _by_lanes(lanes, width, keys(0), lambda some, own: self._step_losses(some, split, own))
+            losses = self._by_lanes(problem.evaluation_loss, lanes, width, keys(0), split.inputs, split.targets)
             loss = losses.cpu().double()
         else:
             each = partial(self._each, keys=keys(0))
@@ -298,20 +295,21 @@ class Lanes(ABC):
         manner = self._traits.manner
         examples = min(len(inputs), manner.examples)
         width = self._budget // (manner.kept * examples)
+        outputs = (
+            self._by_lanes(operator.call, lanes, width, keys(rows.start), inputs[rows])
+            for rows in parts(len(inputs), examples)
+        )
+        return torch.cat([*outputs], 1)
 
-        def outputs(rows: slice) -> Tensor:
-            # A copy of the inputs, since a model may write into them.
-            return _by_lanes(
-                lanes, width, keys(rows.start), lambda some, own: self._outputs(some, inputs[rows].clone(), own)
-            )
-
-        return torch.cat([outputs(rows) for rows in parts(len(inputs), examples)], 1)
-
-
-def _by_lanes(lanes: slice, width: int, keys: Tensor, compute: Callable[[slice, Tensor], Tensor]) -> Tensor:
-    """What is computed of so many lanes at once, with their keys, for all of some lanes."""
-    some = parts(lanes.stop - lanes.start, width)
-    return torch.cat([compute(slice(lanes.start + part.start, lanes.start + part.stop), keys[part]) for part in some])
+    def _by_lanes(
+        self, compute: Callable[..., Tensor], lanes: slice, width: int, keys: Tensor, *data: Tensor
+    ) -> Tensor:
+        """What is `_evaluated` of so many lanes at once, for all of some lanes."""
+        some = parts(lanes.stop - lanes.start, width)
+        first = lanes.start
+        return torch.cat(
+            [self._evaluated(compute, slice(first + part.start, first + part.stop), keys[part], *data) for part in some]
+        )
 
 
 def _value(metric: Metric, output: Tensor, targets: Tensor) -> Tensor:

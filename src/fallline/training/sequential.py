@@ -17,7 +17,6 @@ from fallline.training.evaluation import Score, evaluating
 from fallline.training.lanes import Lanes, Pass
 from fallline.training.modules import Slot, slots
 from fallline.training.problem import Problem
-from fallline.training.splits import Split
 
 
 class SequentialLanes(Lanes):
@@ -90,7 +89,7 @@ class SequentialLanes(Lanes):
         for slot, row in zip(rest, buffers, strict=True):
             _note(slot, row)
         return loss.detach(), [
-            torch.zeros_like(row) if gradient is None else _dense(gradient)
+            torch.zeros_like(row) if gradient is None else gradient.to_dense()
             for row, gradient in zip(rows, gradients, strict=True)
         ]
 
@@ -108,18 +107,12 @@ class SequentialLanes(Lanes):
             stacklevel=2,
         )
 
-    def _outputs(self, lanes: slice, inputs: Tensor, keys: Tensor) -> Tensor:
-        return self._evaluated(lanes, keys, lambda module: module(inputs.clone()))
-
-    def _step_losses(self, lanes: slice, split: Split, keys: Tensor) -> Tensor:
-        loss = self.problem.evaluation_loss
-        return self._evaluated(lanes, keys, lambda module: loss(module, split.inputs.clone(), split.targets))
-
-    def _evaluated(self, lanes: slice, keys: Tensor, function: Callable[[nn.Module], Tensor]) -> Tensor:
+    def _evaluated(self, compute: Callable[..., Tensor], lanes: slice, keys: Tensor, *data: Tensor) -> Tensor:
+        inputs, *others = data
         found = []
         for module, key in zip(self._modules[lanes], keys, strict=True):
             with self._drawing(key), evaluating(module, gradients=self._traits.manner.gradients):
-                found.append(function(module).detach())
+                found.append(compute(module, inputs.clone(), *others).detach())
         return torch.stack(found)
 
     def _each(self, score: Score, outputs: Tensor, targets: Tensor, keys: Tensor) -> Tensor:
@@ -158,10 +151,6 @@ def _note(slot: Slot, row: Tensor) -> None:
     fits = (value.shape, value.dtype, value.layout) == (row.shape, row.dtype, row.layout)
     if fits and value.data_ptr() != row.data_ptr():
         row.copy_(value.detach())
-
-
-def _dense(gradient: Tensor) -> Tensor:
-    return gradient if gradient.layout == torch.strided else gradient.to_dense()
 
 
 def _check_trained(trained: list[Slot]) -> None:

@@ -182,36 +182,32 @@ class Traits:
 def traits_of(problem: SplitTask, build: Callable[[], nn.Module], train: Split, key: Tensor) -> Traits:
     """Take a pass of every kind: in training, on the smaller batch that ends an epoch, and in evaluation."""
     with preserved(key.device, libraries=True):
-        return _traits(problem, build, train, key)
+        first, batch = build(), problem.batch
+        few = Split(train.inputs[:2].clone(), train.targets[:2])
+        manner = manner_of(first, few.inputs, key.device)
+        kept = manner.kept
+        if problem.step is not None:
+            kept, _ = footprint(first, few.inputs, lambda inputs: problem.training_loss(first, inputs, few.targets))
+        module, last = build(), len(train) % batch
+        rest = slots(module)[1]
 
+        def passes() -> None:
+            problem.training_loss(module, train.inputs[:batch].clone(), train.targets[:batch])
+            if last:
+                with suppress(Exception):  # it is told where it is met
+                    problem.training_loss(module, train.inputs[:last].clone(), train.targets[:last])
+            with suppress(Exception), evaluating(module, gradients=manner.gradients):
+                if problem.loss is None:
+                    problem.evaluation_loss(module, few.inputs.clone(), few.targets)
+                if needs_outputs(problem):
+                    module(few.inputs.clone())
 
-def _traits(problem: SplitTask, build: Callable[[], nn.Module], train: Split, key: Tensor) -> Traits:
-    first, batch = build(), problem.batch
-    few = Split(train.inputs[:2].clone(), train.targets[:2])
-    manner = manner_of(first, few.inputs, key.device)
-    kept = manner.kept
-    if problem.step is not None:
-        kept, _ = footprint(first, few.inputs, lambda inputs: problem.training_loss(first, inputs, few.targets))
-    module, last = build(), len(train) % batch
-    rest = slots(module)[1]
+        calls, before, drawn = count(), python_state(module), (False, False)
 
-    def passes() -> None:
-        problem.training_loss(module, train.inputs[:batch].clone(), train.targets[:batch])
-        if last:
-            with suppress(Exception):  # it is told where it is met
-                problem.training_loss(module, train.inputs[:last].clone(), train.targets[:last])
-        with suppress(Exception), evaluating(module, gradients=manner.gradients):
-            if problem.loss is None:
-                problem.evaluation_loss(module, few.inputs.clone(), few.targets)
-            if needs_outputs(problem):
-                module(few.inputs.clone())
+        def watched() -> None:
+            nonlocal drawn
+            with LaneMasks(key, calls):
+                drawn = draws(passes, key.device)
 
-    calls, before, drawn = count(), python_state(module), (False, False)
-
-    def watched() -> None:
-        nonlocal drawn
-        with LaneMasks(key, calls):
-            drawn = draws(passes, key.device)
-
-    constant = unchanged_by(watched, rest)
-    return Traits(manner, kept, next(calls) > 0, *drawn, differing(before, python_state(module)), constant)
+        constant = unchanged_by(watched, rest)
+        return Traits(manner, kept, next(calls) > 0, *drawn, differing(before, python_state(module)), constant)
