@@ -1,9 +1,10 @@
-"""How `fallline.fit` moves the weights: the optimizer, its learning rate over the run, and one step with it."""
+"""How `fallline.fit` moves the weights: the optimizer, their average, the learning rate over the run, and one step."""
 
 from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
+from fallline.averaging import WeightAverage
 from fallline.optim import LookAheadNesterov
 from fallline.optim.generic import Optimizer
 from fallline.optim.newton import Newton
@@ -95,6 +97,37 @@ def _check_parameters(optimizer: torch.optim.Optimizer, model: nn.Module, model_
             f"optimizer: {strange} of its parameters are not the model's; make it from this model's parameters() and "
             "after the model was moved or wrapped."
         )
+
+
+#: The share of a run's steps that an average may look back over.
+_LONGEST_WINDOW = 0.2
+
+
+def as_average(averages: WeightAverage | float | None, model: nn.Module) -> WeightAverage | None:
+    """The running average of the model's weights that is asked for; raises ValueError for another model's."""
+    if averages is None:
+        return None
+    if not isinstance(averages, WeightAverage):
+        return WeightAverage(model, averages)
+    if averages.model is not model:
+        raise ValueError(
+            "averages: the WeightAverage is of another model than the one that is trained; give that one as model=, "
+            "or give a decay, such as averages=0.99."
+        )
+    return averages
+
+
+def warn_of_lag(average: WeightAverage | None, steps: int) -> None:
+    """Warn of an average that looks back over much of its run, and so hangs behind the weights to its end."""
+    if average is None or average.decay is None or average.window <= _LONGEST_WINDOW * (average.count + steps):
+        return
+    fitting = 1 - 1 / max(2.0, _LONGEST_WINDOW * steps)
+    warnings.warn(
+        f"averages: a decay of {average.decay:g} averages about the last {average.window:.0f} steps, and the run has "
+        f"{steps}, so that the average, which is what is evaluated, lags behind the weights; give at most "
+        f"{fitting:.2g}, train for longer, or leave averages out.",
+        stacklevel=3,
+    )
 
 
 #: A schedule, a torch scheduler, or a function that makes one of an optimizer.

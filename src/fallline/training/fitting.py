@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +15,16 @@ from fallline import _asked
 from fallline.averaging import WeightAverage
 from fallline.training.arguments import as_count, check_hyperparameters
 from fallline.training.curves import FitResult, Point
-from fallline.training.descent import Descent, NotFiniteError, Rates, Scheduler, Stepper, as_optimizer
+from fallline.training.descent import (
+    Descent,
+    NotFiniteError,
+    Rates,
+    Scheduler,
+    Stepper,
+    as_average,
+    as_optimizer,
+    warn_of_lag,
+)
 from fallline.training.errors import ProblemError, first_line
 from fallline.training.evaluation import Evaluator
 from fallline.training.generators import seeded
@@ -24,8 +32,6 @@ from fallline.training.metrics import value_of
 from fallline.training.problem import Problem, StreamProblem
 from fallline.training.splits import Split
 
-#: The share of a run's steps that an average may look back over.
-_LONGEST_WINDOW = 0.2
 Tell = Callable[[str], None]
 
 
@@ -89,14 +95,14 @@ def fit(
     batches, steps, points = _course(problem, batch, epochs, seed)
     module = problem.build(seed).to(problem.training_device) if model is None else model
     made = as_optimizer(optimizer, module, hyperparameters, model is not None)
-    average = _as_average(averages, module)
+    average = as_average(averages, module)
     run = _Run(problem, module, made, Scheduler(schedule, made, stream=steps is None), average, seed)
     if steps is not None:
-        _warn_of_lag(average, steps)
+        warn_of_lag(average, steps)
     with seeded(seed, libraries=True), _progress_bar(progress, steps) as tell, run.training():
         finished, reason = run.train(batches, points, tell)
     if steps is None:
-        _warn_of_lag(average, run.steps)
+        warn_of_lag(average, run.steps)
     return FitResult(module, made, average, run.points, problem.metric.name, finished, reason, _evaluated(run, average))
 
 
@@ -268,32 +274,6 @@ class _Run:
                 yield
         else:
             yield
-
-
-def _as_average(averages: WeightAverage | float | None, model: nn.Module) -> WeightAverage | None:
-    if averages is None:
-        return None
-    if not isinstance(averages, WeightAverage):
-        return WeightAverage(model, averages)
-    if averages.model is not model:
-        raise ValueError(
-            "averages: the WeightAverage is of another model than the one that is trained; give that one as model=, "
-            "or give a decay, such as averages=0.99."
-        )
-    return averages
-
-
-def _warn_of_lag(average: WeightAverage | None, steps: int) -> None:
-    """Warn of an average that looks back over much of its run, and so hangs behind the weights to its end."""
-    if average is None or average.decay is None or average.window <= _LONGEST_WINDOW * (average.count + steps):
-        return
-    fitting = 1 - 1 / max(2.0, _LONGEST_WINDOW * steps)
-    warnings.warn(
-        f"averages: a decay of {average.decay:g} averages about the last {average.window:.0f} steps, and the run has "
-        f"{steps}, so that the average, which is what is evaluated, lags behind the weights; give at most "
-        f"{fitting:.2g}, train for longer, or leave averages out.",
-        stacklevel=3,
-    )
 
 
 def _evaluated(run: _Run, average: WeightAverage | None) -> str:

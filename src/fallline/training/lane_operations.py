@@ -39,22 +39,20 @@ class LaneOperations(TorchFunctionMode):
     count changes.
 
     >>> rows = torch.randn(64, 10)
-    >>> with LaneOperations():
+    >>> with LaneOperations(escaped=print):
     ...     fast = torch.softmax(rows, 1)
     >>> torch.allclose(fast, torch.softmax(rows, 1))
     True
     """
 
-    def __init__(self, escaped: Callable[[Tensor], None] | None = None) -> None:
+    def __init__(self, escaped: Callable[[Tensor], object]) -> None:
         super().__init__()
-        self._replacements: dict[Callable[..., Any], Callable[..., Tensor | None]] = _REPLACEMENTS
-        if escaped is not None:
 
-            def tell(tensor: Tensor, *given: Any, **named: Any) -> None:
-                if not torch._C._functorch.is_batchedtensor(tensor):
-                    escaped(tensor)
+        def tell(tensor: Tensor, *given: Any, **named: Any) -> None:
+            if not torch._C._functorch.is_batchedtensor(tensor):
+                escaped(tensor)
 
-            self._replacements = {**_REPLACEMENTS, **dict.fromkeys(_ESCAPES, tell)}
+        self._replacements = {**_REPLACEMENTS, **dict.fromkeys(_ESCAPES, tell)}
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None

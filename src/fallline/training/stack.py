@@ -48,15 +48,13 @@ class Stack:
 
     def unshare(self, changed: Sequence[int], lanes: int) -> None:
         """Give each of so many lanes its own row of the constants of these numbers."""
-        untrained = iter(self.buffers), iter(self.constants)  # taken by turns, as is_constant says
-        places = [place for place, constant in enumerate(self.is_constant) if constant]
-        own = {places[number] for number in changed}
-        mixed = [next(untrained[constant]) for constant in self.is_constant]
-        for place in own:
-            mixed[place] = torch.stack([mixed[place]] * lanes)
-            self.is_constant[place] = False
-        self.buffers = list(itertools.compress(mixed, (not one for one in self.is_constant)))
-        self.constants = list(itertools.compress(mixed, self.is_constant))
+        places = range(len(self.is_constant))
+        shared = dict(zip(itertools.compress(places, self.is_constant), self.constants, strict=True))
+        rows = dict(zip((place for place in places if place not in shared), self.buffers, strict=True))
+        for place in [[*shared][number] for number in changed]:
+            rows[place] = torch.stack([shared.pop(place)] * lanes)
+        self.is_constant = [place in shared for place in places]
+        self.buffers, self.constants = [rows[place] for place in sorted(rows)], [*shared.values()]
 
 
 class SharedTensors:
@@ -136,15 +134,14 @@ def stack(build: Callable[[int], nn.Module], seeds: Sequence[int], unchanged: Se
         pairs = zip(rest, own_rest, is_constant, strict=True)
         untrained[seed] = [slot.tensor if alike else other.tensor for slot, other, alike in pairs]
     buffers = [list(itertools.compress(untrained[seed], (not one for one in is_constant))) for seed in seeds]
+    unlike = (slot for slot, one, alike in zip(rest, is_constant, is_alike, strict=True) if one and not alike)
     return Stack(
         [slot.name for slot in trained],
         _stacked([rows[seed] for seed in seeds]),
         _stacked(buffers),
         [slot.tensor.detach() for slot in itertools.compress(rest, is_constant)],
         is_constant,
-        next(
-            (_obstacle(slot) for slot, *two in zip(rest, is_constant, is_alike, strict=True) if two[0] > two[1]), None
-        ),
+        next(map(_obstacle, unlike), None),
     )
 
 
