@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from fallline.cli import console
-from fallline.cli.console import Beat, LiveRace
+from fallline.cli import race_outputs
+from fallline.cli.console import Beat
 from fallline.cli.main import app
+from fallline.cli.race_outputs import LiveRace
 
 MINE = """
 import torch, fallline as fl
@@ -29,7 +30,7 @@ problem = fl.Problem(model=lambda: torch.nn.Linear(1, 1), loss=torch.nn.function
 def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What is printed, by a console that is no terminal."""
     written = io.StringIO()
-    monkeypatch.setattr(console, "console", lambda: Console(file=written, width=120))
+    monkeypatch.setattr(race_outputs, "console", lambda: Console(file=written, width=120))
     return written
 
 
@@ -51,7 +52,7 @@ def test_a_line_comes_again_and_again() -> None:
 
 def test_what_a_line_says(lines: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([100.0, 110.0, 160.0])
-    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    monkeypatch.setattr(race_outputs, "time", SimpleNamespace(monotonic=lambda: next(now)))
     live = LiveRace(quiet=False)
     assert "is being prepared" in live._line()
     live.stage("tuning", 1000)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fallline._text import listed
 from fallline.racing.arms.dimensions import Choice, Dimension, Range
 from fallline.racing.judging.cautions import (
     all_cautions,
@@ -19,7 +20,6 @@ from fallline.racing.judging.cautions import (
     unsplit_metric,
 )
 from fallline.racing.judging.records import Entry, Final, Trial
-from fallline.racing.wording import listed
 
 DIVERGED = math.nan
 

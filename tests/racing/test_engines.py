@@ -191,7 +191,7 @@ def alive(process: str) -> bool:
     ("arguments", "message"),
     [
         ({"workers": 2, "ray": "auto"}, "^workers and ray are both given, .*; leave one of them out$"),
-        ({"workers": 0}, "^workers must be a whole number of processes from 1; got 0$"),
+        ({"workers": 0}, "^workers must be a whole number from 1; got 0$"),
         ({"workers": True}, "got True$"),
         ({"workers": 1.5}, "got 1.5$"),
     ],

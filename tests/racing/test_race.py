@@ -18,9 +18,9 @@ from fallline import rules
 from fallline.math import sqrt
 from fallline.problems import digits
 from fallline.racing import Arm, Effort, RaceResult
+from fallline.racing.conclusion import as_final, sharing
 from fallline.racing.runs import Outcome, goal_reached
 from fallline.racing.stages import Silence
-from fallline.racing.tuning import as_final, sharing
 
 SMALL = Effort(trials=4, finalists=2, seeds=3)
 _generator = torch.Generator().manual_seed(0)

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 import fallline as fl
+from fallline._text import duration, duration_range
 from fallline.racing import Arm
 from fallline.racing.judging.pairs import faster
 from fallline.racing.judging.records import Entry, Final, Trial
 from fallline.racing.judging.verdict import decide
 from fallline.racing.solo import solo_seconds, timed
-from fallline.racing.wording import duration, duration_range
 
 
 class BusyMachine:

@@ -23,7 +23,7 @@ from fallline.arrays.slot import (
     written_states,
 )
 from fallline.optim import hyperparameters as of_rule
-from fallline.optim.documented import documented
+from fallline.optim.documented import documented, documented_rule
 from fallline.optim.generic import Optimizer as TorchOptimizer
 from fallline.symbolic import Rule
 
@@ -216,7 +216,7 @@ def _named(name: str, record: rules.Record) -> type[Named]:
     known = [inspect.Parameter(key, kind, default=value) for key, value in rule.hyperparameters.items()]
     members = {
         "follows": rule,
-        "__doc__": record.documented(),
+        "__doc__": documented_rule(rule, name),
         "__module__": __name__,
         "__signature__": inspect.Signature(known),
     }

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fallline.cli.console import Beat, console, fail
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -29,9 +31,8 @@ def bench(
 ) -> None:
     """Measure each rule's step against torch's best variant and the memory floor, paired in one run."""
     from fallline import rules
+    from fallline._text import listed
     from fallline.bench import BUSY, PARTS, SUBJECTS, measure
-    from fallline.cli.console import Beat, console, fail
-    from fallline.racing.wording import listed
 
     subjects = {subject.name: subject for subject in SUBJECTS}
     for name in part or ():
@@ -71,38 +72,35 @@ def bench(
 
 
 def _tables(report: Report) -> list[Table]:
-    from rich.table import Table
+    from fallline._text import duration, table
 
-    from fallline.racing.wording import duration
-
-    tables = []
-    if report.steps:
-        table = Table(title=f"A step, {report.threads} threads, torch {report.torch_version}", title_justify="left")
-        for heading in ("rule", "tensors", "ours", "torch's best", "ours / best", "ours / fused", "of memory floor"):
-            table.add_column(heading, justify="left" if heading in ("rule", "tensors") else "right")
-        for row in report.steps:
-            table.add_row(
-                _marked(row), row.shapes, duration(row.seconds),
-                "" if row.best_variant is None
-                else f"{duration(row.torch_seconds[row.best_variant])} {row.best_variant}",
-                _hundredths(row.ratio), _hundredths(row.ratio_to_fused), _hundredths(row.share_of_floor),
-            )  # fmt: skip
-        tables.append(table)
-    if report.training:
-        table = Table(
-            title="A whole training step (forward, backward, step), beside torch's fused", title_justify="left"
-        )
-        for heading in ("rule", "width", "ours", "torch's", "ours / torch's"):
-            table.add_column(heading, justify="left" if heading == "rule" else "right")
-        for line in report.training:
-            table.add_row(
-                _marked(line),
-                str(line.width),
-                duration(line.seconds),
-                duration(line.torch_seconds),
-                f"{line.ratio:.2f}",
-            )
-        tables.append(table)
+    tables, steps, training = [], report.steps, report.training
+    if steps:
+        best = [
+            "" if row.best_variant is None else f"{duration(row.torch_seconds[row.best_variant])} {row.best_variant}"
+            for row in steps
+        ]
+        columns = {
+            "rule": [_marked(row) for row in steps],
+            "tensors": [row.shapes for row in steps],
+            "ours": [duration(row.seconds) for row in steps],
+            "torch's best": best,
+            "ours / best": [_hundredths(row.ratio) for row in steps],
+            "ours / fused": [_hundredths(row.ratio_to_fused) for row in steps],
+            "of memory floor": [_hundredths(row.share_of_floor) for row in steps],
+        }
+        title = f"A step, {report.threads} threads, torch {report.torch_version}"
+        tables.append(table(columns, title, left=("rule", "tensors")))
+    if training:
+        columns = {
+            "rule": [_marked(line) for line in training],
+            "width": [str(line.width) for line in training],
+            "ours": [duration(line.seconds) for line in training],
+            "torch's": [duration(line.torch_seconds) for line in training],
+            "ours / torch's": [_hundredths(line.ratio) for line in training],
+        }
+        title = "A whole training step (forward, backward, step), beside torch's fused"
+        tables.append(table(columns, title, left=("rule",)))
     return tables
 
 

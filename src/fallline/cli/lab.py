@@ -41,7 +41,7 @@ def _tell(link: str) -> None:
 
 def _check(storage: str) -> None:
     """Raise ValueError, in a sentence, for what can't be a storage; a file may yet come, when a race begins."""
-    from fallline.racing.storage.database import sqlite_file
+    from fallline.racing.storage import sqlite_file
 
     file = sqlite_file(storage)
     if file is not None and file.is_dir():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fallline.cli.console import fail, near_file, shown_path
+from fallline.cli.console import console, fail, near_file, shown_path
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +22,6 @@ def problems(
     name: Annotated[str | None, typer.Argument(help="Only this one. Default: all.", show_default=False)] = None,
 ) -> None:
     """List the problems that come with the package: real data sets, and functions with known minima."""
-    from fallline.cli.console import console
     from fallline.problems import ALL, find
 
     try:
@@ -70,7 +69,7 @@ def read_problem(path: Path) -> Problem:
     Raises ValueError, in a sentence with the file and line, if the file is missing, it or what it imports fails, or it
     defines no Problem.
     """
-    from fallline.racing.failure import is_sentence
+    from fallline.racing import is_sentence
     from fallline.training import Problem, first_line
 
     if path.is_dir():
@@ -112,7 +111,7 @@ def read_problem(path: Path) -> Problem:
 
 def _place(error: BaseException, path: Path) -> str:
     """The user's file, this one or one that it imports, and the line of it that an error comes from."""
-    from fallline.racing.failure import failed_at
+    from fallline.racing import failed_at
 
     frame = failed_at(error)
     return str(path) if frame is None else f"{shown_path(frame.file)}, line {frame.line}"

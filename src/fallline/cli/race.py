@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from fallline.cli.console import fail
+from fallline.cli.console import Beat, console, fail
 from fallline.rules import DEFAULT_ARMS
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def race(
 
 def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) -> NoReturn:
     """Leave with what an error says: a sentence of Fallline's, or that the user's own code failed after some steps."""
-    from fallline.racing.failure import failed_at, is_sentence
+    from fallline.racing import failed_at, is_sentence
     from fallline.symbolic import RuleError
     from fallline.training import first_line
 
@@ -215,7 +215,7 @@ def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) 
 
 def _shown(storage: str) -> str:
     """A storage in a sentence: a whole path, or a URL without its password."""
-    from fallline.racing.storage.database import shown
+    from fallline.racing.storage import shown
 
     return shown(storage) if "://" in storage else str(Path(storage).resolve())
 
@@ -226,8 +226,6 @@ def _listed(text: str) -> list[str]:
 
 def _told(problem: str | None, quiet: bool) -> AbstractContextManager[object]:
     """Say now and then that the problem is still being read, where that is not to be seen otherwise."""
-    from fallline.cli.console import Beat, console
-
     out = console()
     return nullcontext() if quiet or out.is_terminal else Beat(lambda: f"{problem or 'the problem'} is being read", out)
 

@@ -1,23 +1,223 @@
-"""A race on one problem or on several, and what comes of it: on the terminal and in files."""
+"""A race on one problem or on several: watched as it runs, and what comes of it on the terminal and in files."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+from rich.console import Group
+from rich.live import Live
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
 
-from fallline.cli.console import LiveRace, console, fail
-from fallline.problems import Bundled
-from fallline.racing.output.table import as_table, bullet, further_tables, legend
+from fallline._text import bullet, rough_duration, table
+from fallline.cli.console import SECONDS_BETWEEN_LINES, Beat, console, fail
+from fallline.problems.bundled import Bundled
+from fallline.racing import Outcome, RaceResult, Run, race
+from fallline.racing.output import legend, tables_of
 from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables
-from fallline.racing.protocol import race
-from fallline.racing.result import RaceResult
 from fallline.training import Problem, first_line
+
+
+def race_on_one(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:
+    """Race on a problem, print the result and write what is to be written."""
+    result = _raced(problem, asked, outputs, quiet)
+    show_result(result)
+    leave_if_unwritten(outputs.write(result), result)
+
+
+def race_several(problems: Sequence[Bundled], asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:
+    """Race on each problem, print each result, and compare the arms by their performance profiles."""
+    each = [outputs.of_problem(bundled.name) for bundled in problems]
+    for own in each:
+        own.check()
+    out, results = console(), []
+    failed: list[str] = []
+    for bundled, own in zip(problems, each, strict=True):
+        problem = bundled.make()
+        problem.origin = bundled.name
+        if not quiet:
+            out.rule(escape(bundled.name))
+        results.append(_raced(problem, asked, own, quiet))
+        if not quiet:
+            show_result(results[-1])
+        failed += own.write(results[-1])
+    compared = profiles(results)
+    for one in profiles_tables(compared):
+        out.print()
+        out.print(one)
+    out.print()
+    out.print(escape(profiles_legend(compared)), style="dim", highlight=False)
+    out.print()
+    out.print(escape(compared.sentence), style="bold", highlight=False)
+    seconds = sum(result.occasion["seconds"] for result in results)
+    out.print(f"\n{seconds:.1f} s in all.", highlight=False)
+    whole = {"profiles": compared.to_json(), "races": {r.protocol["problem"]: r.to_json() for r in results}}
+    text = json.dumps(whole, indent=1, allow_nan=False) + "\n"
+    failed += write_file(
+        "--json", outputs.json, lambda file: file.write_text(text, encoding="utf-8"), "All of it is written to {}."
+    )
+    leave_if_unwritten(failed, results[-1])
+
+
+def _raced(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, quiet: bool) -> RaceResult:
+    metric = problem.metric
+    with LiveRace(quiet=quiet, higher_is_better=metric.higher_is_better, metric=metric.name) as live:
+        return race(problem, watcher=live, slices=outputs.report is not None, **asked)
+
+
+def show_result(result: RaceResult) -> None:
+    """The table, the verdict, the warnings, and the best one's code."""
+    out = console()
+    out.print()
+    for one in tables_of(result):
+        out.print(one)
+        out.print()
+    out.print(escape(legend(result)), style="dim", highlight=False)
+    out.print()
+    out.print(escape(result.verdict.sentence), style="bold", highlight=False)
+    for warning in result.verdict.warnings:
+        out.print(escape(bullet(warning, out.width)), highlight=False)
+    if not result.best.entry.diverged:
+        out.print(f"\nThe first of the table, {escape(result.best.name)}, in your own program:\n", highlight=False)
+        out.print(escape(result.best.code()), style="cyan", highlight=False, soft_wrap=True)
+    kept, seconds = result.occasion["storage"], f"{result.occasion['seconds']:.1f} s in all"
+    where = f"Every run is kept in {kept['where']} ({seconds})." if kept else f"{seconds}."
+    out.print(f"\n{escape(where)}", highlight=False, soft_wrap=True)
+
+
+@dataclass
+class _Stage:
+    """What is done of a stage; `begun` is how much of it was done when it began."""
+
+    title: str
+    total: int
+    start: float
+    done: int = 0
+    begun: int | None = None
+
+    def line(self) -> str:
+        """The share that is done, and how long the rest will take at the pace so far."""
+        if self.done >= self.total:
+            return f"{self.title}: done; what follows is being prepared"
+        share = f"{self.title}: {self.done / max(1, self.total):.0%} of {self.total:,} steps"
+        run = self.done - (self.begun or 0)
+        left = (time.monotonic() - self.start) * (self.total - self.done) / run if run > 0 else None
+        return share if left is None else f"{share}, {rough_duration(left)} left"
+
+
+@dataclass
+class _Standing:
+    """An arm while the race runs."""
+
+    runs: int = 0
+    diverged: int = 0
+    best: float = math.nan
+
+
+class LiveRace:
+    """A table of the arms, runs done and the best single run so far, over a bar for each stage with the time left.
+
+    `quiet` shows nothing. Where standard output is no terminal there are the notes, and a plain line for each stage and
+    every ten seconds.
+    """
+
+    def __init__(self, *, quiet: bool, higher_is_better: bool = False, metric: str = "loss") -> None:
+        self._out = console()
+        self._progress = Progress(
+            TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"),
+            TimeElapsedColumn(), TimeRemainingColumn(), console=self._out,
+        )  # fmt: skip
+        self._better = max if higher_is_better else min
+        self._metric = metric
+        self._quiet = quiet
+        self._task: TaskID | None = None
+        self._arms: dict[str, _Standing] = {}
+        self._live = Live(self._progress, console=self._out, refresh_per_second=8, transient=False)
+        self._stage: _Stage | None = None
+        self._beat = Beat(self._line, self._out, SECONDS_BETWEEN_LINES)
+
+    def __enter__(self) -> LiveRace:
+        if not self._quiet and self._out.is_terminal:
+            self._live.start()
+        elif not self._quiet:
+            self._beat.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live.is_started:
+            self._live.update(self._progress)  # the table that stays is the result's
+            self._live.stop()
+        elif not self._quiet:
+            self._beat.__exit__()
+
+    def stage(self, title: str, total: int) -> None:
+        """A stage of `total` units begins."""
+        self._task = self._progress.add_task(title, total=total)
+        self._stage = _Stage(title, total, time.monotonic())
+        if not self._live.is_started:
+            self.note(f"{title}: {total:,} steps")
+
+    def advance(self, done: int) -> None:
+        """`done` units of the stage are done by now."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=done)
+        if self._stage is not None:
+            self._stage.done = done
+            self._stage.begun = done if self._stage.begun is None else self._stage.begun
+
+    def ran(self, run: Run, outcome: Outcome) -> None:
+        """A run has ended."""
+        arm = self._arms.setdefault(run.arm, _Standing())
+        arm.runs += 1
+        arm.diverged += outcome.diverged
+        found = float(outcome.valid_metric[-1])
+        if math.isfinite(found):
+            arm.best = found if math.isnan(arm.best) else self._better(arm.best, found)
+        if self._live.is_started:
+            self._live.update(Group(self._table(), self._progress))
+
+    def note(self, line: str) -> None:
+        """Something worth a line."""
+        if not self._quiet:
+            self._out.print(escape(line), highlight=False)
+
+    def _line(self) -> str:
+        return (
+            "the race is being prepared: its steps are tried and measured"
+            if self._stage is None
+            else self._stage.line()
+        )
+
+    def _table(self) -> Table:
+        return table(
+            {
+                "arm": list(self._arms),
+                "runs done": [str(arm.runs) for arm in self._arms.values()],
+                f"validation {self._metric} of the best run so far": [
+                    "" if math.isnan(arm.best) else f"{arm.best:.4g}" for arm in self._arms.values()
+                ],
+                "diverged": [str(arm.diverged or "") for arm in self._arms.values()],
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -93,70 +293,3 @@ def _check_file(option: str, file: Path) -> None:
             file.unlink()
     except OSError as error:
         fail(f"{option} {file} can't be written ({error.strerror}); give another file")
-
-
-def show_result(result: RaceResult) -> None:
-    """The table, the verdict, the warnings, and the best one's code."""
-    out = console()
-    out.print()
-    for table in (as_table(result), *further_tables(result)):
-        out.print(table)
-        out.print()
-    out.print(escape(legend(result)), style="dim", highlight=False)
-    out.print()
-    out.print(escape(result.verdict.sentence), style="bold", highlight=False)
-    for warning in result.verdict.warnings:
-        out.print(escape(bullet(warning, out.width)), highlight=False)
-    if not result.best.entry.diverged:
-        out.print(f"\nThe first of the table, {escape(result.best.name)}, in your own program:\n", highlight=False)
-        out.print(escape(result.best.code()), style="cyan", highlight=False, soft_wrap=True)
-    kept, seconds = result.occasion["storage"], f"{result.occasion['seconds']:.1f} s in all"
-    where = f"Every run is kept in {kept['where']} ({seconds})." if kept else f"{seconds}."
-    out.print(f"\n{escape(where)}", highlight=False, soft_wrap=True)
-
-
-def race_on_one(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:
-    """Race on a problem, print the result and write what is to be written."""
-    result = _raced(problem, asked, outputs, quiet)
-    show_result(result)
-    leave_if_unwritten(outputs.write(result), result)
-
-
-def _raced(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, quiet: bool) -> RaceResult:
-    metric = problem.metric
-    with LiveRace(quiet=quiet, higher_is_better=metric.higher_is_better, metric=metric.name) as live:
-        return race(problem, watcher=live, slices=outputs.report is not None, **asked)
-
-
-def race_several(problems: Sequence[Bundled], asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:
-    """Race on each problem, print each result, and compare the arms by their performance profiles."""
-    each = [outputs.of_problem(bundled.name) for bundled in problems]
-    for own in each:
-        own.check()
-    out, results = console(), []
-    failed: list[str] = []
-    for bundled, own in zip(problems, each, strict=True):
-        problem = bundled.make()
-        problem.origin = bundled.name
-        if not quiet:
-            out.rule(escape(bundled.name))
-        results.append(_raced(problem, asked, own, quiet))
-        if not quiet:
-            show_result(results[-1])
-        failed += own.write(results[-1])
-    compared = profiles(results)
-    for table in profiles_tables(compared):
-        out.print()
-        out.print(table)
-    out.print()
-    out.print(escape(profiles_legend(compared)), style="dim", highlight=False)
-    out.print()
-    out.print(escape(compared.sentence), style="bold", highlight=False)
-    seconds = sum(result.occasion["seconds"] for result in results)
-    out.print(f"\n{seconds:.1f} s in all.", highlight=False)
-    whole = {"profiles": compared.to_json(), "races": {r.protocol["problem"]: r.to_json() for r in results}}
-    text = json.dumps(whole, indent=1, allow_nan=False) + "\n"
-    failed += write_file(
-        "--json", outputs.json, lambda file: file.write_text(text, encoding="utf-8"), "All of it is written to {}."
-    )
-    leave_if_unwritten(failed, results[-1])

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallline.cli.console import fail, near_file, printable
+from fallline._text import printable, table
+from fallline.cli.console import console, fail, near_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rich.table import Table
 
     from fallline.problems import Bundled
-    from fallline.racing.storage.races import PastRace
+    from fallline.racing.storage import PastRace
 
 
 _DEFAULT = "fallline-races.db"
@@ -39,7 +40,7 @@ Named = Annotated[str | None, typer.Option("--storage", help="The same, as an op
 
 def storage_of(given: str | None, named: str | None) -> str:
     """The storage that was given either way. Leaves with a sentence where it is no file that there is."""
-    from fallline.racing.storage.database import sqlite_file
+    from fallline.racing.storage import sqlite_file
 
     if given is not None and named is not None:
         fail("the storage is given twice; give it once")
@@ -55,9 +56,7 @@ def storage_of(given: str | None, named: str | None) -> str:
 
 def races(given: Given = None, named: Named = None) -> None:
     """List the races of a storage, newest first, with how far they came and what came of them."""
-    from fallline.cli.console import console
-    from fallline.racing.storage.database import shown
-    from fallline.racing.storage.races import past_races
+    from fallline.racing.storage import past_races, shown
 
     # Where nobody named one, a folder without a storage is one where nothing was raced.
     storage = _DEFAULT if given is None and named is None else storage_of(given, named)
@@ -72,22 +71,22 @@ def races(given: Given = None, named: Named = None) -> None:
 
 
 def _table(found: list[PastRace]) -> Table:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for heading in ("race", "problem", "arms", "effort", "runs", "outcome"):
-        table.add_column(heading, justify="right" if heading == "runs" else "left", overflow="fold")
-    for race in found:
-        texts = (race.name, race.problem, ", ".join(race.arms), _effort(race.effort), _runs(race), _outcome(race))
-        table.add_row(*(escape(printable(text)) for text in texts))  # which was written by anybody
-    return table
+    """Their names and problems were written by anybody, so that no control character of theirs is printed."""
+    cells: dict[str, Callable[[PastRace], str]] = {
+        "race": lambda race: race.name,
+        "problem": lambda race: race.problem,
+        "arms": lambda race: ", ".join(race.arms),
+        "effort": lambda race: _effort(race.effort),
+        "runs": _runs,
+        "outcome": _outcome,
+    }
+    columns = {heading: [printable(cell(race)) for race in found] for heading, cell in cells.items()}
+    return table(columns, left=set(cells) - {"runs"})
 
 
 def _effort(effort: Mapping[str, Any]) -> str:
     """An effort's name, or what it counts."""
-    from fallline.racing.effort import EFFORTS
+    from fallline.racing import EFFORTS
 
     named = next((name for name, one in EFFORTS.items() if asdict(one) == effort), None)
     trials, finalists, seeds = (effort.get(name, "?") for name in ("trials", "finalists", "seeds"))
@@ -117,7 +116,7 @@ def report(
 ) -> None:
     """Write the report of a finished race: one page that needs no network."""
     from fallline.pages.report import write_report
-    from fallline.racing.storage.races import kept_result
+    from fallline.racing.storage import kept_result
 
     storage = storage_of(given, named)
     try:
@@ -135,8 +134,7 @@ def stopped_race(storage: str, where: str, name: str | None, origin: str | None)
     `where` is what the storage is called; if `origin`, a file or a bundled problem, is given, it is the latest on that.
     Raises ValueError, in a sentence, where there is none.
     """
-    from fallline.racing.storage.database import sqlite_file
-    from fallline.racing.storage.races import past_races
+    from fallline.racing.storage import past_races, sqlite_file
 
     file, races = sqlite_file(storage), past_races(storage)
     if file is not None and not file.exists():

@@ -58,9 +58,9 @@ class Batch:
         ]
         kept = {name: vectors[key].numpy() for name, key in numbers.items()}
         varying: dict[str, Any] = {name: np.broadcast_to(vector, len(rows)) for name, vector in kept.items()}
-        self._counts = vectors["step"].numpy() if recipe.counts_steps else None
-        if self._counts is not None:
-            varying["t"] = self._counts
+        counts = vectors["step"].numpy() if recipe.counts_steps else None
+        if counts is not None:
+            varying["t"] = counts
         if "dimensions" in kernel.scalars.names:
             varying["dimensions"] = np.array([p.dim() for p in params])
         absent = {
@@ -72,9 +72,10 @@ class Batch:
         self._sections: dict[int, Section] = {}
         for i, row in enumerate(rows):
             self._sections.setdefault(row.group, Section(i, i, row.recipe.values)).stop = i + 1
-        given = Given([*self._sections.values()], varying, absent, [*kept.values()])
+        given = Given([*self._sections.values()], varying, absent, [*kept.values()], counts)
         tensors = zip(params, params, *([state[key] for state in states] for key in keys), strict=True)
         self.host = TableHost(kernel, params, [[tensor.data_ptr() for tensor in row] for row in tensors], given)
+        self.numbers, self._gradients = self.host.numbers, self.host.gradients
 
     def _watch(
         self,
@@ -101,7 +102,7 @@ class Batch:
         """Take a group's new hyperparameter values; the rule is the same."""
         if group in self._sections:
             self._sections[group].values = recipe.values
-            self.host.numbers.stale = True
+            self.numbers.stale = True
 
     def refresh(self) -> bool:
         """Read the gradients' addresses; False if anything else lies elsewhere or otherwise than it did."""
@@ -115,20 +116,15 @@ class Batch:
             addresses += found
         if self._apart:
             increment_version(self._apart)
-        self.host.refresh(addresses)
+        self._gradients[:] = addresses
         return all(addresses)  # a freed gradient lies nowhere
-
-    def prepare(self) -> None:
-        """Count the step and fill in the scalars."""
-        if self._counts is not None:
-            self._counts += 1
-        self.host.numbers.prepare()
 
     def settle(self) -> None:
         """Take up what the step left, and let the gradients go."""
         for block in self._blocks:
             block.held = []
-        self.host.numbers.settle()
+        if self.numbers.unsettled:
+            self.numbers.settle()
 
 
 class EagerRow:

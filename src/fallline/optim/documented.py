@@ -8,6 +8,9 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from fallline.optim.hyperparameters import gather
+from fallline.symbolic import Rule
+
 Documented = TypeVar("Documented")
 
 ARGUMENTS = {
@@ -40,8 +43,8 @@ ARGUMENTS = {
     "delta": "How nearly the gradient must be at right angles to the weights for these to count as scale-invariant.",
     "wd_ratio": "Share of weight decay for scale-invariant weights, from 0 to 1.",
     "trust_coefficient": "η of the trust ratio: the length of a step against that of the weights.",
-    "alpha_warmup": "Steps over which α rises to its value; 0 for none.",
-    "beta3_warmup": "Steps over which β₃ rises to its value; 0 for none.",
+    "alpha_warmup": "Steps over which α rises to its value; 1: none.",
+    "beta3_warmup": "Steps over which β₃ rises to its value; 1: none.",
     "d0": "The first estimate of the distance to the solution, above 0.",
     "d_coef": "Factor of the estimate, above 0.",
     "growth_rate": "The most by which the estimate grows in a step, above 1.",
@@ -51,7 +54,9 @@ ARGUMENTS = {
     "state_dict": "What `state_dict` gave. Its tensors are copied.",
     "closure": "Clears the gradients, runs the model, calls backward and returns the loss.",
 }
-#: Where a name says something else.
+#: What is said of a later torch's options, and of what a rule of tomorrow calls its own.
+UNKNOWN = "As the formula, or torch's class, has it."
+#: Where a name says something else in the class of a rule.
 OTHERWISE = {
     "AdEMAMix": {
         "alpha": "Weight of the slow average beside the fast one.",
@@ -71,37 +76,48 @@ def documented(**own: str) -> Callable[[Documented], Documented]:
 
     Args:
         own: What to say of an argument in place of the text in `ARGUMENTS`.
-
-    Raises:
-        KeyError: An argument has no text.
     """
 
     def put_in(thing: Any) -> Any:
-        own_texts = {**ARGUMENTS, **OTHERWISE.get(thing.__name__, {}), **own}
-        described = [thing, *(member for name, member in vars(thing).items() if name[0] != "_")]
-        for one in described:
+        for one in (thing, *(member for name, member in vars(thing).items() if name[0] != "_")):
             text = one.__doc__ if one is thing or inspect.isfunction(one) else None
             if text is not None and "Args:" not in text:
-                one.__doc__ = with_arguments(text, inspect.signature(one), own_texts)
+                one.__doc__ = with_arguments(text, inspect.signature(one), own)
         return thing
 
     return put_in
 
 
-def with_arguments(documentation: str, signature: inspect.Signature, texts: Mapping[str, str]) -> str:
+def documented_rule(rule: Rule, name: str, *first: inspect.Parameter, betas: bool = False) -> str:
+    """The docstring of a class that follows one rule.
+
+    Args:
+        rule: The rule, whose own docstring says what it does.
+        name: The class's name.
+        first: Arguments before the rule's hyperparameters.
+        betas: Whether decay factors are given together, as param groups hold them.
+    """
+    values = gather(rule, rule.hyperparameters) if betas else rule.hyperparameters
+    kind = inspect.Parameter.KEYWORD_ONLY
+    named = [inspect.Parameter(key, kind, default=value) for key, value in sorted(values.items(), key=_lr_first)]
+    return with_arguments(rule.__doc__ or "", inspect.Signature([*first, *named]), OTHERWISE.get(name, {}))
+
+
+def with_arguments(documentation: str, signature: inspect.Signature, own: Mapping[str, str]) -> str:
     """A docstring with `Args:` before its results, errors and examples.
 
     Args:
         documentation: The docstring.
-        signature: The arguments; `self`, and those that are gathered by a star, are left out unless there is a text.
-        texts: What is to be said of each.
+        signature: The arguments; `self`, and those that are gathered by a star, are left out unless `own` has them.
+        own: What is to be said of an argument in place of the text in `ARGUMENTS`.
     """
     entries = []
     for name, one in signature.parameters.items():
-        if name == "self" or (name not in texts and one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)):
+        if name == "self" or (name not in own and one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)):
             continue
+        said = own.get(name) or ARGUMENTS.get(name, UNKNOWN)
         default = "" if one.default is one.empty or one.default is None else f" Default: {one.default!r}."
-        entries.append(textwrap.fill(f"    {name}: {texts[name]}{default}", 116, subsequent_indent=" " * 8))
+        entries.append(textwrap.fill(f"    {name}: {said}{default}", 116, subsequent_indent=" " * 8))
     text = inspect.cleandoc(documentation)
     if not entries:
         return text
@@ -109,3 +125,7 @@ def with_arguments(documentation: str, signature: inspect.Signature, texts: Mapp
     place = found.start() if found else len(text)
     before, after = text[:place].rstrip(), text[place:]
     return "\n\n".join(part for part in (before, "Args:\n" + "\n".join(entries), after) if part) + "\n"
+
+
+def _lr_first(item: tuple[str, Any]) -> bool:
+    return item[0] != "lr"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from torch.optim.optimizer import ParamsT
 
 from fallline import rules
 from fallline.optim import hyperparameters as of_rule
-from fallline.optim.documented import documented
+from fallline.optim.documented import documented, documented_rule
 from fallline.optim.engine import Engine
 from fallline.optim.hyperparameters import Recipe
 from fallline.optim.layout import dtype_name
@@ -200,14 +201,14 @@ class Named(Optimizer):
         super().__init__(params, self.follows, **given, **hyperparameters)
 
 
-def _named(name: str, record: rules.Record) -> type[Named]:
-    about = record.documented("params: As `fallline.Optimizer` takes them.")
-    return type(name, (Named,), {"follows": record.rule, "__doc__": about, "__module__": __name__})
+def _named(name: str, rule: Rule) -> type[Named]:
+    text = documented_rule(rule, name, inspect.signature(Named).parameters["params"], betas=True)
+    return type(name, (Named,), {"follows": rule, "__doc__": text, "__module__": __name__})
 
 
 #: The classes of the rules whose records name one, and no twin in torch.
 CLASSES = {
-    record.class_name: _named(record.class_name, record)
+    record.class_name: _named(record.class_name, record.rule)
     for record in rules.RECORDS.values()
     if record.class_name is not None and record.twin is None
 }

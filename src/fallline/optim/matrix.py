@@ -16,7 +16,7 @@ from torch.autograd.graph import increment_version
 from fallline.kernels import KERNEL_TYPES, Given, Kernel, Section, TableHost, evaluate, host_scalars, kernel_for
 from fallline.optim.engine import Engine
 from fallline.optim.hyperparameters import SCHEDULE_ROUNDING
-from fallline.optim.layout import addressable, check_whole, is_dense, overlapping, same_strides
+from fallline.optim.layout import addressable, check_whole, dtype_name, is_dense, overlapping, same_strides
 from fallline.optim.session import Group
 from fallline.symbolic import Rule, make_plan
 
@@ -80,6 +80,29 @@ class MatrixEngine(Engine):
         if gradient(p).layout != torch.strided:
             raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
         super()._check(p)
+
+
+class PreconditionedEngine(MatrixEngine):
+    """For methods that torch has no class of: gradients are checked, and states stay as precise as they were saved."""
+
+    #: The type, or a wider one, in which products of gradients are kept.
+    _kept_in = torch.float32
+
+    def _check(self, p: Tensor) -> None:
+        super()._check(p)
+        size = float(torch.linalg.vector_norm(gradient(p), dtype=torch.float64))
+        kept_in = torch.promote_types(p.dtype, self._kept_in)
+        if not size * size < torch.finfo(kept_in).max:
+            largest = float(gradient(p).abs().max())
+            large = f"so large (up to {largest:.3g}) that {dtype_name(kept_in)} does not hold the sum of its squares"
+            raise ValueError(
+                f"the gradient of a parameter of shape {tuple(p.shape)} is "
+                f"{large if largest < math.inf else 'not finite'}, and {type(self).__name__} would remember that "
+                "for good; skip the step, clip the gradient or lower the learning rate"
+            )
+
+    def _keeps_type(self, group: Group, name: str) -> bool:
+        return name != "step"
 
 
 def gradient(p: Tensor) -> Tensor:

@@ -11,9 +11,8 @@ from torch.optim.optimizer import ParamsT
 
 from fallline.math import dot, sqrt, where
 from fallline.optim.documented import documented
-from fallline.optim.layout import dtype_name
 from fallline.optim.matrix import (
-    MatrixEngine,
+    PreconditionedEngine,
     Segment,
     check_range,
     compute,
@@ -27,29 +26,6 @@ from fallline.optim.matrix import (
 from fallline.optim.session import Group
 from fallline.optim.states import StateOf
 from fallline.symbolic import rule
-
-
-class PreconditionedEngine(MatrixEngine):
-    """For methods that torch has no class of: gradients are checked, and states stay as precise as they were saved."""
-
-    #: The type, or a wider one, in which products of gradients are kept.
-    _kept_in = torch.float32
-
-    def _check(self, p: Tensor) -> None:
-        super()._check(p)
-        size = float(torch.linalg.vector_norm(gradient(p), dtype=torch.float64))
-        kept_in = torch.promote_types(p.dtype, self._kept_in)
-        if not size * size < torch.finfo(kept_in).max:
-            largest = float(gradient(p).abs().max())
-            large = f"so large (up to {largest:.3g}) that {dtype_name(kept_in)} does not hold the sum of its squares"
-            raise ValueError(
-                f"the gradient of a parameter of shape {tuple(p.shape)} is "
-                f"{large if largest < math.inf else 'not finite'}, and {type(self).__name__} would remember that "
-                "for good; skip the step, clip the gradient or lower the learning rate"
-            )
-
-    def _keeps_type(self, group: Group, name: str) -> bool:
-        return name != "step"
 
 
 @documented(eps="ε, added to the root of an eigenvalue; at least 0.", max_elements="The most elements of a tensor.")

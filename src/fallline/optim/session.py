@@ -123,19 +123,20 @@ class Session:
     def run(self) -> None:
         """Take the step."""
         for batch in self._batches:
-            batch.prepare()
+            batch.numbers.prepare()
         if self._joint:  # everything is summed before anything is written
             for row in self._eager:
                 row.prepare(self._recipes[row.group])
             run_jointly([*(batch.host for batch in self._batches), *(row.host for row in self._eager)])
             for batch in self._batches:
-                batch.host.numbers.finish()
+                batch.numbers.finish()
             for row in self._eager:
                 row.settle()
         else:
             for batch in self._batches:
                 batch.host.run()
-                batch.host.numbers.finish()
+                if batch.numbers.unsettled:
+                    batch.numbers.finish()
             for row in self._eager:  # one by one: a parameter may stand twice
                 row.prepare(self._recipes[row.group])
                 row.host.write()

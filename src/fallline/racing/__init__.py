@@ -1,4 +1,4 @@
-"""Racing optimizers on one's own problem, to a verdict that can be trusted."""
+"""Racing optimizers on one's own problem, to a verdict that can be trusted. Its rooms have doors of their own."""
 
 from __future__ import annotations
 
@@ -7,24 +7,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fallline.racing.arms import Arm, Choice, Range
-    from fallline.racing.effort import Effort
+    from fallline.racing.audit import started_apart
+    from fallline.racing.effort import EFFORTS, Effort
+    from fallline.racing.failure import chain, failed_at, is_sentence
+    from fallline.racing.performance_profiles import profiles
     from fallline.racing.protocol import race
-    from fallline.racing.result import RaceResult
+    from fallline.racing.renderers import add_renderer
+    from fallline.racing.result import ArmResult, RaceResult
+    from fallline.racing.runs import Outcome, Reached, Run
 
 #: Imported when first asked for: `fallline --help` should not wait for torch.
 _HOME = {
-    "Arm": "arms",
-    "Choice": "arms",
-    "Effort": "effort",
-    "RaceResult": "result",
-    "Range": "arms",
-    "race": "protocol",
-}
+    "arms": ("Arm", "Choice", "Range"),
+    "result": ("ArmResult", "RaceResult"),
+    "effort": ("EFFORTS", "Effort"),
+    "runs": ("Outcome", "Reached", "Run"),
+    "renderers": ("add_renderer",),
+    "failure": ("chain", "failed_at", "is_sentence"),
+    "performance_profiles": ("profiles",),
+    "protocol": ("race",),
+    "audit": ("started_apart",),
+}  # fmt: skip
 
-__all__ = ["Arm", "Choice", "Effort", "RaceResult", "Range", "race"]
+__all__ = [
+    "EFFORTS", "Arm", "ArmResult", "Choice", "Effort", "Outcome", "RaceResult", "Range", "Reached", "Run",
+    "add_renderer", "chain", "failed_at", "is_sentence", "profiles", "race", "started_apart",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'fallline.racing' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"fallline.racing.{_HOME[name]}"), name)
+    for home, names in _HOME.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fallline._text import counted
 from fallline._version import __version__
 from fallline.racing.effort import Effort
-from fallline.racing.judging.records import LARGEST_SCORE
+from fallline.racing.judging import LARGEST_SCORE
 from fallline.racing.stages import Plan
-from fallline.racing.wording import counted
 from fallline.training import Problem
 
 TOLERANCE = 1e-5
@@ -36,7 +36,11 @@ def step_zero_difference(first_losses: NDArray[np.float64], seeds: Sequence[int]
 
 
 def started_apart(difference: float) -> tuple[str, ...]:
-    """A sentence where the first losses differ by more than rounding."""
+    """A sentence where the first losses differ by more than rounding.
+
+    Args:
+        difference: The largest difference between runs of one seed, relative to their size.
+    """
     if difference <= TOLERANCE:
         return ()
     return (

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fallline.racing.runs import Run
-from fallline.racing.wording import counted, duration, rough_duration
-from fallline.training import Problem
+from fallline import _asked
+from fallline._text import counted, duration, rough_duration
+
+if TYPE_CHECKING:
+    from fallline.racing.runs import Run
+    from fallline.training import Problem
 
 
 @dataclass(frozen=True, init=False)
 class Effort:
     """Trials of each arm, how many of its best configurations run finals, on how many fresh seeds.
 
-    What is not given is as in the standard effort: 16 trials, the 5 best (of fewer trials, all) on 10 seeds.
+    Args:
+        trials: Configurations that are tried of each arm.
+        finalists: How many of them, the best by validation, run finals; None for 5, or all of fewer trials.
+        seeds: Fresh seeds that each finalist runs on, the same for all arms.
+        names_winner: Whether the verdict may name a winner; if not, the race is a ranking.
+        rounds: Rounds that the trials come in: the first draws Sobol points, the later ones are proposed by a model of
+            the arm's trials so far.
+        halving: Above 1 all trials start on a small share of the steps, and one in `halving` of each arm's goes on to
+            `halving` times as many, until the finalists' runs are of full length.
 
-    With `rounds` above 1 the trials of an arm come in so many rounds: the first draws Sobol points, the later ones are
-    proposed by a model of the arm's trials so far. With `halving` above 1 all trials start on a small share of the
-    steps and one in `halving` of each arm's trials goes on to `halving` times as many, until the finalists' runs are of
-    full length.
+    >>> Effort(trials=4)
+    Effort(trials=4, finalists=4, seeds=10, names_winner=True, rounds=1, halving=1)
     """
 
     trials: int
@@ -64,15 +74,15 @@ def as_effort(effort: str | Effort, *, rounds: int | None = None, halving: int |
             f"effort must be one of {', '.join(EFFORTS)}, or an Effort, such as fallline.Effort(trials=16); "
             f"got {effort!r}"
         )
-    effort = replace(
-        effort,
-        rounds=effort.rounds if rounds is None else rounds,
-        halving=effort.halving if halving is None else halving,
-    )
-    for name in ("trials", "finalists", "seeds", "rounds", "halving"):
-        value = getattr(effort, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} of an effort must be a whole number from 1; got {value!r}")
+    counts = {
+        "trials": effort.trials,
+        "finalists": effort.finalists,
+        "seeds": effort.seeds,
+        "rounds": effort.rounds if rounds is None else rounds,
+        "halving": effort.halving if halving is None else halving,
+    }
+    counts = {name: _asked.whole(f"{name} of an effort", value, error=ValueError) for name, value in counts.items()}
+    effort = Effort(names_winner=effort.names_winner, **counts)
     for name in ("finalists", "rounds", "halving"):
         if getattr(effort, name) > effort.trials:
             raise ValueError(

@@ -1,17 +1,19 @@
-"""Where in the user's own code an error comes from, through every error around it and out of other processes."""
+"""What failed: where in the user's own code, even in another process; and work that may fail, with a sentence then."""
 
 from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-import fallline
-from fallline.racing.storage.sources import is_installed
+from fallline.racing.storage import is_installed
+from fallline.training import first_line
 
-_OURS = Path(fallline.__file__).parent
+Found = TypeVar("Found")
+
+_OURS = Path(__file__).parents[1]
 #: What a traceback that came as text, out of a worker, consists of.
 _FRAME = re.compile(r'^\s*File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>\S+)', re.MULTILINE)
 _BETWEEN = re.compile(r"^\s*(?:The above exception was the direct cause|During handling of the above)", re.MULTILINE)
@@ -36,6 +38,9 @@ def failed_at(error: BaseException) -> Frame | None:
     Where the user's code caught one error and raised another, it is the line that raised the other. The frames of
     workers, whose tracebacks come as text, count like all others.
 
+    Args:
+        error: What was raised, here or in a worker.
+
     >>> failed_at(ValueError("never raised")) is None
     True
     """
@@ -48,14 +53,22 @@ def failed_at(error: BaseException) -> Frame | None:
 
 
 def is_sentence(error: BaseException) -> bool:
-    """Whether Fallline raised an error itself, so that its text says what to do; if not, it is somebody else's text."""
+    """Whether Fallline raised an error itself, so that its text says what to do; if not, it is somebody else's text.
+
+    Args:
+        error: What was raised, here or in a worker.
+    """
     here, *elsewhere = _stacks(error)
     stack = elsewhere[0] if elsewhere else here
     return not stack or Path(stack[-1].file).is_relative_to(_OURS)
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, the one behind it, and so on, as a traceback prints them."""
+    """An error, the one behind it, and so on, as a traceback prints them.
+
+    Args:
+        error: The one to begin with; None for no error at all.
+    """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -77,3 +90,26 @@ def _stacks(error: BaseException) -> list[list[Frame]]:
         for part in reversed(_BETWEEN.split(text))
     ]
     return [here, *filter(None, elsewhere)]
+
+
+def attempted(without: str, work: Callable[[], Found]) -> tuple[Found | None, tuple[str, ...]]:
+    """What work gives; where it fails or is interrupted None, and a sentence that begins with what is done `without`.
+
+    It is for what comes after the last run: an interruption then ends this work, not the race, whose runs may be kept
+    nowhere else.
+
+    >>> attempted("The cuts are left out", lambda: 1 // 0)
+    (None, ('The cuts are left out (ZeroDivisionError: integer division or modulo by zero).',))
+    """
+    try:
+        return work(), ()
+    except KeyboardInterrupt:
+        reason = "interrupted"
+    except (Exception, SystemExit) as error:  # the user's code may do anything
+        reason = type(error).__name__
+        try:
+            said = first_line(error)
+            reason = said if isinstance(error, OSError) else reason if said == reason else f"{reason}: {said}"
+        except Exception:  # an error that can't say what it is
+            pass
+    return None, (f"{without} ({reason}).",)

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import math
-import shutil
 import statistics
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from fallline.racing.judging.records import Estimate, median_estimate
-from fallline.racing.judging.statistics import performance_profile, profile_area
+from fallline._text import as_page, counted, listed, table
+from fallline.racing.judging import Estimate, median_estimate, performance_profile, profile_area
 from fallline.racing.result import RaceResult
 from fallline.racing.runs import Outcome, Reached, goal_reached
-from fallline.racing.wording import counted, listed
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 #: What may be left of the way from the untrained model's loss to the best one: τ in the convergence test.
 SHARE_LEFT = 0.1
@@ -194,7 +190,7 @@ class Profiles:
         return f"Profiles({counted(len(self.arms), 'arm')} on {problems}; print it for the tables)"
 
     def __str__(self) -> str:
-        return as_text(self)
+        return as_page(profiles_tables(self), [profiles_legend(self), self.sentence])
 
     def _profile(self, name: str, view: View) -> dict[str, Any]:
         within = dict(zip((f"{ratio:g}" for ratio in RATIOS), self.shares(view)[name], strict=True))
@@ -217,7 +213,14 @@ def profiles(results: Sequence[RaceResult]) -> Profiles:
     arm that missed it, diverged or was not in that race has not solved the problem. Where batch sizes were raced, steps
     differ in what they cost: then compare by seconds.
 
-    Raises ValueError without results, and for two results of one problem.
+    Args:
+        results: One race of each problem.
+
+    Returns:
+        The profiles: print them for the tables.
+
+    Raises:
+        ValueError: There are no results, or two of one problem.
 
     >>> from fallline.problems import quadratic
     >>> from fallline.racing import race
@@ -266,18 +269,19 @@ def _plain(standing: Standing) -> dict[str, Any]:
 
 def profiles_tables(profiles: Profiles) -> list[Table]:
     """Scores and steps, an arm a row and a problem a column, then the profiles read off at some ratios."""
-    within = [f"within\n{ratio:g} x" for ratio in RATIOS]
+    within = [(place, f"within\n{ratio:g} x") for place, ratio in enumerate(RATIOS)]
     shares, areas, by_seconds = profiles.shares(), profiles.areas(), profiles.areas_by_seconds()
     return [
         _problems(profiles, "Score on the test split", lambda goal: goal.problem, _score),
         _problems(profiles, "Steps to the goal", _goal, _steps),
-        _table(
+        table(
+            {
+                "arm": profiles.arms,
+                **{heading: [f"{shares[name][place]:.2f}" for name in profiles.arms] for place, heading in within},
+                "area,\nsteps": [f"{areas[name]:.2f}" for name in profiles.arms],
+                "area,\nseconds": [_span(by_seconds[name]) for name in profiles.arms],
+            },
             f"Share of {counted(len(profiles.goals), 'problem')} solved within a ratio of the fastest arm's steps",
-            ["arm", *within, "area,\nsteps", "area,\nseconds"],
-            [
-                [name, *(f"{share:.2f}" for share in shares[name]), f"{areas[name]:.2f}", _span(by_seconds[name])]
-                for name in profiles.arms
-            ],
         ),
     ]
 
@@ -302,38 +306,12 @@ def profiles_legend(profiles: Profiles) -> str:
     return " ".join(sentences)
 
 
-def as_text(profiles: Profiles) -> str:
-    """Tables, legend and sentence, without colour, in 80 to 120 columns as the terminal allows."""
-    width = min(120, max(80, shutil.get_terminal_size(fallback=(120, 24)).columns))
-    console = Console(width=width, no_color=True, highlight=False, legacy_windows=False)
-    with console.capture() as capture:
-        for table in profiles_tables(profiles):
-            console.print(table)
-            console.print()
-    lines = [line.rstrip() for line in capture.get().rstrip().splitlines()]
-    return "\n".join(
-        [*lines, "", *textwrap.wrap(profiles_legend(profiles), width), "", *textwrap.wrap(profiles.sentence, width)]
-    )
-
-
 def _problems(profiles: Profiles, title: str, heading: Callable[[Goal], str], cell: Callable[[Standing], str]) -> Table:
-    rows = [
-        [name, *("not raced" if one is None else cell(one) for one in row)] for name, row in profiles.standings.items()
-    ]
-    return _table(title, ["arm", *map(heading, profiles.goals)], rows)
-
-
-def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Names are a user's own text, so nothing is read as markup."""
-    table = Table(
-        title=title, title_justify="left", header_style="bold",
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
-    )  # fmt: skip
-    for heading in headings:
-        table.add_column(Text(heading), justify="left" if heading == "arm" else "right")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
+    columns = {"arm": profiles.arms}
+    for place, goal in enumerate(profiles.goals):
+        found = (row[place] for row in profiles.standings.values())
+        columns[heading(goal)] = tuple("not raced" if one is None else cell(one) for one in found)
+    return table(columns, title)
 
 
 def _span(area: Estimate) -> str:

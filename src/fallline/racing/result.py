@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from fallline.racing.arms import Arm
-from fallline.racing.ending import attempted
-from fallline.racing.judging.records import Entry, Estimate, Verdict
+from fallline.racing.arms import Arm, torch_code
+from fallline.racing.failure import attempted
+from fallline.racing.judging import Entry, Estimate, Verdict
+from fallline.racing.renderers import Figure, renderer
 from fallline.racing.runs import Outcome, Reached
+from fallline.racing.solo import slices_around, trained_models
 from fallline.training import Problem
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fallline.pages.charts import Figure
     from fallline.schedules import Schedule
 
 
@@ -28,10 +29,18 @@ if TYPE_CHECKING:
 class ArmResult:
     """One arm after the race: its trials and finals, and its best configuration by validation.
 
-    `trials` hold the outcome of each trial's longest run, `finals` those of the finalists' runs, the best by validation
-    first, each on every fresh seed. `score` is the mean test score of the best configuration over the seeds, by which
-    the verdict ranks, with its 95 % interval; a seed that diverged counts as the untrained model, or as worse than the
-    worst score where that is worse still. It is None for an arm that diverged as a whole.
+    Args:
+        arm: The arm.
+        problem: What was trained.
+        entry: What the verdict saw of the arm.
+        reached: The target, or each goal of a ladder of losses: how many runs of the best configuration got there, and
+            the median effort.
+        trials: The outcome of each trial's longest run.
+        finals: Those of the finalists' runs, the best by validation first, each on every fresh seed.
+        final_seeds: The fresh seeds, the same for all arms.
+        score: The mean test score of the best configuration over the seeds, by which the verdict ranks, with its 95 %
+            interval. A seed that diverged counts as the untrained model, or as worse than the worst score where that is
+            worse still. None for an arm that diverged as a whole.
     """
 
     arm: Arm
@@ -74,28 +83,42 @@ class ArmResult:
         return int(sum((~final.usable).sum() for final in self.entry.finals))
 
     def optimizer(self, params: Iterable[Any]) -> torch.optim.Optimizer:
-        """A torch optimizer with the best configuration. Raises ValueError for an arm that diverged as a whole."""
+        """A torch optimizer with the best configuration.
+
+        Args:
+            params: Parameters, or groups of them, as any optimizer of torch takes them.
+
+        Raises:
+            ValueError: The arm diverged as a whole.
+        """
         return self.arm.optimizer(params, self._sound(), self.problem)
 
     def schedule(self) -> Schedule | None:
-        """The schedule of the best configuration over the race's steps, to `drive` the optimizer; None for none."""
+        """The schedule of the best configuration over the race's steps, to `drive` the optimizer; None for none.
+
+        Raises:
+            ValueError: The arm diverged as a whole.
+        """
         return self.arm.schedule(self._sound(), self.problem)
 
     def code(self) -> str:
         """A program fragment that makes the best optimizer, in plain torch where torch has it.
 
         What is the user's own and in no module that could be imported goes by its name there, as a comment says.
-        """
-        from fallline.racing.arms import torch_code
 
+        Raises:
+            ValueError: The arm diverged as a whole.
+        """
         return torch_code(self.arm, self._sound(), self.problem)
 
     def model(self) -> nn.Module:
-        """The network that the best configuration trains from the first final seed: trained again, as none is kept."""
-        from fallline.racing.solo import trained_models
+        """The network that the best configuration trains from the first final seed: trained again, as none is kept.
 
-        self._sound()
-        trained = trained_models(self.problem, [self], self.final_seeds[0], batched=False)
+        Raises:
+            ValueError: The arm diverged as a whole, or this run did.
+        """
+        best = self.arm, self._sound()
+        trained = trained_models(self.problem, [best], self.final_seeds[0], batched=False)
         if self.name not in trained:
             raise ValueError(
                 f"the run of arm '{self.name}' from the first final seed diverged; train it by fallline.fit"
@@ -124,9 +147,12 @@ class ArmResult:
 class RaceResult:
     """A finished race. Print it for the table and the verdict.
 
-    `arms` are in the verdict's ranking; `protocol` says how it was measured, `occasion` what holds for this time only:
-    seconds, machine, storage. `slices` are cuts through the loss around the best runs; None where they were not asked
-    for.
+    Args:
+        arms: Every arm's result, in the verdict's ranking.
+        verdict: What the race concludes.
+        protocol: How it was measured, as plain data.
+        occasion: What holds for this time only: seconds, machine, storage.
+        slices: Cuts through the loss around the best runs; None where they were not asked for.
     """
 
     arms: tuple[ArmResult, ...]
@@ -154,23 +180,36 @@ class RaceResult:
         )
 
     def __str__(self) -> str:
-        from fallline.racing.output.table import as_text
-
-        return as_text(self)
+        return str(self.render("text"))
 
     def _repr_html_(self) -> str:
-        from fallline.racing.output.table import as_html
+        return str(self.render("html"))
 
-        return as_html(self)
+    def render(self, form: str, *given: Any) -> Any:
+        """The race in another form, drawn by a function that is known by its name alone.
+
+        Args:
+            form: "text", "html", "json", "frame", "tensorboard", or what `fallline.racing.add_renderer` added.
+            given: What that function takes beside the result.
+
+        Raises:
+            ValueError: There is no such form.
+        """
+        return renderer(form)(self, *given)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain data; all that depends on a clock or a place is under "occasion"."""
-        from fallline.racing.output.data import as_plain
-
-        return as_plain(self)
+        return dict(self.render("json"))
 
     def write_json(self, path: str | Path) -> None:
-        """Write `to_json` to a file."""
+        """Write `to_json` to a file.
+
+        Args:
+            path: Where to; a file that is there is replaced.
+
+        Raises:
+            OSError: It can't be written.
+        """
         Path(path).write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
     def with_slices(self) -> RaceResult:
@@ -178,51 +217,75 @@ class RaceResult:
 
         Where that fails or is interrupted there are none, and a warning says so.
         """
-        from fallline.racing.solo import slices_around, trained_models
-
         problem, batched = self.best.problem, self.protocol["training"] == "batched"
 
         def cut() -> tuple[Mapping[str, Any], ...]:
-            models = trained_models(problem, self.arms, self.best.final_seeds[0], batched=batched)
+            bests = [(arm.arm, arm.configuration) for arm in self.arms if not arm.entry.diverged]
+            models = trained_models(problem, bests, self.best.final_seeds[0], batched=batched)
             return tuple(slices_around(models, problem))
 
         slices, failed = attempted("The cuts through the loss around the best runs are left out", cut)
         return replace(self.warned(*failed), slices=slices or ())
 
     def warned(self, *sentences: str) -> RaceResult:
-        """The same result with further warnings; none comes twice."""
+        """The same result with further warnings; none comes twice.
+
+        Args:
+            sentences: The warnings.
+        """
         warnings = tuple(dict.fromkeys((*self.verdict.warnings, *sentences)))
         return replace(self, verdict=replace(self.verdict, warnings=warnings))
 
     def stored(self, where: str | None, *warnings: str) -> RaceResult:
-        """The same result, all of whose runs are kept there; None where they are not, with what there is to say."""
+        """The same result, now that it is known whether all runs are kept.
+
+        Args:
+            where: The storage that keeps all of them, or None.
+            warnings: What there is to say of it.
+        """
         kept = self.occasion["storage"] if where is not None else None
         return replace(self.warned(*warnings), occasion={**self.occasion, "storage": kept})
 
     def report(self, path: str | Path) -> None:
-        """Write the report: one page that needs no network. Raises OSError if the file can't be written."""
-        from fallline.pages.report import write_report
+        """Write the report: one page that needs no network, with cuts through the loss around the best runs.
 
-        write_report((self if self.slices is not None else self.with_slices()).to_json(), Path(path))
+        Args:
+            path: Where to; a file that is there is replaced.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        renderer("report")((self if self.slices is not None else self.with_slices()).to_json(), Path(path))
 
     def figure(self, kind: str, x: str = "steps") -> Figure:
-        """A chart of the race for a paper, to be written as PNG, SVG or PDF.
+        """A chart of the race for a paper; its `write` takes a path that ends in .png, .svg or .pdf.
 
-        `kind` is one of `fallline.pages.charts.FIGURES`; `x`, for curves, is "steps", "samples" or "seconds". Raises
-        ValueError for anything else.
+        Args:
+            kind: One of `fallline.pages.charts.FIGURES`: "leaderboard", "curves", "sensitivity", "budget", "searched".
+            x: What curves are drawn over: "steps", "samples" or "seconds".
+
+        Raises:
+            ValueError: There is no such kind or axis, or nothing to show of that kind.
         """
-        from fallline.pages.charts import figure
-
-        return figure(self.to_json(), kind, x=x)
+        drawn: Figure = renderer("figure")(self.to_json(), kind, x=x)
+        return drawn
 
     def to_frame(self) -> pd.DataFrame:
-        """Every run as a row of a pandas DataFrame: trials and finals of all arms."""
-        from fallline.racing.output.data import as_frame
+        """Every run as a row of a pandas DataFrame: trials and finals of all arms.
 
-        return as_frame(self)
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        frame: pd.DataFrame = self.render("frame")
+        return frame
 
     def to_tensorboard(self, folder: str | Path) -> None:
-        """Write every run's curves and hyperparameters for TensorBoard, a run of its own each."""
-        from fallline.racing.output.data import write_tensorboard
+        """Write every run's curves and hyperparameters for TensorBoard, a run of its own each.
 
-        write_tensorboard(self, Path(folder))
+        Args:
+            folder: Where to; it is made if it is not there.
+
+        Raises:
+            ImportError: TensorBoard is not installed.
+        """
+        self.render("tensorboard", Path(folder))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -21,10 +21,6 @@ from fallline.racing.search import sobol_points
 from fallline.racing.tuning import run_of
 from fallline.training import Lanes, Problem, densify, train, trainable
 from fallline.training.updates import LaneUpdate
-
-if TYPE_CHECKING:
-    from fallline.racing.result import ArmResult
-
 
 #: Rounds, those without which no two arms could be told apart, and steps of which a round keeps an arm's fastest.
 _ROUNDS, _FEWEST_ROUNDS, _STEPS = 31, 11, 3
@@ -117,9 +113,11 @@ _EXAMPLES = 512
 _POINTS_2D = 21
 
 
-def trained_models(problem: Problem, arms: Sequence[ArmResult], seed: int, *, batched: bool) -> dict[str, nn.Module]:
-    """Each arm's best configuration, trained from one seed; without the arms whose run diverges."""
-    runs = {arm.name: run_of(arm.arm, arm.configuration, problem, seed) for arm in arms if not arm.entry.diverged}
+def trained_models(
+    problem: Problem, bests: Sequence[tuple[Arm, Mapping[str, Any]]], seed: int, *, batched: bool
+) -> dict[str, nn.Module]:
+    """The models of arms, each with one configuration, trained from one seed; without those whose run diverges."""
+    runs = {arm.name: run_of(arm, configuration, problem, seed) for arm, configuration in bests}
     alike: dict[tuple[int, int], list[str]] = {}
     for name, run in runs.items():
         alike.setdefault((run.batch, run.steps), []).append(name)

@@ -5,16 +5,114 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from fallline.racing.effort import Budget, budget_of
-from fallline.racing.engines.engine import Engine
-from fallline.racing.engines.parcel import can_be_sent
+from fallline.racing.engines import Engine, can_be_sent, choose_engine
 from fallline.racing.runs import Job, Outcome, Run, gather_jobs, population
-from fallline.racing.storage.store import Store
+from fallline.racing.storage import Store
 from fallline.training import Problem, Speed, fastest, lanes_that_fit
+
+TRAINING = ("auto", "batched", "in turn", "processes")
+#: Seconds that processes must save: they take some to start.
+_WORTH_PROCESSES = 15.0
+#: Runs that take turns gain nothing from company; a few together keep the work of storing them small.
+_IN_TURN = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The way of training, and at most how many runs a population has.
+
+    `training` is "batched" (side by side), "in turn", or "processes" (in turn, in one process a core). `obstacle` says
+    why the runs can't be batched, where they can't. `seconds` are those of one step of one run, measured.
+    """
+
+    training: str
+    width: int
+    obstacle: str | None
+    seconds: float
+
+    @property
+    def batched(self) -> bool:
+        """Whether the runs of a population share every operation."""
+        return self.training == "batched"
+
+
+def make_plan(problem: Problem, runs: Sequence[Run], training: str, slots: int) -> Plan:
+    """Measure some steps of each way of training and settle on the fastest, unless the way is given.
+
+    `slots` is how many populations are trained at once; each of them gets work. Raises ValueError, in a sentence, where
+    `training` is no such way, or is "batched" and the model can't be.
+    """
+    if training not in TRAINING:
+        raise ValueError(f"training must be one of {', '.join(map(repr, TRAINING))}; got {training!r}")
+    typical = _typical(problem, runs)
+    speed = fastest(problem, runs[0].seed, lambda some, batched: population(problem, typical[:some], batched))
+    way = _fastest_in_all(speed, sum(run.steps for run in runs)) if training == "auto" else training
+    if training == "auto" and way == "processes" and not can_be_sent(problem, Job(tuple(typical), False, True)):
+        way = min((way for way in speed.seconds if way != "processes"), key=speed.seconds.__getitem__)
+    if slots > 1 and way == "processes":
+        way = "in turn"  # the engine's own processes train side by side already
+    if training == "batched" and speed.obstacle is not None:
+        raise ValueError(f"training='batched': this model's runs can't be batched ({speed.obstacle}); leave it out")
+    largest = problem.with_batch(max(run.batch for run in runs))
+    width = lanes_that_fit(largest, max(run.steps for run in runs))
+    if way != "batched":
+        width = _IN_TURN
+    elif slots > 1:
+        width = max(1, min(width, math.ceil(len(runs) / slots)))
+    return Plan(way, width, speed.obstacle, speed.seconds[way])
+
+
+@contextmanager
+def engine_of(plan: Plan, engine: Engine) -> Iterator[Engine]:
+    """The engine that was asked for; one of processes where the plan found that to be the fastest."""
+    if plan.training != "processes":
+        yield engine
+        return
+    with closing(choose_engine(cores())) as own:
+        yield own
+
+
+def cores() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Watcher(Protocol):
+    """Told of each stage as it begins, of steps forward in it, of each run as it ends, and of what is worth a line."""
+
+    def stage(self, title: str, total: int) -> None:
+        """A stage of `total` units begins."""
+
+    def advance(self, done: int) -> None:
+        """`done` units of the stage are done by now."""
+
+    def ran(self, run: Run, outcome: Outcome) -> None:
+        """A run of the stage has ended, now or before the race was taken up again."""
+
+    def note(self, line: str) -> None:
+        """Something worth a line."""
+
+
+class Silence:
+    """Looks away."""
+
+    def stage(self, title: str, total: int) -> None:
+        """Say nothing."""
+
+    def advance(self, done: int) -> None:
+        """Say nothing."""
+
+    def ran(self, run: Run, outcome: Outcome) -> None:
+        """Say nothing."""
+
+    def note(self, line: str) -> None:
+        """Say nothing."""
 
 
 @dataclass
@@ -59,67 +157,6 @@ class Stages:
             self.watcher.ran(runs[number], outcome)
 
 
-TRAINING = ("auto", "batched", "in turn", "processes")
-#: Seconds that processes must save: they take some to start.
-_WORTH_PROCESSES = 15.0
-#: Runs that take turns gain nothing from company; a few together keep the work of storing them small.
-_IN_TURN = 4
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The way of training, and at most how many runs a population has.
-
-    `training` is "batched" (side by side), "in turn", or "processes" (in turn, in one process a core). `obstacle` says
-    why the runs can't be batched, where they can't. `seconds` are those of one step of one run, measured.
-    """
-
-    training: str
-    width: int
-    obstacle: str | None
-    seconds: float
-
-    @property
-    def batched(self) -> bool:
-        """Whether the runs of a population share every operation."""
-        return self.training == "batched"
-
-    def as_fact(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
-
-    @classmethod
-    def from_fact(cls, fact: Mapping[str, Any]) -> Plan:
-        """The plan that `as_fact` described."""
-        return cls(**fact)
-
-
-def make_plan(problem: Problem, runs: Sequence[Run], training: str, slots: int) -> Plan:
-    """Measure some steps of each way of training and settle on the fastest, unless the way is given.
-
-    `slots` is how many populations are trained at once; each of them gets work. Raises ValueError, in a sentence, where
-    `training` is no such way, or is "batched" and the model can't be.
-    """
-    if training not in TRAINING:
-        raise ValueError(f"training must be one of {', '.join(map(repr, TRAINING))}; got {training!r}")
-    typical = _typical(problem, runs)
-    speed = fastest(problem, runs[0].seed, lambda some, batched: population(problem, typical[:some], batched))
-    way = _fastest_in_all(speed, sum(run.steps for run in runs)) if training == "auto" else training
-    if training == "auto" and way == "processes" and not can_be_sent(problem, Job(tuple(typical), False, True)):
-        way = min((way for way in speed.seconds if way != "processes"), key=speed.seconds.__getitem__)
-    if slots > 1 and way == "processes":
-        way = "in turn"  # the engine's own processes train side by side already
-    if training == "batched" and speed.obstacle is not None:
-        raise ValueError(f"training='batched': this model's runs can't be batched ({speed.obstacle}); leave it out")
-    largest = problem.with_batch(max(run.batch for run in runs))
-    width = lanes_that_fit(largest, max(run.steps for run in runs))
-    if way != "batched":
-        width = _IN_TURN
-    elif slots > 1:
-        width = max(1, min(width, math.ceil(len(runs) / slots)))
-    return Plan(way, width, speed.obstacle, speed.seconds[way])
-
-
 def _typical(problem: Problem, runs: Sequence[Run]) -> list[Run]:
     """Runs of the batch size nearest to the problem's, in an order whose beginnings are spread over all arms."""
     nearest = min({run.batch for run in runs}, key=lambda batch: abs(math.log(batch / problem.batch)))
@@ -136,40 +173,3 @@ def _fastest_in_all(speed: Speed, steps: int) -> str:
     here = min((way for way in speed.seconds if way != "processes"), key=speed.seconds.__getitem__)
     saved = (speed.seconds[here] - speed.seconds["processes"]) * steps
     return "processes" if speed.way == "processes" and saved > _WORTH_PROCESSES else here
-
-
-def cores() -> int:
-    """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class Watcher(Protocol):
-    """Told of each stage as it begins, of steps forward in it, of each run as it ends, and of what is worth a line."""
-
-    def stage(self, title: str, total: int) -> None:
-        """A stage of `total` units begins."""
-
-    def advance(self, done: int) -> None:
-        """`done` units of the stage are done by now."""
-
-    def ran(self, run: Run, outcome: Outcome) -> None:
-        """A run of the stage has ended, now or before the race was taken up again."""
-
-    def note(self, line: str) -> None:
-        """Something worth a line."""
-
-
-class Silence:
-    """Looks away."""
-
-    def stage(self, title: str, total: int) -> None:
-        """Say nothing."""
-
-    def advance(self, done: int) -> None:
-        """Say nothing."""
-
-    def ran(self, run: Run, outcome: Outcome) -> None:
-        """Say nothing."""
-
-    def note(self, line: str) -> None:
-        """Say nothing."""

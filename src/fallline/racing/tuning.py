@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from fallline.racing.arms import Arm
-from fallline.racing.effort import Effort
-from fallline.racing.judging.records import Final, Trial
+from fallline.racing.effort import Cost, Effort, budget_of
+from fallline.racing.judging import Trial
 from fallline.racing.runs import Outcome, Run
 from fallline.racing.search import propose, rungs, sobol_points
 from fallline.racing.stages import Stages
 from fallline.training import Problem
 
 Points = list[dict[str, Any]]
+#: By arm, finalist (the best by validation first) and seed.
+Finals = Mapping[str, tuple[tuple[Outcome, ...], ...]]
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Tuned:
 def tune(stages: Stages, arms: Sequence[Arm], effort: Effort, seed: int, tuning_seed: int) -> dict[str, Tuned]:
     """Run all trials of all arms, round by round and rung by rung."""
     problem = stages.problem
-    sign = -1.0 if problem.metric.higher_is_better else 1.0
+    sign = _sign(problem)
     tuned = {arm.name: Tuned() for arm in arms}
     (_, share), *later = shares(effort)
     for turn, count in enumerate(round_sizes(effort)):
@@ -127,21 +127,9 @@ def tuning_runs(arm: Arm, problem: Problem, effort: Effort, seed: int, tuning_se
     ]
 
 
-def _points(arm: Arm, tuned: Tuned, effort: Effort, count: int, seed: int, sign: float) -> Points:
-    if not tuned.points:
-        return sobol_points(arm, effort.trials, seed)[:count]
-    return propose(arm, tuned.points, tuned.losses(sign), count, seed)
-
-
-def _title(effort: Effort, turn: int, rung: int) -> str:
-    """What a stage is called; the store finds its runs by it."""
-    if rung:
-        return f"tuning, rung {rung + 1}"
-    return "tuning" if effort.rounds == 1 else f"tuning, round {turn + 1}"
-
-
-#: By arm, finalist (the best by validation first) and seed.
-Finals = Mapping[str, tuple[tuple[Outcome, ...], ...]]
+def best_trials(tuned: Mapping[str, Tuned], problem: Problem, effort: Effort) -> dict[str, list[int]]:
+    """Each arm's trials that run finals, the best first."""
+    return {name: found.ranked(_sign(problem))[: effort.finalists] for name, found in tuned.items()}
 
 
 def run_finals(
@@ -164,20 +152,35 @@ def final_runs(
     return [run_of(arm, point, problem, seed) for arm in arms for point in points[arm.name] for seed in seeds]
 
 
-def as_final(index: int, runs: Sequence[Outcome], examples: int | None) -> Final:
-    """One configuration's outcomes as the verdict sees them; `examples` of the test split share in a score, or None."""
-    shares = None
-    if examples is not None:
-        none = np.full(examples, np.nan)
-        shares = np.stack([none if run.examples is None else run.examples for run in runs])
-    return Final(index, np.array([run.score for run in runs]), np.array([run.diverged for run in runs]), shares)
+def expected_cost(
+    problem: Problem,
+    arms: Sequence[Arm],
+    effort: Effort,
+    planned: Mapping[str, Sequence[Run]],
+    final_seeds: Sequence[int],
+    seconds_per_step: float,
+    slots: int,
+) -> Cost:
+    """What a race should cost, by its planned runs of the tuning, whose first points stand for the finalists'."""
+    first = {name: [run.configuration for run in runs[: effort.finalists]] for name, runs in planned.items()}
+    tuning = budget_of(problem, [run for runs in planned.values() for run in runs])
+    finals = budget_of(problem, final_runs(problem, arms, first, final_seeds))
+    return Cost(len(arms), tuning, finals, seconds_per_step, slots)
 
 
-def sharing(runs: Iterable[Outcome]) -> int | None:
-    """How many examples share in the scores; None where the metric is no mean over them.
+def _points(arm: Arm, tuned: Tuned, effort: Effort, count: int, seed: int, sign: float) -> Points:
+    if not tuned.points:
+        return sobol_points(arm, effort.trials, seed)[:count]
+    return propose(arm, tuned.points, tuned.losses(sign), count, seed)
 
-    A run that diverged tells nothing of it, and where there is one example alone, no other can be drawn.
-    """
-    told = [run.examples for run in runs if not run.diverged]
-    shares = [examples for examples in told if examples is not None]
-    return len(shares[0]) if shares and len(shares) == len(told) and len(shares[0]) > 1 else None
+
+def _title(effort: Effort, turn: int, rung: int) -> str:
+    """What a stage is called; the store finds its runs by it."""
+    if rung:
+        return f"tuning, rung {rung + 1}"
+    return "tuning" if effort.rounds == 1 else f"tuning, round {turn + 1}"
+
+
+def _sign(problem: Problem) -> float:
+    """What makes a loss of a score."""
+    return -1.0 if problem.metric.higher_is_better else 1.0

@@ -6,7 +6,6 @@ rule is written here once; a record states what is its rule's own. Nothing here 
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -197,15 +196,3 @@ class Record:
         """
         shared = HYPERPARAMETERS.get(name)
         return self.limits.get(name, shared and shared.limits)
-
-    def documented(self, *before: str) -> str:
-        """The rule's docstring with its hyperparameters one by one, as classes that follow it have it.
-
-        Args:
-            *before: Lines on other arguments that come first.
-        """
-        lines = [
-            f"{name}: {value!r} by default; {self.interval(name) or 'True or False'}."
-            for name, value in self.rule.hyperparameters.items()
-        ]
-        return "\n    ".join((f"{inspect.cleandoc(self.rule.__doc__ or '')}\n\nArgs:", *before, *lines))

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline._text import counted, duration
 from fallline.pages.charts.picture import Axis, Mark, Picture, Table, charted, shortened, shown_number
 from fallline.pages.charts.race_data import ArmData, RaceData
-from fallline.racing.judging.cautions import edge_of
-from fallline.racing.output.table import diverged_legend, scored, time_legend
-from fallline.racing.runs import Reached
-from fallline.racing.wording import counted, duration
+from fallline.racing import Reached
+from fallline.racing.judging import edge_of
+from fallline.racing.output import diverged_legend, scored, time_legend
 
 _LONGEST_NAME = 20
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline.racing import Reached
 from fallline.racing.arms import from_json
-from fallline.racing.judging.records import Entry, Estimate, Final, Trial, median_rank
-from fallline.racing.runs import Reached
+from fallline.racing.judging import Entry, Estimate, Final, Trial, median_rank
 
 Array = NDArray[np.float64]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline._text import listed
 from fallline.pages.charts.picture import Axis, Mark, Picture, Table, score_scale, shown_number
 from fallline.pages.charts.race_data import RaceData
 from fallline.pages.player import Scene, Trajectory
-from fallline.racing.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

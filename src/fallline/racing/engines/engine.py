@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from fallline import _asked
 from fallline.racing.runs import Job, Outcome, Tell, train_job
 from fallline.training import Problem
 
@@ -63,10 +64,9 @@ def choose_engine(workers: int | None = None, ray: str | None = None) -> Engine:
         return RayEngine(ray)
     if workers is None:
         return LocalEngine()
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise ValueError(f"workers must be a whole number of processes from 1; got {workers!r}")
-    if workers == 1:
+    processes = _asked.whole("workers", workers, error=ValueError)
+    if processes == 1:
         return LocalEngine()
     from fallline.racing.engines.processes import ProcessEngine
 
-    return ProcessEngine(workers)
+    return ProcessEngine(processes)

@@ -9,11 +9,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline._text import counted, listed
 from fallline.racing.arms import Range
 from fallline.racing.judging.pairs import ROUNDING
 from fallline.racing.judging.records import Entry
 from fallline.racing.judging.statistics import LEVEL, Floats, budget_curve, drawn_trials
-from fallline.racing.wording import counted, listed
 
 
 def all_cautions(

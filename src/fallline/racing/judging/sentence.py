@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fallline._text import counted, duration, listed
 from fallline.racing.judging import statistics
 from fallline.racing.judging.pairs import ROUNDING, faster
 from fallline.racing.judging.records import Comparison, Entry, Estimate, shape
 from fallline.racing.judging.statistics import Floats
-from fallline.racing.wording import counted, duration, listed
 
 
 @dataclass(frozen=True, eq=False)

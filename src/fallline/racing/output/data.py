@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fallline.racing.ending import attempted
-from fallline.racing.judging.records import Final, Trial
-from fallline.racing.judging.statistics import budget_curve
+from fallline.racing.failure import attempted
+from fallline.racing.judging import Final, Trial, budget_curve
 from fallline.racing.result import ArmResult, RaceResult
 from fallline.racing.runs import Outcome
 

@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import numpy as np
-from rich import box
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from fallline.racing.judging.pairs import faster
-from fallline.racing.judging.records import Entry, Estimate
+from fallline._text import as_page, counted, duration_range, table
+from fallline.racing.judging import Entry, Estimate, faster
 from fallline.racing.result import ArmResult, RaceResult
 from fallline.racing.runs import Reached
-from fallline.racing.wording import counted, duration_range
 
 #: Searched dimensions that are columns of the leaderboard, at most; more, or batch sizes, are told below it.
 _MOST_COLUMNS = 2
 _SETTINGS = "best\nsettings"
 
 
-def as_table(result: RaceResult) -> Table:
-    """The leaderboard, one arm a row in the verdict's ranking; with the default arms it fits 80 columns."""
-    table = _table(title_of(result))
+def tables_of(result: RaceResult) -> list[Table]:
+    """The leaderboard, one arm a row in the verdict's ranking, which with the default arms fits 80 columns.
+
+    Then what was found for arms that search much, and the verdict's three questions, if there was anything to ask.
+    """
     columns = columns_of(result)
-    if _is_wide(result):
-        columns = {heading: cells for heading, cells in columns.items() if heading != _SETTINGS}
-    return _filled(table, columns)
-
-
-def further_tables(result: RaceResult) -> list[Table]:
-    """What was found for arms that search much, and the verdict's three questions, if there was anything to ask."""
-    tables = []
-    if _is_wide(result):
-        columns = columns_of(result)
-        tables.append(_filled(_table("Best settings"), {"arm": columns["arm"], "settings": columns[_SETTINGS]}))
+    wide = {} if _SETTINGS not in columns else {"arm": columns["arm"], "settings": columns.pop(_SETTINGS)}
+    tables = [table(columns, title_of(result))]
+    if wide:
+        tables.append(table(wide, "Best settings", left=tuple(wide)))
     if result.verdict.comparisons:
         best = result.verdict.comparisons[0].best
-        tables.append(_filled(_table(f"The lead of {best}, and what could turn it round"), _questions(result)))
+        title = f"The lead of {best}, and what could turn it round"
+        tables.append(table(_questions(result), title, left=("over",)))
     return tables
 
 
@@ -61,23 +51,6 @@ def _questions(result: RaceResult) -> dict[str, list[str]]:
         **spans("other test examples", [one.split for one in found]),
         "told apart": ["yes" if one.separated else "no" for one in found],
     }
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=Text(title), title_justify="left", header_style="bold",
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
-    )  # fmt: skip
-
-
-def _filled(table: Table, columns: Mapping[str, Sequence[str]]) -> Table:
-    """The table with these columns; names are anyone's own text, so nothing is read as markup, and nothing is cut."""
-    for heading in columns:
-        left = heading in ("arm", "over", "settings")
-        table.add_column(Text(heading), justify="left" if left else "right", overflow="fold", no_wrap=False)
-    for row in zip(*columns.values(), strict=True):
-        table.add_row(*map(Text, row))
-    return table
 
 
 def _is_wide(result: RaceResult) -> bool:
@@ -144,28 +117,10 @@ def diverged_legend() -> str:
 
 
 def as_text(result: RaceResult) -> str:
-    """Table, legend, verdict and warnings, without colour, in 80 to 120 columns as the terminal allows."""
-    width = min(120, max(80, shutil.get_terminal_size(fallback=(120, 24)).columns))
-    console = Console(width=width, no_color=True, highlight=False, legacy_windows=False)
-    with console.capture() as capture:
-        console.print(as_table(result))
-        for table in further_tables(result):
-            console.print()
-            console.print(table)
-    lines = [line.rstrip() for line in capture.get().rstrip().splitlines()]
-    lines += ["", *textwrap.wrap(legend(result), width), "", *textwrap.wrap(result.verdict.sentence, width)]
-    lines += [bullet(warning, width) for warning in result.verdict.warnings]
+    """Tables, legend, verdict, warnings, and where the runs are kept."""
+    text = as_page(tables_of(result), [legend(result), result.verdict.sentence], result.verdict.warnings)
     kept = result.occasion["storage"]
-    return "\n".join(lines if kept is None else [*lines, f"Every run is kept in {kept['where']}."])
-
-
-def bullet(text: str, width: int) -> str:
-    """A sentence as an item of a list.
-
-    >>> bullet("too few seeds", width=10)
-    '- too few\\n  seeds'
-    """
-    return textwrap.fill(f"- {text}", width, subsequent_indent="  ")
+    return text if kept is None else f"{text}\nEvery run is kept in {kept['where']}."
 
 
 def title_of(result: RaceResult) -> str:

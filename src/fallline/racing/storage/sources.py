@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 
-import fallline
-
 #: Where every installer puts packages, in whatever environment or module system.
 _PACKAGES = ("site-packages", "dist-packages")
 #: What may be read of the user's sources: people's projects are far smaller, and a fingerprint is to take seconds.
@@ -53,7 +51,7 @@ def _lies_installed(path: Path) -> bool:
 @functools.cache
 def _installed() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
-    own = str(Path(fallline.__file__).parent)
+    own = str(Path(__file__).parents[2])
     packages = (*site.getsitepackages(), site.getusersitepackages())
     return (own, *(paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")), *packages)
 

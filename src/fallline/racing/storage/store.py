@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fallline._text import printable
 from fallline.racing.runs import Outcome, Run
 from fallline.racing.storage.claim import Claim, Heartbeat, TakenOverError, forget_claim, renew_claim, take_claim
 from fallline.racing.storage.database import (
@@ -299,7 +300,7 @@ def _new(session: Session, card: RaceCard) -> tuple[int, str]:
 
     models = tables()
     started = datetime.now().astimezone()
-    problem = "".join(one if one.isprintable() else "?" for one in card.problem[:_LONGEST_NAME])
+    problem = printable(card.problem[:_LONGEST_NAME])
     title = name = f"{problem} {started:%Y-%m-%d %H:%M:%S}"
     number = 1
     while models.StudyModel.find_by_name(name, session) is not None:

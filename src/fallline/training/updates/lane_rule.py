@@ -20,13 +20,18 @@ class LaneRule:
     """What moves one lane: a rule with all its hyperparameters' values, or a torch optimizer class with its own,
     or a function that makes an optimizer of parameters.
 
-    With a `schedule` the learning rate at the run's step s, from 1, is `values["lr"]` (a class's default where it is
-    not given) times schedule(s - 1). With `then`, (updates, lane rule), the other lane rule takes over after so many
-    updates of this one: from what the lane would be evaluated at, with fresh states and a step count t of its own,
-    while its schedule goes on counting the run's steps.
+    Attributes:
+        rule: The rule, or a class or function that makes an optimizer of parameters.
+        values: All hyperparameters of the rule by name; of a class those that are not its defaults.
+        schedule: At the run's step s, from 1, the rate is `values["lr"]` times schedule(s - 1). None: constant.
+        then: (updates, lane rule): the lane rule that takes over after so many updates of this one, from what the lane
+            would be evaluated at, with fresh states and a step count t of its own, while its schedule goes on counting
+            the run's steps.
 
-    Raises ValueError for a schedule without an `lr` to act on, a value that is missing, a count below 1, and a
-    Schedule-Free rule's beta that is not above 0 and below 1; TypeError for what is no schedule or no lane rule.
+    Raises:
+        ValueError: A schedule has no `lr` to act on, a value is missing, a count is below 1, or a Schedule-Free rule's
+            beta is not above 0 and below 1.
+        TypeError: What is given is no schedule or no lane rule.
 
     >>> from fallline import rules
     >>> from fallline.schedules import cosine

@@ -24,9 +24,15 @@ Family = tuple[Any, ...]
 class LaneUpdate:
     """Moves the stacked parameters of a population, each lane by its own rule.
 
-    `parameters` are tensors [lanes, ...], moved in place; lane i follows `lanes[i]`. No lane's numbers depend on which
-    others there are; what an optimizer class draws follows from the lane's seed in `seeds` [lanes], if they are given.
-    Raises ValueError if parameters are not floating-point numbers.
+    No lane's numbers depend on which others there are.
+
+    Args:
+        parameters: Tensors [lanes, ...], moved in place.
+        lanes: What moves each lane.
+        seeds: From which what an optimizer class draws follows, [lanes]; None: it draws from torch's generator.
+
+    Raises:
+        ValueError: Parameters are not floating-point numbers.
 
     >>> from fallline import rules
     >>> weights = torch.ones(2, 3)
@@ -52,7 +58,13 @@ class LaneUpdate:
         self._seat(parameters, {lane: (0, rule) for lane, rule in enumerate(lanes)})
 
     def __call__(self, parameters: list[Tensor], gradients: Sequence[Tensor], step: int) -> None:
-        """Take step number `step`, counted from 1, with gradients [lanes, ...]."""
+        """Take a step.
+
+        Args:
+            parameters: The tensors [lanes, ...].
+            gradients: Their gradients [lanes, ...].
+            step: The number of the step, from 1.
+        """
         whole = [gradient.contiguous() for gradient in gradients]  # once for all rules
         movers = [mover for movers in self._rule_movers.values() for mover in movers]
         run_jointly([mover.prepare(parameters, whole, step) for mover in movers])
@@ -69,6 +81,9 @@ class LaneUpdate:
         """Let the parameters hold what each lane is to be evaluated at inside a `with`, and put them back after it.
 
         That is the average of the weights for Schedule-Free lanes, and the weights themselves for all others.
+
+        Args:
+            parameters: The tensors [lanes, ...].
         """
         averaging = [mover for mover in self._movers() if mover.averages]
         if not averaging:
@@ -86,7 +101,11 @@ class LaneUpdate:
                 parameter.copy_(values)
 
     def keep(self, mask: Mask) -> None:
-        """Forget the lanes where `mask` [lanes] is false; the next call gets the others only, in new tensors."""
+        """Forget lanes; the next call gets the others only, in new tensors.
+
+        Args:
+            mask: Which lanes go on, [lanes].
+        """
         position = np.cumsum(mask) - 1
         self._part(mask, position)
         self._seeds = list(itertools.compress(self._seeds, mask))

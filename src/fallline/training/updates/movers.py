@@ -75,7 +75,7 @@ class RuleMover(Mover):
         self._specs = self.rule.tensor_states
         #: For each parameter the states by name, [lanes, ...].
         self.states = [
-            {spec.name: parameters[j].new_empty((0, *parameters[j].shape[1:])) for spec in self._specs}
+            {spec.name: parameters[j].new_empty((0, *parameters[j].shape[1:])) for spec in self.rule.tensor_states}
             for j in self.positions
         ]
         #: The rows' numbers while lanes stay as they are.
@@ -100,8 +100,9 @@ class RuleMover(Mover):
     def finish(self) -> None:
         """Take up what the step leaves in numbers."""
         assert self._numbers is not None
-        self._numbers.finish()
-        self._numbers.settle()
+        if self._numbers.unsettled:
+            self._numbers.finish()
+            self._numbers.settle()
         self.given.new[:] = False
 
     def join(self, lanes: Sequence[int], rules: Sequence[LaneRule], begun: Sequence[int]) -> None:
@@ -109,7 +110,7 @@ class RuleMover(Mover):
         self.lanes = np.append(self.lanes, np.array(lanes, np.int64))
         self.given.join(rules, begun)
         for states in self.states:
-            for spec in self._specs:
+            for spec in self.rule.tensor_states:
                 state = states[spec.name]
                 states[spec.name] = torch.cat([state, state.new_full((len(lanes), *state.shape[1:]), spec.fill)])
         self._numbers = None
@@ -153,19 +154,19 @@ class KernelMover(RuleMover):
         self._kernel = kernel_for(self.rule, KERNEL_TYPES[parameters[positions[0]].dtype], self.static)
 
     def _lay_out(self, parameters: Sequence[Tensor]) -> RowNumbers:
-        width = len(self.lanes)
+        kernel, width = kernel_for(self.rule, KERNEL_TYPES[parameters[0].dtype], self.static), len(self.lanes)
         #: Bytes of one lane's tensor, and from each parameter's begin to where its lanes' own begin.
         lengths = np.array([stacked[0].numel() * stacked.element_size() for stacked in parameters])[:, None]
         self._offsets = lengths * self.lanes
-        addresses = np.empty((len(parameters), width, len(self._kernel.columns)), np.int64)
+        addresses = np.empty((len(parameters), width, len(kernel.columns)), np.int64)
         addresses[:, :, 0] = addresses[:, :, 1] = _starts(parameters) + self._offsets
-        for column, spec in enumerate(self._specs, 2):
+        for column, spec in enumerate(self.rule.tensor_states, 2):
             states = _starts([states[spec.name] for states in self.states])
             addresses[:, :, column] = states + lengths * np.arange(width)
         self._host = TableHost(
-            self._kernel,
+            kernel,
             [stacked[0] for stacked in parameters],
-            addresses.reshape(-1, len(self._kernel.columns)),
+            addresses.reshape(-1, len(kernel.columns)),
             self.given.rows(),
             self.lanes,
             self.given.copies,
@@ -173,7 +174,7 @@ class KernelMover(RuleMover):
         return self._host.numbers
 
     def _taken(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> TableHost:
-        self._host.refresh((_starts(gradients) + self._offsets).reshape(-1))
+        self._host.gradients[:] = (_starts(gradients) + self._offsets).reshape(-1)
         return self._host
 
 
