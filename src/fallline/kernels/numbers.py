@@ -66,14 +66,13 @@ class RowNumbers:
     def __init__(self, scalars: HostScalars, becomes: HostScalars, given: Given, out: Numbers, totals: Numbers) -> None:
         self.given, self._counts = given, given.counts
         self._scalars, self._out = scalars, out
-        self._beginning = any(flags.any() for flags in given.absent.values())
+        self._beginning = any([flags.any() for flags in given.absent.values()])
         self._columns = self._evaluated({**given.varying, **given.absent} if self._beginning else given.varying)
         self._becomes = np.empty((out.shape[-2], len(given.kept)))
-        sums = {f"total_{i}": column for i, column in enumerate(totals.T)}
-        self._following = [
-            _Columns(becomes, {**given.varying, **sums}, section, self._becomes, given.apart)
-            for section in (given.sections if given.kept else ())
-        ]
+        self._following: list[_Columns] = []
+        if given.kept:
+            known = {**given.varying, **{f"total_{i}": column for i, column in enumerate(totals.T)}}
+            self._following = [_Columns(becomes, known, one, self._becomes, given.apart) for one in given.sections]
         #: Set when values of a section have changed.
         self.stale = True
         #: Whether a step leaves anything to take up.
@@ -131,7 +130,7 @@ class _Columns:
     def take(self) -> None:
         """Take the values of the section's hyperparameters."""
         values = self._section.values
-        self._arguments = [values.get(name, 0.0) for name in self._scalars.names]
+        self._arguments = [values[name] if name in values else 0.0 for name in self._scalars.names]
 
     def fill(self) -> None:
         """Evaluate the numbers of all rows."""

@@ -18,15 +18,6 @@ from fallline.optim.session import Group
 from fallline.symbolic import Rule
 
 
-def keeps_average(rule: Rule) -> bool:
-    """Whether the weights that a rule moves are not those to evaluate, but have an average x beside them.
-
-    >>> keeps_average(rules.l2(rules.schedule_free_sgd)), keeps_average(rules.adam)
-    (True, False)
-    """
-    return any(part is rules.schedule_free for part, _ in rule.parts)
-
-
 @documented(
     rule="A rule that `rules.schedule_free` is part of.",
     hyperparameters="The rule's, by the names in its signature.",
@@ -50,7 +41,7 @@ class ScheduleFree(Optimizer):
     """
 
     def __init__(self, params: ParamsT, rule: Rule, **hyperparameters: Any) -> None:
-        if isinstance(rule, Rule) and not keeps_average(rule):
+        if isinstance(rule, Rule) and not rules.keeps_average(rule):
             raise ValueError(
                 f"ScheduleFree takes a rule that rules.schedule_free is part of; '{rule.name}' is none: give "
                 "rules.schedule_free(rule), or make a fallline.Optimizer of it"
@@ -106,7 +97,7 @@ class ScheduleFree(Optimizer):
         for group in self.param_groups:
             if group["training"] == training:
                 group["training"] = not training
-                if keeps_average(group["rule"]):
+                if rules.keeps_average(group["rule"]):
                     for p in group["params"]:
                         if "z" in self.state.get(p, {}):
                             yield group, p, self.state[p]["z"]
@@ -163,7 +154,7 @@ def _alike(a: Tensor, b: Tensor) -> bool:
 
 
 def _check_beta(group: Group) -> None:
-    if keeps_average(group["rule"]) and not 0 < group["beta"] < 1:
+    if rules.keeps_average(group["rule"]) and not 0 < group["beta"] < 1:
         raise ValueError(
             f"the first decay factor (beta, momentum, betas[0]) must be above 0 and below 1; got "
             f"{float(group['beta']):g}: without it the average could not be had from the weights"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from fallline.symbolic.expression import Expression, walk
 from fallline.symbolic.graph import Graph
@@ -35,27 +35,27 @@ class Plan:
     new_states: dict[str, Expression]
     new_numbers: dict[str, Expression]
 
-    @property
+    @cached_property
     def scalars(self) -> tuple[str, ...]:
         """The scalars that the host needs values of, by name."""
         return self.graph.scalars
 
-    @property
+    @cached_property
     def reductions(self) -> tuple[Expression, ...]:
         """All reductions in the order of the passes that compute them."""
         return tuple(reduction for one in self.passes for reduction in one.reductions)
 
-    @property
+    @cached_property
     def totals(self) -> tuple[Expression, ...]:
         """The reductions that come to one number a tensor, or one for all tensors, in the order of the passes."""
         return tuple(reduction for reduction in self.reductions if reduction.operation != "channel_sum")
 
-    @property
+    @cached_property
     def uses_channels(self) -> bool:
         """Whether any reduction is over channels, so that the table must know each tensor's rows."""
         return any(reduction.operation == "channel_sum" for reduction in self.reductions)
 
-    @property
+    @cached_property
     def written(self) -> dict[str, Expression]:
         """States whose new value differs from the old."""
         return {

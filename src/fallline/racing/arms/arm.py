@@ -13,8 +13,9 @@ import torch
 
 from fallline import rules
 from fallline._asked import did_you_mean
+from fallline.optim import ScheduleFree
 from fallline.optim.generic import Optimizer
-from fallline.optim.schedule_free import ScheduleFree, keeps_average
+from fallline.optim.method_name import find_method
 from fallline.racing.arms.dimensions import Dimension, Range, space_of
 from fallline.racing.arms.methods import (
     Method,
@@ -46,7 +47,6 @@ from fallline.racing.arms.settings import (
 from fallline.schedules import Schedule
 from fallline.symbolic import Rule
 from fallline.training import Problem
-from fallline.training.method_name import find_method
 from fallline.training.updates import LaneRule
 
 #: What a space may be given as: dimensions, and the ends of log-uniform ranges.
@@ -291,7 +291,7 @@ class Arm:
     def _made(self, params: Iterable[Any], settings: Mapping[str, Any], scale: float) -> torch.optim.Optimizer:
         values = arguments(self.method, self._values(settings, scale))
         if isinstance(self.method, Rule):
-            return (ScheduleFree if keeps_average(self.method) else Optimizer)(params, self.method, **values)
+            return (ScheduleFree if rules.keeps_average(self.method) else Optimizer)(params, self.method, **values)
         return self.method(params, **values)
 
 
