@@ -66,7 +66,7 @@ class RowNumbers:
     def __init__(self, scalars: HostScalars, becomes: HostScalars, given: Given, out: Numbers, totals: Numbers) -> None:
         self.given, self._counts = given, given.counts
         self._scalars, self._out = scalars, out
-        self._beginning = any([flags.any() for flags in given.absent.values()])
+        self._beginning = any(flags.any() for flags in given.absent.values())
         self._columns = self._evaluated({**given.varying, **given.absent} if self._beginning else given.varying)
         self._becomes = np.empty((out.shape[-2], len(given.kept)))
         self._following: list[_Columns] = []
@@ -130,7 +130,7 @@ class _Columns:
     def take(self) -> None:
         """Take the values of the section's hyperparameters."""
         values = self._section.values
-        self._arguments = [values[name] if name in values else 0.0 for name in self._scalars.names]
+        self._arguments = [values.get(name, 0.0) for name in self._scalars.names]
 
     def fill(self) -> None:
         """Evaluate the numbers of all rows."""

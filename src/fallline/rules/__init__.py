@@ -32,6 +32,6 @@ from fallline.rules.schedule_free import keeps_average
 globals().update({**COMBINATORS, **ALL})
 __all__ = [
     "ADAPTIVE", "ALL", "AVERAGE", "COMBINATORS", "DEFAULT_ARMS", "FROM_ZERO", "HYPERPARAMETERS", "PLAIN", "RECORDS",
-    "RELATIVE", "SUM", "Interval", "Moment", "Record", "Twin", "find", "keeps_average", "name_of", "plain_name", "record_of",
-    *COMBINATORS, *ALL,
+    "RELATIVE", "SUM", "Interval", "Moment", "Record", "Twin", "find", "keeps_average", "name_of",
+    "plain_name", "record_of", *COMBINATORS, *ALL,
 ]  # fmt: skip
