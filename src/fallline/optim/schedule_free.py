@@ -51,17 +51,18 @@ class ScheduleFree(Optimizer):
     def add_param_group(self, param_group: Group) -> None:
         """Add a param group, as torch's optimizers do."""
         super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        group.setdefault("training", True)
-        try:
-            _check_beta(group)
-        except ValueError:
-            self.param_groups.pop()
-            raise
+        self.param_groups[-1].setdefault("training", True)
+
+    def _check_group(self, group: Group) -> None:
+        if rules.keeps_average(group["rule"]) and not 0 < group["beta"] < 1:
+            raise ValueError(
+                f"the first decay factor (beta, momentum, betas[0]) must be above 0 and below 1; got "
+                f"{float(group['beta']):g}: without it the average could not be had from the weights"
+            )
 
     def _check_values(self, group: Group, recipe: Recipe) -> None:
         super()._check_values(group, recipe)
-        _check_beta(group)
+        self._check_group(group)
 
     def switch(self, rule: Rule, group: int | None = None, **hyperparameters: Any) -> NoReturn:
         """Refuse to go on with another rule: the average would be lost.
@@ -151,14 +152,6 @@ def _average(y: Tensor, z: Tensor, group: Group) -> Tensor:
 def _alike(a: Tensor, b: Tensor) -> bool:
     """Whether all numbers are equal, NaN among them."""
     return bool(((a == b) | ((a != a) & (b != b))).all())
-
-
-def _check_beta(group: Group) -> None:
-    if rules.keeps_average(group["rule"]) and not 0 < group["beta"] < 1:
-        raise ValueError(
-            f"the first decay factor (beta, momentum, betas[0]) must be above 0 and below 1; got "
-            f"{float(group['beta']):g}: without it the average could not be had from the weights"
-        )
 
 
 @documented(
