@@ -142,7 +142,7 @@ class Optimizer:
         """Copies of the states of all names that have any."""
         kept = {name: self._engine.state.get(slot.tensor, {}) for name, slot in self._slots.items()}
         return {
-            name: {key: np.array(state) for key, state in states.items()}
+            name: {key: np.asarray(state).copy() for key, state in states.items()}
             for name, states in {**self._loaded, **kept}.items()
         }
 

@@ -17,7 +17,6 @@ from fallline.optim.layout import check_all, check_whole, dtype_name
 from fallline.optim.matrix import as_called, without_autocast
 from fallline.optim.newton.curvature import Closure, Direction, LocalModel, conjugate_gradients, saddle_free
 from fallline.optim.newton.line_search import SEARCHES, Line, Reason, take_step
-from fallline.optim.session import Group
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ class Newton(torch.optim.Optimizer):
         super().add_param_group(dict(param_group) if isinstance(param_group, dict) else param_group)
         try:
             check_options(self.param_groups[-1])
-            check_groups_agree(self.param_groups, self.defaults)
+            check_groups_agree(self.param_groups)
             check_params(p for group in self.param_groups for p in group["params"])
         except ValueError:
             self.param_groups.pop()
@@ -145,7 +144,7 @@ class Newton(torch.optim.Optimizer):
             )
         for group in self.param_groups:
             check_options(group)
-        check_groups_agree(self.param_groups, self.defaults)
+        check_groups_agree(self.param_groups)
         params = [p for g in self.param_groups for p in g["params"]]
         check_whole(params, "Newton")
         check_all("Newton")
@@ -187,6 +186,10 @@ def _direction(model: LocalModel, options: dict[str, Any], stationary: bool) -> 
     return conjugate_gradients(model.gradient, model.product, options["cg_tolerance"], limit)
 
 
+Group = dict[str, Any]
+OPTIONS = ("lr", "line_search", "exact_up_to", "cg_tolerance", "cg_iterations", "tolerance_grad")
+
+
 def check_options(group: Group) -> None:
     """Refuse an option that is out of its range."""
     search, tolerance = group["line_search"], group["cg_tolerance"]
@@ -219,9 +222,9 @@ def check_params(params: Iterable[Tensor]) -> None:
         )
 
 
-def check_groups_agree(groups: Sequence[Group], names: Iterable[str]) -> None:
+def check_groups_agree(groups: Sequence[Group]) -> None:
     """Refuse groups whose options differ."""
-    for name in names:
+    for name in OPTIONS:
         values = [group[name] for group in groups]
         if any(value != values[0] for value in values):
             raise ValueError(
