@@ -17,6 +17,7 @@ check: $(VENV)/installed-check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/house.py
 
 bench: $(VENV)/installed
 	$(BIN)/fallline bench $(ARGS)

@@ -184,8 +184,6 @@ def _hyperparameters(fields: Fields, rule: Rule) -> Plain:
 
 
 def _schedule(fields: Fields, steps: int) -> tuple[str | None, Plain]:
-    if not fields.has("schedule"):
-        return None, ()
     given = fields.object("schedule")
     name = given.choice("name", ("constant", *SCHEDULES), "constant")
     if name == "constant":

@@ -71,14 +71,13 @@ def _prepare_player() -> None:
 def _prepare_pictures() -> None:
     """Draw a picture, so that all that is imported on the way, Numba above all, is there before it is asked for."""
     from fallline.lab.catalogue import catalogue
-    from fallline.lab.descent import read_descent
     from fallline.lab.picture import picture
     from fallline.lab.presets import PRESETS
     from fallline.lab.requests import Fields
     from fallline.lab.work import Ticket
 
     catalogue()
-    picture(read_descent(Fields(PRESETS[0]["state"])), Ticket(math.inf))  # however long a machine takes to compile
+    picture(Fields(PRESETS[0]["state"]), Ticket(math.inf))  # however long a machine takes to compile
     # What is there by now stays. Python would search it for garbage again and again, for 0.2 s each time.
     gc.collect()
     gc.freeze()

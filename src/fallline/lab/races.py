@@ -16,23 +16,14 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _FINALS = "finals"
+_LISTED = ("name", "problem", "finished", "kept", "planned", "arms", "winner", "sentence")
 
 
 def races(storage: str) -> list[dict[str, Any]]:
     """The races of a storage, the newest first; raises RequestError where it can't be opened."""
     with _told():
         return [
-            {
-                "name": race.name,
-                "problem": race.problem,
-                "started": race.started.isoformat(timespec="seconds"),
-                "finished": race.finished,
-                "kept": race.kept,
-                "planned": race.planned,
-                "arms": list(race.arms),
-                "winner": race.winner,
-                "sentence": race.sentence,
-            }
+            {**{key: getattr(race, key) for key in _LISTED}, "started": race.started.isoformat(timespec="seconds")}
             for race in past_races(storage)
         ]
 

@@ -36,7 +36,11 @@ def step_zero_difference(first_losses: NDArray[np.float64], seeds: Sequence[int]
 
 
 def started_apart(difference: float) -> tuple[str, ...]:
-    """A sentence where the first losses differ by more than rounding."""
+    """A sentence where the first losses differ by more than rounding.
+
+    Args:
+        difference: The largest difference between runs of one seed, relative to their size.
+    """
     if difference <= TOLERANCE:
         return ()
     return (

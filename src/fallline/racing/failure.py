@@ -38,6 +38,9 @@ def failed_at(error: BaseException) -> Frame | None:
     Where the user's code caught one error and raised another, it is the line that raised the other. The frames of
     workers, whose tracebacks come as text, count like all others.
 
+    Args:
+        error: What was raised, here or in a worker.
+
     >>> failed_at(ValueError("never raised")) is None
     True
     """
@@ -50,14 +53,22 @@ def failed_at(error: BaseException) -> Frame | None:
 
 
 def is_sentence(error: BaseException) -> bool:
-    """Whether Fallline raised an error itself, so that its text says what to do; if not, it is somebody else's text."""
+    """Whether Fallline raised an error itself, so that its text says what to do; if not, it is somebody else's text.
+
+    Args:
+        error: What was raised, here or in a worker.
+    """
     here, *elsewhere = _stacks(error)
     stack = elsewhere[0] if elsewhere else here
     return not stack or Path(stack[-1].file).is_relative_to(_OURS)
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, the one behind it, and so on, as a traceback prints them."""
+    """An error, the one behind it, and so on, as a traceback prints them.
+
+    Args:
+        error: The one to begin with; None for no error at all.
+    """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

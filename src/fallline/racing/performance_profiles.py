@@ -213,7 +213,14 @@ def profiles(results: Sequence[RaceResult]) -> Profiles:
     arm that missed it, diverged or was not in that race has not solved the problem. Where batch sizes were raced, steps
     differ in what they cost: then compare by seconds.
 
-    Raises ValueError without results, and for two results of one problem.
+    Args:
+        results: One race of each problem.
+
+    Returns:
+        The profiles: print them for the tables.
+
+    Raises:
+        ValueError: There are no results, or two of one problem.
 
     >>> from fallline.problems import quadratic
     >>> from fallline.racing import race

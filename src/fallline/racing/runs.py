@@ -18,7 +18,16 @@ from fallline.training.updates import LaneRule, LaneUpdate
 
 @dataclass(frozen=True)
 class Run:
-    """One lane to train: for which arm, with what, from which seed, on what batches, and how long."""
+    """One lane to train.
+
+    Args:
+        arm: The name of the arm that it is for.
+        configuration: What was searched, by name.
+        seed: What settles the weights and the batches.
+        lane: What moves the weights.
+        batch: Examples of a batch.
+        steps: How long.
+    """
 
     arm: str
     configuration: Mapping[str, Any]
@@ -30,12 +39,17 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What one run came to, at P points of its training.
+    """What one run came to, at P points of its training, which are as in `fallline.training.Curves`.
 
-    `steps`, `samples`, `train_loss`, `valid_loss` and `valid_metric` [P] are as in `fallline.training.Curves`;
-    `diverged_at` is the step whose loss was out of bounds, or -1. `score` and `examples` [n] are the metric on the test
-    split, NaN and None where the run diverged or was not scored there; `examples` is None as well where the metric is
-    no mean over examples.
+    Args:
+        steps: Steps done at each point, shape (P,).
+        samples: Examples used by then, shape (P,).
+        train_loss: Loss on the training split, shape (P,).
+        valid_loss: Loss on the validation split, shape (P,).
+        valid_metric: Metric on the validation split, shape (P,).
+        diverged_at: The step whose loss was out of bounds, or -1.
+        score: The metric on the test split; NaN where the run diverged or was not scored there.
+        examples: Each test example's share in it, shape (n,); None where there is no score or it is no mean of shares.
     """
 
     steps: NDArray[np.int64]
@@ -160,7 +174,12 @@ _RUNGS = 6
 class Reached:
     """One goal: how many of the runs reached it, and the median effort of all runs, misses ranked last.
 
-    The medians are None where half the runs or more missed, so no number is made up for them.
+    Args:
+        goal: The value of the metric, or the loss, to get to.
+        reached: How many runs did.
+        runs: Of how many.
+        steps: The median; None where half the runs or more missed, so that no number is made up for them.
+        samples: The examples used by then.
     """
 
     goal: float

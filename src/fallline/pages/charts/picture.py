@@ -75,6 +75,9 @@ class Picture:
         return any(mark.arm == arm and mark.kind == kind for mark in self.marks)
 
 
+Draw = Callable[[RaceData], tuple[Picture, ...]]
+
+
 @dataclass(frozen=True)
 class Chart:
     """A kind of chart: its `pictures` of a race, and what stands around them in the report.
@@ -85,7 +88,7 @@ class Chart:
 
     kind: str
     heading: str
-    pictures: Callable[[RaceData], tuple[Picture, ...]]
+    pictures: Draw
     section: str
     before: str = ""
     after: str = ""
@@ -96,12 +99,10 @@ class Chart:
 CHARTS: dict[str, Chart] = {}
 
 
-def charted(
-    kind: str, heading: str, *, section: str = "", **said: str
-) -> Callable[[Callable[[RaceData], tuple[Picture, ...]]], Callable[[RaceData], tuple[Picture, ...]]]:
+def charted(kind: str, heading: str, *, section: str = "", **said: str) -> Callable[[Draw], Draw]:
     """Enter the function below, which draws a race, into the list of charts; the rest is as for `Chart`."""
 
-    def enter(pictures: Callable[[RaceData], tuple[Picture, ...]]) -> Callable[[RaceData], tuple[Picture, ...]]:
+    def enter(pictures: Draw) -> Draw:
         CHARTS[kind] = Chart(kind, heading, pictures, section or kind, **said)
         return pictures
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -34,19 +33,13 @@ def drawn(pictures: Sequence[Picture], kind: str, *, x: str | None = None, bare:
     """
     from matplotlib import rc_context
 
-    with rc_context(_SETTINGS), _without_missing_glyphs():
+    with rc_context(_SETTINGS), warnings.catch_warnings():
+        # A name in a script that the font lacks is drawn as boxes.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         file = io.BytesIO()
         dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
         _figure(pictures, x, bare).savefig(file, format=kind, dpi=_RESOLUTION, metadata=dates.get(kind))
     return file.getvalue()
-
-
-@contextmanager
-def _without_missing_glyphs() -> Iterator[None]:
-    """A name in a script that the font lacks is drawn as boxes, which needs no warning."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        yield
 
 
 def _figure(pictures: Sequence[Picture], x: str | None, bare: bool) -> Figure:
@@ -88,10 +81,7 @@ def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
     if axis.logarithmic:
         settings[f"{which}scale"] = "log"
     if axis.ticks:
-        settings |= {
-            f"{which}ticks": range(len(axis.ticks)),
-            f"{which}ticklabels": axis.ticks,
-        }
+        settings |= {f"{which}ticks": range(len(axis.ticks)), f"{which}ticklabels": axis.ticks}
     if axis.view is not None:
         settings[f"{which}lim"] = axis.view
     axes.set(**settings)
