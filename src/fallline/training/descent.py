@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
+from fallline.averaging import WeightAverage
 from fallline.optim import LookAheadNesterov, ScheduleFree
 from fallline.optim.generic import Optimizer
 from fallline.optim.method_name import find_method
