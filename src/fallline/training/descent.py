@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from fallline.averaging import WeightAverage
-from fallline.optim import LookAheadNesterov
+from fallline.optim import LookAheadNesterov, ScheduleFree
 from fallline.optim.generic import Optimizer
+from fallline.optim.method_name import find_method
 from fallline.optim.newton import Newton
-from fallline.optim.schedule_free import ScheduleFree, keeps_average
+from fallline.rules import keeps_average
 from fallline.schedules import Schedule
 from fallline.symbolic import Rule
 from fallline.training.arguments import required_arguments
 from fallline.training.counter_random import run_keys, step_keys
 from fallline.training.drawing import LaneMasks, drawing, replaceable, reseed_for_update
-from fallline.training.method_name import find_method
 from fallline.training.modules import densify, differing, python_state, trainable
 from fallline.training.task import Step
 

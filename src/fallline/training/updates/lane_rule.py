@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from fallline._asked import whole
-from fallline.optim.schedule_free import keeps_average
+from fallline.rules import keeps_average
 from fallline.schedules import Schedule
 from fallline.symbolic import Rule
 

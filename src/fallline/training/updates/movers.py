@@ -21,7 +21,7 @@ from fallline.kernels import (
     host_scalars,
     kernel_for,
 )
-from fallline.optim.schedule_free import keeps_average
+from fallline.rules import keeps_average
 from fallline.symbolic import Rule, make_plan
 from fallline.training.drawing import reseed_for_update
 from fallline.training.updates.lane_numbers import NO_SCHEDULE, LaneNumbers, ScheduleFactors
