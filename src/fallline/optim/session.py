@@ -175,13 +175,8 @@ def _kernel_of(row: Row) -> Kernel | None:
     kernel = kernel_for(row.recipe.rule, KERNEL_TYPES[p.dtype], row.recipe.static)
     if kernel.plan.uses_channels and not rows_are_runs(p):
         return None
-    for tensor in (gradient, *states):
-        fits = (
-            tensor.dtype == p.dtype
-            and tensor.layout == p.layout
-            and tensor.device == p.device
-            and same_strides(tensor, p)
-        )
-        if not fits:
-            return None
-    return kernel
+    fits = all(
+        tensor.dtype == p.dtype and tensor.layout == p.layout and tensor.device == p.device and same_strides(tensor, p)
+        for tensor in (gradient, *states)
+    )
+    return kernel if fits else None
