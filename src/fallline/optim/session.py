@@ -60,7 +60,8 @@ class Session:
         rows = []
         for i, p in active:
             recipe = self._recipes[i]
-            kept = state[p] if recipe.keeps_states or p in state else {}  # an empty entry would be saved as one
+            keeps = recipe.counts_steps or recipe.rule.states
+            kept = state[p] if keeps or p in state else {}  # an empty entry would be saved as one
             rows.append(Row(p, kept, make_states(p, kept, recipe), i, recipe))
         for key in shared:
             share_global(state.values(), key, known[key])
