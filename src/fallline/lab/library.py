@@ -12,7 +12,7 @@ import importlib
 import math
 from collections.abc import Sequence
 from concurrent.futures import Future
-from threading import Lock, Thread
+from threading import Thread
 from typing import Literal
 
 from fallline.lab.requests import RequestError
@@ -32,18 +32,16 @@ class Library:
         if races:
             self._stages["races"] = Future()
         self._thread: Thread | None = None
-        self._lock = Lock()
 
     def begin(self) -> None:
         """Begin to import what is not there, if nobody does."""
-        with self._lock:
-            if self._thread is not None and self._thread.is_alive():
-                return
-            left = [stage for stage, future in self._stages.items() if not future.done() or future.exception()]
-            if left:
-                self._stages |= {stage: Future() for stage in left if self._stages[stage].done()}
-                self._thread = Thread(target=self._import, args=(left,), daemon=True)
-                self._thread.start()
+        if self._thread is not None and self._thread.is_alive():
+            return
+        left = [stage for stage, future in self._stages.items() if not future.done() or future.exception()]
+        if left:
+            self._stages |= {stage: Future() for stage in left}
+            self._thread = Thread(target=self._import, args=(left,), daemon=True)
+            self._thread.start()
 
     async def ready(self, stage: Stage) -> None:
         """Wait until a stage is there; raises RequestError if it can't be imported."""

@@ -14,7 +14,6 @@ from fallline.lab.descent import Descent, Walker, read_descent, walk
 from fallline.lab.ground import Ground, drawable
 from fallline.lab.requests import Fields
 from fallline.lab.work import Ticket
-from fallline.landscape import surfaces
 from fallline.pages.player import Scene, message, player, scene_of, trajectory_of
 
 
@@ -113,18 +112,14 @@ for name, found in paths:
 
 def _imports(descent: Descent) -> str:
     schedules = ", schedules" if any(walker.schedule for walker in descent.walkers) else ""
-    lines = [f"from fallline import rules{schedules}"]
-    if descent.ground.formula is None:
-        lines.append("from fallline.landscape import path, surfaces")
-    else:
-        lines += ["from fallline.landscape import Surface, path", "from fallline.landscape.formula import Formula"]
-    return "\n".join(lines)
+    landscape = "path, surfaces" if descent.ground.formula is None else "Formula, Surface, path"
+    return f"from fallline import rules{schedules}\nfrom fallline.landscape import {landscape}"
 
 
 def _surface(ground: Ground) -> str:
     surface = ground.surface
     if ground.formula is None:
-        return f"surfaces.{next(name for name in surfaces.__all__ if getattr(surfaces, name) is surface)}"
+        return f"surfaces.{surface.name.replace('-', '_')}"
     told = ", ".join(f"{key}={getattr(surface, key)!r}" for key in ("view", "start", "minima", "dimensions"))
     return f"Surface({ground.name!r}, Formula({ground.formula!r}), {told})"
 

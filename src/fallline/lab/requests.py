@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from fallline._text import shortened
+
 
 class RequestError(Exception):
     """A request that is refused; `status` is HTTP's, `sentence` says what was wrong and what to do."""
@@ -107,7 +109,7 @@ class Fields:
         """Refuse fields that nobody asked for."""
         for key in self._content.keys() - self._read:
             known = ", ".join(sorted(self._read))
-            raise RequestError(422, f"There is no field {_shown(self._path(key))}; there are {known}.")
+            raise RequestError(422, f"There is no field {shortened(repr(self._path(key)), _SHOWN)}; there are {known}.")
 
     def _number(self, key: str, value: Any, low: float = -LARGEST, high: float = LARGEST) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
@@ -130,20 +132,10 @@ class Fields:
         return default
 
     def _refuse(self, key: str, wanted: str, value: Any) -> NoReturn:
-        raise RequestError(422, f"The field {self._path(key)} must be {wanted}; got {_shown(value)}.")
+        raise RequestError(422, f"The field {self._path(key)} must be {wanted}; got {shortened(repr(value), _SHOWN)}.")
 
     def _path(self, key: str) -> str:
         return f"{self._name}.{key}" if self._name else key
-
-
-def _shown(value: Any) -> str:
-    """A value in few characters.
-
-    >>> _shown(list(range(20)))
-    '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, …'
-    """
-    text = repr(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 LARGEST_BODY = 64 * 1024

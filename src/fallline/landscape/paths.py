@@ -107,7 +107,8 @@ def path(
     (group,) = optimizer.param_groups
     values = of_rule.read(found, group)
     rates = _rates(found, values.get("lr"), schedule, count)
-    errors = _errors(surface, noise, seed, count)
+    errors = number("noise", noise) * np.random.default_rng(seed).standard_normal((count + 1, 2))
+    errors[:, surface.dimensions :] = 0  # y may play no part
     points, gradients = (np.full((count + 1, 2), np.nan) for _ in range(2))
     losses = np.full(count + 1, np.nan)
     states = {spec.name: np.full((count + 1, 2), np.nan) for spec in found.tensor_states}
@@ -139,13 +140,6 @@ def _rates(rule: Rule, lr: float | None, schedule: Schedule | None, steps: int) 
     if lr is None:
         raise ValueError(f"schedule: the rule '{rule.name}' has no learning rate to multiply; leave it out.")
     return schedule.curve(steps, lr)
-
-
-def _errors(surface: Surface, noise: float, seed: int, steps: int) -> Array:
-    """What is added to the gradient at each point [steps + 1, 2]; nothing along y where it plays no part."""
-    drawn = number("noise", noise) * np.random.default_rng(seed).standard_normal((steps + 1, 2))
-    drawn[:, surface.dimensions :] = 0
-    return drawn
 
 
 def _checked(start: Point, steps: int) -> tuple[list[float], int]:

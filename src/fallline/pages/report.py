@@ -177,14 +177,11 @@ def _seeds(p: Mapping[str, Any]) -> str:
 def _audit(difference: float | None) -> str:
     if difference is None:
         return ""
-    apart = started_apart(difference)
+    if apart := started_apart(difference):
+        return apart[0]
     return (
-        apart[0]
-        if apart
-        else (
-            "Audited: before the first step, runs of one seed had the same validation loss in every arm (largest "
-            f"relative difference {difference:.1e})."
-        )
+        "Audited: before the first step, runs of one seed had the same validation loss in every arm (largest "
+        f"relative difference {difference:.1e})."
     )
 
 

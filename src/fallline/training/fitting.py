@@ -89,7 +89,14 @@ def fit(
     >>> result.reason
     'All 2 epochs were trained.'
     """
-    _check(problem, model)
+    if not isinstance(problem, Problem | StreamProblem):
+        raise TypeError(
+            f"problem: got {type(problem).__name__}; give a fallline.Problem, or a fallline.StreamProblem for a stream."
+        )
+    if model is not None and not isinstance(model, nn.Module):
+        raise TypeError(
+            f"model: got {type(model).__name__}; give a torch.nn.Module, or leave it out for the problem's own."
+        )
     seed = _asked.seed(seed, "seed:")
     check_hyperparameters(hyperparameters)
     batches, steps, points = _course(problem, batch, epochs, seed)
@@ -104,17 +111,6 @@ def fit(
     if steps is None:
         warn_of_lag(average, run.steps)
     return FitResult(module, made, average, run.points, problem.metric.name, finished, reason, _evaluated(run, average))
-
-
-def _check(problem: object, model: object) -> None:
-    if not isinstance(problem, Problem | StreamProblem):
-        raise TypeError(
-            f"problem: got {type(problem).__name__}; give a fallline.Problem, or a fallline.StreamProblem for a stream."
-        )
-    if model is not None and not isinstance(model, nn.Module):
-        raise TypeError(
-            f"model: got {type(model).__name__}; give a torch.nn.Module, or leave it out for the problem's own."
-        )
 
 
 def _course(

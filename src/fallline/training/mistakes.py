@@ -148,10 +148,7 @@ _STEP_ASIDE = 0.01
 
 @dataclass(frozen=True)
 class Look:
-    """A few examples that hold every label found, the model's `output` for them, with its graph, and the loss's slope.
-
-    `problem`, `module` and `inputs` are what the output comes from.
-    """
+    """A few examples that hold every label found, and the module's `output` for them, with its graph."""
 
     problem: SplitTask
     module: nn.Module
@@ -160,9 +157,7 @@ class Look:
     output: Tensor
 
     def slopes(self, targets: Tensor, by: float = 0.0) -> Tensor:
-        """The derivatives of the loss by each number of the output, were these the targets and every number moved by
-        the share `by` of its size and 1.
-        """
+        """The loss's slopes by the output, were these the targets and each number moved by `by` of its size and 1."""
         problem, module, output = self.problem, self.module, self.output.detach()
         leaf = (output + by * (1 + output.abs())).requires_grad_()
         with seeded(0, libraries=True), torch.enable_grad():

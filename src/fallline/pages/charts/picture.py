@@ -171,15 +171,6 @@ def _power_of_ten(place: float) -> float:
     return math.pow(10, np.clip(place, sys.float_info.min_10_exp, sys.float_info.max_10_exp))
 
 
-def shortened(name: str, length: int) -> str:
-    """A name in at most so many characters.
-
-    >>> shortened("momentum", 8), shortened("momentum", 5)
-    ('momentum', 'mome…')
-    """
-    return name if len(name) <= length else f"{name[: length - 1]}…"
-
-
 def shown_number(value: float) -> str:
     """Four significant digits.
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fallline.pages.assets import colour, dash, symbol
-from fallline.pages.charts.picture import Array, Axis, Mark, Picture, shortened
+from fallline._text import shortened
+from fallline.pages.assets import colour, dash, rounded, symbol
+from fallline.pages.charts.picture import Array, Axis, Mark, Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -178,16 +179,11 @@ def _literal(text: str) -> str:
 
 def _across(mark: Mark, x: Array) -> list[float | None]:
     """A band goes there and back."""
-    return _rounded(np.r_[x, x[::-1]] if mark.top is not None else x)
+    return rounded(np.r_[x, x[::-1]] if mark.top is not None else x, _DIGITS)
 
 
 def _up(mark: Mark) -> list[float | None]:
-    return _rounded(mark.y if mark.top is None else np.r_[mark.y, mark.top[::-1]])
-
-
-def _rounded(values: Iterable[float]) -> list[float | None]:
-    """In few digits, with None for what isn't finite."""
-    return [float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None for value in values]
+    return rounded(mark.y if mark.top is None else np.r_[mark.y, mark.top[::-1]], _DIGITS)
 
 
 def _layout(picture: Picture) -> dict[str, Any]:

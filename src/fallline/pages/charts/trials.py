@@ -45,16 +45,10 @@ class Searched:
     arms: tuple[ArmTrials, ...]
 
 
-def dimensions(race: RaceData) -> tuple[str, ...]:
-    """All that was searched, the learning rate first."""
-    names = {name: None for arm in race.arms for name in arm.entry.space}
-    return tuple(sorted(names, key=lambda name: name != "lr"))
-
-
 @charted("sensitivity", "Learning-rate sensitivity", lacking="no learning rate was searched in this race")
 def sensitivity_pictures(race: RaceData) -> tuple[Picture, ...]:
     """The scores against the learning rate, where it was searched."""
-    return tuple(searched_picture(searched(race, name)) for name in dimensions(race) if name == "lr")
+    return tuple(searched_picture(searched(race, name)) for name in race.dimensions if name == "lr")
 
 
 @charted("budget", "Budget", after="A race records no norms of gradients and updates, so none are shown.")
@@ -96,7 +90,7 @@ def budget_pictures(race: RaceData) -> tuple[Picture, ...]:
 )  # fmt: skip
 def searched_pictures(race: RaceData) -> tuple[Picture, ...]:
     """The scores against whatever else was searched."""
-    return tuple(searched_picture(searched(race, name)) for name in dimensions(race) if name != "lr")
+    return tuple(searched_picture(searched(race, name)) for name in race.dimensions if name != "lr")
 
 
 def searched(race: RaceData, name: str) -> Searched:
