@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def problems(
-    name: Annotated[str | None, typer.Argument(help="Only this one. Default: all.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(help="Only this one. Default: all.")] = None,
 ) -> None:
     """List the problems that come with the package: real data sets, and functions with known minima."""
     from fallline.problems import ALL, find

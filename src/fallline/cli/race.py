@@ -29,7 +29,6 @@ def race(
         typer.Argument(
             help="A Python file that sets a variable `problem`, as shown above, or the name of a bundled problem, as "
             "`fallline problems` lists them. Without one: handwritten digits.",
-            show_default=False,
         ),
     ] = None,
     problems: Annotated[
@@ -37,7 +36,6 @@ def race(
         typer.Option(
             help="Race on several bundled problems, separated by commas, or on `all` that are real, and compare the "
             "arms over them by performance profiles.",
-            show_default=False,
         ),
     ] = None,
     arms: Annotated[
@@ -45,7 +43,6 @@ def race(
         typer.Option(
             help="Who races, separated by commas, such as sgd,momentum,adam: any rule that `fallline show` knows, or "
             f"`all`. Default: {', '.join(DEFAULT_ARMS)}.",
-            show_default=False,
         ),
     ] = None,
     effort: Annotated[
@@ -60,12 +57,11 @@ def race(
         typer.Option(
             help="What is searched beside the learning rate, separated by commas: batch, schedule, warm_up, "
             "weight_decay, or hyperparameters such as momentum. Each costs power: take more trials.",
-            show_default=False,
         ),
     ] = None,
     rounds: Annotated[
         int | None,
-        typer.Option(min=1, help="Rounds of trials; a model proposes those after the first.", show_default=False),
+        typer.Option(min=1, help="Rounds of trials; a model proposes those after the first."),
     ] = None,
     halving: Annotated[
         int | None,
@@ -73,7 +69,6 @@ def race(
             min=1,
             help="Start all trials on a share of the steps; one in so many of each arm's goes on to so many times as "
             "many steps, up to the full length.",
-            show_default=False,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Settles everything that is drawn.")] = 0,
@@ -120,16 +115,12 @@ def race(
     ] = False,
     race_name: Annotated[
         str | None,
-        typer.Option("--race", help="With --resume: which race, as `fallline races` names it.", show_default=False),
+        typer.Option("--race", help="With --resume: which race, as `fallline races` names it."),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Train in so many processes of this machine.", show_default=False)
-    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Train in so many processes of this machine.")] = None,
     ray: Annotated[
         str | None,
-        typer.Option(
-            help="Train on the Ray cluster at this address, such as auto or ray://host:10001.", show_default=False
-        ),
+        typer.Option(help="Train on the Ray cluster at this address, such as auto or ray://host:10001."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="The result only: no estimate, no progress.")] = False,
     whole: Annotated[

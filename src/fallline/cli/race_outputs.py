@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rich.console import Group
@@ -32,6 +31,7 @@ from fallline.problems.bundled import Bundled
 from fallline.racing import Outcome, RaceResult, Run, race
 from fallline.racing.output import legend, tables_of
 from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables
+from fallline.racing.stages import Watcher
 from fallline.training import Problem, first_line
 
 
@@ -131,7 +131,7 @@ class _Standing:
     best: float = math.nan
 
 
-class LiveRace:
+class LiveRace(Watcher):
     """A table of the arms, runs done and the best single run so far, over a bar for each stage with the time left.
 
     `quiet` shows nothing. Where standard output is no terminal there are the notes, and a plain line for each stage and
@@ -160,9 +160,7 @@ class LiveRace:
             self._beat.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._live.is_started:
             self._live.update(self._progress)  # the table that stays is the result's
             self._live.stop()

@@ -34,7 +34,6 @@ def show(
         str | None,
         typer.Argument(
             help="The name of a rule, a combinator or a class, such as adam, l2 or muon. Without one: a list of all.",
-            show_default=False,
         ),
     ] = None,
 ) -> None:

@@ -23,7 +23,7 @@ from fallline.racing.engines import Engine, choose_engine
 from fallline.racing.failure import attempted
 from fallline.racing.result import RaceResult
 from fallline.racing.solo import solo_seconds, try_arms
-from fallline.racing.stages import Plan, Silence, Stages, Watcher, engine_of, make_plan
+from fallline.racing.stages import Plan, Stages, Watcher, engine_of, make_plan
 from fallline.racing.storage import Lasting, RaceCard, open_store
 from fallline.racing.storage.fingerprint import TOO_MANY, fingerprint, unknown
 from fallline.racing.tuning import best_trials, expected_cost, run_finals, tune, tuning_runs
@@ -96,7 +96,7 @@ def race(
     """
     _check(problem, elsewhere)
     seed = _asked.seed(seed)
-    watcher = watcher or Silence()
+    watcher = watcher or Watcher()
     if arms is not None and not isinstance(arms, (str, Mapping, list, tuple)) and isinstance(arms, Iterable):
         arms = list(arms)  # which may be read once alone
     entrants = as_arms(arms, search=search, problem=problem)

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from fallline.racing.effort import Budget, budget_of
 from fallline.racing.engines import Engine, can_be_sent, choose_engine
@@ -83,8 +82,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Watcher(Protocol):
-    """Told of each stage as it begins, of steps forward in it, of each run as it ends, and of what is worth a line."""
+class Watcher:
+    """Told of each stage as it begins, of steps forward in it, of each run as it ends, and of what is worth a line.
+
+    This one looks away.
+    """
 
     def stage(self, title: str, total: int) -> None:
         """A stage of `total` units begins."""
@@ -97,22 +99,6 @@ class Watcher(Protocol):
 
     def note(self, line: str) -> None:
         """Something worth a line."""
-
-
-class Silence:
-    """Looks away."""
-
-    def stage(self, title: str, total: int) -> None:
-        """Say nothing."""
-
-    def advance(self, done: int) -> None:
-        """Say nothing."""
-
-    def ran(self, run: Run, outcome: Outcome) -> None:
-        """Say nothing."""
-
-    def note(self, line: str) -> None:
-        """Say nothing."""
 
 
 @dataclass

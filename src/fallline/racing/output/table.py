@@ -53,12 +53,6 @@ def _questions(result: RaceResult) -> dict[str, list[str]]:
     }
 
 
-def _is_wide(result: RaceResult) -> bool:
-    """Whether the settings take more than columns: many of them, or a learning rate that is scaled with the batch."""
-    searched = _searched(result)
-    return len(searched) > _MOST_COLUMNS or "batch" in searched
-
-
 def _searched(result: RaceResult) -> list[str]:
     return sorted({name for arm in result.arms for name in arm.arm.space})
 
@@ -135,11 +129,10 @@ def columns_of(result: RaceResult) -> dict[str, list[str]]:
     """The cells of each column by its heading."""
     arms, goal = result.arms, _goal(result)
     searched = _searched(result)
-    best = (
-        {f"best\n{name}": [_best(arm, name) for arm in arms] for name in searched}
-        if not _is_wide(result)
-        else {_SETTINGS: [_settings(arm) for arm in arms]}
-    )
+    if len(searched) > _MOST_COLUMNS or "batch" in searched:
+        best = {_SETTINGS: [_settings(arm) for arm in arms]}
+    else:
+        best = {f"best\n{name}": [_best(arm, name) for arm in arms] for name in searched}
     interval = "\n(95 % interval)" if result.protocol["seeds"] > 1 else ""
     columns = {
         "arm": [arm.name for arm in arms],
