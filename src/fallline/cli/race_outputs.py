@@ -27,11 +27,11 @@ from rich.table import Table
 
 from fallline._text import bullet, rough_duration, table
 from fallline.cli.console import SECONDS_BETWEEN_LINES, Beat, console, fail
+from fallline.cli.problems import made
 from fallline.problems.bundled import Bundled
-from fallline.racing import Outcome, RaceResult, Run, race
+from fallline.racing import Outcome, RaceResult, Run, Watcher, race
 from fallline.racing.output import legend, tables_of
 from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables
-from fallline.racing.stages import Watcher
 from fallline.training import Problem, first_line
 
 
@@ -50,11 +50,9 @@ def race_several(problems: Sequence[Bundled], asked: Mapping[str, Any], outputs:
     out, results = console(), []
     failed: list[str] = []
     for bundled, own in zip(problems, each, strict=True):
-        problem = bundled.make()
-        problem.origin = bundled.name
         if not quiet:
             out.rule(escape(bundled.name))
-        results.append(_raced(problem, asked, own, quiet))
+        results.append(_raced(made(bundled), asked, own, quiet))
         if not quiet:
             show_result(results[-1])
         failed += own.write(results[-1])

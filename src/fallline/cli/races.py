@@ -108,8 +108,7 @@ def report(
     given: Given = None,
     named: Named = None,
     race: Annotated[
-        str | None,
-        typer.Option(help="Which race, as `fallline races` names it. Default: the last one."),
+        str | None, typer.Option(help="Which race, as `fallline races` names it. Default: the last one.")
     ] = None,
     output: Annotated[Path, typer.Option(help="Write the page to this file.")] = Path("race.html"),
 ) -> None:

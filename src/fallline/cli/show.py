@@ -33,7 +33,7 @@ def show(
     rule: Annotated[
         str | None,
         typer.Argument(
-            help="The name of a rule, a combinator or a class, such as adam, l2 or muon. Without one: a list of all.",
+            help="The name of a rule, a combinator or a class, such as adam, l2 or muon. Without one: a list of all."
         ),
     ] = None,
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fallline import _asked
@@ -80,7 +80,7 @@ def as_effort(effort: str | Effort, *, rounds: int | None = None, halving: int |
         for name, value in {**vars(effort), **other}.items()
         if name != "names_winner"
     }
-    effort = replace(effort, **counts)
+    effort = Effort(names_winner=effort.names_winner, **counts)
     for name in ("finalists", "rounds", "halving"):
         if getattr(effort, name) > effort.trials:
             raise ValueError(
