@@ -42,6 +42,15 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
+def shortened(text: str, length: int) -> str:
+    """A text in at most so many characters.
+
+    >>> shortened("momentum", 8), shortened("momentum", 5)
+    ('momentum', 'mome…')
+    """
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
 def duration(seconds: float | Measured) -> str:
     """A measured time in three digits and the unit that suits it, with its interval if it has one.
 

@@ -20,9 +20,9 @@ from fallline.bench import SUBJECTS, measure
 from fallline.bench.report import Report, StepRow
 from fallline.cli.bench import _tables
 from fallline.cli.main import app, main
+from fallline.optim.method_name import CLASSES
 from fallline.racing.effort import EFFORTS
 from fallline.rules import DEFAULT_ARMS
-from fallline.training.method_name import CLASSES
 
 PROBLEM = """
 import torch, fallline as fl

@@ -13,7 +13,7 @@ from torch import nn
 
 import fallline as fl
 from fallline import optim, rules
-from fallline.racing.arms.arm import Arm
+from fallline.racing.arms import Arm
 from fallline.racing.arms.dimensions import Choice, Range
 from fallline.racing.arms.entrants import as_arms
 from fallline.racing.arms.settings import SCHEDULES, make_schedule

@@ -10,7 +10,7 @@ import torch
 
 import fallline as fl
 from fallline import rules
-from fallline.racing.arms.arm import Arm
+from fallline.racing.arms import Arm
 from fallline.racing.arms.dimensions import Choice, Range
 from fallline.racing.arms.entrants import as_arms, twins
 from fallline.racing.effort import as_effort

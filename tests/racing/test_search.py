@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fallline import rules
-from fallline.racing.arms.arm import Arm
+from fallline.racing.arms import Arm
 from fallline.racing.arms.dimensions import Choice, Range
 from fallline.racing.effort import Effort, as_effort
 from fallline.racing.runs import Outcome

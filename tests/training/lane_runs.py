@@ -11,7 +11,6 @@ from torch import Tensor
 
 import fallline as fl
 from fallline.math import dot, maximum, sqrt
-from fallline.optim.schedule_free import ScheduleFree, keeps_average
 from fallline.schedules import Schedule
 from fallline.symbolic import Rule
 from fallline.training.updates import LaneRule, LaneUpdate
@@ -75,7 +74,7 @@ def ordinary_optimizer(spec: LaneRule, own: list[torch.nn.Parameter]) -> torch.o
     """What moves a lane where it is alone."""
     if not isinstance(spec.rule, Rule):
         return spec.rule(own, **spec.values)
-    return (ScheduleFree if keeps_average(spec.rule) else fl.Optimizer)(own, spec.rule, **spec.values)
+    return (fl.optim.ScheduleFree if fl.rules.keeps_average(spec.rule) else fl.Optimizer)(own, spec.rule, **spec.values)
 
 
 def together(

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from fallline import optim, rules
-from fallline.optim.schedule_free import keeps_average
 from fallline.schedules import exponential
 from fallline.symbolic import Rule
 from fallline.training.updates import LaneRule, LaneUpdate
@@ -107,7 +106,7 @@ def test_averages_follow_lanes_that_are_left() -> None:
     with update.evaluated(parameters):
         for place, i in enumerate(left):
             spec = POPULATION[i]
-            if isinstance(spec.rule, Rule) and keeps_average(spec.rule):
+            if isinstance(spec.rule, Rule) and rules.keeps_average(spec.rule):
                 expected = averages_alone(spec, int(i), first, gradients)[-1]
                 assert_alike([p[place] for p in parameters], expected)
 

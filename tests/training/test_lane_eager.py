@@ -28,8 +28,7 @@ def moved(kind: type[RuleMover], rule: Rule) -> list[torch.Tensor]:
         for factor, schedule in ((1.0, None), (10.0, cosine(10)), (3.0, None), (5.0, cosine(10)))
     ]
     parameters, gradients = start(5, 8)  # a lane of another mover is in the midst of them
-    static = {name: rule.defaults[name] for name in rule.static}
-    mover = kind(parameters, range(len(SHAPES)), rule, static, ScheduleFactors())
+    mover = kind(parameters, range(len(SHAPES)), specs[0], ScheduleFactors())
     mover.join([4, 0, 1], specs[:3], [0] * 3)
     for number, step in enumerate(gradients, 1):
         if number == 4:

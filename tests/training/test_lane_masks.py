@@ -71,7 +71,7 @@ def test_mapped_as_alone(layer: Layer, shape: tuple[int, ...], shared: bool) -> 
     mapped = torch.func.vmap(
         lambda input, key: masked(layer, input, key), in_dims=(None if shared else 0, 0), randomness="different"
     )
-    with LaneOperations():
+    with LaneOperations(id):
         together = mapped(inputs.clone(), KEYS)
     torch.testing.assert_close(together, alone)
     assert not torch.equal(alone[0], alone[1])

@@ -74,7 +74,7 @@ def agree(function: Function, names: tuple[str, ...], carried: tuple[int | None,
         return function(*lane) + 0 * sum(tensor.sum() for tensor in lane)
 
     expected = vmap(using_all, carried)(*given)
-    with LaneOperations():
+    with LaneOperations(id):
         actual = vmap(using_all, carried)(*given)
     torch.testing.assert_close(actual, expected)
     trained = [tensor for tensor in given if tensor.requires_grad]
@@ -100,7 +100,7 @@ def test_what_treats_channels_alone(name: str, carried: tuple[int | None, ...]) 
 def test_images_of_one_channel() -> None:
     image, weight = torch.randn(BATCH, 1, 6, 6), torch.randn(LANES, 2, 1, 3, 3)
     expected = vmap(functional.conv2d, (None, 0))(image, weight)
-    with LaneOperations():
+    with LaneOperations(id):
         actual = vmap(lambda x, w: functional.max_pool2d(functional.conv2d(x, w), 2), (None, 0))(image, weight)
     torch.testing.assert_close(actual, vmap(lambda x: functional.max_pool2d(x, 2))(expected))
 
@@ -113,7 +113,7 @@ def test_running_statistics_of_all_lanes_change_in_place() -> None:
         return functional.batch_norm(x, mean, variance, training=True)
 
     expected = vmap(normalised)(image, *statistics[0])
-    with LaneOperations():
+    with LaneOperations(id):
         actual = vmap(normalised)(image, *statistics[1])
     torch.testing.assert_close(actual, expected)
     torch.testing.assert_close(statistics[1], statistics[0])
@@ -126,6 +126,6 @@ def test_channels_of_all_lanes_come_last() -> None:
     def network(w: Tensor) -> Tensor:
         return functional.max_pool2d(functional.relu(functional.conv2d(image, w)), 2)
 
-    with LaneOperations():
+    with LaneOperations(id):
         output = vmap(network, out_dims=1)(weight)
     assert output.flatten(1, 2).stride() == (24, 1, 12, 6)

@@ -15,12 +15,10 @@ from fallline.arrays.slot import (
     Slot,
     check_apart,
     check_gradient,
-    check_known,
     check_mapping,
     check_parameter,
     owner,
     read_states,
-    written_states,
 )
 from fallline.optim import hyperparameters as of_rule
 from fallline.optim.documented import documented, documented_rule
@@ -102,7 +100,9 @@ class Optimizer:
         slots, changed = self._slots, {}
         for name, gradient in grads.items():
             slot = slots.get(name)
-            check_known(name, params)
+            if name not in params:
+                names = ", ".join(f"'{one}'" for one in list(params)[:8]) or "none"
+                raise KeyError(f"grads has {name!r}, and params has no such name; it has {names}")
             if slot is None or not slot.holds(params[name]):
                 changed[name] = check_parameter(name, params[name])
                 check_gradient(name, gradient, changed[name])  # before the name is known to stand for such an array
@@ -140,9 +140,9 @@ class Optimizer:
 
     def _states(self) -> dict[str, dict[str, Array]]:
         """Copies of the states of all names that have any."""
-        kept = {name: written_states(self._engine.state.get(slot.tensor, {})) for name, slot in self._slots.items()}
+        kept = {name: self._engine.state.get(slot.tensor, {}) for name, slot in self._slots.items()}
         return {
-            name: {key: array.copy() for key, array in states.items()}
+            name: {key: np.asarray(state).copy() for key, state in states.items()}
             for name, states in {**self._loaded, **kept}.items()
         }
 

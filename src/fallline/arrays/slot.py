@@ -40,7 +40,10 @@ class Slot:
         self.array = array
         # Noted down, since an array's own can be set in place.
         self.shape, self._strides, self.dtype = array.shape, array.strides, array.dtype
-        self._values = self._room()
+        #: The array itself, or where its numbers are copied to.
+        self._values = array
+        if not array.flags.carray or array.dtype != self.kind:
+            self._values = np.empty(array.shape, self.kind)
 
     def load(self, gradient: Any, owners: set[int]) -> None:
         """Take the gradient. It is copied if a kernel can't read it, or if it lies in memory that belongs to `owners`.
@@ -74,12 +77,6 @@ class Slot:
         """Let the array have what the step left."""
         if self._values is not self.array:
             self.array[...] = self._values
-
-    def _room(self) -> Array:
-        """The array itself, or where its numbers are copied to."""
-        if self.array.flags.carray and self.dtype == self.kind:
-            return self.array
-        return np.empty(self.shape, self.kind)
 
 
 def owner(array: Array) -> int:
@@ -135,13 +132,6 @@ def check_gradient(name: str, gradient: object, parameter: Array) -> Array:
     return whole
 
 
-def check_known(name: object, params: Mapping[str, Any]) -> None:
-    """Raise KeyError for a gradient without its parameter."""
-    if name not in params:
-        names = ", ".join(f"'{one}'" for one in list(params)[:8]) or "none"
-        raise KeyError(f"grads has {name!r}, and params has no such name; it has {names}")
-
-
 def check_kept(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Raise ValueError if a name now stands for another kind of array than the one that its states were made for."""
     now, before = _native(array.dtype), _native(dtype)
@@ -192,11 +182,6 @@ def _as_array(what: str, given: object) -> Array:
 
 def _of_complex(array: Array) -> str:
     return ", or view its real and imaginary parts by .view(np.float64)" if array.dtype.kind == "c" else ""
-
-
-def written_states(states: Mapping[str, torch.Tensor]) -> dict[str, Array]:
-    """The states of one name as arrays, which share the tensors' memory."""
-    return {key: tensor.numpy() for key, tensor in states.items()}
 
 
 def read_states(rule: Rule, slot: Slot, saved: Mapping[str, Array]) -> dict[str, torch.Tensor]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def rules() -> None:
     """List all rules, the combinators that change a rule, and the methods that are no single rule, a line each."""
     from fallline import rules as known
-    from fallline.training.method_name import CLASSES
+    from fallline.optim.method_name import CLASSES
 
     combined = {name: _first_line(combinator) for name, combinator in known.COMBINATORS.items()}
     _print_list("Rules", {name: _in_a_line(record) for name, record in known.RECORDS.items()})
@@ -104,8 +104,8 @@ def _show_combinator(combinator: Combinator) -> None:
 
 
 def _show_class(asked: str) -> None:
+    from fallline.optim.method_name import find_method
     from fallline.rules import COMBINATORS
-    from fallline.training.method_name import find_method
 
     try:
         found = find_method(asked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -30,21 +30,12 @@ _RECTIFIERS = {
     "rrelu": (1 / 8 + 1 / 3) / 2,
 }
 #: The smooth functions that look like them, with α (of ELU, CELU) or β (of softplus), which is 1 unless told.
-_CURVES: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "celu": lambda z, alpha: functional.celu(z, alpha),
-    "elu": lambda z, alpha: functional.elu(z, alpha),
-    "gelu": lambda z, _: functional.gelu(z),
-    "hardswish": lambda z, _: functional.hardswish(z),
-    "mish": lambda z, _: functional.mish(z),
-    "silu": lambda z, _: functional.silu(z),
-    "softplus": lambda z, beta: functional.softplus(z, beta),
-    "swish": lambda z, _: functional.silu(z),
-}
+_CURVES = words("celu elu gelu hardswish mish silu softplus swish")
 _SHAPES = {"celu": "alpha", "elu": "alpha", "softplus": "beta"}
 #: What saturates on both sides, or gates with a sigmoid.
 _SATURATING = words("glu hardsigmoid hardtanh logsigmoid logsoftmax sigmoid softmax softmin softsign tanh")
 _LINEAR = frozenset({"linear", "selu"})
-_KNOWN = frozenset(_RECTIFIERS) | frozenset(_CURVES) | _SATURATING | _LINEAR
+_KNOWN = frozenset(_RECTIFIERS) | _CURVES | _SATURATING | _LINEAR
 
 
 @dataclass(frozen=True)
@@ -78,11 +69,13 @@ def curve_gain(name: str, shape: float = 1.0) -> float:
     >>> round(curve_gain("gelu"), 3), round(curve_gain("silu"), 3), round(curve_gain("elu"), 3)
     (1.468, 1.559, 1.278)
     """
+    function = functional.silu if name == "swish" else getattr(functional, name)
+    told = (shape,) if name in _SHAPES else ()
     z = torch.linspace(-8, 8, 8001, dtype=torch.float64, device="cpu")
     density = torch.exp(-z.square() / 2)
 
     def mean_square(gain: float) -> float:
-        return float((density * _CURVES[name](gain * z, shape).square()).sum() / density.sum())
+        return float((density * function(gain * z, *told).square()).sum() / density.sum())
 
     if mean_square(0.0) >= 1:  # it hands on more in any case: as for inputs of mean square 1
         return 1 / math.sqrt(mean_square(1.0))

@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from fallline._asked import number
 
@@ -160,23 +161,13 @@ def _check(name: str, value: str, known: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}")
 
 
-_CONVOLUTIONS = (
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
-
-
 def is_layer(module: nn.Module) -> bool:
     """Whether it is a linear layer or a convolution; attention's own output layer belongs to attention.
 
     >>> is_layer(nn.Linear(2, 3)), is_layer(nn.LayerNorm(3))
     (True, False)
     """
-    ours = isinstance(module, (nn.Linear, *_CONVOLUTIONS))
+    ours = isinstance(module, nn.Linear | _ConvNd)
     return ours and not isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear)
 
 
@@ -202,7 +193,7 @@ def fans(weight: nn.Module | Tensor) -> tuple[int, int]:
     """
     if isinstance(weight, nn.Linear):
         return weight.in_features, weight.out_features
-    if isinstance(weight, _CONVOLUTIONS):
+    if isinstance(weight, _ConvNd):
         taps = math.prod(weight.kernel_size)
         return weight.in_channels // weight.groups * taps, weight.out_channels // weight.groups * taps
     if not isinstance(weight, Tensor):

@@ -209,7 +209,7 @@ def _value(node: Expression, values: dict[Expression, Any], tensors: Mapping[str
     if node.operation == "constant":
         return library.number(node.value, False)
     if node.operation == "tensor":
-        return library.take(tensors[str(node.value)])
+        return library.narrow(tensors[str(node.value)])
     inner = node.rank == Rank.ELEMENT
     arguments = [
         library.narrow(values[a]) if inner and a.rank < Rank.ELEMENT and not a.is_boolean else values[a]
@@ -229,9 +229,6 @@ class _NumPy:
 
     def number(self, value: float, boolean: bool) -> Any:
         return np.bool_(value) if boolean else np.float64(value)
-
-    def take(self, array: Any) -> Any:
-        return np.asarray(array, self.dtype)
 
     def narrow(self, value: Any) -> Any:
         return np.asarray(value, self.dtype)
@@ -257,9 +254,6 @@ class _Torch:
         return torch.tensor(
             bool(value) if boolean else value, dtype=None if boolean else torch.float64, device=self.device
         )
-
-    def take(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.to(self.dtype)
 
     def narrow(self, value: torch.Tensor) -> torch.Tensor:
         return value.to(self.dtype)

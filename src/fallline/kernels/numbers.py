@@ -69,11 +69,10 @@ class RowNumbers:
         self._beginning = any(flags.any() for flags in given.absent.values())
         self._columns = self._evaluated({**given.varying, **given.absent} if self._beginning else given.varying)
         self._becomes = np.empty((out.shape[-2], len(given.kept)))
-        sums = {f"total_{i}": column for i, column in enumerate(totals.T)}
-        self._following = [
-            _Columns(becomes, {**given.varying, **sums}, section, self._becomes, given.apart)
-            for section in (given.sections if given.kept else ())
-        ]
+        self._following: list[_Columns] = []
+        if given.kept:
+            known = {**given.varying, **{f"total_{i}": column for i, column in enumerate(totals.T)}}
+            self._following = [_Columns(becomes, known, one, self._becomes, given.apart) for one in given.sections]
         #: Set when values of a section have changed.
         self.stale = True
         #: Whether a step leaves anything to take up.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-from fallline.symbolic import OPERATIONS, REDUCTIONS, Expression, Pass, Plan, Rank
+from fallline.symbolic import OPERATIONS, REDUCTIONS, Expression, Pass, Plan, Rank, walk
 
 #: What a kernel finds behind its `header`: the addresses of the arrays of a segment table, and their widths.
 HEADER = ("addresses", "scalars", "chunks", "partials", "totals", "channels")
@@ -161,7 +162,8 @@ class _Function:
 
     def _define(self, root: Expression) -> None:
         """Write the lines that compute a value, each into the loop in which it belongs."""
-        needed = [root] if root.operation in REDUCTIONS else list(_walk_pass(root))
+        # Down to tensors, hoisted scalars and finished reductions.
+        needed = list(walk((root,), lambda node: node.operation in REDUCTIONS or node.rank == Rank.SCALAR))
         if not self.one.reductions:
             needed.insert(0, _tensor_named("p", self.names))
         for node in needed:
@@ -193,15 +195,7 @@ class _Function:
 
     def _use(self, node: Expression, inner: bool) -> str:
         if node.operation == "constant":
-            assert node.value is not None
-            value = float(node.value)
-            text = (
-                repr(value)
-                if value - value == 0
-                else "np.nan"
-                if value != value
-                else ("-" if value < 0 else "") + "np.inf"
-            )
+            text = re.sub("inf|nan", r"np.\g<0>", repr(node.value))
             return f"{'real' if inner else 'wide'}({text})"
         name = self.names[node]
         if not inner or node.rank == Rank.ELEMENT or node.is_boolean:
@@ -218,24 +212,6 @@ def _tensor_named(name: str, names: dict[Expression, str]) -> Expression:
         if node.operation == "tensor" and node.value == name:
             return node
     return Expression("tensor", value=name)
-
-
-def _walk_pass(root: Expression) -> Iterable[Expression]:
-    """The nodes that one pass computes for a root: down to tensors, hoisted scalars and finished reductions."""
-    order: list[Expression] = []
-    seen: set[Expression] = set()
-
-    def visit(node: Expression) -> None:
-        if node in seen:
-            return
-        seen.add(node)
-        if node.operation not in REDUCTIONS and node.rank > Rank.SCALAR:
-            for argument in node.args:
-                visit(argument)
-        order.append(node)
-
-    visit(root)
-    return order
 
 
 def _numbered(nodes: Iterable[Expression]) -> dict[Expression, int]:

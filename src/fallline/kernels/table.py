@@ -141,8 +141,9 @@ class SegmentTable:
             "addresses": self.addresses, "scalars": self.scalars, "chunks": self._chunks, "partials": self._partials,
             "totals": self.totals, "channels": self._channels,
         }  # fmt: skip
-        self._header = np.array([arrays[name].ctypes.data for name in HEADER], np.int64)
-        self._header_address = self._header.ctypes.data
+        # Not by `ctypes`, which costs a matrix method, whose tables live for one launch, several times as much.
+        self._header = np.array([arrays[name].__array_interface__["data"][0] for name in HEADER], np.int64)
+        self._header_address: int = self._header.__array_interface__["data"][0]
 
     def run(self) -> None:
         """Take one step for all segments, with sums over all tensors taken over this table's alone."""

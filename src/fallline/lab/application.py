@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import PurePath
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -20,8 +21,8 @@ from starlette.routing import Route
 
 from fallline.lab.guard import Address, Guard
 from fallline.lab.library import Library
-from fallline.lab.requests import Fields, RequestError, answer, read_fields, refused
-from fallline.lab.work import Ticket, Workshop
+from fallline.lab.requests import RequestError, answer, read_fields, refused
+from fallline.lab.work import Workshop
 
 if TYPE_CHECKING:
     from fallline.lab.races import LiveRace
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 #: Kinds of the page's files by the ends of their names.
 _KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _TABS = ("ema", "batch", "schedules", "initialisation", "minima")
+#: What computes the answers to requests with fields, imported when it is first asked for.
+_COMPUTED = {
+    "/api/descent": "fallline.lab.picture:picture",
+    "/api/code": "fallline.lab.picture:code",
+    **{f"/api/tab/{name}": f"fallline.lab.experiments:{name}" for name in _TABS},
+}
 _STREAMS, _SECONDS_BETWEEN_READINGS = 8, 0.5
 _SENTENCES = {
     404: "There is nothing at this address; the page is at /.",
@@ -48,12 +55,10 @@ class Lab:
         """All addresses."""
         return [
             *_page(),
-            Route("/player.js", self.player_script),
-            Route("/player.css", self.player_stylesheet),
+            Route("/player.js", self.player),
+            Route("/player.css", self.player),
             Route("/api/catalogue", self.catalogue),
-            Route("/api/descent", self.descent, methods=["POST"]),
-            Route("/api/code", self.code, methods=["POST"]),
-            *(Route(f"/api/tab/{name}", self._tab(name), methods=["POST"]) for name in _TABS),
+            *(Route(address, self.computed, methods=["POST"]) for address in _COMPUTED),
             Route("/api/races", self.races),
             Route("/api/live", self.live),
         ]
@@ -64,19 +69,13 @@ class Lab:
         self._library.begin()
         yield
 
-    async def player_script(self, request: Request) -> Response:
-        """The player's script."""
+    async def player(self, request: Request) -> Response:
+        """The player's script, or its stylesheet."""
         await self._library.ready("player")
-        from fallline.pages.player import script
+        from fallline.pages.player import script, stylesheet
 
-        return Response(script(), media_type="text/javascript")
-
-    async def player_stylesheet(self, request: Request) -> Response:
-        """The player's stylesheet."""
-        await self._library.ready("player")
-        from fallline.pages.player import stylesheet
-
-        return Response(stylesheet(), media_type="text/css")
+        ending = PurePath(request.scope["path"]).suffix
+        return Response({".js": script, ".css": stylesheet}[ending](), media_type=_KINDS[ending])
 
     async def catalogue(self, request: Request) -> Response:
         """What there is to choose from."""
@@ -85,47 +84,13 @@ class Lab:
 
         return answer(catalogue())
 
-    async def descent(self, request: Request) -> Response:
-        """A picture: {scene, rates, milliseconds}, and with "fragment": true in the body the player's HTML as well."""
-
-        def compute(fields: Fields, ticket: Ticket) -> dict[str, Any]:
-            from fallline.lab.descent import read_descent
-            from fallline.lab.picture import picture
-
-            fragment = fields.truth("fragment")
-            return picture(read_descent(fields), ticket, fragment=fragment)
-
-        return await self._computed(request, compute)
-
-    async def code(self, request: Request) -> Response:
-        """A program that reproduces a picture: {python}."""
-
-        def compute(fields: Fields, ticket: Ticket) -> dict[str, Any]:
-            from fallline.lab.descent import read_descent
-            from fallline.lab.picture import program, settled
-
-            fields.truth("fragment")  # the body is a picture's
-            return {"python": program(settled(read_descent(fields), ticket))}
-
-        return await self._computed(request, compute)
-
-    def _tab(self, name: str) -> Callable[[Request], Awaitable[Response]]:
-        async def tab(request: Request) -> Response:
-            def compute(fields: Fields, ticket: Ticket) -> dict[str, Any]:
-                from fallline.lab.experiments import TABS
-
-                return TABS[name](fields, ticket)
-
-            return await self._computed(request, compute)
-
-        return tab
-
-    async def _computed(self, request: Request, compute: Callable[[Fields, Ticket], dict[str, Any]]) -> Response:
-        """Of one client's requests to one address only the newest is computed to its end."""
+    async def computed(self, request: Request) -> Response:
+        """A picture, its program or a tab. Of one client's requests to one only the newest is computed to its end."""
         fields = await read_fields(request)
         await self._library.ready("pictures")
-        client = f"{request.client.host if request.client else ''} {request.scope['path']}"
-        return await self._workshop.run(client, lambda ticket: answer(compute(fields, ticket)))
+        address = request.scope["path"]
+        client = f"{request.client.host if request.client else ''} {address}"
+        return await self._workshop.run(client, lambda ticket: answer(resolve_name(_COMPUTED[address])(fields, ticket)))
 
     async def races(self, request: Request) -> Response:
         """The races that can be seen: {races}."""

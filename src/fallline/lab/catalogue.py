@@ -31,16 +31,11 @@ def catalogue() -> dict[str, Any]:
 
 
 def _surface(surface: Surface) -> dict[str, Any]:
+    told = ("name", "teaches", "view", "start", "steps", "minima", "dimensions")
     return {
-        "name": surface.name,
+        **{key: getattr(surface, key) for key in told},
         "title": _TITLES.get(surface.name, surface.name.replace("-", " ").capitalize()),
-        "teaches": surface.teaches,
-        "view": surface.view,
-        "start": surface.start,
-        "steps": surface.steps,
-        "minima": surface.minima,
-        "dimensions": surface.dimensions,
-        "equation": of_surface(surface),
+        "equation": _mathml(_latex(surface)),
     }
 
 
@@ -79,13 +74,8 @@ def of_rule(rule: Rule) -> str:
     return _mathml(rule.latex().replace("{aligned}", "{align}"))
 
 
-def of_surface(surface: Surface) -> str:
-    """The equation of a surface that is written as one formula."""
-    return _mathml(_latex(surface))
-
-
 def _latex(surface: Surface) -> str:
-    """The equation in LaTeX.
+    """The equation of a surface that is written as one formula, in LaTeX.
 
     >>> from fallline.landscape import surfaces
     >>> _latex(surfaces.ravine)

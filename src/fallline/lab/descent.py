@@ -174,18 +174,16 @@ def read_walker(fields: Fields, steps: int) -> Walker:
 def _hyperparameters(fields: Fields, rule: Rule) -> Plain:
     """The numbers and truth values that were given and are not the rule's own."""
     own = {key: value for key, value in rule.hyperparameters.items() if key != "lr"}
-    given: dict[str, Any] = {}
-    for key, default in own.items():
-        if fields.has(key):
-            value = fields.truth(key) if isinstance(default, bool) else fields.number(key)
-            given |= {} if value == default else {key: value}
+    given = {
+        key: fields.truth(key) if isinstance(default, bool) else fields.number(key)
+        for key, default in own.items()
+        if fields.has(key)
+    }
     fields.done()
-    return tuple(sorted(given.items()))
+    return tuple(sorted((key, value) for key, value in given.items() if value != own[key]))
 
 
 def _schedule(fields: Fields, steps: int) -> tuple[str | None, Plain]:
-    if not fields.has("schedule"):
-        return None, ()
     given = fields.object("schedule")
     name = given.choice("name", ("constant", *SCHEDULES), "constant")
     if name == "constant":

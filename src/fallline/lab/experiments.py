@@ -7,7 +7,7 @@ Each takes the fields of a request and returns plain data: {title, sentence, ser
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -219,12 +219,3 @@ def minima(fields: Fields, ticket: Ticket) -> dict[str, Any]:
         ("learning rate", "last loss", "what became of it"),
         rows,
     )
-
-
-TABS: dict[str, Callable[[Fields, Ticket], dict[str, Any]]] = {
-    "ema": ema,
-    "batch": batch,
-    "schedules": schedules,
-    "initialisation": initialisation,
-    "minima": minima,
-}

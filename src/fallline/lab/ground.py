@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from fallline.lab.requests import Fields, RequestError
@@ -42,8 +43,7 @@ def read_ground(fields: Fields) -> Ground:
         return Ground(named.name)
     written = fields.object("surface")
     text = written.text("formula").strip()
-    ends = written.object("view") if isinstance(written.value("view"), dict) else None
-    view = _view(written) if ends is None else (ends.point("x"), ends.point("y"))
+    view = _view(written)
     written.done()
     return Ground(YOURS, text, view)
 
@@ -137,11 +137,7 @@ def _hollows(surface: Surface) -> list[Point]:
     heights = surface.heights(*np.meshgrid(x, y))
     heights = np.where(np.isfinite(heights), heights, np.inf)
     middle = heights[1:-1, 1:-1]
-    rows, columns = middle.shape
-    hollow = np.isfinite(middle)
-    for up in range(3):
-        for along in range(3):
-            hollow &= middle <= heights[up : up + rows, along : along + columns]
+    hollow = np.isfinite(middle) & (middle == sliding_window_view(heights, (3, 3)).min((2, 3)))
     places = sorted(np.argwhere(hollow).tolist(), key=lambda place: float(middle[place[0], place[1]]))
     return [(float(x[column + 1]), float(y[row + 1])) for row, column in places[:_MOST]]
 

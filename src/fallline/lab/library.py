@@ -12,7 +12,7 @@ import importlib
 import math
 from collections.abc import Sequence
 from concurrent.futures import Future
-from threading import Lock, Thread
+from threading import Thread
 from typing import Literal
 
 from fallline.lab.requests import RequestError
@@ -32,18 +32,16 @@ class Library:
         if races:
             self._stages["races"] = Future()
         self._thread: Thread | None = None
-        self._lock = Lock()
 
     def begin(self) -> None:
         """Begin to import what is not there, if nobody does."""
-        with self._lock:
-            if self._thread is not None and self._thread.is_alive():
-                return
-            left = [stage for stage, future in self._stages.items() if not future.done() or future.exception()]
-            if left:
-                self._stages |= {stage: Future() for stage in left if self._stages[stage].done()}
-                self._thread = Thread(target=self._import, args=(left,), daemon=True)
-                self._thread.start()
+        if self._thread is not None and self._thread.is_alive():
+            return
+        left = [stage for stage, future in self._stages.items() if not future.done() or future.exception()]
+        if left:
+            self._stages |= {stage: Future() for stage in left}
+            self._thread = Thread(target=self._import, args=(left,), daemon=True)
+            self._thread.start()
 
     async def ready(self, stage: Stage) -> None:
         """Wait until a stage is there; raises RequestError if it can't be imported."""
@@ -71,14 +69,13 @@ def _prepare_player() -> None:
 def _prepare_pictures() -> None:
     """Draw a picture, so that all that is imported on the way, Numba above all, is there before it is asked for."""
     from fallline.lab.catalogue import catalogue
-    from fallline.lab.descent import read_descent
     from fallline.lab.picture import picture
     from fallline.lab.presets import PRESETS
     from fallline.lab.requests import Fields
     from fallline.lab.work import Ticket
 
     catalogue()
-    picture(read_descent(Fields(PRESETS[0]["state"])), Ticket(math.inf))  # however long a machine takes to compile
+    picture(Fields(PRESETS[0]["state"]), Ticket(math.inf))  # however long a machine takes to compile
     # What is there by now stays. Python would search it for garbage again and again, for 0.2 s each time.
     gc.collect()
     gc.freeze()

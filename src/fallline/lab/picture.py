@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 
 from fallline import rules
-from fallline.lab.descent import Descent, Walker, walk
+from fallline.lab.descent import Descent, Walker, read_descent, walk
 from fallline.lab.ground import Ground, drawable
+from fallline.lab.requests import Fields
 from fallline.lab.work import Ticket
-from fallline.landscape import surfaces
 from fallline.pages.player import Scene, message, player, scene_of, trajectory_of
 
 
-def picture(descent: Descent, ticket: Ticket, *, fragment: bool = False) -> dict[str, Any]:
+def picture(fields: Fields, ticket: Ticket) -> dict[str, Any]:
     """The scene as the player's `update` takes it, the learning rates, and the milliseconds that it took.
 
-    With `fragment`, the player's HTML of that scene as well, for a page that has no player yet.
+    With "fragment": true, the player's HTML of that scene as well, for a page that has no player yet.
     """
+    fragment, asked = fields.truth("fragment"), read_descent(fields)
     began = time.perf_counter()
-    descent = settled(descent, ticket)
+    descent = _settled(asked, ticket)
     scene = _scene(descent, ticket)
     return {
         "scene": message(scene),
@@ -33,9 +34,10 @@ def picture(descent: Descent, ticket: Ticket, *, fragment: bool = False) -> dict
     }
 
 
-def settled(descent: Descent, ticket: Ticket) -> Descent:
-    """The descent with the learning rates that it is walked with."""
-    return tuned(descent, ticket) if descent.rates == "tuned" else descent
+def code(fields: Fields, ticket: Ticket) -> dict[str, Any]:
+    """The program that walks a picture's paths, from the picture's own fields."""
+    fields.truth("fragment")
+    return {"python": _program(_settled(read_descent(fields), ticket))}
 
 
 def _scene(descent: Descent, ticket: Ticket) -> Scene:
@@ -50,12 +52,14 @@ _PER_DECADE, _KEPT = 4, 512
 _found: dict[tuple[Descent, Walker], float] = {}
 
 
-def tuned(descent: Descent, ticket: Ticket) -> Descent:
-    """The same with each optimizer's learning rate the best of a grid, four to a decade of its range.
+def _settled(descent: Descent, ticket: Ticket) -> Descent:
+    """The same with the rates that it is walked with: if tuned, each the best of a grid, four to a decade of its range.
 
-    The rates are tuned from the surface's own start, so that they stay while the start is moved. The best is the one
+    They are tuned from the surface's own start, so that they stay while the start is moved. The best is the one
     whose loss, on average over the last tenth of the steps, is lowest; a path that leaves the map has lost.
     """
+    if descent.rates != "tuned":
+        return descent
     here = replace(descent, walkers=(), start=descent.ground.surface.start)
     return replace(descent, walkers=tuple(replace(one, lr=_best(here, one, ticket)) for one in descent.walkers))
 
@@ -88,7 +92,7 @@ def _score(descent: Descent, walker: Walker, ticket: Ticket) -> float:
     return score if path.outcome.ending != "left" and math.isfinite(score) else math.inf
 
 
-def program(descent: Descent) -> str:
+def _program(descent: Descent) -> str:
     """The program's text: it walks the same paths with Fallline alone and prints where each of them ends.
 
     Whatever a person wrote stands in it as a quoted string.
@@ -108,18 +112,14 @@ for name, found in paths:
 
 def _imports(descent: Descent) -> str:
     schedules = ", schedules" if any(walker.schedule for walker in descent.walkers) else ""
-    lines = [f"from fallline import rules{schedules}"]
-    if descent.ground.formula is None:
-        lines.append("from fallline.landscape import path, surfaces")
-    else:
-        lines += ["from fallline.landscape import Surface, path", "from fallline.landscape.formula import Formula"]
-    return "\n".join(lines)
+    landscape = "path, surfaces" if descent.ground.formula is None else "Formula, Surface, path"
+    return f"from fallline import rules{schedules}\nfrom fallline.landscape import {landscape}"
 
 
 def _surface(ground: Ground) -> str:
     surface = ground.surface
     if ground.formula is None:
-        return f"surfaces.{next(name for name in surfaces.__all__ if getattr(surfaces, name) is surface)}"
+        return f"surfaces.{surface.name.replace('-', '_')}"
     told = ", ".join(f"{key}={getattr(surface, key)!r}" for key in ("view", "start", "minima", "dimensions"))
     return f"Surface({ground.name!r}, Formula({ground.formula!r}), {told})"
 

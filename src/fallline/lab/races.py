@@ -16,23 +16,14 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _FINALS = "finals"
+_LISTED = ("name", "problem", "finished", "kept", "planned", "arms", "winner", "sentence")
 
 
 def races(storage: str) -> list[dict[str, Any]]:
     """The races of a storage, the newest first; raises RequestError where it can't be opened."""
     with _told():
         return [
-            {
-                "name": race.name,
-                "problem": race.problem,
-                "started": race.started.isoformat(timespec="seconds"),
-                "finished": race.finished,
-                "kept": race.kept,
-                "planned": race.planned,
-                "arms": list(race.arms),
-                "winner": race.winner,
-                "sentence": race.sentence,
-            }
+            {**{key: getattr(race, key) for key in _LISTED}, "started": race.started.isoformat(timespec="seconds")}
             for race in past_races(storage)
         ]
 
@@ -97,17 +88,17 @@ class LiveRace:
         self._database.close()
 
     def _count(self, standing: Standing, stage: str, number: int, value: float | None) -> None:
+        score = value if value is not None and math.isfinite(value) else None
         standing.runs += 1
-        sound = value is not None and math.isfinite(value)
-        standing.diverged += not sound
+        standing.diverged += score is None
         if stage != _FINALS:
-            if value is not None and sound:
-                standing.best = value if standing.best is None else self._better(standing.best, value)
+            if score is not None:
+                standing.best = score if standing.best is None else self._better(standing.best, score)
             return
         # The finals of an arm are those of its best configuration on every seed, then of its second best, and so on.
         if number % (self._finalists * self._seeds) < self._seeds:
             scores = self._finals.setdefault(standing.name, [])
-            scores.append(value if value is not None and sound else math.nan)
+            scores.append(math.nan if score is None else score)
             mean = sum(scores) / len(scores)
             standing.final = mean if math.isfinite(mean) else None
 

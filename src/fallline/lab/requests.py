@@ -1,15 +1,15 @@
-"""What a request says: JSON of a limited size, read within a limited time, each field as what it must be."""
+"""What a request says: JSON of a limited size, each field as what it must be."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+
+from fallline._text import shortened
 
 
 class RequestError(Exception):
@@ -109,13 +109,11 @@ class Fields:
         """Refuse fields that nobody asked for."""
         for key in self._content.keys() - self._read:
             known = ", ".join(sorted(self._read))
-            raise RequestError(422, f"There is no field {_shown(self._path(key))}; there are {known}.")
+            raise RequestError(422, f"There is no field {shortened(repr(self._path(key)), _SHOWN)}; there are {known}.")
 
     def _number(self, key: str, value: Any, low: float = -LARGEST, high: float = LARGEST) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
             self._refuse(key, f"a number from {low:g} to {high:g}", value)
-        if not math.isfinite(value):  # where high is infinite
-            self._refuse(key, "a finite number", value)
         return float(value)
 
     def _list(self, key: str, least: int, most: int) -> list[Any]:
@@ -134,24 +132,13 @@ class Fields:
         return default
 
     def _refuse(self, key: str, wanted: str, value: Any) -> NoReturn:
-        raise RequestError(422, f"The field {self._path(key)} must be {wanted}; got {_shown(value)}.")
+        raise RequestError(422, f"The field {self._path(key)} must be {wanted}; got {shortened(repr(value), _SHOWN)}.")
 
     def _path(self, key: str) -> str:
         return f"{self._name}.{key}" if self._name else key
 
 
-def _shown(value: Any) -> str:
-    """A value in few characters.
-
-    >>> _shown(list(range(20)))
-    '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, …'
-    """
-    text = repr(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-
-
 LARGEST_BODY = 64 * 1024
-_SECONDS = 10
 
 
 async def read_fields(request: Request) -> Fields:
@@ -172,13 +159,10 @@ async def _read(request: Request) -> bytes:
     """The bytes, counted as they come: what the header says of their number is not to be trusted."""
     content = bytearray()
     try:
-        async with asyncio.timeout(_SECONDS):
-            async for chunk in request.stream():
-                content += chunk
-                if len(content) > LARGEST_BODY:
-                    raise RequestError(413, f"The body is longer than {LARGEST_BODY // 1024} kB; send a shorter one.")
-    except TimeoutError:
-        raise RequestError(408, f"The body did not come within {_SECONDS} s; send it again.") from None
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > LARGEST_BODY:
+                raise RequestError(413, f"The body is longer than {LARGEST_BODY // 1024} kB; send a shorter one.")
     except ClientDisconnect:
         raise RequestError(400, "The body broke off; send it again.") from None
     return bytes(content)

@@ -143,11 +143,11 @@ def _by_formula(function: Function) -> Derivatives | None:
         f = sympy.sympify(function(x, y))
         first = [f, f.diff(x), f.diff(y)]
         second = [f.diff(x, x), f.diff(x, y), f.diff(y, y)]
-        slope, hessian = (sympy.lambdify([x, y], part, modules="math", cse=True) for part in (first, second))
-        _guarded(slope)(0.5, 0.25), _guarded(hessian)(0.5, 0.25)  # Python's math may lack a function
+        slope, hessian = (_guarded(sympy.lambdify([x, y], part, modules="math", cse=True)) for part in (first, second))
+        slope(0.5, 0.25), hessian(0.5, 0.25)  # Python's math may lack a function
     except Exception:
         return None
-    return Derivatives(_guarded(slope), _guarded(hessian))
+    return Derivatives(slope, hessian)
 
 
 def _guarded(compiled: Callable[[float, float], list[Any]]) -> Callable[[float, float], Numbers]:

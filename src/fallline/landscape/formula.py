@@ -23,7 +23,8 @@ LENGTH, DEPTH, LARGEST, EXPONENT = 200, 6, 1e100, 64
 _Part = float | Callable[[Any, Any], Any]
 _TOKEN = re.compile(
     r"[ \t\r\n]*(?:(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)|(?P<name>[A-Za-z_][A-Za-z_0-9]*)"
-    r"|(?P<sign>\*\*|[-+*/()]))"
+    r"|(?P<sign>\*\*|[-+*/()])|(?P<other>.))",
+    re.DOTALL,
 )
 _BLANKS = " \t\r\n"
 _SIGNS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
@@ -102,15 +103,13 @@ class Formula:
 
 def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
     """Kind, text and place, from 1, of each token; at the end an empty one."""
-    end, size = 0, len(text.rstrip(_BLANKS))
-    while end < size:
-        found = _TOKEN.match(text, end)
-        if not found:
-            place = len(text) - len(text[end:].lstrip(_BLANKS))
-            power = "; a power is written **" if text[place] == "^" else ""
-            _refuse(place + 1, f"{text[place]!r} has no meaning here{power}")
-        end, kind = found.end(), str(found.lastgroup)
-        yield kind, found[kind], found.start(kind) + 1
+    for found in _TOKEN.finditer(text.rstrip(_BLANKS)):
+        kind = str(found.lastgroup)
+        token, place = found[kind], found.start(kind) + 1
+        if kind == "other":
+            power = "; a power is written **" if token == "^" else ""
+            _refuse(place, f"{token!r} has no meaning here{power}")
+        yield kind, token, place
     yield "", "", len(text) + 1
 
 

@@ -105,9 +105,9 @@ def _over_the_limit(
     curvature = max((surface.curvatures(x, y)[1] for x, y in points.tolist()), default=0.0)
     limit = stability_limit(rule, curvature, hyperparameters) if curvature > 0 else None
     rate = max(rates.tolist(), default=0.0)
-    if limit is None or rate <= limit.value:
+    if limit is None or rate <= limit[1]:
         return ""
-    return f" because the learning rate, {rate:g}, is over {limit.formula} = {limit.value:.3g}"
+    return f" because the learning rate, {rate:g}, is over {limit[0]} = {limit[1]:.3g}"
 
 
 def _written(point: Point) -> str:
@@ -119,28 +119,21 @@ def _written(point: Point) -> str:
     return "({:g}, {:g})".format(*(round(value, 3) + 0.0 for value in point))
 
 
-@dataclass(frozen=True)
-class Limit:
-    """`formula` as it is written, `value` what it comes to."""
+def stability_limit(rule: Rule, curvature: float, hyperparameters: Mapping[str, Any]) -> tuple[str, float] | None:
+    """The largest stable learning rate of a rule where the highest curvature is λ > 0: its formula and what it is.
 
-    formula: str
-    value: float
-
-
-def stability_limit(rule: Rule, curvature: float, hyperparameters: Mapping[str, Any]) -> Limit | None:
-    """The largest stable learning rate of a rule where the highest curvature is λ > 0; None where no formula is known.
+    None where no formula is known.
 
     Gradient descent 2/λ, the heavy ball 2(1+μ)/λ, Nesterov's momentum 2(1+μ)/((1+2μ)λ) (Polyak, 1964; Cohen et al.,
     2021).
 
     >>> stability_limit(rules.momentum, 50.0, {"momentum": 0.9})
-    Limit(formula='2(1+μ)/curvature', value=0.076)
+    ('2(1+μ)/curvature', 0.076)
     """
-    known = _LIMITS.get(rule)
-    if known is None:
+    if rule not in _LIMITS:
         return None
-    formula, factor = known
-    return Limit(formula, factor(hyperparameters.get("momentum", 0.0)) / curvature)
+    formula, factor = _LIMITS[rule]
+    return formula, factor(hyperparameters.get("momentum", 0.0)) / curvature
 
 
 _LIMITS: dict[Rule, tuple[str, Callable[[float], float]]] = {

@@ -107,44 +107,30 @@ def path(
     (group,) = optimizer.param_groups
     values = of_rule.read(found, group)
     rates = _rates(found, values.get("lr"), schedule, count)
-    errors = _errors(surface, noise, seed, count)
-    record = _Record(found, count)
+    errors = number("noise", noise) * np.random.default_rng(seed).standard_normal((count + 1, 2))
+    errors[:, surface.dimensions :] = 0  # y may play no part
+    points, gradients = (np.full((count + 1, 2), np.nan) for _ in range(2))
+    losses = np.full(count + 1, np.nan)
+    states = {spec.name: np.full((count + 1, 2), np.nan) for spec in found.tensor_states}
+    for spec in found.tensor_states:
+        states[spec.name][0] = spec.fill
     slope = derivatives_of(surface.function).slope
     here, gradient = place.numpy(), place.grad.numpy()
     for step in range(count + 1):
         loss, *gradient[:] = slope(*here.tolist())
         gradient += errors[step]
-        record.write(step, here, loss, gradient, optimizer.state.get(place, {}))
+        points[step], losses[step], gradients[step] = here, loss, gradient
         if step == count or not (math.isfinite(loss) and np.isfinite(gradient).all()):
             break
         if schedule is not None:
             group["lr"] = rates[step]
         optimizer.step()
+        for name, state in states.items():
+            state[step + 1] = optimizer.state[place][name].numpy()
     with np.errstate(all="ignore"):
-        effective = np.where(
-            record.gradients[:-1] == 0, np.nan, -np.diff(record.points, axis=0) / record.gradients[:-1]
-        )
-    outcome = outcome_of(surface, record.points, found, values, rates)
-    return Path(
-        surface, found, values, record.points, record.losses, record.gradients, record.states, effective, outcome
-    )
-
-
-class _Record:
-    """Arrays that are filled step by step."""
-
-    def __init__(self, rule: Rule, steps: int) -> None:
-        self.points, self.gradients = (np.full((steps + 1, 2), np.nan) for _ in range(2))
-        self.losses = np.full(steps + 1, np.nan)
-        self.states = {spec.name: np.full((steps + 1, 2), np.nan) for spec in rule.tensor_states}
-        for spec in rule.tensor_states:
-            self.states[spec.name][0] = spec.fill
-
-    def write(self, step: int, point: Array, loss: float, gradient: Array, states: Mapping[str, torch.Tensor]) -> None:
-        self.points[step], self.losses[step], self.gradients[step] = point, loss, gradient
-        if step:
-            for name, values in self.states.items():
-                values[step] = states[name].numpy()
+        effective = np.where(gradients[:-1] == 0, np.nan, -np.diff(points, axis=0) / gradients[:-1])
+    outcome = outcome_of(surface, points, found, values, rates)
+    return Path(surface, found, values, points, losses, gradients, states, effective, outcome)
 
 
 def _rates(rule: Rule, lr: float | None, schedule: Schedule | None, steps: int) -> Array:
@@ -154,13 +140,6 @@ def _rates(rule: Rule, lr: float | None, schedule: Schedule | None, steps: int) 
     if lr is None:
         raise ValueError(f"schedule: the rule '{rule.name}' has no learning rate to multiply; leave it out.")
     return schedule.curve(steps, lr)
-
-
-def _errors(surface: Surface, noise: float, seed: int, steps: int) -> Array:
-    """What is added to the gradient at each point [steps + 1, 2]; nothing along y where it plays no part."""
-    drawn = number("noise", noise) * np.random.default_rng(seed).standard_normal((steps + 1, 2))
-    drawn[:, surface.dimensions :] = 0
-    return drawn
 
 
 def _checked(start: Point, steps: int) -> tuple[list[float], int]:

@@ -67,7 +67,7 @@ def principal_axes(weights: Sequence[Tensor], dimensions: int) -> PrincipalAxes:
     (tensor([-10.,  -5.,   0.], dtype=torch.float64), 1.0)
     """
     # All that is needed is in the products of the models' differences, a small matrix however many weights there are.
-    products = torch.stack([_products(stacked) for stacked in weights]).sum(0)
+    products = torch.stack([away @ away.T for away in map(_away, weights)]).sum(0)
     centred = products - products.mean(0, keepdim=True)
     centred = centred - centred.mean(1, keepdim=True)
     variances, vectors = (found.flip(-1) for found in torch.linalg.eigh(centred))
@@ -85,11 +85,6 @@ def principal_axes(weights: Sequence[Tensor], dimensions: int) -> PrincipalAxes:
     facing = torch.where(coordinates[0] > 0, -1.0, 1.0).to(coordinates)
     shares = tuple((variances[:dimensions] / variances.sum()).tolist())
     return PrincipalAxes(facing[:, None] * coefficients, facing * coordinates + 0.0, shares)  # no negative zeros
-
-
-def _products(stacked: Tensor) -> Tensor:
-    away = _away(stacked)
-    return away @ away.T
 
 
 def _away(stacked: Tensor) -> Tensor:

@@ -80,7 +80,10 @@ def slice(
     >>> slice(problem, [problem.build(seed) for seed in range(3)], axes="principal", dimensions=2, points=5)
     Slice('digits', principal axes, 5 x 5 points, 3 models)
     """
-    check_problem(problem)
+    if not isinstance(problem, Problem):  # a stream, for one, can be seen only once
+        raise TypeError(
+            f"problem: must be a fallline.Problem, whose examples can be evaluated again; got {type(problem).__name__}."
+        )
     check_choice("axes", axes, get_args(Axes))
     check_choice("dimensions", dimensions, (1, 2))
     points = _POINTS[dimensions] if points is None else whole("points", points, 3)
@@ -225,29 +228,19 @@ class Slice:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; what is not a finite number becomes None."""
-        return {
-            "problem": self.problem,
-            "axes": self.axes,
-            "seed": self.seed,
-            "split": self.split,
-            "examples": self.examples,
-            "offsets": [offsets.tolist() for offsets in self.offsets],
-            "losses": _plain(self.losses.tolist()),
-            "coordinates": self.coordinates.tolist(),
-            "model_losses": _plain(self.model_losses.tolist()),
-            "shares": None if self.shares is None else list(self.shares),
-            "description": self.description,
-        }
+        return {**{name: _plain(value) for name, value in vars(self).items()}, "description": self.description}
 
     def __repr__(self) -> str:
         size = " x ".join(str(len(offsets)) for offsets in self.offsets)
         return f"Slice({self.problem!r}, {self.axes} axes, {size} points, {len(self.coordinates)} models)"
 
 
-def _plain(values: Any) -> Any:
-    if isinstance(values, list):
-        return [_plain(value) for value in values]
-    return values if math.isfinite(values) else None
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value
 
 
 def examples_of(problem: Problem, name: str, count: int | None) -> Split:
@@ -261,14 +254,6 @@ def examples_of(problem: Problem, name: str, count: int | None) -> Split:
     # Drawn by a seed of their own, so that other directions are measured on the same examples.
     rows = torch.randperm(len(part), generator=torch.Generator().manual_seed(0))[:count].sort().values
     return Split(part.inputs[rows], part.targets[rows])
-
-
-def check_problem(problem: object) -> None:
-    """Refuse what is no problem, and streams, which can be seen only once."""
-    if not isinstance(problem, Problem):
-        raise TypeError(
-            f"problem: must be a fallline.Problem, whose examples can be evaluated again; got {type(problem).__name__}."
-        )
 
 
 def check_choice(name: str, value: object, choices: Sequence[object]) -> None:

@@ -3,6 +3,9 @@
 SGD, Adagrad, Adadelta, RMSprop, Adam, AdamW, Adamax, NAdam, RAdam, Muon and Adafactor run through Fallline's kernels.
 What torch does not have stands beside them: AdamP, AdEMAMix, FullMatrixAdagrad, LAMB, LARS, Lion, LookAheadNesterov,
 Prodigy, ScheduleFree (of any rule), ScheduleFreeAdamW, ScheduleFreeSGD, SOAP. Every other name is torch's own.
+
+What torch would give another meaning has doors beside this one: `generic` for fallline.Optimizer, `newton` for
+fallline.Newton, and `method_name` for the rule or class of a name that was typed.
 """
 
 # ruff: noqa: F401 (the names of torch.optim are in its own __all__)

@@ -98,8 +98,8 @@ def documented_rule(rule: Rule, name: str, *first: inspect.Parameter, betas: boo
         betas: Whether decay factors are given together, as param groups hold them.
     """
     values = gather(rule, rule.hyperparameters) if betas else rule.hyperparameters
-    kind = inspect.Parameter.KEYWORD_ONLY
-    named = [inspect.Parameter(key, kind, default=value) for key, value in sorted(values.items(), key=_lr_first)]
+    ordered = sorted(values.items(), key=lambda item: item[0] != "lr")  # the learning rate first
+    named = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=value) for key, value in ordered]
     return with_arguments(rule.__doc__ or "", inspect.Signature([*first, *named]), OTHERWISE.get(name, {}))
 
 
@@ -125,7 +125,3 @@ def with_arguments(documentation: str, signature: inspect.Signature, own: Mappin
     place = found.start() if found else len(text)
     before, after = text[:place].rstrip(), text[place:]
     return "\n\n".join(part for part in (before, "Args:\n" + "\n".join(entries), after) if part) + "\n"
-
-
-def _lr_first(item: tuple[str, Any]) -> bool:
-    return item[0] != "lr"

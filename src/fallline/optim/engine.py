@@ -125,7 +125,15 @@ class Engine(_Base):
             if self._follows is not None:
                 refuse_unknown(type(self), self._follows, param_group, self.defaults)
         super().add_param_group(param_group)
+        try:
+            self._check_group(self.param_groups[-1])
+        except Exception:
+            self.param_groups.pop()
+            raise
         self._session = None
+
+    def _check_group(self, group: Group) -> None:
+        """Raise ValueError for a new group's hyperparameters, where torch's class has not."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load copies of what a state dict holds, so that its tensors may be used on; else as torch's optimizers do.
@@ -206,11 +214,9 @@ def _moved(value: Any, device: torch.device) -> Any:
 _check_fused: Callable[[Tensor], None] = getattr(torch_optimizer, "_device_dtype_check_for_fused", lambda p: None)
 
 
-def _own_step(optimizer: Engine, *arguments: Any, **named: Any) -> Any:
-    return optimizer._step(*arguments, **named)
-
-
-_watched_step = torch.optim.Optimizer.profile_hook_step(_own_step)
+_watched_step = torch.optim.Optimizer.profile_hook_step(
+    lambda optimizer, *arguments, **named: optimizer._step(*arguments, **named)
+)
 
 
 def check_interval(name: str, value: float | Tensor, low: float, high: float) -> None:

@@ -16,8 +16,7 @@ from torch import Tensor
 from fallline import rules
 from fallline._asked import did_you_mean
 from fallline.rules import FROM_ZERO, Interval
-from fallline.symbolic import Rule, make_plan
-from fallline.symbolic.expression import walk
+from fallline.symbolic import Rule, make_plan, walk
 
 
 @dataclass(frozen=True)

@@ -58,19 +58,6 @@ class MatrixEngine(Engine):
             check_whole(params, type(self).__name__)
             self._known_whole = len(params)
 
-    def _check_group(self, group: Group) -> None:
-        """Raise ValueError for a hyperparameter out of its range."""
-        raise NotImplementedError
-
-    def add_param_group(self, param_group: Group) -> None:
-        """Add a param group, as torch's optimizers do. Raises ValueError for a hyperparameter out of its range."""
-        super().add_param_group(param_group)
-        try:
-            self._check_group(self.param_groups[-1])
-        except Exception:
-            self.param_groups.pop()
-            raise
-
     def _check_loaded(self) -> None:
         """What is missing is found at the step: these methods follow no single rule."""
 

@@ -18,15 +18,6 @@ from fallline.optim.session import Group
 from fallline.symbolic import Rule
 
 
-def keeps_average(rule: Rule) -> bool:
-    """Whether the weights that a rule moves are not those to evaluate, but have an average x beside them.
-
-    >>> keeps_average(rules.l2(rules.schedule_free_sgd)), keeps_average(rules.adam)
-    (True, False)
-    """
-    return any(part is rules.schedule_free for part, _ in rule.parts)
-
-
 @documented(
     rule="A rule that `rules.schedule_free` is part of.",
     hyperparameters="The rule's, by the names in its signature.",
@@ -50,7 +41,7 @@ class ScheduleFree(Optimizer):
     """
 
     def __init__(self, params: ParamsT, rule: Rule, **hyperparameters: Any) -> None:
-        if isinstance(rule, Rule) and not keeps_average(rule):
+        if isinstance(rule, Rule) and not rules.keeps_average(rule):
             raise ValueError(
                 f"ScheduleFree takes a rule that rules.schedule_free is part of; '{rule.name}' is none: give "
                 "rules.schedule_free(rule), or make a fallline.Optimizer of it"
@@ -60,17 +51,18 @@ class ScheduleFree(Optimizer):
     def add_param_group(self, param_group: Group) -> None:
         """Add a param group, as torch's optimizers do."""
         super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        group.setdefault("training", True)
-        try:
-            _check_beta(group)
-        except ValueError:
-            self.param_groups.pop()
-            raise
+        self.param_groups[-1].setdefault("training", True)
+
+    def _check_group(self, group: Group) -> None:
+        if rules.keeps_average(group["rule"]) and not 0 < group["beta"] < 1:
+            raise ValueError(
+                f"the first decay factor (beta, momentum, betas[0]) must be above 0 and below 1; got "
+                f"{float(group['beta']):g}: without it the average could not be had from the weights"
+            )
 
     def _check_values(self, group: Group, recipe: Recipe) -> None:
         super()._check_values(group, recipe)
-        _check_beta(group)
+        self._check_group(group)
 
     def switch(self, rule: Rule, group: int | None = None, **hyperparameters: Any) -> NoReturn:
         """Refuse to go on with another rule: the average would be lost.
@@ -106,7 +98,7 @@ class ScheduleFree(Optimizer):
         for group in self.param_groups:
             if group["training"] == training:
                 group["training"] = not training
-                if keeps_average(group["rule"]):
+                if rules.keeps_average(group["rule"]):
                     for p in group["params"]:
                         if "z" in self.state.get(p, {}):
                             yield group, p, self.state[p]["z"]
@@ -160,14 +152,6 @@ def _average(y: Tensor, z: Tensor, group: Group) -> Tensor:
 def _alike(a: Tensor, b: Tensor) -> bool:
     """Whether all numbers are equal, NaN among them."""
     return bool(((a == b) | ((a != a) & (b != b))).all())
-
-
-def _check_beta(group: Group) -> None:
-    if keeps_average(group["rule"]) and not 0 < group["beta"] < 1:
-        raise ValueError(
-            f"the first decay factor (beta, momentum, betas[0]) must be above 0 and below 1; got "
-            f"{float(group['beta']):g}: without it the average could not be had from the weights"
-        )
 
 
 @documented(

@@ -42,7 +42,7 @@ def make_states(p: Tensor, state: StateOf, recipe: Recipe) -> tuple[str, ...]:
         if state.get(key) is None:
             fill = recipe.fill(spec.name)
             if spec.kind != "tensor":
-                state[key] = _number(fill, torch.promote_types(_number_dtype(), _real_type(p)))
+                state[key] = _number(fill, torch.promote_types(_number_dtype(), p.dtype.to_real()))
                 continue
             number = complex(fill, fill) if p.is_complex() else fill
             state[key] = torch.full_like(p, number, memory_format=torch.preserve_format, requires_grad=False)
@@ -53,10 +53,6 @@ def make_states(p: Tensor, state: StateOf, recipe: Recipe) -> tuple[str, ...]:
 def _number(value: float, dtype: torch.dtype) -> Tensor:
     """A number of our own, told from those of others by being a view."""
     return torch.tensor([value], dtype=dtype, device="cpu")[0]
-
-
-def _real_type(p: Tensor) -> torch.dtype:
-    return p.dtype.to_real() if p.is_complex() else p.dtype
 
 
 def _number_dtype() -> torch.dtype:
@@ -120,7 +116,7 @@ def adopt_small(params: Sequence[Tensor], states: Sequence[StateOf], key: str) -
     is a view already stays the tensor that it is.
     """
     loose = [i for i, state in enumerate(states) if state[key]._base is None]
-    sizes = [_padded(params[i]) for i in loose]
+    sizes = [-(-params[i].numel() // _ALIGNED) * _ALIGNED for i in loose]  # rounded up
     with torch.inference_mode(False):  # whose views do not know what they are views of
         vector = torch.zeros(sum(sizes), dtype=params[0].dtype, device="cpu")
         for i, offset in zip(loose, itertools.accumulate(sizes, initial=0), strict=False):
@@ -128,10 +124,6 @@ def adopt_small(params: Sequence[Tensor], states: Sequence[StateOf], key: str) -
             states[i][key] = view.copy_(states[i][key])
     bases = [state[key]._base for state in states]
     return list({id(base): base for base in bases}.values())
-
-
-def _padded(tensor: Tensor) -> int:
-    return -(-tensor.numel() // _ALIGNED) * _ALIGNED
 
 
 _ALIGNED = 16  # elements, so that each state begins a cache line

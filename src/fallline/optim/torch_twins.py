@@ -21,12 +21,17 @@ from fallline.symbolic import Rule
 class _Twin(Engine):
     """A class of torch's: its formula, with decay, L2 or decoupled, and maximised, as the group says."""
 
+    #: The formula, where it is the same for all groups.
+    _rule: ClassVar[Rule]
     #: The names that torch gives the states.
     _keys: ClassVar[Mapping[str, str]]
     _counts_steps: ClassVar[bool] = True
 
+    def __init_subclass__(cls) -> None:
+        documented()(cls)
+
     def _formula(self, group: Group) -> Rule:
-        raise NotImplementedError
+        return self._rule
 
     def _recipe(self, group: Group) -> Recipe:
         rule = self._formula(group)
@@ -36,7 +41,6 @@ class _Twin(Engine):
         return Recipe(rule, read(rule, group), self._keys, self._counts_steps)
 
 
-@documented()
 class SGD(_Twin, torch.optim.SGD):
     """Drop-in for torch.optim.SGD: the same arguments, groups, states and checkpoints; one launch a step.
 
@@ -70,7 +74,6 @@ class SGD(_Twin, torch.optim.SGD):
         return rules.dampened_momentum if group["dampening"] != 0 else rules.momentum
 
 
-@documented()
 class Adagrad(_Twin, torch.optim.Adagrad):
     """Drop-in for torch.optim.Adagrad: the same arguments, groups, states and checkpoints; one launch a step.
 
@@ -89,19 +92,16 @@ class Adagrad(_Twin, torch.optim.Adagrad):
                 super().__init__(*arguments, **named)
 
     _follows = ("lr_decay", "eps", "initial_accumulator_value", "fused")
+    _rule = rules.adagrad
     _keys: ClassVar = {"s": "sum"}
 
     def _moves_sparse(self, group: Group) -> bool:
         return True
 
-    def _formula(self, group: Group) -> Rule:
-        return rules.adagrad
-
     def _recipe(self, group: Group) -> Recipe:
         return replace(super()._recipe(group), initial={"s": float(self.defaults["initial_accumulator_value"])})
 
 
-@documented()
 class Adadelta(_Twin, torch.optim.Adadelta):
     """Drop-in for torch.optim.Adadelta: the same arguments, groups, states and checkpoints; one launch a step.
 
@@ -113,13 +113,10 @@ class Adadelta(_Twin, torch.optim.Adadelta):
     """
 
     _follows = ("rho", "eps")
+    _rule = rules.adadelta
     _keys: ClassVar = {"v": "square_avg", "u": "acc_delta"}
 
-    def _formula(self, group: Group) -> Rule:
-        return rules.adadelta
 
-
-@documented()
 class RMSprop(_Twin, torch.optim.RMSprop):
     """Drop-in for torch.optim.RMSprop: the same arguments, groups, states and checkpoints; one launch a step.
 
@@ -151,7 +148,6 @@ class RMSprop(_Twin, torch.optim.RMSprop):
         return rules.heavy_ball(rule) if group["momentum"] > 0 else rule
 
 
-@documented()
 class Adam(_Twin, torch.optim.Adam):
     """Drop-in for torch.optim.Adam: the same arguments, groups, states and checkpoints; one launch a step.
 
@@ -174,7 +170,6 @@ class Adam(_Twin, torch.optim.Adam):
         super()._check(p)
 
 
-@documented()
 class AdamW(Adam, torch.optim.AdamW):
     """Drop-in for torch.optim.AdamW: the same arguments, groups, states and checkpoints; one launch a step.
 
@@ -186,7 +181,6 @@ class AdamW(Adam, torch.optim.AdamW):
     """
 
 
-@documented()
 class Adamax(_Twin, torch.optim.Adamax):
     """Drop-in for torch.optim.Adamax: the same arguments, groups, states and checkpoints; one launch a step.
 
@@ -198,13 +192,10 @@ class Adamax(_Twin, torch.optim.Adamax):
     """
 
     _follows = ("betas", "eps")
+    _rule = rules.adamax
     _keys: ClassVar = {"m": "exp_avg", "u": "exp_inf"}
 
-    def _formula(self, group: Group) -> Rule:
-        return rules.adamax
 
-
-@documented()
 class NAdam(_Twin, torch.optim.NAdam):
     """Drop-in for torch.optim.NAdam: the same arguments, groups, states and checkpoints; one launch a step.
 
@@ -216,13 +207,10 @@ class NAdam(_Twin, torch.optim.NAdam):
     """
 
     _follows = ("betas", "eps", "momentum_decay", "decoupled_weight_decay")
+    _rule = rules.nadam
     _keys: ClassVar = {"m": "exp_avg", "v": "exp_avg_sq", "mu_product": "mu_product"}
 
-    def _formula(self, group: Group) -> Rule:
-        return rules.nadam
 
-
-@documented()
 class RAdam(_Twin, torch.optim.RAdam):
     """Drop-in for torch.optim.RAdam: the same arguments, groups, states and checkpoints; one launch a step.
 
@@ -234,7 +222,5 @@ class RAdam(_Twin, torch.optim.RAdam):
     """
 
     _follows = ("betas", "eps", "decoupled_weight_decay")
+    _rule = rules.radam
     _keys: ClassVar = {"m": "exp_avg", "v": "exp_avg_sq"}
-
-    def _formula(self, group: Group) -> Rule:
-        return rules.radam

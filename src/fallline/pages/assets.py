@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -43,6 +44,15 @@ def policy(scripts: Sequence[str]) -> str:
         f"default-src 'none'; script-src {' '.join(hashes)}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+def rounded(values: Iterable[float], digits: int) -> list[float | None]:
+    """Numbers with so many significant digits, and None for what isn't finite.
+
+    >>> rounded([1.2345, float("nan")], 2)
+    [1.2, None]
+    """
+    return [float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in values]
 
 
 #: For a light ground and for a dark one: Okabe and Ito's for the colour-blind (2008), darkened on light pages and

@@ -9,7 +9,6 @@ import json
 import math
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +43,7 @@ def report_page(data: Mapping[str, Any]) -> str:
     lines, planes = ([one for one in found if len(one.offsets) == count] for count in (1, 2))
     maps = [player.player(scene) for plane in planes for scene in scenes(plane)]
     scripts = [script, *([player.script()] if maps else [])]
+    plotly, packed_plotly = _plotly()
     return _template().render(
         race=race,
         headline=_headline(race),
@@ -51,33 +51,25 @@ def report_page(data: Mapping[str, Any]) -> str:
         sections=_sections(race),
         measured=measured(race),
         not_tuned=not_tuned(race),
-        data=packed(race_json(data)),
+        data=packed(json.dumps(data, separators=(",", ":"), allow_nan=False)),
         runs=packed(runs_csv(data)),
-        policy=policy([*scripts, _plotly()]),
+        policy=policy([*scripts, plotly]),
         lines=[_chart(slices_picture(one)) for one in lines],
         maps=maps,
         missing=missing(found, race),
         scripts=scripts,
         style=asset("report.css") + (player.stylesheet() if maps else ""),
-        plotly=_packed_plotly(),
+        plotly=packed_plotly,
         colours=COLOURS,
         dash=dash,
         symbol=symbol,
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Chart:
+def _chart(picture: Picture) -> dict[str, Any]:
     """A chart as the page holds it: computed, still and for Plotly."""
-
-    picture: Picture
-    still: str
-    live: dict[str, Any]
-
-
-def _chart(picture: Picture) -> _Chart:
     still = drawn([picture], "svg", bare=True).decode()
-    return _Chart(picture, f"data:image/svg+xml,{quote(still, safe=_SAFE)}", live(picture))
+    return {"picture": picture, "still": f"data:image/svg+xml,{quote(still, safe=_SAFE)}", "live": live(picture)}
 
 
 _MOST_NAMES = 4
@@ -111,15 +103,12 @@ def _headline(race: RaceData) -> str:
 
 
 @cache
-def _plotly() -> str:
+def _plotly() -> tuple[str, str]:
+    """Plotly's script, as it is and packed."""
     from plotly.offline import get_plotlyjs
 
-    return str(get_plotlyjs())
-
-
-@cache
-def _packed_plotly() -> str:
-    return packed(_plotly())
+    script = str(get_plotlyjs())
+    return script, packed(script)
 
 
 @cache
@@ -188,14 +177,11 @@ def _seeds(p: Mapping[str, Any]) -> str:
 def _audit(difference: float | None) -> str:
     if difference is None:
         return ""
-    apart = started_apart(difference)
+    if apart := started_apart(difference):
+        return apart[0]
     return (
-        apart[0]
-        if apart
-        else (
-            "Audited: before the first step, runs of one seed had the same validation loss in every arm (largest "
-            f"relative difference {difference:.1e})."
-        )
+        "Audited: before the first step, runs of one seed had the same validation loss in every arm (largest "
+        f"relative difference {difference:.1e})."
     )
 
 
@@ -207,24 +193,14 @@ def packed(text: str) -> str:
     return b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
-def race_json(data: Mapping[str, Any]) -> str:
-    """All of the data, as JSON."""
-    return json.dumps(data, separators=(",", ":"), allow_nan=False)
-
-
 def runs_csv(data: Mapping[str, Any]) -> str:
     """Every run as a row: arm, stage, trial, seed, how it ended, and what was searched."""
     rows = [row for arm in data["arms"] for row in _rows(arm, data["protocol"])]
-    file = io.StringIO()
     names = list(dict.fromkeys(name for row in rows for name in row))
-    csv.writer(file).writerows([_harmless(cell) for cell in row] for row in _table(names, rows))
+    table: list[list[Any]] = [names, *([row.get(name) for name in names] for row in rows)]
+    file = io.StringIO()
+    csv.writer(file).writerows([_harmless(cell) for cell in row] for row in table)
     return file.getvalue()
-
-
-def _table(names: list[str], rows: list[dict[str, Any]]) -> Iterator[list[Any]]:
-    yield names
-    for row in rows:
-        yield [row.get(name) for name in names]
 
 
 def _harmless(cell: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import nn
 
 from fallline.problems.bundled import bundled, standardised, three_ways
@@ -31,7 +33,7 @@ def breast_cancer(*, epochs: int = 30, split_seed: int = 0) -> Problem:
         (inputs, targets.reshape(-1, 1).astype("float32")) for inputs, (_, targets) in zip(scaled, parts, strict=True)
     )
     return Problem(
-        model=_thirty_to_one,
+        model=partial(nn.Linear, 30, 1),
         loss=nn.functional.binary_cross_entropy_with_logits,
         train=train,
         valid=valid,
@@ -66,7 +68,7 @@ def diabetes(*, epochs: int = 40, split_seed: int = 0) -> Problem:
     inputs, targets = (standardised(*column) for column in zip(*parts, strict=True))
     train, valid, test = zip(inputs, targets, strict=True)
     return Problem(
-        model=_ten_to_one,
+        model=partial(nn.Linear, 10, 1),
         loss=nn.functional.mse_loss,
         train=train,
         valid=valid,
@@ -77,11 +79,3 @@ def diabetes(*, epochs: int = 40, split_seed: int = 0) -> Problem:
         epochs=epochs,
         name="diabetes",
     )
-
-
-def _thirty_to_one() -> nn.Module:
-    return nn.Linear(30, 1)
-
-
-def _ten_to_one() -> nn.Module:
-    return nn.Linear(10, 1)

@@ -27,10 +27,11 @@ from fallline.rules.registry import (
     plain_name,
     record_of,
 )
+from fallline.rules.schedule_free import keeps_average
 
 globals().update({**COMBINATORS, **ALL})
 __all__ = [
     "ADAPTIVE", "ALL", "AVERAGE", "COMBINATORS", "DEFAULT_ARMS", "FROM_ZERO", "HYPERPARAMETERS", "PLAIN", "RECORDS",
-    "RELATIVE", "SUM", "Interval", "Moment", "Record", "Twin", "find", "name_of", "plain_name", "record_of",
-    *COMBINATORS, *ALL,
+    "RELATIVE", "SUM", "Interval", "Moment", "Record", "Twin", "find", "keeps_average", "name_of",
+    "plain_name", "record_of", *COMBINATORS, *ALL,
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from fallline.rules.registry import find as find
 from fallline.rules.registry import name_of as name_of
 from fallline.rules.registry import plain_name as plain_name
 from fallline.rules.registry import record_of as record_of
+from fallline.rules.schedule_free import keeps_average as keeps_average
 
 from fallline.rules.adadelta import adadelta as adadelta
 from fallline.rules.adagrad import adagrad as adagrad

@@ -3,7 +3,7 @@
 from fallline.math import maximum, minimum, sqrt
 from fallline.rules.gradient_descent import gradient_descent
 from fallline.rules.record import ADAPTIVE, RELATIVE, SQUARES, SUMMED, Moment, Record
-from fallline.symbolic import combinator, rule, state
+from fallline.symbolic import Rule, combinator, rule, state
 
 
 @combinator
@@ -38,6 +38,19 @@ def schedule_free(rule):
         return update, z - eta * direction, weight_sum, lr_max, *states
 
     return step
+
+
+def keeps_average(rule: Rule) -> bool:
+    """Whether the weights that a rule moves are not those to evaluate, but have an average x beside them.
+
+    Args:
+        rule: Any rule, a user's own too.
+
+    >>> from fallline.rules import adam, l2
+    >>> keeps_average(l2(schedule_free_sgd)), keeps_average(adam)
+    (True, False)
+    """
+    return any(part is schedule_free for part, _ in rule.parts)
 
 
 @rule

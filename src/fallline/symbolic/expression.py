@@ -111,12 +111,12 @@ class Refusals:
         raise refuse(f"unknown function torch.{name}", instead_of(name))
 
 
-Operator = Callable[[Any, object], "Expression"]
+Operator = Callable[..., "Expression"]
 
 
 def _operators(operation: str) -> tuple[Operator, Operator]:
-    """The methods of an operator, by what stands left of it: the expression, or another value."""
-    return lambda self, other: apply(operation, self, other), lambda self, other: apply(operation, other, self)
+    """The methods of an operator, by what stands left of it, if anything: the expression, or another value."""
+    return lambda self, *other: apply(operation, self, *other), lambda self, other: apply(operation, other, self)
 
 
 class Expression(Refusals):
@@ -168,18 +168,20 @@ class Expression(Refusals):
     __ne__ = _operators("not_equal")[0]  # type: ignore[assignment]
     __and__ = _operators("logical_and")[0]
     __or__ = _operators("logical_or")[0]
-
-    def __invert__(self) -> Expression:
-        return apply("logical_not", self)
-
-    def __neg__(self) -> Expression:
-        return apply("negative", self)
+    __invert__ = _operators("logical_not")[0]
+    __neg__ = _operators("negative")[0]
+    __abs__ = _operators("abs")[0]
 
     def __pos__(self) -> Expression:
         return self
 
-    def __abs__(self) -> Expression:
-        return apply("abs", self)
+    def is_tensor(self, name: str) -> bool:
+        """Whether it is the tensor of a name, as it was before the step.
+
+        Args:
+            name: p, g or a state's.
+        """
+        return self.operation == "tensor" and self.value == name
 
     def __array_ufunc__(self, function: Any, method: str, *values: Any, **options: Any) -> Expression:
         """An operator between a NumPy number and an expression comes here; so does a function of NumPy's."""
@@ -249,11 +251,14 @@ def described(root: Expression) -> str:
     return "; ".join(parts)
 
 
-def walk(roots: tuple[Expression, ...]) -> Iterator[Expression]:
+def walk(
+    roots: tuple[Expression, ...], ends: Callable[[Expression], bool] = lambda node: False
+) -> Iterator[Expression]:
     """Every node below the roots once, arguments before what uses them.
 
     Args:
         roots: Where to begin.
+        ends: Whether to go no further down from a node; by default all the way to the leaves.
     """
     seen: set[Expression] = set()
     stack = [(root, False) for root in reversed(roots)]
@@ -266,4 +271,4 @@ def walk(roots: tuple[Expression, ...]) -> Iterator[Expression]:
             yield node
         else:
             stack.append((node, True))
-            stack.extend((argument, False) for argument in reversed(node.args))
+            stack.extend((argument, False) for argument in reversed(() if ends(node) else node.args))

@@ -64,8 +64,9 @@ class Graph:
         return tuple(dict.fromkeys(str(node.value) for node in walk(self.roots) if node.operation == "scalar"))
 
 
-def trace(rule: Formula, static: dict[str, Any]) -> Graph:
-    """Call the rule with symbols and check what it returns."""
+@lru_cache(maxsize=512)
+def trace(rule: Formula, **static: Any) -> Graph:
+    """Call the rule with symbols, and with what is settled, in the order of `rule.static`; check what it returns."""
     names = [spec.name for spec in rule.states]
     arguments = [Expression("tensor", value=name) for name in ("p", "g")]
     arguments += [Expression("tensor" if spec.kind == "tensor" else "scalar", value=spec.name) for spec in rule.states]
@@ -167,10 +168,7 @@ def rests_without_gradient(graph: Graph) -> bool:
     stays: dict[Expression, Expression] = {}
     for node in walk(graph.roots):
         stays[node] = _without_gradient(node, [stays[argument] for argument in node.args])
-    return stays[graph.update] is _ZERO and all(
-        (value.operation, value.value) == ("tensor", name)
-        for name, value in ((name, stays[node]) for name, node in graph.new_states.items())
-    )
+    return stays[graph.update] is _ZERO and all(stays[node].is_tensor(name) for name, node in graph.new_states.items())
 
 
 def _without_gradient(node: Expression, args: list[Expression]) -> Expression:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from fallline.symbolic.expression import Expression, walk
 from fallline.symbolic.graph import Graph
@@ -35,32 +35,30 @@ class Plan:
     new_states: dict[str, Expression]
     new_numbers: dict[str, Expression]
 
-    @property
+    @cached_property
     def scalars(self) -> tuple[str, ...]:
         """The scalars that the host needs values of, by name."""
         return self.graph.scalars
 
-    @property
+    @cached_property
     def reductions(self) -> tuple[Expression, ...]:
         """All reductions in the order of the passes that compute them."""
         return tuple(reduction for one in self.passes for reduction in one.reductions)
 
-    @property
+    @cached_property
     def totals(self) -> tuple[Expression, ...]:
         """The reductions that come to one number a tensor, or one for all tensors, in the order of the passes."""
         return tuple(reduction for reduction in self.reductions if reduction.operation != "channel_sum")
 
-    @property
+    @cached_property
     def uses_channels(self) -> bool:
         """Whether any reduction is over channels, so that the table must know each tensor's rows."""
         return any(reduction.operation == "channel_sum" for reduction in self.reductions)
 
-    @property
+    @cached_property
     def written(self) -> dict[str, Expression]:
         """States whose new value differs from the old."""
-        return {
-            name: node for name, node in self.new_states.items() if (node.operation, node.value) != ("tensor", name)
-        }
+        return {name: node for name, node in self.new_states.items() if not node.is_tensor(name)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +96,7 @@ def make_plan(graph: Graph) -> Plan:
     passes = [_pass(tuple(one.args[0] for one in found), tuple(found)) for _, found in sorted(by_level.items())]
     reduced = (reduction.args[0] for one in passes for reduction in one.reductions)
     hoisted = _hoisted((update, *new_states.values(), *reduced))
-    written = (node for name, node in new_states.items() if (node.operation, node.value) != ("tensor", name))
-    passes.append(_pass((update, *written)))
+    passes.append(_pass((update, *(node for name, node in new_states.items() if not node.is_tensor(name)))))
     totals = [r for one in passes for r in one.reductions if r.operation != "channel_sum"]
     numbers = {name: node for name, node in becomes.items() if kinds[name] != "tensor"}
     return Plan(graph, hoisted, tuple(passes), update, new_states, _on_the_host(numbers, totals))
@@ -148,25 +145,19 @@ def simplify(roots: Roots) -> Roots:
 
 
 def _rewrite(node: Expression, intern: Callable[[Expression], Expression]) -> Expression:
-    if node.operation not in LEAVES and node.operation not in REDUCTIONS and all(map(_is_constant, node.args)):
+    constant = all(argument.operation == "constant" for argument in node.args)
+    if constant and node.operation not in LEAVES and node.operation not in REDUCTIONS:
         folded = _fold(node)
         if folded is not None:
             return folded
-    a, b = (*node.args, None, None)[:2]
+    if node.operation in _NEUTRAL:
+        a, b = node.args
+        if _is(b, _NEUTRAL[node.operation]):
+            return a
+        if node.operation in ("add", "multiply") and _is(a, _NEUTRAL[node.operation]):
+            return b
     match node.operation:
-        case "add" if _is(b, -0.0):  # the one that leaves every number as it is: -0.0 + 0.0 is 0.0
-            return node.args[0]
-        case "add" if _is(a, -0.0):
-            return node.args[1]
-        case "subtract" if _is(b, 0.0):
-            return node.args[0]
-        case "multiply" | "divide" if _is(b, 1.0):
-            return node.args[0]
-        case "multiply" if _is(a, 1.0):
-            return node.args[1]
-        case "power" if _is(b, 1.0):
-            return node.args[0]
-        case "power" if _is(b, 2.0):
+        case "power" if _is(node.args[1], 2.0):
             return Expression("multiply", node.args[0], node.args[0])
         case "multiply" if node.args[0].operation == node.args[1].operation == "negative":
             return Expression("multiply", node.args[0].args[0], node.args[1].args[0])
@@ -179,12 +170,12 @@ def _rewrite(node: Expression, intern: Callable[[Expression], Expression]) -> Ex
     return node
 
 
-def _is_constant(node: Expression) -> bool:
-    return node.operation == "constant"
+#: The numbers on the right that leave every number as it is: -0.0 + 0.0 is 0.0.
+_NEUTRAL = {"add": -0.0, "subtract": 0.0, "multiply": 1.0, "divide": 1.0, "power": 1.0}
 
 
-def _is(node: Expression | None, value: float) -> bool:
-    return node is not None and node.operation == "constant" and repr(node.value) == repr(value)
+def _is(node: Expression, value: float) -> bool:
+    return node.operation == "constant" and repr(node.value) == repr(value)
 
 
 def _fold(node: Expression) -> Expression | None:

@@ -62,32 +62,24 @@ def _named(graph: Graph, symbols: Symbols) -> dict[Expression, str]:
             found.setdefault(node, symbols.indexed(name, "t"))
     taken = {*symbols.written(), *(symbols.indexed(name, "t") for name in ("p", "g", *graph.new_states))}
     length: dict[Expression, int] = {}
+    changing = {"p", "g", "t", *graph.new_states}
     varying: set[Expression] = set()
     for node in walk(graph.roots):
-        if _varies(graph, node) or any(part in varying for part in node.args):
+        if node.value in changing or any(part in varying for part in node.args):
             varying.add(node)
         length[node] = sum(length[part] for part in node.args) + (node.operation not in LEAVES)
         if chooses_beginning(node):
             length[node] = 0
         elif node not in found and node is not graph.update:
-            write = _at_step if node in varying else symbol
             for name in _names(graph, node, length[node]):
-                if write(name) not in taken:
-                    found[node] = write(name)
-                    taken.add(write(name))
+                written = indexed(name, "t") if node in varying else symbol(name)
+                if written not in taken:
+                    found[node] = written
+                    taken.add(written)
                     break
         if node in found:
             length[node] = 0
     return found
-
-
-def _varies(graph: Graph, node: Expression) -> bool:
-    """Whether a leaf differs from step to step."""
-    return (
-        node.operation == "tensor"
-        or node.value == "t"
-        or (node.operation == "scalar" and node.value in graph.new_states)
-    )
 
 
 def _names(graph: Graph, node: Expression, length: int) -> Iterable[str]:
@@ -98,10 +90,6 @@ def _names(graph: Graph, node: Expression, length: int) -> Iterable[str]:
         yield own
     if length > _LONGEST:
         yield from (f"x{i}" for i in count(1))
-
-
-def _at_step(name: str) -> str:
-    return indexed(name, "t")
 
 
 class Printer:
@@ -208,7 +196,7 @@ class Printer:
         return (f"{bracketed(base, POWER)}^{grouped(str(power))}", POWER) if power > 1 else base
 
     def _power(self, base: Expression, exponent: Expression) -> Written:
-        if _is_even(exponent):
+        if exponent.operation == "constant" and float(exponent.value or 0.0) % 2 == 0:
             base = self._without_sign(base)
         return f"{self.show(base, POWER)}^{grouped(self.show(exponent))}", POWER
 
@@ -216,13 +204,12 @@ class Printer:
         if node in self.defined or node.operation not in REDUCTIONS or node.args[0] in self.defined:
             return None
         inside = node.args[0]
-        match inside.operation:
-            case "multiply" if inside.args[0] is inside.args[1]:
-                pass
-            case "power" if inside.args[1].operation == "constant" and inside.args[1].value == 2.0:
-                pass
-            case _:
-                return None
+        if inside.operation == "multiply":
+            squared = inside.args[0] is inside.args[1]
+        else:
+            squared = inside.operation == "power" and inside.args[1].value == 2.0
+        if not squared:
+            return None
         return rf"\lVert {self.show(self._without_sign(inside.args[0]))} \rVert{OPERATIONS[node.operation].latex}"
 
     def _reduction(self, node: Expression) -> Written:
@@ -285,7 +272,3 @@ def chooses_beginning(node: Expression) -> bool:
         and node.args[0].operation == "not_equal"
         and str(node.args[0].args[0].value).startswith("absent_")
     )
-
-
-def _is_even(node: Expression) -> bool:
-    return node.operation == "constant" and float(node.value or 0.0) % 2 == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from types import CodeType, FunctionType, MappingProxyType
 from typing import Any
 
@@ -88,7 +88,8 @@ class Rule:
     def _check_call(self, states: tuple[Any, ...], hyperparameters: Mapping[str, Any]) -> None:
         if len(states) != len(self.states):
             raise refuse(
-                f"{self.name} got {len(states)} states, and has {len(self.states)} ({_listed(self.states)})",
+                f"{self.name} got {len(states)} states, and has {len(self.states)} "
+                f"({', '.join(state.name for state in self.states) or 'none'})",
                 "hand on every state: rule(p, g, *states, **hyperparameters)",
             )
         known = {*self.hyperparameters, *(("t",) if self.uses_t else ())}
@@ -153,7 +154,7 @@ class Rule:
         multiply(scalar('lr'), add(...))
         """
         self._check_static(static)
-        return _trace(self, tuple(sorted({**{name: self.defaults[name] for name in self.static}, **static}.items())))
+        return trace(self, **{name: static.get(name, self.defaults[name]) for name in self.static})
 
     def _check_static(self, given: Mapping[str, Any]) -> None:
         for name, value in given.items():
@@ -204,11 +205,6 @@ class Rule:
         Cost(bytes_moved=28, state_bytes=8, operations=14, passes=1)
         """
         return cost(self.trace(**static), itemsize)
-
-
-@lru_cache(maxsize=512)
-def _trace(rule: Rule, static: tuple[tuple[str, Any], ...]) -> Graph:
-    return trace(rule, dict(static))
 
 
 def rule(function: Callable[..., Any]) -> Rule:
@@ -290,7 +286,7 @@ class Combinator:
                     f"combinator '{self.__name__}' returned a {type(step).__name__}; "
                     "define a function step(p, g, *states, **hyperparameters) in it and return that"
                 )
-            self._made[rule] = _merge(f"{self.__name__}({rule.name})", step, rule, (self, (rule,)))
+            self._made[rule] = _merge(self, step, rule)
         return self._made[rule]
 
 
@@ -326,8 +322,9 @@ def combinator(function: Callable[[Rule], Callable[..., Any]]) -> Combinator:
     return Combinator(function)
 
 
-def _merge(name: str, step: FunctionType, inner: Rule, made_of: tuple[Any, tuple[Any, ...]]) -> Rule:
+def _merge(combinator: Combinator, step: FunctionType, inner: Rule) -> Rule:
     """One rule from a combinator's step and the rule inside it."""
+    name = f"{combinator.__name__}({inner.name})"
     signature = Signature.read(step, name)
     own, inner_states = signature.hyperparameters, {state.name for state in inner.states}
     for state in signature.states:
@@ -346,10 +343,6 @@ def _merge(name: str, step: FunctionType, inner: Rule, made_of: tuple[Any, tuple
         **{key: value if value is not None else inner.hyperparameters.get(key) for key, value in own.items()},
     }
     states = (*signature.states, *inner.states)
-    doc = " ".join(text.strip() for text in (inner.__doc__, made_of[0].__doc__) if text)
+    doc = " ".join(text.strip() for text in (inner.__doc__, combinator.__doc__) if text)
     uses_t = signature.uses_t or inner.uses_t
-    return Rule(step, name, states, hyperparameters, uses_t, made_of, doc, len(signature.states))
-
-
-def _listed(states: tuple[State, ...]) -> str:
-    return ", ".join(state.name for state in states) or "none"
+    return Rule(step, name, states, hyperparameters, uses_t, (combinator, (inner,)), doc, len(signature.states))

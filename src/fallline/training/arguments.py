@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 
 import torch
@@ -79,11 +79,12 @@ def check_hyperparameters(given: Mapping[str, object]) -> None:
             raise TypeError("device: the problem says it; give fallline.Problem(..., device=...).")
 
 
-def check_names(known: Collection[str], others: Mapping[str, object]) -> None:
-    """Refuse arguments that there are none of, with the name of what is probably meant.
+def check_names(kind: type, others: Mapping[str, object]) -> None:
+    """Refuse arguments that a class of problems does not have, with the name of what is probably meant.
 
     Raises ProblemError.
     """
+    known = [*inspect.signature(kind).parameters][:-1]  # all but the others
     for name, value in others.items():
         near = next((ours for ours, theirs in _CALLED.items() if name.lower() in theirs.lower().split()), None)
         place = next((place for names, place in _ELSEWHERE.items() if name.lower() in names.split()), None)
@@ -127,8 +128,7 @@ def check_model(model: object) -> Callable[[], nn.Module]:
             f"model: got {kind}, which can't be called; "
             "give a function that returns a fresh module, such as model=lambda: nn.Linear(2, 1)."
         )
-    needed = required_arguments(model)
-    if needed:
+    if needed := required_arguments(model):
         name = getattr(model, "__name__", kind)
         given = f"{'model' if name == '<lambda>' else name}({', '.join(f'{one}=...' for one in needed)})"
         remedy = f"give a function without, such as model=lambda: {given}"
@@ -147,10 +147,10 @@ def check_module(module: object) -> None:
         raise ProblemError("model: it has lazy layers; give each layer its input size, such as nn.Linear(64, 32).")
     if not trainable(module):
         raise ProblemError("model: it has no trainable parameters; give it at least one with requires_grad=True.")
-    away = [parameter.device for parameter in module.parameters() if parameter.device.type != "cpu"]
-    if away:
+    away = next((parameter.device for parameter in module.parameters() if parameter.device.type != "cpu"), None)
+    if away is not None:
         raise ProblemError(
-            f"model: it has parameters on {away[0]}; build it on the CPU, and say device= to train it there."
+            f"model: it has parameters on {away}; build it on the CPU, and say device= to train it there."
         )
 
 

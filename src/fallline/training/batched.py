@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import count
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +19,6 @@ from fallline.training.lane_operations import LaneOperations
 from fallline.training.lanes import Lanes, Pass
 from fallline.training.modules import differing, python_state, slots
 from fallline.training.problem import Problem
-from fallline.training.splits import Split
 from fallline.training.stack import SharedTensors
 
 
@@ -63,8 +61,7 @@ class BatchedLanes(Lanes):
 
     def check(self) -> None:
         """Raise BatchingError where lanes have come to share what each should have for itself."""
-        changed = differing(self._state, python_state(self._module))
-        if changed is not None:
+        if (changed := differing(self._state, python_state(self._module))) is not None:
             raise BatchingError(_keeps(changed))
 
     def _check_traits(self) -> None:
@@ -81,22 +78,14 @@ class BatchedLanes(Lanes):
 
     def _arrange(self) -> None:
         """Part what is stacked from what all lanes share, which stays in the module and has no lane dimension."""
-        self._rest, constant = self._stack.share(self._untrained)
-        self._shared.hold(constant)
-        problem, module = self.problem, self._module
-        training_loss, evaluation_loss = (
-            partial(loss, module) for loss in (problem.training_loss, problem.evaluation_loss)
-        )
+        self._rest, shared = self._stack.share(self._untrained)
+        self._shared.hold(shared)
+        training_loss = partial(self.problem.training_loss, self._module)
         self._loss_of_same = self._mapped(training_loss, None, None)
         self._loss_of_own = self._mapped(training_loss, 0, 0)
-        self._forward = self._mapped(module, None)
-        self._evaluated_loss = self._mapped(evaluation_loss, None, None)
 
     def _lanes_at_once(self, examples: int) -> int:
         return self._budget // (examples * self._traits.kept)
-
-    def _evaluated_at_once(self, output: int) -> int:
-        return self._budget // output
 
     @staticmethod
     def _at(lane: slice) -> slice:
@@ -112,26 +101,22 @@ class BatchedLanes(Lanes):
 
         def compute(buffers: list[Tensor]) -> Sequence[Tensor]:
             loss = self._loss_of_same if self._same_batches else self._loss_of_own
-            found: Sequence[Tensor] = loss(batch.inputs, batch.targets, keys[lanes], *leaves, *buffers)
-            return found
+            return loss(batch.inputs, batch.targets, keys[lanes], *leaves, *buffers)
 
         losses = self._with_buffers(lanes, compute)
         gradients = torch.autograd.grad(losses, leaves, torch.ones_like(losses), materialize_grads=True)
         return losses.detach(), gradients
 
-    def _outputs(self, lanes: slice, inputs: Tensor, keys: Tensor) -> Tensor:
-        return self._in_evaluation_mode(lanes, lambda: self._forward, inputs, keys)
-
-    def _step_losses(self, lanes: slice, split: Split, keys: Tensor) -> Tensor:
-        return self._in_evaluation_mode(lanes, lambda: self._evaluated_loss, split.inputs, split.targets, keys)
-
-    def _in_evaluation_mode(self, lanes: slice, function: Callable[[], Callable[..., Any]], *data: Tensor) -> Tensor:
+    def _evaluated(self, compute: Callable[..., Tensor], lanes: slice, keys: Tensor, *data: Tensor) -> Tensor:
+        inputs, *others = data
         parameters = [parameter[lanes] for parameter in self.parameters]
+
+        def of_all(buffers: list[Tensor]) -> Sequence[Tensor]:
+            mapped = self._mapped(partial(compute, self._module), *[None] * len(data))
+            return mapped(inputs.clone(), *others, keys, *parameters, *buffers)
+
         with evaluating(self._module):
-            # A copy of the inputs, which come first, since a model may write into them.
-            return self._with_buffers(
-                lanes, lambda buffers: function()(data[0].clone(), *data[1:], *parameters, *buffers)
-            )
+            return self._with_buffers(lanes, of_all)
 
     def _with_buffers(self, lanes: slice, compute: Callable[[list[Tensor]], Sequence[Tensor]]) -> Tensor:
         """Compute something of some lanes, and what becomes of their buffers; their own, where they were shared."""
@@ -178,7 +163,7 @@ class BatchedLanes(Lanes):
         self._stack.buffers = self.buffers
         self._leaves = [parameter.detach().requires_grad_() for parameter in self.parameters]
 
-    def _mapped(self, compute: Callable[..., Tensor], *data: int | None) -> Callable[..., Any]:
+    def _mapped(self, compute: Callable[..., Tensor], *data: int | None) -> Callable[..., Sequence[Tensor]]:
         """Map what the module computes of data over the lanes; data of dimension None are the same for all.
 
         The function takes the data, the lanes' keys and all their tensors, and returns the buffers afterwards as well.
@@ -191,7 +176,8 @@ class BatchedLanes(Lanes):
                 return compute(*given[:count]), *(slot.get() for slot in self._rest)
 
         tensors = [0] * (len(self.parameters) + len(self.buffers))
-        return vmap(of_one, in_dims=(*data, 0, *tensors), randomness="error")
+        mapped: Callable[..., Sequence[Tensor]] = vmap(of_one, in_dims=(*data, 0, *tensors), randomness="error")
+        return mapped
 
     def _drawing(self, key: Tensor) -> AbstractContextManager[object]:
         return LaneMasks(key, count()) if self._traits.replaced else nullcontext()

@@ -195,8 +195,7 @@ def _normal(
 def _bernoulli(draws: Draws, input: Tensor, p: Any = None, *, generator: Any = None, **options: Any) -> Tensor | None:
     if generator is not None or options.get("out") is not None or not input.is_floating_point():
         return None
-    drawn: Tensor = draws.numbers(uniform, input) < (input if p is None else p)
-    return drawn.to(input.dtype)
+    return _bernoulli_inside(draws, input, input if p is None else p)
 
 
 def _filling(draw: Callable[..., Tensor]) -> Callable[..., Tensor | None]:

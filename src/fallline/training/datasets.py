@@ -50,8 +50,8 @@ class Reader:
 
         Raises ProblemError where they are no pairs, or can't become two tensors.
         """
-        with self._generators.kept():
-            items = []
+        items = []
+        with self._generators.seeded(*key):
             for number in numbers:
                 again, place = divmod(number, len(self._rows))
                 self._generators.seed(*key, place, again)
@@ -61,11 +61,9 @@ class Reader:
 
     def read_all(self, key: int) -> tuple[Pair, bool]:
         """All examples in their order, and whether any random number was drawn for them."""
-        with self._generators.kept():
-            self._generators.seed(key)
-            return self._generators.moved(
-                lambda: self._joined([self._dataset[self._rows[place]] for place in part] for part in self._parts())
-            )
+        batches = ([self._dataset[self._rows[place]] for place in part] for part in self._parts())
+        with self._generators.seeded(key):
+            return self._generators.moved(lambda: self._joined(batches))
 
     def difference(self, first: Pair, drew: bool, *, alone: bool) -> str | None:
         """How other readings differ from the first, which `drew` random numbers or not; None where they don't.
@@ -135,46 +133,30 @@ def as_split(name: str, data: object, dtype: torch.dtype) -> Split:
     >>> len(split), split.inputs.dtype, split.targets.dtype
     (3, torch.float32, torch.int64)
     """
-    return split_of(name, _pair(name, data), dtype)
-
-
-def _pair(name: str, data: object) -> tuple[object, object]:
-    """X and y as they were given, or read."""
     if isinstance(data, Dataset | DataLoader):
-        return _read_once(name, data)
+        return split_of(name, load(name, data, once=True).pair, dtype)
     if isinstance(data, tuple | list) and len(data) == 2:
-        return data[0], data[1]
+        return split_of(name, (data[0], data[1]), dtype)
     if isinstance(data, tuple | list | Mapping) and len(data) > 2:
         raise ProblemError(f"{name}: got {type(data).__name__} of {len(data)} parts, and takes a pair (X, y); {PACK}.")
     hint = " (for a model without targets, (X, X))" if isinstance(data, Tensor | np.ndarray) else ""
     raise ProblemError(f"{name}: got {type(data).__name__}; {REMEDY}{hint}.")
 
 
-def _read_once(name: str, data: Dataset[Any] | DataLoader[Any]) -> Pair:
-    """What one pass over a Dataset or a DataLoader gives, of a DataLoader's in the order of its Dataset.
-
-    Where another pass would give others, a warning says that the first are kept. What is drawn follows from the name.
-
-    Raises ProblemError, naming the split: no length, no examples, no pairs, shapes that differ.
-    """
-    found = _load(name, data, once=True)
-    if found.difference is not None:
-        warnings.warn(
-            f"{name}: its examples {found.difference}; the first are kept, and every evaluation takes the same.",
-            stacklevel=2,
-        )
-    return found.pair
-
-
-def load(name: str, data: Dataset[Any] | DataLoader[Any]) -> Loaded:
+def load(name: str, data: Dataset[Any] | DataLoader[Any], *, once: bool = False) -> Loaded:
     """Read a Dataset or a DataLoader to train on; where examples differ at each reading, a warning says so.
 
-    Raises ProblemError as `as_split` does, and for what `Order` refuses.
+    With `once` it is not trained on: what one pass gives is kept, of a DataLoader in the order of its Dataset. What is
+    drawn for it follows from the name.
+
+    Raises ProblemError, naming the split: no length, no examples, no pairs, shapes that differ; what `Order` refuses.
     """
-    found = _load(name, data, once=False)
+    found = _load(name, data, once)
     if found.difference is not None:
         fate = (
-            "every epoch reads them anew, under random numbers that follow from the run's seed, the epoch and the "
+            "the first are kept, and every evaluation takes the same"
+            if once
+            else "every epoch reads them anew, under random numbers that follow from the run's seed, the epoch and the "
             "example"
             if found.reader is not None
             else "no seed settles them, so the first are kept for every epoch; give a Dataset with __getitem__ that "
@@ -184,14 +166,12 @@ def load(name: str, data: Dataset[Any] | DataLoader[Any]) -> Loaded:
     return found
 
 
-def _load(name: str, data: Dataset[Any] | DataLoader[Any], *, once: bool) -> Loaded:
+def _load(name: str, data: Dataset[Any] | DataLoader[Any], once: bool) -> Loaded:
     key = zlib.crc32(name.encode())  # from one key for all splits, random examples would be the same in all
     if isinstance(data, DataLoader):
         return _of_loader(name, data, key, once)
     if isinstance(data, IterableDataset):
-        generators = Generators(data)
-        with generators.kept():
-            generators.seed(key)
+        with Generators(data).seeded(key):
             return Loaded(joined(name, _bounded(name, pairs(name, data, EXAMPLES)), EXAMPLES), Order())
     return _read(Reader(name, data, range(_length(name, data))), Order(), key, once)
 
@@ -222,12 +202,11 @@ def _of_batches(name: str, loader: DataLoader[Any], key: int, once: bool) -> Loa
     generators = Generators((dataset, loader.collate_fn))
 
     def read(numbers: Sequence[int], key: int) -> list[Sequence[Any]]:
-        with generators.kept():
-            generators.seed(key)
+        with generators.seeded(key):
             return list(pairs(name, (loader.collate_fn(dataset[number]) for number in numbers), BATCHES))
 
     found = read(items, key)
-    if any(not _is_batch(item) for item in found):
+    if not all(map(_is_batch, found)):
         raise ProblemError(
             f"{name}: its DataLoader has batch_size=None, so that each item of its Dataset must be a batch, with as "
             "many x as y; give it a batch_size where the items are single examples."
@@ -250,8 +229,7 @@ def _is_batch(item: Sequence[Any]) -> bool:
 def _iterated(name: str, loader: DataLoader[Any], key: int) -> Loaded:
     """What a loader gives that reads a stream, or iterates in its own way: gone through once, to its end."""
     generators = Generators(loader)
-    with generators.kept():
-        generators.seed(key)
+    with generators.seeded(key):
         found = list(_bounded(name, pairs(name, loader, BATCHES)))
         generators.seed(key + 1)
         again = list(islice(pairs(name, loader, BATCHES), _FEW_BATCHES))
@@ -270,8 +248,9 @@ def _differ(name: str, some: Sequence[Sequence[Any]], others: Sequence[Sequence[
 
 def _length(name: str, dataset: object) -> int:
     if not isinstance(dataset, Sized):
-        kind = type(dataset).__name__
-        raise ProblemError(f"{name}: {kind} has no length; give it __len__, or make it an IterableDataset.")
+        raise ProblemError(
+            f"{name}: {type(dataset).__name__} has no length; give it __len__, or make it an IterableDataset."
+        )
     return len(dataset)
 
 

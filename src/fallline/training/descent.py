@@ -1,9 +1,10 @@
-"""How `fallline.fit` moves the weights: the optimizer, its learning rate over the run, and one step with it."""
+"""How `fallline.fit` moves the weights: the optimizer, their average, the learning rate over the run, and one step."""
 
 from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,16 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from fallline.optim import LookAheadNesterov
+from fallline.averaging import WeightAverage
+from fallline.optim import LookAheadNesterov, ScheduleFree
 from fallline.optim.generic import Optimizer
+from fallline.optim.method_name import find_method
 from fallline.optim.newton import Newton
-from fallline.optim.schedule_free import ScheduleFree, keeps_average
+from fallline.rules import keeps_average
 from fallline.schedules import Schedule
 from fallline.symbolic import Rule
 from fallline.training.arguments import required_arguments
 from fallline.training.counter_random import run_keys, step_keys
 from fallline.training.drawing import LaneMasks, drawing, replaceable, reseed_for_update
-from fallline.training.method_name import find_method
 from fallline.training.modules import densify, differing, python_state, trainable
 from fallline.training.task import Step
 
@@ -97,6 +99,37 @@ def _check_parameters(optimizer: torch.optim.Optimizer, model: nn.Module, model_
         )
 
 
+#: The share of a run's steps that an average may look back over.
+_LONGEST_WINDOW = 0.2
+
+
+def as_average(averages: WeightAverage | float | None, model: nn.Module) -> WeightAverage | None:
+    """The running average of the model's weights that is asked for; raises ValueError for another model's."""
+    if averages is None:
+        return None
+    if not isinstance(averages, WeightAverage):
+        return WeightAverage(model, averages)
+    if averages.model is not model:
+        raise ValueError(
+            "averages: the WeightAverage is of another model than the one that is trained; give that one as model=, "
+            "or give a decay, such as averages=0.99."
+        )
+    return averages
+
+
+def warn_of_lag(average: WeightAverage | None, steps: int) -> None:
+    """Warn of an average that looks back over much of its run, and so hangs behind the weights to its end."""
+    if average is None or average.decay is None or average.window <= _LONGEST_WINDOW * (average.count + steps):
+        return
+    fitting = 1 - 1 / max(2.0, _LONGEST_WINDOW * steps)
+    warnings.warn(
+        f"averages: a decay of {average.decay:g} averages about the last {average.window:.0f} steps, and the run has "
+        f"{steps}, so that the average, which is what is evaluated, lags behind the weights; give at most "
+        f"{fitting:.2g}, train for longer, or leave averages out.",
+        stacklevel=3,
+    )
+
+
 #: A schedule, a torch scheduler, or a function that makes one of an optimizer.
 Rates = Schedule | LRScheduler | Callable[[torch.optim.Optimizer], LRScheduler]
 
@@ -171,9 +204,8 @@ class Stepper:
         self._seed = seed
         self._steps = 0
         self._replaced = replaceable(model)
-        self._dense: bool | None = (
-            False if isinstance(optimizer, _TAKE_SPARSE) else None
-        )  # None: not known before the first step
+        #: Whether gradients are to be made dense; None before the first step, which tells.
+        self._dense = False if isinstance(optimizer, _TAKE_SPARSE) else None
         self._model = model
         self._loss = loss
         self._optimizer = optimizer
@@ -206,10 +238,8 @@ class Stepper:
                         raise NotFiniteError(met[0])
                 if self._calls_backward:
                     loss.backward()  # type: ignore[no-untyped-call]
-                    if self._dense is None:
-                        self._dense = self._has_sparse()
-                    if self._dense:
-                        densify(self._model.parameters())
+                    if self._dense is not False:
+                        self._dense = densify(self._model.parameters()) or self._dense is True
             if state is not None and isinstance(draws, LaneMasks):
                 # What a pass changes may be the reason that a later one draws; else a first that draws nothing tells.
                 self._replaced = draws.drew or differing(state, python_state(self._model)) is not None
@@ -224,18 +254,14 @@ class Stepper:
             self._step_from(closure)
         return met[0]
 
-    def _has_sparse(self) -> bool:
-        gradients = (parameter.grad for parameter in self._model.parameters())
-        return any(gradient is not None and gradient.layout != torch.strided for gradient in gradients)
-
     def _step_from(self, closure: Callable[[], Tensor]) -> None:
         """Step from the gradients that are there; some (SAM) want a closure beside them, and say so by failing."""
         if self._wants_both is None:
             self._wants_both = self._fails_without()
-            if not self._wants_both:
-                return
-        given: list[Any] = [closure] if self._wants_both else []
-        self._optimizer.step(*given)
+        elif not self._wants_both:
+            self._optimizer.step()
+        if self._wants_both:
+            self._optimizer.step(closure)  # type: ignore[arg-type]  # as above
 
     def _fails_without(self) -> bool:
         """Try the first step without a closure; whether it failed before it moved anything, and one could be given."""

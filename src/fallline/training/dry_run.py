@@ -23,10 +23,8 @@ def dry_run(problem: SplitTask, seed: int) -> None:
     _check_fresh(module, again)
     with seeded(seed, libraries=True):
         # On the CPU, since a label out of range would leave CUDA unusable.
-        batch = _part(problem.train, slice(problem.batch))
-        loss = attempt(problem, module, batch, "train", training=True)
-        _check_loss(problem, module, loss, seed)
-        _check_gradients(problem, module, loss, seed)
+        batch = problem.train.take(slice(problem.batch))
+        _check_loss(problem, module, attempt(problem, module, batch, "train", training=True), seed)
         first = _own_loss(problem, again, batch, seed)
         _check_mean(problem, module, batch)
         _check_last_batch(problem, module)
@@ -40,10 +38,6 @@ def dry_run(problem: SplitTask, seed: int) -> None:
             for name, split in problem.splits().items():
                 if name != "train":
                     _check_evaluation(problem, module, name, split, seed)
-
-
-def _part(split: Split, rows: slice | Tensor) -> Split:
-    return Split(split.inputs[rows], split.targets[rows])
 
 
 def _source(problem: SplitTask) -> str:
@@ -67,26 +61,17 @@ def _check_fresh(module: nn.Module, again: nn.Module) -> None:
 
 
 def _check_loss(problem: SplitTask, module: nn.Module, loss: Tensor, seed: int) -> None:
+    """Refuse a loss that steps back by itself, is not finite or has no finite slopes."""
     source = _source(problem)
     if any(parameter.grad is not None for parameter in module.parameters()):
         raise ProblemError(
             f"{source}: it calls backward itself; let it return the loss, and leave the rest to the run."
         )
     if not loss.isfinite():
-        raise ProblemError(
-            f"{source}: it is {float(loss.detach())} at the start, with the weights of seed {seed}; "
-            "scale the inputs or start from smaller weights."
-        )
+        raise _not_finite(f"{source}: it is {float(loss.detach())}", seed)
+    independent = f"{source}: it does not depend on the model's parameters; compute it without detach or no_grad."
     if not loss.requires_grad:
-        raise ProblemError(_independent(source))
-
-
-def _independent(source: str) -> str:
-    return f"{source}: it does not depend on the model's parameters; compute it without detach or no_grad."
-
-
-def _check_gradients(problem: SplitTask, module: nn.Module, loss: Tensor, seed: int) -> None:
-    source = _source(problem)
+        raise ProblemError(independent)
     try:
         gradients = torch.autograd.grad(loss, trainable(module), allow_unused=True)
     except Exception as error:
@@ -94,17 +79,20 @@ def _check_gradients(problem: SplitTask, module: nn.Module, loss: Tensor, seed: 
             f"{source}: its backward pass failed ({first_line(error)}); make every operation differentiable."
         ) from error
     if all(gradient is None for gradient in gradients):
-        raise ProblemError(_independent(source))
+        raise ProblemError(independent)
     if any(gradient is not None and not gradient.to_dense().isfinite().all() for gradient in gradients):
-        raise ProblemError(
-            f"{source}: its gradient is not finite at the start, with the weights of seed {seed}; "
-            "scale the inputs or start from smaller weights."
-        )
+        raise _not_finite(f"{source}: its gradient is not finite", seed)
+
+
+def _not_finite(what: str, seed: int) -> ProblemError:
+    return ProblemError(
+        f"{what} at the start, with the weights of seed {seed}; scale the inputs or start from smaller weights."
+    )
 
 
 def _check_mean(problem: SplitTask, module: nn.Module, batch: Split) -> None:
     """Refuse a sum over the batch: the same batch twice doubles it, and leaves a mean as it is."""
-    inputs, targets = batch.inputs.clone(), batch.targets
+    inputs, targets = batch.inputs, batch.targets
     try:
         with evaluating(module, gradients=True):
             once = problem.training_loss(module, inputs.clone(), targets).detach()
@@ -123,7 +111,7 @@ def _check_last_batch(problem: SplitTask, module: nn.Module) -> None:
     last = len(problem.train) % problem.batch
     if not last:
         return
-    part = _part(problem.train, slice(last))
+    part = problem.train.take(slice(last))
     try:
         problem.training_loss(module, part.inputs.clone(), part.targets)
     except Exception as error:
@@ -155,8 +143,7 @@ def _check_runs_apart(problem: SplitTask, batch: Split, seed: int, first: Tensor
             "outside the model from call to call. Keep it in the model, as an attribute or a buffer, and draw from the "
             "generators of torch, Python or NumPy."
         )
-    changed = differing(before, outer_state(function))
-    if changed is not None:
+    if (changed := differing(before, outer_state(function))) is not None:
         warnings.warn(
             f"{_source(problem)}: it changes '{changed}', which is outside the model, from call to call; if its loss "
             "depends on that, now or later, runs depend on one another: keep it in the model, as an attribute or a "
@@ -172,7 +159,7 @@ def _check_sample(problem: SplitTask, module: nn.Module, name: str, split: Split
         if not values.is_floating_point():
             values = values.reshape(len(split), -1)
             rows += [int(values.amin(1).argmin()), int(values.amax(1).argmax())]
-    attempt(problem, module, _part(split, torch.tensor(rows)), name, training=False)
+    attempt(problem, module, split.take(rows), name, training=False)
 
 
 def _check_evaluation(problem: SplitTask, module: nn.Module, name: str, split: Split, seed: int) -> None:
@@ -182,10 +169,7 @@ def _check_evaluation(problem: SplitTask, module: nn.Module, name: str, split: S
     output = outputs_of(module, split, manner) if needs_outputs(problem) else None
     loss = loss_of(problem, module, split, output)
     if not loss.isfinite():
-        raise ProblemError(
-            f"{'step' if problem.loss is None else 'loss'}: it is {float(loss)} on {name} at the start, with the "
-            f"weights of seed {seed}; scale the inputs or start from smaller weights."
-        )
+        raise _not_finite(f"{'step' if problem.loss is None else 'loss'}: it is {float(loss)} on {name}", seed)
     if output is not None and not problem.metric_is_loss:
         _check_metric(problem, output, split.targets.to(output.device), name)
 
@@ -237,11 +221,9 @@ def attempt(problem: SplitTask, module: nn.Module, part: Split, name: str, *, tr
             "be broadcast; reshape one of them, for instance y.reshape(-1, 1)."
         )
     if not isinstance(loss, Tensor) or loss.ndim:
-        what = (
-            f"a tensor of shape {shape(loss)}" if isinstance(loss, Tensor) else f"a value of type {type(loss).__name__}"
-        )
+        what = f"tensor of shape {shape(loss)}" if isinstance(loss, Tensor) else f"value of type {type(loss).__name__}"
         raise ProblemError(
-            f"{source}: it returned {what}; make it return one number as a tensor, the mean over the batch."
+            f"{source}: it returned a {what}; make it return one number as a tensor, the mean over the batch."
         )
     return loss
 

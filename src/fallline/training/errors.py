@@ -152,7 +152,9 @@ def train_in_parts(items: Sequence[Item], train: Callable[[Sequence[Item], int],
                     "give a smaller batch or a smaller model."
                 ) from error
         # The error is gone by here, and with it its frames, which held the tensors.
-        _give_back()
+        gc.collect()
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.empty_cache()
         half = len(part) // 2
         waiting += [part[half:], part[:half]]
     return results
@@ -167,12 +169,6 @@ def ran_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID)
-
-
-def _give_back() -> None:
-    gc.collect()
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.empty_cache()
 
 
 def apart(

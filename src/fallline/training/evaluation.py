@@ -19,7 +19,7 @@ from fallline.training.drawing import LaneMasks, drawing, replaceable
 from fallline.training.errors import parts, pass_budget
 from fallline.training.generators import preserved, seeded
 from fallline.training.metrics import value_of
-from fallline.training.modules import differing, python_state, trainable
+from fallline.training.modules import address, bytes_of, differing, python_state, trainable
 from fallline.training.splits import Split
 from fallline.training.task import SplitTask
 
@@ -52,14 +52,14 @@ def manner_of(module: nn.Module, inputs: Tensor, device: torch.device) -> Manner
     before = python_state(module)
     with LaneMasks(torch.zeros((), dtype=torch.int64, device=device), count()):
         try:
-            found = footprint(module, inputs.clone())
+            kept, output = footprint(module, inputs.clone())
         except Exception:  # a step may call the model otherwise; what fails anyway is told by whoever evaluates it
             return Manner(_ALL, needed, 1, 1)
     if differing(before, python_state(module)) is not None or not _each_alone(module, inputs, needed):
-        return Manner(_ALL, needed, found.kept, found.output)
+        return Manner(_ALL, needed, kept, output)
     # A power of two, so that some bytes more or less are no other number.
-    fitting = max(1, pass_budget(device) // max(1, found.kept))
-    return Manner(1 << (fitting.bit_length() - 1), needed, found.kept, found.output)
+    fitting = max(1, pass_budget(device) // max(1, kept))
+    return Manner(1 << (fitting.bit_length() - 1), needed, kept, output)
 
 
 def _each_alone(module: nn.Module, inputs: Tensor, gradients: bool) -> bool:
@@ -138,11 +138,9 @@ class Evaluator:
                 spare = _spare(model, lambda: problem.build(0).to(device))
                 self._manner = manner_of(spare, problem.train.inputs[:2].to(device), device)
             with evaluating(model):
-                output = (
-                    outputs_of(model, split, self._manner, lambda first: draws(keys(first)[0]))
-                    if needs_outputs(problem)
-                    else None
-                )
+                output = None
+                if needs_outputs(problem):
+                    output = outputs_of(model, split, self._manner, lambda first: draws(keys(first)[0]))
                 with draws(keys(0)[0]):
                     loss = float(loss_of(problem, model, split, output))
             if output is None or problem.metric_is_loss:
@@ -238,14 +236,6 @@ def example_losses(each: Each, loss: Score, outputs: Tensor, targets: Tensor, wh
     return share if torch.allclose(share.mean(1), whole, rtol=tolerance, atol=tolerance, equal_nan=True) else None
 
 
-@dataclass(frozen=True)
-class Footprint:
-    """Bytes that one example needs in one lane: at once in a pass forward and backward, and in the output."""
-
-    kept: int
-    output: int
-
-
 class _Largest(TorchFunctionMode):
     """Notes the size of the largest tensor that is computed, and of all together."""
 
@@ -258,31 +248,32 @@ class _Largest(TorchFunctionMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         if isinstance(result, Tensor):
-            self.bytes = max(self.bytes, _bytes(result))
-            self.total += _bytes(result)
+            self.bytes = max(self.bytes, bytes_of(result))
+            self.total += bytes_of(result)
         return result
 
 
-def footprint(module: nn.Module, inputs: Tensor, compute: Callable[[Tensor], Tensor] | None = None) -> Footprint:
-    """Measure a pass on a few examples: of the module, or of `compute`, which calls it.
+def footprint(module: nn.Module, inputs: Tensor, compute: Callable[[Tensor], Tensor] | None = None) -> tuple[int, int]:
+    """Bytes that one example needs in one lane: at once in a pass forward and backward, and in the output.
 
-    A frozen body keeps nothing for the backward pass, but its largest tensor is there while the next is computed.
+    They are measured of a pass on a few examples, of the module or of `compute`, which calls it. A frozen body keeps
+    nothing for the backward pass, but its largest tensor is there while the next is computed.
 
     >>> footprint(nn.Linear(3, 4), torch.randn(2, 3))
-    Footprint(kept=32, output=16)
+    (32, 16)
     """
-    known = {_address(parameter) for parameter in module.parameters()}
+    known = {address(parameter) for parameter in module.parameters()}
     kept = 0
 
     def count(tensor: Tensor) -> Tensor:
         nonlocal kept
-        if _address(tensor) not in known:
-            known.add(_address(tensor))
-            kept += _bytes(tensor)
+        if address(tensor) not in known:
+            known.add(address(tensor))
+            kept += bytes_of(tensor)
         return tensor
 
     module.eval()
-    compute = module if compute is None else compute
+    compute = compute or module
     with torch.enable_grad(), _Largest() as top:
         try:
             with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
@@ -291,14 +282,4 @@ def footprint(module: nn.Module, inputs: Tensor, compute: Callable[[Tensor], Ten
             output = compute(inputs.clone())
             kept = top.total
     module.train()
-    examples = len(inputs)
-    return Footprint(max(kept + output.nbytes, 2 * top.bytes) // examples, output.nbytes // examples)
-
-
-def _address(tensor: Tensor) -> int:
-    return tensor.data_ptr() if tensor.layout == torch.strided else id(tensor)
-
-
-def _bytes(tensor: Tensor) -> int:
-    """Bytes of a tensor, of a sparse one as if it held all its elements."""
-    return tensor.numel() * tensor.element_size()
+    return max(kept + output.nbytes, 2 * top.bytes) // len(inputs), output.nbytes // len(inputs)

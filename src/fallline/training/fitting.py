@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import repeat
 from typing import Any, Literal
 
@@ -15,18 +15,23 @@ from fallline import _asked
 from fallline.averaging import WeightAverage
 from fallline.training.arguments import as_count, check_hyperparameters
 from fallline.training.curves import FitResult, Point
-from fallline.training.descent import Descent, NotFiniteError, Rates, Scheduler, Stepper, as_optimizer
+from fallline.training.descent import (
+    Descent,
+    NotFiniteError,
+    Rates,
+    Scheduler,
+    Stepper,
+    as_average,
+    as_optimizer,
+    warn_of_lag,
+)
 from fallline.training.errors import ProblemError, first_line
 from fallline.training.evaluation import Evaluator
 from fallline.training.generators import seeded
 from fallline.training.metrics import value_of
 from fallline.training.problem import Problem, StreamProblem
 from fallline.training.splits import Split
-from fallline.training.train import evaluation_points
-from fallline.training.training_data import Batches
 
-#: The share of a run's steps that an average may look back over.
-_LONGEST_WINDOW = 0.2
 Tell = Callable[[str], None]
 
 
@@ -84,25 +89,6 @@ def fit(
     >>> result.reason
     'All 2 epochs were trained.'
     """
-    _check(problem, model)
-    seed = _asked.seed(seed, "seed:")
-    check_hyperparameters(hyperparameters)
-    passes = _passes(problem, batch, epochs, seed)
-    module = problem.build(seed).to(problem.training_device) if model is None else model
-    made = as_optimizer(optimizer, module, hyperparameters, model is not None)
-    average = _as_average(averages, module)
-    run = _Run(problem, module, made, Scheduler(schedule, made, stream=passes is None), average, seed)
-    steps = None if passes is None else passes[0].steps_per_epoch * passes[1]
-    if steps is not None:
-        _warn_of_lag(average, steps)
-    with seeded(seed, libraries=True), _progress_bar(progress, steps) as tell, run.training():
-        finished, reason = _outcome(run, problem, passes, tell)
-    if steps is None:
-        _warn_of_lag(average, run.steps)
-    return FitResult(module, made, average, run.points, problem.metric.name, finished, reason, _evaluated(run, average))
-
-
-def _check(problem: object, model: object) -> None:
     if not isinstance(problem, Problem | StreamProblem):
         raise TypeError(
             f"problem: got {type(problem).__name__}; give a fallline.Problem, or a fallline.StreamProblem for a stream."
@@ -111,52 +97,41 @@ def _check(problem: object, model: object) -> None:
         raise TypeError(
             f"model: got {type(model).__name__}; give a torch.nn.Module, or leave it out for the problem's own."
         )
+    seed = _asked.seed(seed, "seed:")
+    check_hyperparameters(hyperparameters)
+    batches, steps, points = _course(problem, batch, epochs, seed)
+    module = problem.build(seed).to(problem.training_device) if model is None else model
+    made = as_optimizer(optimizer, module, hyperparameters, model is not None)
+    average = as_average(averages, module)
+    run = _Run(problem, module, made, Scheduler(schedule, made, stream=steps is None), average, seed)
+    if steps is not None:
+        warn_of_lag(average, steps)
+    with seeded(seed, libraries=True), _progress_bar(progress, steps) as tell, run.training():
+        finished, reason = run.train(batches, points, tell)
+    if steps is None:
+        warn_of_lag(average, run.steps)
+    return FitResult(module, made, average, run.points, problem.metric.name, finished, reason, _evaluated(run, average))
 
 
-def _passes(
+def _course(
     problem: Problem | StreamProblem, batch: int | Literal["all"] | None, epochs: int | None, seed: int
-) -> tuple[Batches, int] | None:
-    """The batches of the run, and how often it goes through all examples; None for a stream."""
+) -> tuple[Iterable[tuple[int, Split]], int | None, Collection[int]]:
+    """The batches of the run with their epochs, how many they are (None: a stream), and the steps to evaluate after."""
     if isinstance(problem, StreamProblem):
         if (batch, epochs) != (None, None):
             raise ValueError(
                 f"{'batch' if epochs is None else 'epochs'}: a stream comes in its own batches and is read once; leave "
                 "it out, or give a fallline.Problem."
             )
-        return None
+        return zip(repeat(1), problem.batches(), strict=False), None, ()
     count = problem.data.examples
     if batch is not None:
         meaning = 'the number of examples in train ("all" takes them all)'
         problem = problem.with_batch(count if batch == "all" else as_count("batch", batch, count, meaning))
-    return problem.batches([seed]), problem.epochs if epochs is None else as_count("epochs", epochs)
-
-
-def _outcome(
-    run: _Run, problem: Problem | StreamProblem, passes: tuple[Batches, int] | None, tell: Tell
-) -> tuple[bool, str]:
-    """Train; whether it went to its end, and why it ended."""
-    try:
-        if isinstance(problem, StreamProblem):
-            run.train(zip(repeat(1), problem.batches(), strict=False), (), tell)
-            if not run.steps:
-                return False, (
-                    "The stream had no batch to train on: it is empty, or was read to its end before; give a new one."
-                )
-            return True, f"The stream ended after {run.steps} batches."
-        assert passes is not None
-        batches, epochs = passes
-        each = batches.steps_per_epoch
-        run.train(problem.data.epochs_of(batches, epochs), evaluation_points(problem, epochs * each, every=each), tell)
-        return True, f"All {epochs} epochs were trained."
-    except KeyboardInterrupt:
-        reason = f"Training was interrupted after {run.steps} steps; the weights are those it had then."
-    except NotFiniteError as error:
-        reason = (
-            f"Training ended before step {run.steps + 1}, in epoch {run.epoch}: the loss was {error.loss:g}. The "
-            "weights are those before that step; give a smaller learning rate, warm it up, or clip the gradient."
-        )
-    run.close()
-    return False, reason
+    passes = problem.epochs if epochs is None else as_count("epochs", epochs)
+    batches = problem.batches([seed])
+    steps = passes * batches.steps_per_epoch
+    return problem.data.epochs_of(batches, passes), steps, range(0, steps + 1, batches.steps_per_epoch)
 
 
 class _Run:
@@ -178,29 +153,48 @@ class _Run:
         self._model = model
         self._optimizer: Any = optimizer
         self._stepper = Stepper(model, problem.training_loss, optimizer, seed)
-        self._evaluate = Evaluator(model, problem, seed) if isinstance(problem, Problem) else None
+        #: Gives loss and metric of the validation split after a step; a stream has none.
+        self._evaluate = None
+        if isinstance(problem, Problem):
+            self._evaluate = partial(Evaluator(model, problem, seed), problem.valid)
         self._scheduler = scheduler
         self._averages = averages
         self.keeps_average = hasattr(optimizer, "train") and hasattr(optimizer, "eval")  # Schedule-Free
         self._begin_row()
 
-    def train(self, batches: Iterable[tuple[int, Split]], points: Iterable[int], tell: Tell) -> None:
+    def train(self, batches: Iterable[tuple[int, Split]], points: Collection[int], tell: Tell) -> tuple[bool, str]:
         """Take a step on each batch, which comes with its epoch, and evaluate after the steps of these numbers.
 
-        Of a stream, every step is told of by how its batch was met before the model learnt from it.
+        Of a stream, every step is told of by how its batch was met before the model learnt from it. Returns whether
+        training went to its end, and why it ended.
         """
-        due = {*points}
-        if 0 in due:
-            self._record()
-        for self.epoch, batch in batches:
-            if self._evaluate is None:
-                loss, metric = self._meet(batch)
-                self._add(None, metric)
-            else:
-                loss = self._step(batch)
-            tell(f"epoch {self.epoch}, loss {loss:.3g}" if self._evaluate else f"loss {loss:.3g}")
-            if self.steps in due:
-                self._scheduler.after_epoch(self._record())
+        try:
+            if 0 in points:
+                self._record()
+            for self.epoch, batch in batches:
+                if self._evaluate is None:
+                    loss, metric = self._meet(batch)
+                    self._add(None, metric)
+                else:
+                    loss = self._step(batch)
+                tell(f"epoch {self.epoch}, loss {loss:.3g}" if self._evaluate else f"loss {loss:.3g}")
+                if self.steps in points:
+                    self._scheduler.after_epoch(self._record())
+            if self._evaluate is not None:
+                return True, f"All {self.epoch} epochs were trained."
+            if self.steps:
+                return True, f"The stream ended after {self.steps} batches."
+            reason = "The stream had no batch to train on: it is empty, or was read to its end before; give a new one."
+        except KeyboardInterrupt:
+            reason = f"Training was interrupted after {self.steps} steps; the weights are those it had then."
+        except NotFiniteError as error:
+            reason = (
+                f"Training ended before step {self.steps + 1}, in epoch {self.epoch}: the loss was {error.loss:g}. The "
+                "weights are those before that step; give a smaller learning rate, warm it up, or clip the gradient."
+            )
+        if self._examples:  # since the last row
+            self._add(None, None)
+        return False, reason
 
     def _meet(self, batch: Split) -> tuple[float, float]:
         """Take a step on a batch of a stream; its loss and metric from before."""
@@ -233,16 +227,10 @@ class _Run:
     def _record(self) -> float:
         """Evaluate and add a row; the validation loss."""
         assert self._evaluate is not None
-        assert isinstance(self._problem, Problem)
         with self._averaged():
-            loss, metric = self._evaluate(self._problem.valid, self.steps)
+            loss, metric = self._evaluate(self.steps)
         self._add(loss, metric)
         return loss
-
-    def close(self) -> None:
-        """Record the steps since the last row, if there were any."""
-        if self._examples:
-            self._add(None, None)
 
     def _add(self, validation_loss: float | None, metric: float | None) -> None:
         mean = self._total / self._examples if self._examples else None
@@ -282,32 +270,6 @@ class _Run:
                 yield
         else:
             yield
-
-
-def _as_average(averages: WeightAverage | float | None, model: nn.Module) -> WeightAverage | None:
-    if averages is None:
-        return None
-    if not isinstance(averages, WeightAverage):
-        return WeightAverage(model, averages)
-    if averages.model is not model:
-        raise ValueError(
-            "averages: the WeightAverage is of another model than the one that is trained; give that one as model=, "
-            "or give a decay, such as averages=0.99."
-        )
-    return averages
-
-
-def _warn_of_lag(average: WeightAverage | None, steps: int) -> None:
-    """Warn of an average that looks back over much of its run, and so hangs behind the weights to its end."""
-    if average is None or average.decay is None or average.window <= _LONGEST_WINDOW * (average.count + steps):
-        return
-    fitting = 1 - 1 / max(2.0, _LONGEST_WINDOW * steps)
-    warnings.warn(
-        f"averages: a decay of {average.decay:g} averages about the last {average.window:.0f} steps, and the run has "
-        f"{steps}, so that the average, which is what is evaluated, lags behind the weights; give at most "
-        f"{fitting:.2g}, train for longer, or leave averages out.",
-        stacklevel=3,
-    )
 
 
 def _evaluated(run: _Run, average: WeightAverage | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -17,8 +17,7 @@ from fallline.training.modules import closed_over, read_globals
 _CPU = torch.device("cpu")
 
 
-@contextmanager
-def preserved(device: torch.device = _CPU, *, libraries: bool = False) -> Iterator[None]:
+def preserved(device: torch.device = _CPU, *, libraries: bool = False) -> AbstractContextManager[None]:
     """Let torch's generators, and with `libraries` those of Python and NumPy, go on afterwards as if nothing was drawn.
 
     >>> before = torch.get_rng_state()
@@ -27,7 +26,11 @@ def preserved(device: torch.device = _CPU, *, libraries: bool = False) -> Iterat
     >>> torch.equal(torch.get_rng_state(), before)
     True
     """
-    generators = _generators(device, libraries=libraries)
+    return _kept(_generators(device, libraries=libraries))
+
+
+@contextmanager
+def _kept(generators: Sequence[Any]) -> Iterator[None]:
     states = [*map(_state, generators)]
     try:
         yield
@@ -73,12 +76,16 @@ def draws(action: Callable[[], object], device: torch.device = _CPU) -> tuple[bo
     >>> draws(lambda: torch.rand(2)), draws(lambda: random.random()), draws(lambda: torch.ones(2))
     ((True, False), (False, True), (False, False))
     """
-    generators = _generators(device, libraries=True)
     with seeded(0, device, libraries=True):
-        before = [*map(_state, generators)]
-        action()
-        moved = [not _alike(one, _state(generator)) for one, generator in zip(before, generators, strict=True)]
-        return any(moved[:-2]), any(moved[-2:])
+        _, moved = _moved(_generators(device, libraries=True), action)
+    return any(moved[:-2]), any(moved[-2:])
+
+
+def _moved(generators: Sequence[Any], action: Callable[[], Any]) -> tuple[Any, list[bool]]:
+    """What an action returns, and from which of the generators it drew."""
+    before = [*map(_state, generators)]
+    found = action()
+    return found, [not _alike(one, _state(generator)) for one, generator in zip(before, generators, strict=True)]
 
 
 def _generators(device: torch.device, *, libraries: bool = False) -> list[Any]:
@@ -107,8 +114,7 @@ class Generators:
     ...         return float(self.own.normal() + np.random.normal() + random.random() + torch.rand(()))
     >>> noise = Noise()
     >>> generators = Generators(noise)
-    >>> with generators.kept():
-    ...     generators.seed(3, 1)
+    >>> with generators.seeded(3, 1):
     ...     first = noise.draw()
     ...     generators.seed(3, 1)
     ...     print(noise.draw() == first)
@@ -123,14 +129,11 @@ class Generators:
         return [*_generators(_CPU, libraries=True), *self._own]  # found anew: in another process they are others
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Let all go on after the `with` as if nothing had been drawn in it."""
-        states = self.states()
-        try:
+    def seeded(self, *key: int) -> Iterator[None]:
+        """Let all start from a key inside, as `seed` does, and go on afterwards as if nothing had been drawn."""
+        with _kept(self._all):
+            self.seed(*key)
             yield
-        finally:
-            for generator, state in zip(self._all, states, strict=True):
-                _put_state(generator, state)
 
     def seed(self, *key: int) -> None:
         """Let all start from what the numbers of the key, which are not negative, settle."""
@@ -142,15 +145,10 @@ class Generators:
         for place, generator in enumerate(self._own):
             _seed(generator, whole, place)
 
-    def states(self) -> list[Any]:
-        """Where each stands: torch's, NumPy's, Python's, and its own."""
-        return [*map(_state, self._all)]
-
     def moved(self, action: Callable[[], Any]) -> tuple[Any, bool]:
         """What an action returns, and whether it drew from any of them."""
-        before = self.states()
-        found = action()
-        return found, any(not _alike(one, other) for one, other in zip(before, self.states(), strict=True))
+        found, moved = _moved(self._all, action)
+        return found, any(moved)
 
 
 def _own_generators(owner: object) -> list[Any]:

@@ -39,17 +39,20 @@ class LaneOperations(TorchFunctionMode):
     count changes.
 
     >>> rows = torch.randn(64, 10)
-    >>> with LaneOperations():
+    >>> with LaneOperations(escaped=print):
     ...     fast = torch.softmax(rows, 1)
     >>> torch.allclose(fast, torch.softmax(rows, 1))
     True
     """
 
-    def __init__(self, escaped: Callable[[Tensor], None] | None = None) -> None:
+    def __init__(self, escaped: Callable[[Tensor], object]) -> None:
         super().__init__()
-        self._replacements: dict[Callable[..., Any], Callable[..., Tensor | None]] = _REPLACEMENTS
-        if escaped is not None:
-            self._replacements = {**_REPLACEMENTS, **dict.fromkeys(_ESCAPES, _telling(escaped))}
+
+        def tell(tensor: Tensor, *given: Any, **named: Any) -> None:
+            if not torch._C._functorch.is_batchedtensor(tensor):
+                escaped(tensor)
+
+        self._replacements = {**_REPLACEMENTS, **dict.fromkeys(_ESCAPES, tell)}
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
@@ -58,14 +61,6 @@ class LaneOperations(TorchFunctionMode):
         replacement = self._replacements.get(func)
         result = replacement(*args, **(kwargs or {})) if replacement else None
         return func(*args, **(kwargs or {})) if result is None else result
-
-
-def _telling(escaped: Callable[[Tensor], None]) -> Callable[..., None]:
-    def tell(tensor: Tensor, *given: Any, **named: Any) -> None:
-        if not torch._C._functorch.is_batchedtensor(tensor):
-            escaped(tensor)
-
-    return tell
 
 
 def _short(rows: Tensor) -> bool:
@@ -105,10 +100,6 @@ def _cross_entropy(
     return functional.nll_loss(logarithms, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
-_SOFTMAX = _across(torch.softmax)
-_LOG_SOFTMAX = _across(torch.log_softmax)
-
-
 def _attention(*given: Any, **named: Any) -> Tensor:
     """Attend by matrix products and a softmax; torch takes its faster kernels one lane after the other."""
     with sdpa_kernel(SDPBackend.MATH):
@@ -137,7 +128,7 @@ class _Convolution(torch.autograd.Function):
         lanes, groups = info.batch_size, options["groups"]
         if at[1] is None and at[2] is None:
             batch = image.movedim(at[0] or 0, 0).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-            return _lanes_of(torch.conv2d(batch, weight, bias, **options), lanes), 0
+            return _apart(torch.conv2d(batch, weight, bias, **options), lanes, 0), 0
         if at[1] is None or (bias is not None and at[2] is None):
             mapped = vmap(lambda *given: torch.conv2d(*given, **options), at[:3])
             return mapped(image, weight, bias), 0
@@ -150,7 +141,7 @@ class _Convolution(torch.autograd.Function):
             None if bias is None else _side_by_side(bias, at[2], lanes, 0),
             **{**options, "groups": groups},
         )
-        return _apart(output, lanes), 1
+        return _apart(output, lanes, 1), 1
 
 
 class _ChannelByChannel(torch.autograd.Function):
@@ -172,12 +163,12 @@ class _ChannelByChannel(torch.autograd.Function):
     ) -> tuple[Tensor, int]:
         lanes, places = info.batch_size, at[3:]
         if by_image and at[2] == 0 and not any(place is not None for place in places):
-            return _lanes_of(function(image.flatten(0, 1), *vectors), lanes), 0
+            return _apart(function(image.flatten(0, 1), *vectors), lanes, 0), 0
         rows = [
             None if vector is None else _side_by_side(vector, place, lanes, 0)
             for vector, place in zip(vectors, places, strict=True)
         ]
-        return _apart(function(_side_by_side(image, at[2], lanes, 1), *rows), lanes), 1
+        return _apart(function(_side_by_side(image, at[2], lanes, 1), *rows), lanes, 1), 1
 
 
 def _side_by_side(tensor: Tensor, at: int | None, lanes: int, channels: int) -> Tensor:
@@ -189,14 +180,9 @@ def _side_by_side(tensor: Tensor, at: int | None, lanes: int, channels: int) -> 
     return repeated.flatten(channels, channels + 1)
 
 
-def _apart(output: Tensor, lanes: int) -> Tensor:
-    """The output of channels that lie side by side, with the lanes as dimension 1."""
-    return output.view(output.shape[0], lanes, -1, *output.shape[2:])
-
-
-def _lanes_of(batch: Tensor, lanes: int) -> Tensor:
-    """The output of the images of all lanes as one batch, with the lanes as dimension 0."""
-    return batch.view(lanes, -1, *batch.shape[1:])
+def _apart(output: Tensor, lanes: int, at: int) -> Tensor:
+    """The output of images or channels that lie side by side along dimension `at`, which counts the lanes then."""
+    return output.view(*output.shape[:at], lanes, -1, *output.shape[at + 1 :])
 
 
 def _conv2d(
@@ -283,12 +269,8 @@ def _of_images(input: Tensor) -> bool:
 _POOLING = (torch.max_pool2d, functional.max_pool2d, functional.avg_pool2d, functional.adaptive_avg_pool2d)
 
 _REPLACEMENTS: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
-    torch.softmax: _SOFTMAX,
-    Tensor.softmax: _SOFTMAX,
-    functional.softmax: _SOFTMAX,
-    torch.log_softmax: _LOG_SOFTMAX,
-    Tensor.log_softmax: _LOG_SOFTMAX,
-    functional.log_softmax: _LOG_SOFTMAX,
+    **dict.fromkeys((torch.softmax, Tensor.softmax, functional.softmax), _across(torch.softmax)),
+    **dict.fromkeys((torch.log_softmax, Tensor.log_softmax, functional.log_softmax), _across(torch.log_softmax)),
     functional.cross_entropy: _cross_entropy,
     scaled_dot_product_attention: _attention,
     torch.conv2d: _conv2d,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from fallline.training.generators import preserved
 from fallline.training.metrics import Metric, value_of
 from fallline.training.modules import slots
 from fallline.training.problem import Problem
-from fallline.training.splits import Split
+from fallline.training.splits import Split, concatenated
 from fallline.training.stack import stack, traits_of
 from fallline.training.training_data import Batches
 
@@ -54,7 +55,9 @@ class Lanes(ABC):
         self.index = torch.arange(self.count)
         self.first_loss: Tensor | None = None
         self.failed = False
-        self._seat(_checked(seeds))
+        if not seeds:
+            raise ValueError("seeds: give at least one, one for each lane.")
+        self._seat([_asked.seed(seed, "seeds: each") for seed in seeds])
         self._moved: dict[int, tuple[Split, Split]] = {}
         self._train = self._here(problem.train)
         self._budget = pass_budget(self.device)
@@ -81,15 +84,11 @@ class Lanes(ABC):
         """Put the rows of several passes together."""
 
     @abstractmethod
-    def _outputs(self, lanes: slice, inputs: Tensor, keys: Tensor) -> Tensor:
-        """Return the outputs [k, n, ...] of some lanes for the same inputs [n, ...], in evaluation mode.
+    def _evaluated(self, compute: Callable[..., Tensor], lanes: slice, keys: Tensor, *data: Tensor) -> Tensor:
+        """Return compute(module, *data) [k, ...] of some lanes, in evaluation mode; the data are the same for all.
 
-        `keys` [k] are those of what they draw.
+        `keys` [k] are those of what they draw. The inputs come first, and are copied: a model may write into them.
         """
-
-    @abstractmethod
-    def _step_losses(self, lanes: slice, split: Split, keys: Tensor) -> Tensor:
-        """Return the losses [k] of some lanes by the problem's own step, in evaluation mode."""
 
     @abstractmethod
     def _each(self, score: Score, outputs: Tensor, targets: Tensor, keys: Tensor) -> Tensor:
@@ -118,8 +117,7 @@ class Lanes(ABC):
 
         Returns:
             The losses [K] before the update, and one contiguous gradient [K, ...] a parameter; a parameter that the
-                loss does
-            not reach gets zeros.
+            loss does not reach gets zeros.
 
         Raises:
             ProblemError: The user's code raises for a lane that has not diverged.
@@ -160,7 +158,8 @@ class Lanes(ABC):
         if not len(self):
             return Evaluation(torch.empty(0).double(), torch.empty(0).double())
         here = self._here(split)
-        size = self._evaluated_at_once(max(1, self._traits.manner.output * len(split)))
+        # What an evaluation changes must not be evaluated again where another lane fails.
+        size = 1 if self._traits.state is not None else self._budget // max(1, self._traits.manner.output * len(split))
 
         def compute(lanes: slice) -> Evaluation:
             keys = partial(evaluation_keys, self._keys[lanes], step, self.problem.name_of(split))
@@ -227,8 +226,7 @@ class Lanes(ABC):
     def _here(self, split: Split) -> Split:
         """The split on the device of the lanes, moved there once."""
         if id(split) not in self._moved:
-            here = Split(split.inputs.to(self.device), split.targets.to(self.device))
-            self._moved[id(split)] = split, here  # with the split itself, so that its id stays its own
+            self._moved[id(split)] = split, split.to(self.device)  # with the split itself, so that its id stays its own
         return self._moved[id(split)][1]
 
     @property
@@ -259,8 +257,7 @@ class Lanes(ABC):
             return indices
         epoch = (step - 1) // self.problem.steps_per_epoch
         found = [data.read(rows, seed, epoch) for rows, seed in zip(indices.cpu(), self.streams, strict=True)]
-        inputs, targets = (torch.cat(half) for half in zip(*((one.inputs, one.targets) for one in found), strict=True))
-        self._train = Split(inputs.to(self.device), targets.to(self.device))
+        self._train = concatenated(found).to(self.device)
         return torch.arange(indices.numel(), device=self.device).view_as(indices)
 
     def _batch(self, indices: Tensor, lanes: slice) -> Split:
@@ -278,7 +275,9 @@ class Lanes(ABC):
         outputs = self._all_outputs(lanes, split.inputs, keys) if needs_outputs(problem) else None
         share: Tensor | None = None
         if problem.loss is None or outputs is None:
-            loss = self._all_step_losses(lanes, split, keys(0)).cpu().double()
+            width = self._budget // (self._traits.kept * len(split))
+            losses = self._by_lanes(problem.evaluation_loss, lanes, width, keys(0), split.inputs, split.targets)
+            loss = losses.cpu().double()
         else:
             each = partial(self._each, keys=keys(0))
             loss = each(problem.loss, outputs, split.targets).cpu().double()
@@ -291,40 +290,26 @@ class Lanes(ABC):
         hits = self._each(metric.contributions, outputs, split.targets, keys(0)).cpu().double()
         return Evaluation(loss, hits.mean(1), share, hits if examples else None)
 
-    @abstractmethod
-    def _evaluated_at_once(self, output: int) -> int:
-        """How many lanes may be evaluated at once whose outputs take so many bytes each."""
-
     def _all_outputs(self, lanes: slice, inputs: Tensor, keys: Callable[[int], Tensor]) -> Tensor:
         """The outputs [k, n, ...] of some lanes, of as many examples at once as one lane alone would take."""
         manner = self._traits.manner
         examples = min(len(inputs), manner.examples)
         width = self._budget // (manner.kept * examples)
+        outputs = (
+            self._by_lanes(operator.call, lanes, width, keys(rows.start), inputs[rows])
+            for rows in parts(len(inputs), examples)
+        )
+        return torch.cat([*outputs], 1)
 
-        def outputs(rows: slice) -> Tensor:
-            # A copy of the inputs, since a model may write into them.
-            return _by_lanes(
-                lanes, width, keys(rows.start), lambda some, own: self._outputs(some, inputs[rows].clone(), own)
-            )
-
-        return torch.cat([outputs(rows) for rows in parts(len(inputs), examples)], 1)
-
-    def _all_step_losses(self, lanes: slice, split: Split, keys: Tensor) -> Tensor:
-        """The losses [k] of a problem whose step alone knows them, of the whole split at once."""
-        width = self._budget // (self._traits.kept * len(split))
-        return _by_lanes(lanes, width, keys, lambda some, own: self._step_losses(some, split, own))
-
-
-def _by_lanes(lanes: slice, width: int, keys: Tensor, compute: Callable[[slice, Tensor], Tensor]) -> Tensor:
-    """What is computed of so many lanes at once, with their keys, for all of some lanes."""
-    some = parts(lanes.stop - lanes.start, width)
-    return torch.cat([compute(slice(lanes.start + part.start, lanes.start + part.stop), keys[part]) for part in some])
-
-
-def _checked(seeds: Sequence[int]) -> list[int]:
-    if not seeds:
-        raise ValueError("seeds: give at least one, one for each lane.")
-    return [_asked.seed(seed, "seeds: each") for seed in seeds]
+    def _by_lanes(
+        self, compute: Callable[..., Tensor], lanes: slice, width: int, keys: Tensor, *data: Tensor
+    ) -> Tensor:
+        """What is `_evaluated` of so many lanes at once, for all of some lanes."""
+        some = parts(lanes.stop - lanes.start, width)
+        first = lanes.start
+        return torch.cat(
+            [self._evaluated(compute, slice(first + part.start, first + part.stop), keys[part], *data) for part in some]
+        )
 
 
 def _value(metric: Metric, output: Tensor, targets: Tensor) -> Tensor:

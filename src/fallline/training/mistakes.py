@@ -5,7 +5,6 @@ They train without an error: a problem is warned of them as it is made.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
@@ -19,7 +18,7 @@ from torch.nn import functional
 
 from fallline.training.generators import seeded
 from fallline.training.metrics import class_dimensions, value_of
-from fallline.training.splits import Split, _shared_examples
+from fallline.training.splits import Split, concatenated, shared_examples
 from fallline.training.task import SplitTask, ignore_index, kind_of_loss
 
 #: Operations, by the name of their node in the graph, that leave the numbers of an output as they are.
@@ -42,7 +41,7 @@ def mistakes(problem: SplitTask, look: Look | None, ignored: Collection[float]) 
     >>> mistakes(digits(), None, ())
     ()
     """
-    found = _shared_examples(problem.splits())
+    found = shared_examples(problem.splits())
     if look is None:
         return tuple(found)
     return (*found, *_misread(problem, look), *_out_of_reach(problem, look), *_counted_anyway(problem, look, ignored))
@@ -84,11 +83,10 @@ def _loss_of(problem: SplitTask, output: Tensor, targets: Tensor, places: list[i
     if known is not None or problem.loss is None:
         return known
     rows = output.movedim(places[0], -1).flatten(0, -2) if len(places) == 1 else output
-    candidates: tuple[Callable[..., Tensor], ...] = (*_LOGITS, functional.nll_loss)
-    for candidate in candidates:
+    labels = targets.flatten() if places else targets
+    for candidate in (*_LOGITS, functional.nll_loss):
         try:
-            value = float(candidate(rows, targets.flatten() if places else targets))
-            mine = float(problem.loss(output, targets))
+            value, mine = float(candidate(rows, labels)), float(problem.loss(output, targets))
         except Exception:  # torch's refuses these outputs, or the user's fails, which `Problem.check` tells of
             continue
         if math.isclose(value, mine, rel_tol=1e-5):
@@ -109,15 +107,15 @@ def _last_operation(output: Tensor) -> str | None:
 
 def _out_of_reach(problem: SplitTask, look: Look) -> Iterator[str]:
     """Targets that are numbers which the last operation never gives."""
-    operation = _last_operation(look.output)
-    low, high = _BOUNDS.get(str(operation), (-math.inf, math.inf))
+    operation = str(_last_operation(look.output))
+    low, high = _BOUNDS.get(operation, (-math.inf, math.inf))
     targets = problem.train.targets
     if targets.shape[1:] != look.output.shape[1:] or not targets.is_floating_point():
         return
     outside = ((targets < low) | (targets > high)).double().mean().item()
     if outside > 0:
         yield (
-            f"model: its last operation is a {str(operation).lower()}, which gives {low:g} to {high:g}, and "
+            f"model: its last operation is a {operation.lower()}, which gives {low:g} to {high:g}, and "
             f"{100 * outside:.3g} % of the targets of train lie outside; leave it out, or scale the targets."
         )
 
@@ -144,25 +142,32 @@ def _counted_anyway(problem: SplitTask, look: Look, ignored: Collection[float]) 
 
 
 _ROWS, _SEARCHED, _MOST_KINDS = 16, 4096, 64
-
-
 _MOST_NUMBERS = 2**22  # of the outputs together
-
-
 _STEP_ASIDE = 0.01
 
 
 @dataclass(frozen=True)
 class Look:
-    """A few examples that hold every label found, the model's `output` for them, with its graph, and the loss's slope.
+    """A few examples that hold every label found, and the module's `output` for them, with its graph."""
 
-    `slopes(targets, by)` are the derivatives of the loss by each number of the output, were these the targets and every
-    number moved by the share `by` of its size and 1.
-    """
-
-    output: Tensor
+    problem: SplitTask
+    module: nn.Module
+    inputs: Tensor
     targets: Tensor
-    slopes: Callable[..., Tensor]
+    output: Tensor
+
+    def slopes(self, targets: Tensor, by: float = 0.0) -> Tensor:
+        """The loss's slopes by the output, were these the targets and each number moved by `by` of its size and 1."""
+        problem, module, output = self.problem, self.module, self.output.detach()
+        leaf = (output + by * (1 + output.abs())).requires_grad_()
+        with seeded(0, libraries=True), torch.enable_grad():
+            if problem.loss is not None:
+                return torch.autograd.grad(problem.loss(leaf, targets), leaf)[0]
+            assert problem.step is not None
+            # A step is shown the outputs as a leaf of its own, from which its loss then goes on. A copy that it makes
+            # of the module, as a teacher, has the hook too, and goes its own way.
+            with module.register_forward_hook(lambda called, inputs, output: leaf if called is module else None):
+                return torch.autograd.grad(problem.step(module, self.inputs.clone(), targets), leaf)[0]
 
 
 def first_look(problem: SplitTask, module: nn.Module) -> Look | None:
@@ -174,15 +179,14 @@ def first_look(problem: SplitTask, module: nn.Module) -> Look | None:
             # Few at once where a training pass has few: activations take far more memory than outputs.
             part = _some([*problem.splits().values()], max(6, min(max(problem.batch, _ROWS), _MOST_NUMBERS // size)))
             output = module(part.inputs.clone())
-            slopes = functools.partial(_slopes, problem, module, part.inputs, output)
-            return Look(output, part.targets, slopes) if isinstance(output, Tensor) else None
+            return Look(problem, module, part.inputs, part.targets, output) if isinstance(output, Tensor) else None
     except Exception:  # whatever a stranger's code does
         return None
 
 
 def _some(splits: Sequence[Split], most: int) -> Split:
     """Examples of all splits: the first, those with the extreme labels, and those in which others come first."""
-    inputs, targets = [], []
+    found = []
     for split in splits:
         flat = split.targets[:_SEARCHED].reshape(min(len(split), _SEARCHED), -1)
         _, first = np.unique(flat.numpy(), return_index=True)
@@ -190,27 +194,8 @@ def _some(splits: Sequence[Split], most: int) -> Split:
         extremes = [int(values.amin(1).argmin()), int(values.amax(1).argmax())]
         rows = [*extremes, *range(min(_ROWS, len(split))), *(first[:_MOST_KINDS] // flat.shape[1]).tolist()]
         rows = list(dict.fromkeys(rows))[: most // len(splits)]
-        inputs.append(split.inputs[rows])
-        targets.append(split.targets[rows])
-    return Split(torch.cat(inputs), torch.cat(targets))
-
-
-def _slopes(
-    problem: SplitTask, module: nn.Module, inputs: Tensor, output: Tensor, targets: Tensor, by: float = 0.0
-) -> Tensor:
-    leaf = (output.detach() + by * (1 + output.detach().abs())).requires_grad_()
-    if problem.loss is not None:
-        with seeded(0, libraries=True), torch.enable_grad():
-            return torch.autograd.grad(problem.loss(leaf, targets), leaf)[0]
-    assert problem.step is not None
-    # A step is shown the outputs as a leaf of its own, from which its loss then goes on. A copy that it makes of the
-    # module, as a teacher, has the hook too, and goes its own way.
-    with (
-        module.register_forward_hook(lambda called, inputs, output: leaf if called is module else None),
-        seeded(0, libraries=True),
-        torch.enable_grad(),
-    ):
-        return torch.autograd.grad(problem.step(module, inputs.clone(), targets), leaf)[0]
+        found.append(split.take(rows))
+    return concatenated(found)
 
 
 def ignored_labels(loss: object, look: Look | None) -> frozenset[float]:
@@ -220,8 +205,7 @@ def ignored_labels(loss: object, look: Look | None) -> frozenset[float]:
     >>> ignored_labels(CrossEntropyLoss(ignore_index=0), None)
     frozenset({0})
     """
-    said = ignore_index(loss)
-    if said is not None:
+    if (said := ignore_index(loss)) is not None:
         return frozenset([said])
     if look is None:
         return frozenset()
@@ -247,12 +231,12 @@ def _without_slope(look: Look) -> frozenset[float]:
     counted = counts(targets)
     labels: Tensor = targets.unique()  # type: ignore[no-untyped-call]
     silent = [float(label) for label in labels[:_MOST_KINDS] if not counted[targets == label].any()]
-    return frozenset(label for label in silent if counted.any() and not _ever_counts(label, targets, counted, counts))
 
+    def ever_counts(label: float) -> bool:
+        """Whether the loss hangs on outputs elsewhere once this label is there, in every other place that counts."""
+        places = counted.flatten().nonzero().flatten()[::2]
+        changed = targets.clone().flatten()
+        changed[places] = torch.tensor(label, dtype=targets.dtype)
+        return bool(counts(changed.view_as(targets)).flatten()[places].any())
 
-def _ever_counts(label: float, targets: Tensor, counted: Tensor, counts: Callable[[Tensor], Tensor]) -> bool:
-    """Whether a loss hangs on outputs elsewhere once this is the label there, in every other place that counts."""
-    places = counted.flatten().nonzero().flatten()[::2]
-    changed = targets.clone().flatten()
-    changed[places] = torch.tensor(label, dtype=targets.dtype)
-    return bool(counts(changed.view_as(targets)).flatten()[places].any())
+    return frozenset(label for label in silent if counted.any() and not ever_counts(label))

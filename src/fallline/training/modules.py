@@ -85,15 +85,20 @@ def version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def densify(parameters: Iterable[Tensor]) -> None:
+def densify(parameters: Iterable[Tensor]) -> bool:
     """Make sparse gradients dense, as they are in a race, for optimizers that take no sparse ones.
 
     Args:
         parameters: The tensors whose `grad` is changed.
+
+    Returns:
+        Whether there were any.
     """
+    found = False
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.layout != torch.strided:
-            parameter.grad = parameter.grad.to_dense()
+            parameter.grad, found = parameter.grad.to_dense(), True
+    return found
 
 
 def stackable(tensor: Tensor) -> bool:
@@ -114,6 +119,21 @@ def same(one: Tensor, other: Tensor) -> bool:
     if one.is_quantized:
         one, other = one.dequantize(), other.dequantize()
     return torch.equal(one, other)
+
+
+def address(tensor: Tensor) -> int:
+    """What tells the numbers of a tensor from those of another: where they are, if they lie in a row."""
+    return tensor.data_ptr() if tensor.layout == torch.strided else id(tensor)
+
+
+def mark(tensor: Tensor) -> tuple[int, int]:
+    """What is another once a tensor was changed, or has come to hold other memory."""
+    return version(tensor), address(tensor)
+
+
+def bytes_of(tensor: Tensor) -> int:
+    """Bytes of a tensor, of a sparse one as if it held all its elements."""
+    return tensor.numel() * tensor.element_size()
 
 
 def _places(module: nn.Module) -> Iterator[tuple[str, Tensor, Place]]:

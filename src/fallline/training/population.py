@@ -7,7 +7,7 @@ import itertools
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -19,10 +19,9 @@ from fallline.training.batched import BatchedLanes
 from fallline.training.errors import first_line
 from fallline.training.generators import seeded
 from fallline.training.lanes import Lanes
-from fallline.training.modules import slots, stackable, trainable
+from fallline.training.modules import bytes_of, slots, stackable, trainable
 from fallline.training.problem import Problem
 from fallline.training.sequential import SequentialLanes
-from fallline.training.splits import Split
 from fallline.training.train import Update
 
 _FEWEST = 4  # lanes for which a batched pass pays, and which a population may have in any case
@@ -96,8 +95,7 @@ def _numbers(lanes: Lanes) -> dict[str, list[Tensor]]:
         loss, gradient = lanes.gradients(batches.at(place), step)
         losses.append(loss)
         gradients += gradient
-        piece = Split(problem.valid.inputs[: problem.batch], problem.valid.targets[: problem.batch])
-        quality = lanes.evaluate(piece)
+        quality = lanes.evaluate(problem.valid.take(slice(problem.batch)))
     lanes.check()
     modules = [lanes.module(lane) for lane in range(len(lanes))]
     return {
@@ -146,15 +144,12 @@ def lanes_that_fit(problem: Problem, steps: int | None = None) -> int:
     (256, 4)
     """
     module = problem.build(0)
-    batch = (problem.train.inputs[: problem.batch], problem.train.targets[: problem.batch])
-    each = _COPIES * _bytes(trainable(module)) + _bytes(module.buffers()) + _bytes(batch)
+    batch = problem.train.take(slice(problem.batch))
+    parameters, others = trainable(module), (*module.buffers(), batch.inputs, batch.targets)
+    each = _COPIES * sum(map(bytes_of, parameters)) + sum(map(bytes_of, others))
     work = _PASSES * _operations(problem, module) * (problem.steps if steps is None else steps)
     fitting = min(_BYTES[problem.training_device.type] / each, _OPERATIONS / max(1, work))
     return min(max(int(fitting), _FEWEST), _MOST)
-
-
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _operations(problem: Problem, module: nn.Module) -> int:
@@ -164,9 +159,9 @@ def _operations(problem: Problem, module: nn.Module) -> int:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    batch = problem.batch
+    batch = problem.train.take(slice(problem.batch))
     with seeded(0, libraries=True), FlopCounterMode(display=False) as counter, suppress(RuntimeError):
-        problem.training_loss(module, problem.train.inputs[:batch].clone(), problem.train.targets[:batch])
+        problem.training_loss(module, batch.inputs.clone(), batch.targets)
     return int(counter.get_total_flops())
 
 

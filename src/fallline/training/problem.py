@@ -20,11 +20,6 @@ from fallline.training.splits import Split
 from fallline.training.task import Loss, SplitTask, Step, Task
 from fallline.training.training_data import Stream, as_training_data
 
-_ARGUMENTS = (
-    "model", "loss", "step", "train", "valid", "test", "metric", "target", "batch", "epochs", "steps", "precision",
-    "device", "name",
-)  # fmt: skip
-
 
 class Problem(SplitTask):
     """A model to train, its loss, and the data.
@@ -101,7 +96,7 @@ class Problem(SplitTask):
         name: str = "problem",
         **others: object,
     ) -> None:
-        check_names(_ARGUMENTS, others)
+        check_names(Problem, others)
         check_given(model, train, valid)
         super().__init__(name, model, loss, step, metric, device)
         #: The file or the bundled problem that this one comes from, for a command line to find it again.
@@ -192,7 +187,7 @@ class StreamProblem(Task):
         name: str = "stream",
         **others: object,
     ) -> None:
-        check_names(("model", "loss", "train", "metric", "name"), others)
+        check_names(StreamProblem, others)
         if isinstance(train, tuple) or not isinstance(train, Iterable):
             raise ProblemError(
                 f"train: got {type(train).__name__}, which is no stream; give an iterable of pairs (X, y), a batch "

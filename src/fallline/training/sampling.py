@@ -64,9 +64,8 @@ class Sampler:
 
     def over(self, rows: Sequence[int]) -> None:
         """From now on name examples by where they are in `rows`."""
-        positions = torch.full((self._examples,), -1)
-        positions[list(rows)] = torch.arange(len(rows))
-        self._positions = positions
+        self._positions = torch.full((self._examples,), -1)
+        self._positions[list(rows)] = torch.arange(len(rows))
         self._rows = len(rows)
 
     def number_repeats(self) -> None:
@@ -91,8 +90,7 @@ class Sampler:
             self._runs[seed] = sampler, Generators(sampler), 0, torch.empty(0)
         sampler, generators, drawn, order = self._runs[seed]
         while drawn <= epoch:
-            with generators.kept():
-                generators.seed(seed, drawn)
+            with generators.seeded(seed, drawn):
                 if hasattr(sampler, "set_epoch"):
                     sampler.set_epoch(drawn)
                 order = self._checked(list(sampler))
@@ -123,8 +121,7 @@ class Sampler:
                 f"{self._name}: its sampler names examples {min(order)} to {max(order)}, and the Dataset has "
                 f"{self._examples}, counted from 0; let it name these."
             )
-        if self._length is None:
-            self._length = len(order)
+        self._length = self._length or len(order)
         if len(order) != self._length:
             raise ProblemError(
                 f"{self._name}: its sampler names {self._length} examples in one epoch and {len(order)} in another; "

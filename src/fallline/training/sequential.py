@@ -17,7 +17,6 @@ from fallline.training.evaluation import Score, evaluating
 from fallline.training.lanes import Lanes, Pass
 from fallline.training.modules import Slot, slots
 from fallline.training.problem import Problem
-from fallline.training.splits import Split
 
 
 class SequentialLanes(Lanes):
@@ -39,16 +38,11 @@ class SequentialLanes(Lanes):
 
     def __init__(self, problem: Problem, seeds: Sequence[int]) -> None:
         super().__init__(problem, seeds)
-        self._modules: list[nn.Module] = []
-        self._slots: list[tuple[list[Slot], list[Slot]]] = []
+        self._modules = [self._build(seed) for seed in self.seeds]
+        self._slots = [(trained, self._stack.part(rest)[0]) for trained, rest in map(slots, self._modules)]
         self._rows: list[tuple[list[Tensor], ...]] = []
         self._reached: list[bool] = []  # by the loss of the first pass
         self._told = False
-        for seed in self.seeds:
-            module = self._build(seed)
-            trained, rest = slots(module)
-            self._modules.append(module)
-            self._slots.append((trained, self._stack.part(rest)[0]))
         self._original = self.index.tolist()
         # What a pass changes may be the reason that a later one draws.
         self._replaced = (self._traits.replaced or self._traits.state is not None) and replaceable(self._modules[0])
@@ -71,10 +65,6 @@ class SequentialLanes(Lanes):
 
     def _lanes_at_once(self, examples: int) -> int:
         return 1
-
-    def _evaluated_at_once(self, output: int) -> int:
-        # What an evaluation changes must not be evaluated again where another lane fails.
-        return 1 if self._traits.state is not None else self._budget // output
 
     @staticmethod
     def _at(lane: slice) -> int:
@@ -99,7 +89,7 @@ class SequentialLanes(Lanes):
         for slot, row in zip(rest, buffers, strict=True):
             _note(slot, row)
         return loss.detach(), [
-            torch.zeros_like(row) if gradient is None else _dense(gradient)
+            torch.zeros_like(row) if gradient is None else gradient.to_dense()
             for row, gradient in zip(rows, gradients, strict=True)
         ]
 
@@ -117,18 +107,12 @@ class SequentialLanes(Lanes):
             stacklevel=2,
         )
 
-    def _outputs(self, lanes: slice, inputs: Tensor, keys: Tensor) -> Tensor:
-        return self._evaluated(lanes, keys, lambda module: module(inputs.clone()))
-
-    def _step_losses(self, lanes: slice, split: Split, keys: Tensor) -> Tensor:
-        loss = self.problem.evaluation_loss
-        return self._evaluated(lanes, keys, lambda module: loss(module, split.inputs.clone(), split.targets))
-
-    def _evaluated(self, lanes: slice, keys: Tensor, function: Callable[[nn.Module], Tensor]) -> Tensor:
+    def _evaluated(self, compute: Callable[..., Tensor], lanes: slice, keys: Tensor, *data: Tensor) -> Tensor:
+        inputs, *others = data
         found = []
         for module, key in zip(self._modules[lanes], keys, strict=True):
             with self._drawing(key), evaluating(module, gradients=self._traits.manner.gradients):
-                found.append(function(module).detach())
+                found.append(compute(module, inputs.clone(), *others).detach())
         return torch.stack(found)
 
     def _each(self, score: Score, outputs: Tensor, targets: Tensor, keys: Tensor) -> Tensor:
@@ -164,14 +148,9 @@ def _follow(slot: Slot, row: Tensor) -> None:
 def _note(slot: Slot, row: Tensor) -> None:
     """Copy a buffer that the module replaced, where it fits; it stays the module's own."""
     value = slot.get()
-    if (value.shape, value.dtype, value.layout) != (row.shape, row.dtype, row.layout):
-        return
-    if value.data_ptr() != row.data_ptr():
+    fits = (value.shape, value.dtype, value.layout) == (row.shape, row.dtype, row.layout)
+    if fits and value.data_ptr() != row.data_ptr():
         row.copy_(value.detach())
-
-
-def _dense(gradient: Tensor) -> Tensor:
-    return gradient if gradient.layout == torch.strided else gradient.to_dense()
 
 
 def _check_trained(trained: list[Slot]) -> None:

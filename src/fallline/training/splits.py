@@ -43,7 +43,9 @@ def pairs(name: str, items: Iterable[Any], kind: Items) -> Iterator[Sequence[Any
         if isinstance(item, Mapping):
             raise ProblemError(_of_mappings(name, list(item), kind))
         if not isinstance(item, tuple | list) or len(item) != 2:
-            raise ProblemError(_of_others(name, item, kind))
+            several = isinstance(item, tuple | list) and len(item) > 2
+            remedy = f", and have {len(item)} parts; {PACK}" if several else "; wrap it so that it returns them"
+            raise ProblemError(f"{name}: its {kind.plural} must be pairs (x, y){remedy}.")
         yield item
 
 
@@ -69,13 +71,6 @@ def _tensor(name: str, what: str, values: Sequence[Any], kind: Items) -> Tensor:
             f"{name}: the {what} of its {kind.plural} can't become one tensor; "
             + (f"{PACK}." if several else "transform every example to a tensor of the same shape and type.")
         ) from error
-
-
-def _of_others(name: str, item: Any, kind: Items) -> str:
-    found = f"{name}: its {kind.plural} must be pairs (x, y)"
-    if isinstance(item, tuple | list) and len(item) > 2:
-        return f"{found}, and have {len(item)} parts; {PACK}."
-    return f"{found}; wrap it so that it returns them."
 
 
 def _of_mappings(name: str, keys: list[Any], kind: Items) -> str:
@@ -104,6 +99,27 @@ class Split:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def take(self, rows: slice | list[int] | Tensor) -> Split:
+        """Some of the examples.
+
+        Args:
+            rows: Which, as tensors are indexed.
+        """
+        return Split(self.inputs[rows], self.targets[rows])
+
+    def to(self, device: torch.device) -> Split:
+        """The examples on a device, not copied where they are there.
+
+        Args:
+            device: The device.
+        """
+        return Split(self.inputs.to(device), self.targets.to(device))
+
+
+def concatenated(splits: Sequence[Split]) -> Split:
+    """The examples of several splits, one after the other."""
+    return Split(torch.cat([one.inputs for one in splits]), torch.cat([one.targets for one in splits]))
+
 
 def split_of(name: str, pair: tuple[object, object], dtype: torch.dtype) -> Split:
     """Make a split of X and y: floating-point numbers become `dtype`, integer targets int64, on the CPU.
@@ -112,7 +128,13 @@ def split_of(name: str, pair: tuple[object, object], dtype: torch.dtype) -> Spli
     """
     inputs, targets = pair
     split = Split(_convert(name, "X", inputs, dtype), _convert(name, "y", targets, dtype))
-    _check_lengths(name, split)
+    if len(split.inputs) != len(split.targets):
+        raise ProblemError(
+            f"{name}: X has {len(split.inputs)} examples and y has {len(split.targets)}; "
+            "their first dimensions must be equal."
+        )
+    if len(split) == 0:
+        raise ProblemError(f"{name}: the split is empty; give it at least one example.")
     _check_finite(name, "X", split.inputs)
     _check_finite(name, "y", split.targets)
     return split
@@ -135,9 +157,7 @@ def _convert(name: str, what: str, values: object, dtype: torch.dtype) -> Tensor
 
 def _holds_arrays(values: Sequence[Any] | Mapping[Any, Any]) -> bool:
     held = values.values() if isinstance(values, Mapping) else values
-    if len(values) > _MOST_INPUTS:
-        return False
-    return any(hasattr(one, "__array__") and getattr(one, "ndim", 0) for one in held)
+    return len(values) <= _MOST_INPUTS and any(hasattr(one, "__array__") and getattr(one, "ndim", 0) for one in held)
 
 
 def _from_numpy(name: str, what: str, values: np.ndarray[Any, Any]) -> Tensor:
@@ -148,21 +168,10 @@ def _from_numpy(name: str, what: str, values: np.ndarray[Any, Any]) -> Tensor:
         raise ProblemError(f"{name}: {what} holds {values.dtype}, not numbers; encode it as numbers first.") from error
 
 
-def _check_lengths(name: str, split: Split) -> None:
-    if len(split.inputs) != len(split.targets):
-        raise ProblemError(
-            f"{name}: X has {len(split.inputs)} examples and y has {len(split.targets)}; "
-            "their first dimensions must be equal."
-        )
-    if len(split) == 0:
-        raise ProblemError(f"{name}: the split is empty; give it at least one example.")
-
-
 def _check_finite(name: str, what: str, values: Tensor) -> None:
     bad = ~values.isfinite()
     if bad.any():
-        first = int(bad.flatten(1).any(1).nonzero()[0]) if values.ndim > 1 else int(bad.nonzero()[0])
-        count = int(bad.sum())
+        first, count = int(bad.nonzero()[0, 0]), int(bad.sum())
         found = "1 value that is" if count == 1 else f"{count} values that are"
         raise ProblemError(
             f"{name}: {what} has {found} NaN or infinite, the first in example {first} (counted from 0); "
@@ -172,12 +181,10 @@ def _check_finite(name: str, what: str, values: Tensor) -> None:
 
 #: Share of a split whose examples are in another, above that of examples that repeat anyway.
 _WORTH_A_WORD = 0.01
-
-
 _COLUMNS, _CANDIDATES = 32, 8  # numbers of an example, and examples like it, that are compared before all are
 
 
-def _shared_examples(splits: Mapping[str, Split]) -> Iterator[str]:
+def shared_examples(splits: Mapping[str, Split]) -> Iterator[str]:
     """Splits that have examples, inputs and targets alike, of an earlier one, beyond those that repeat anyway."""
     prints = {name: _prints(split) for name, split in splits.items()}
     for first, second in itertools.combinations(splits, 2):
@@ -206,7 +213,10 @@ def _shared(one: Split, other: Split, ones: Tensor, others: Tensor) -> int:
         if print_ in wanted:
             there.setdefault(print_, []).append(row)
     return sum(
-        any(_alike(one, row, other, place) for row in there.get(print_, ())[:_CANDIDATES])
+        any(
+            torch.equal(one.inputs[row], other.inputs[place]) and torch.equal(one.targets[row], other.targets[place])
+            for row in there.get(print_, ())[:_CANDIDATES]
+        )
         for place, print_ in enumerate(prints)
     )
 
@@ -221,17 +231,11 @@ def _prints(split: Split) -> Tensor:
     """A number [n] for each example, alike for those that are."""
     total = torch.zeros(len(split), dtype=torch.float64)
     for part in (split.inputs, split.targets):
-        flat = _as_real(part.reshape(len(split), -1))
+        flat = part.reshape(len(split), -1)
+        if flat.is_complex():
+            flat = flat.real + 2 * flat.imag
         some = flat[:, :: max(1, flat.shape[1] // _COLUMNS)].double()
         weights = torch.rand(some.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.5
         # Summed row by row, since a product of matrices may round otherwise from row to row.
         total += (some * weights).sum(1) + flat.sum(1, dtype=torch.float64)
     return total
-
-
-def _as_real(values: Tensor) -> Tensor:
-    return values.real + 2 * values.imag if values.is_complex() else values
-
-
-def _alike(one: Split, row: int, other: Split, place: int) -> bool:
-    return torch.equal(one.inputs[row], other.inputs[place]) and torch.equal(one.targets[row], other.targets[place])

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from fallline.training.drawing import LaneMasks
-from fallline.training.evaluation import Manner, evaluating, footprint, manner_of
+from fallline.training.evaluation import Manner, evaluating, footprint, manner_of, needs_outputs
 from fallline.training.generators import draws, preserved
-from fallline.training.modules import Slot, differing, python_state, same, slots, stackable, unchanged_by, version
+from fallline.training.modules import Slot, differing, mark, python_state, same, slots, stackable, unchanged_by
 from fallline.training.splits import Split
 from fallline.training.task import SplitTask
 
@@ -48,15 +48,13 @@ class Stack:
 
     def unshare(self, changed: Sequence[int], lanes: int) -> None:
         """Give each of so many lanes its own row of the constants of these numbers."""
-        untrained = iter(self.buffers), iter(self.constants)  # taken by turns, as is_constant says
-        places = [place for place, constant in enumerate(self.is_constant) if constant]
-        own = {places[number] for number in changed}
-        mixed = [next(untrained[constant]) for constant in self.is_constant]
-        for place in own:
-            mixed[place] = torch.stack([mixed[place]] * lanes)
-            self.is_constant[place] = False
-        self.buffers = list(itertools.compress(mixed, (not one for one in self.is_constant)))
-        self.constants = list(itertools.compress(mixed, self.is_constant))
+        places = range(len(self.is_constant))
+        shared = dict(zip(itertools.compress(places, self.is_constant), self.constants, strict=True))
+        rows = dict(zip((place for place in places if place not in shared), self.buffers, strict=True))
+        for place in [[*shared][number] for number in changed]:
+            rows[place] = torch.stack([shared.pop(place)] * lanes)
+        self.is_constant = [place in shared for place in places]
+        self.buffers, self.constants = [rows[place] for place in sorted(rows)], [*shared.values()]
 
 
 class SharedTensors:
@@ -73,7 +71,7 @@ class SharedTensors:
         self._slots = slots
         self._replaced: set[int] = set()
         self._copies: dict[int, Tensor] = {}
-        self._known = [(version(slot.tensor), _address(slot.tensor)) for slot in slots]
+        self._known = [mark(slot.tensor) for slot in slots]
         self._places: dict[int, list[int]] = {}
         for number, slot in enumerate(slots):
             self._places.setdefault(_memory(slot.tensor), []).append(number)
@@ -95,15 +93,11 @@ class SharedTensors:
         found = [
             number
             for number, (slot, known) in enumerate(zip(self._slots, self._known, strict=True))
-            if number in self._replaced or known != (version(slot.tensor), _address(slot.tensor))
+            if number in self._replaced or known != mark(slot.tensor)
         ]
         found += [number for number, was in self._copies.items() if not same(self._slots[number].tensor.detach(), was)]
         self._copies.clear()
         return list(dict.fromkeys(found))
-
-
-def _address(tensor: Tensor) -> int:
-    return tensor.data_ptr() if tensor.layout == torch.strided else id(tensor)
 
 
 def _memory(tensor: Tensor) -> int:
@@ -140,15 +134,14 @@ def stack(build: Callable[[int], nn.Module], seeds: Sequence[int], unchanged: Se
         pairs = zip(rest, own_rest, is_constant, strict=True)
         untrained[seed] = [slot.tensor if alike else other.tensor for slot, other, alike in pairs]
     buffers = [list(itertools.compress(untrained[seed], (not one for one in is_constant))) for seed in seeds]
+    unlike = (slot for slot, one, alike in zip(rest, is_constant, is_alike, strict=True) if one and not alike)
     return Stack(
         [slot.name for slot in trained],
         _stacked([rows[seed] for seed in seeds]),
         _stacked(buffers),
         [slot.tensor.detach() for slot in itertools.compress(rest, is_constant)],
         is_constant,
-        next(
-            (_obstacle(slot) for slot, *two in zip(rest, is_constant, is_alike, strict=True) if two[0] > two[1]), None
-        ),
+        next(map(_obstacle, unlike), None),
     )
 
 
@@ -186,36 +179,32 @@ class Traits:
 def traits_of(problem: SplitTask, build: Callable[[], nn.Module], train: Split, key: Tensor) -> Traits:
     """Take a pass of every kind: in training, on the smaller batch that ends an epoch, and in evaluation."""
     with preserved(key.device, libraries=True):
-        return _traits(problem, build, train, key)
+        first, batch = build(), problem.batch
+        few = Split(train.inputs[:2].clone(), train.targets[:2])
+        manner = manner_of(first, few.inputs, key.device)
+        kept = manner.kept
+        if problem.step is not None:
+            kept, _ = footprint(first, few.inputs, lambda inputs: problem.training_loss(first, inputs, few.targets))
+        module, last = build(), len(train) % batch
+        rest = slots(module)[1]
 
+        def passes() -> None:
+            problem.training_loss(module, train.inputs[:batch].clone(), train.targets[:batch])
+            if last:
+                with suppress(Exception):  # it is told where it is met
+                    problem.training_loss(module, train.inputs[:last].clone(), train.targets[:last])
+            with suppress(Exception), evaluating(module, gradients=manner.gradients):
+                if problem.loss is None:
+                    problem.evaluation_loss(module, few.inputs.clone(), few.targets)
+                if needs_outputs(problem):
+                    module(few.inputs.clone())
 
-def _traits(problem: SplitTask, build: Callable[[], nn.Module], train: Split, key: Tensor) -> Traits:
-    first, batch = build(), problem.batch
-    few = Split(train.inputs[:2].clone(), train.targets[:2])
-    manner = manner_of(first, few.inputs, key.device)
-    kept = manner.kept
-    if problem.step is not None:
-        kept = footprint(first, few.inputs, lambda inputs: problem.training_loss(first, inputs, few.targets)).kept
-    module, last = build(), len(train) % batch
-    rest = slots(module)[1]
+        calls, before, drawn = count(), python_state(module), (False, False)
 
-    def passes() -> None:
-        problem.training_loss(module, train.inputs[:batch].clone(), train.targets[:batch])
-        if last:
-            with suppress(Exception):  # it is told where it is met
-                problem.training_loss(module, train.inputs[:last].clone(), train.targets[:last])
-        with suppress(Exception), evaluating(module, gradients=manner.gradients):
-            if problem.loss is None:
-                problem.evaluation_loss(module, few.inputs.clone(), few.targets)
-            if problem.loss is not None or not problem.metric_is_loss:
-                module(few.inputs.clone())
+        def watched() -> None:
+            nonlocal drawn
+            with LaneMasks(key, calls):
+                drawn = draws(passes, key.device)
 
-    calls, before, drawn = count(), python_state(module), (False, False)
-
-    def watched() -> None:
-        nonlocal drawn
-        with LaneMasks(key, calls):
-            drawn = draws(passes, key.device)
-
-    constant = unchanged_by(watched, rest)
-    return Traits(manner, kept, next(calls) > 0, *drawn, differing(before, python_state(module)), constant)
+        constant = unchanged_by(watched, rest)
+        return Traits(manner, kept, next(calls) > 0, *drawn, differing(before, python_state(module)), constant)

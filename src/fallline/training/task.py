@@ -70,15 +70,11 @@ class Task:
         Returns:
             The mean over the batch, a tensor without dimensions.
         """
+        compute = self.evaluation_loss if self.step is None else self.step
         if self.precision is None:
-            return self._training_loss(model, inputs, targets)
+            return compute(model, inputs, targets)
         with torch.autocast(inputs.device.type, getattr(torch, self.precision)):
-            return self._training_loss(model, inputs, targets)
-
-    def _training_loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        if self.step is not None:
-            return self.step(model, inputs, targets)
-        return self.evaluation_loss(model, inputs, targets)
+            return compute(model, inputs, targets)
 
     def evaluation_loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """The loss of examples that are not trained on: that of the model's output, or the step's where there is none.

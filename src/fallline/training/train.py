@@ -102,7 +102,9 @@ def train(
     every = None if evaluate_every is None else as_count("evaluate_every", evaluate_every)
     if not 0 <= start <= steps:
         raise ProblemError(f"start: must be from 0 to steps, which is {steps}, got {start}.")
-    with seeded(_own_seed(lanes.seeds, start), lanes.device, libraries=True):
+    # From here on start the generators for what is drawn beside the lanes, as an update of one's own may.
+    own = int(np.random.SeedSequence((start, *lanes.seeds)).generate_state(1, np.uint64)[0])
+    with seeded(own, lanes.device, libraries=True):
         run = _Run(lanes, update, evaluation_points(problem, steps, start, every))
         for step in range(start + 1, steps + 1):
             if not len(lanes):
@@ -116,7 +118,6 @@ def train(
 class _Run:
     """The lanes that are left, and what is known of them since the last point."""
 
-    _samples: int
     _total: Tensor
     _diverged_at: Tensor
 
@@ -150,7 +151,8 @@ class _Run:
             self.lanes.first_loss = losses
             if self.recorder.wants(0):
                 self.recorder.write(0, index, train_loss=losses)
-        sound = losses.isfinite() & (losses <= _limit(self.lanes.first_loss))
+        first = self.lanes.first_loss
+        sound = losses.isfinite() & (losses <= first + BOUND * first.abs().clamp_min(_SMALLEST_SCALE))
         # Told to the recorder later: to ask a device for it in every step would hold it up.
         self._diverged_at = torch.where(sound | (self._diverged_at >= 0), self._diverged_at, step)
         self._total += losses * batch
@@ -191,15 +193,6 @@ class _Run:
         self._samples = 0
         self._total = torch.zeros(len(lanes), dtype=torch.float64, device=lanes.device)
         self._diverged_at = torch.full((len(lanes),), -1, device=lanes.device)
-
-
-def _limit(first: Tensor) -> Tensor:
-    return first + BOUND * first.abs().clamp_min(_SMALLEST_SCALE)
-
-
-def _own_seed(seeds: tuple[int, ...], start: int) -> int:
-    """Derive where the generators start for what is drawn beside the lanes, as an update of one's own may."""
-    return int(np.random.SeedSequence((start, *seeds)).generate_state(1, np.uint64)[0])
 
 
 _MOST_IN_ONE_EPOCH = 20

@@ -168,7 +168,7 @@ class TrainingData:
     def read(self, numbers: Tensor, seed: int, epoch: int) -> Split:
         """The examples that these numbers of a batch name, as the run of a seed sees them in an epoch from 0."""
         if self.reader is None:
-            return Split(self.split.inputs[numbers], self.split.targets[numbers])
+            return self.split.take(numbers)
         return split_of("train", self.reader.read(numbers.tolist(), seed, epoch), self.dtype)
 
 
@@ -191,9 +191,7 @@ def as_training_data(
         if epochs is not None:
             raise ProblemError("epochs: a stream is gone through once, in steps; leave epochs out.")
         batch = None if batch is None else as_count("batch", batch)
-        generators = Generators(train)
-        with generators.kept():
-            generators.seed(0)
+        with Generators(train).seeded(0):
             return stream_of(train, batch, dtype).first(count)
     if _is_stream(train):
         raise ProblemError(
@@ -252,13 +250,8 @@ class Stream:
                     f"train: batch 1 of the stream has {sizes[0]} examples and batch {number} has {size}; "
                     "give them one size, which only the last may fall short of."
                 )
-        return TrainingData(
-            split_of("train", joined("train", found, BATCHES), self.dtype),
-            sizes[0],
-            1,
-            Order(shuffle=False),
-            self.dtype,
-        )
+        split = split_of("train", joined("train", found, BATCHES), self.dtype)
+        return TrainingData(split, sizes[0], 1, Order(shuffle=False), self.dtype)
 
 
 def stream_of(train: object, batch: int | None, dtype: torch.dtype) -> Stream:
@@ -270,8 +263,7 @@ def stream_of(train: object, batch: int | None, dtype: torch.dtype) -> Stream:
         size = DEFAULT_BATCH if batch is None else batch
         return Stream(_grouped(train, size), dtype, f" of {size} examples")
     if callable(train):
-        needed = required_arguments(train)
-        if needed:
+        if needed := required_arguments(train):
             raise ProblemError(
                 f"train: the function needs {' and '.join(needed)}, but is called without arguments; "
                 "give one without, such as train=lambda: batches(...)."

@@ -44,7 +44,6 @@ class Curves:
     what: str
     higher_is_better: bool
     untrained: float
-    is_loss: bool
     arms: tuple[ArmCurves, ...]
 
 
@@ -59,7 +58,7 @@ def curves(race: RaceData, quantity: Quantity) -> Curves:
     higher = race.higher_is_better and not is_loss
     what = {"train_loss": "training loss", "valid_loss": "validation loss", "valid_metric": f"validation {race.metric}"}
     untrained = race.untrained_loss if is_loss else race.untrained
-    return Curves(what[quantity], higher, untrained, is_loss, tuple(_arm(arm, quantity, higher) for arm in race.arms))
+    return Curves(what[quantity], higher, untrained, tuple(_arm(arm, quantity, higher) for arm in race.arms))
 
 
 def _arm(arm: ArmData, quantity: Quantity, higher_is_better: bool) -> ArmCurves:
@@ -151,14 +150,10 @@ def _label(arm: ArmCurves) -> str:
 def _notes(found: Curves) -> tuple[str, ...]:
     first = found.arms[0]
     notes = [_band(len(first.values), first.median)]
-    diverged = {arm.name: int(arm.diverged.sum()) for arm in found.arms if arm.diverged.any()}
-    if diverged:
-        counts = ", ".join(f"{name} {count}" for name, count in diverged.items())
-        notes.append(f"Runs that diverged rank last in every median and end in a cross: {counts}.")
-    broken = {arm.name: arm.broken for arm in found.arms if arm.broken}
-    if broken:
-        counts = ", ".join(f"{name} {count}" for name, count in broken.items())
-        notes.append(f"Runs with values that are not numbers, which rank last there: {counts}.")
+    if diverged := _counts({arm.name: arm.diverged.sum() for arm in found.arms}):
+        notes.append(f"Runs that diverged rank last in every median and end in a cross: {diverged}.")
+    if broken := _counts({arm.name: arm.broken for arm in found.arms}):
+        notes.append(f"Runs with values that are not numbers, which rank last there: {broken}.")
     if first.step_time.has_interval:
         times = ", ".join(f"{arm.name} {duration(arm.step_time)}" for arm in found.arms)
         notes.append(f"Seconds are no surer than the time of a step, here with its 95 % interval: {times}.")
@@ -170,38 +165,34 @@ def _beyond(found: Curves, scale: Scale) -> tuple[str, ...]:
     if scale.logarithmic:
         return ()
     low, high = scale.view
-    cut = {arm.name: int(((arm.values < low) | (arm.values > high)).sum()) for arm in found.arms}
-    counts = ", ".join(f"{name} {count}" for name, count in cut.items() if count)
+    counts = _counts({arm.name: ((arm.values < low) | (arm.values > high)).sum() for arm in found.arms})
     side = "beneath" if found.higher_is_better else "above"
     return (f"Points far worse than the untrained model, which lie {side} the chart: {counts}.",) if counts else ()
+
+
+def _counts(of_arms: dict[str, int]) -> str:
+    """Each arm's count where there is one."""
+    return ", ".join(f"{name} {count}" for name, count in of_arms.items() if count)
 
 
 def _band(seeds: int, middle: Median | None) -> str:
     if middle is None:
         return f"Each run is drawn as dots: {counted(seeds, 'seed')} make no median."
-    ends = (
-        "the worst to the best"
-        if middle.rank == 1
-        else f"the {_ordinal(middle.rank)} worst to the {_ordinal(middle.rank)} best"
-    )
+    rank = {1: "", 2: "second ", 3: "third "}.get(middle.rank, f"{middle.rank}th ")
     return (
-        f"Lines are medians of {seeds} seeds, never smoothed; bands run from {ends} seed, which covers the true median "
-        f"with {100 * middle.confidence:.0f} % confidence; the faint lines are the runs."
+        f"Lines are medians of {seeds} seeds, never smoothed; bands run from the {rank}worst to the {rank}best seed, "
+        f"which covers the true median with {100 * middle.confidence:.0f} % confidence; the faint lines are the runs."
     )
-
-
-def _ordinal(rank: int) -> str:
-    return {2: "second", 3: "third"}.get(rank, f"{rank}th")
 
 
 def _table(found: Curves) -> Table:
     """The medians, with the ends of their intervals, at some of the points."""
-    headings, rows = ["arm", "steps", "samples", "median", "low", "high", "seeds with a number"], []
+    headings, rows = ("arm", "steps", "samples", "median", "low", "high", "seeds with a number"), []
     for arm in found.arms:
+        here = arm.median or median(arm.values, higher_is_better=found.higher_is_better)
         points = arm.values.shape[1]
         for place in np.unique(np.linspace(0, points - 1, min(points, _ROWS)).round().astype(int)):
-            here = arm.median or median(arm.values, higher_is_better=found.higher_is_better)
             ends = [shown_number(values[place]) for values in (here.value, here.low, here.high)]
             there = int(np.isfinite(arm.values[:, place]).sum())
             rows.append((arm.name, f"{arm.x['steps'][place]:.0f}", f"{arm.x['samples'][place]:.0f}", *ends, str(there)))
-    return Table(tuple(headings), tuple(rows))
+    return Table(headings, tuple(rows))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline._text import counted, duration
-from fallline.pages.charts.picture import Axis, Mark, Picture, Table, charted, shortened, shown_number
+from fallline._text import counted, duration, shortened
+from fallline.pages.charts.picture import Axis, Mark, Picture, Table, charted, shown_number
 from fallline.pages.charts.race_data import ArmData, RaceData
 from fallline.racing import Reached
 from fallline.racing.judging import edge_of
@@ -70,10 +70,9 @@ def _label(arm: ArmData) -> str:
 
 def _mean(arm: ArmData) -> tuple[str, str, str]:
     if arm.score is None:
-        return ("diverged", "", "")
-    ends = (arm.score.low, arm.score.high) if arm.score.has_interval else ()
-    low, high = map(shown_number, ends) if ends else ("", "")
-    return shown_number(arm.score.value), low, high
+        return "diverged", "", ""
+    value, low, high = map(shown_number, (arm.score.value, arm.score.low, arm.score.high))
+    return (value, low, high) if arm.score.has_interval else (value, "", "")
 
 
 @dataclass(frozen=True)
@@ -97,19 +96,17 @@ class Leaderboard:
 def leaderboard(race: RaceData) -> Leaderboard:
     """Gather the leaderboard of a race."""
     rows = [dict(_cells(race, rank, arm)) for rank, arm in enumerate(race.arms, start=1)]
-    headings = tuple(dict.fromkeys(heading for row in rows for heading in row))
-    nothing = Cell("", None)
-    return Leaderboard(headings, tuple(tuple(row.get(one, nothing) for one in headings) for row in rows), _legend(race))
+    return Leaderboard(tuple(rows[0]), tuple(tuple(row.values()) for row in rows), _legend(race))
 
 
 def _cells(race: RaceData, rank: int, arm: ArmData) -> Iterator[tuple[str, Cell]]:
-    """Heading and cell, from left to right."""
+    """Heading and cell, from left to right; the headings are the same for every arm."""
     step = arm.entry.step_time
     yield "arm", Cell(arm.name, arm.name)
     yield "rank", Cell(str(rank), rank)
     yield f"test {race.metric}{' (95 % interval)' if race.protocol['seeds'] > 1 else ''}", _score(arm)
     yield "seeds", _seeds(arm)
-    for name in sorted({name for one in race.arms for name in one.entry.space}, key=lambda name: name != "lr"):
+    for name in race.dimensions:
         yield f"best {name}", _best(arm, name, higher_is_better=race.higher_is_better)
     goal = shown_goal(race)
     if goal is not None:

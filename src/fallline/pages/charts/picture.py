@@ -75,6 +75,9 @@ class Picture:
         return any(mark.arm == arm and mark.kind == kind for mark in self.marks)
 
 
+Draw = Callable[[RaceData], tuple[Picture, ...]]
+
+
 @dataclass(frozen=True)
 class Chart:
     """A kind of chart: its `pictures` of a race, and what stands around them in the report.
@@ -85,7 +88,7 @@ class Chart:
 
     kind: str
     heading: str
-    pictures: Callable[[RaceData], tuple[Picture, ...]]
+    pictures: Draw
     section: str
     before: str = ""
     after: str = ""
@@ -96,12 +99,10 @@ class Chart:
 CHARTS: dict[str, Chart] = {}
 
 
-def charted(
-    kind: str, heading: str, *, section: str = "", **said: str
-) -> Callable[[Callable[[RaceData], tuple[Picture, ...]]], Callable[[RaceData], tuple[Picture, ...]]]:
+def charted(kind: str, heading: str, *, section: str = "", **said: str) -> Callable[[Draw], Draw]:
     """Enter the function below, which draws a race, into the list of charts; the rest is as for `Chart`."""
 
-    def enter(pictures: Callable[[RaceData], tuple[Picture, ...]]) -> Callable[[RaceData], tuple[Picture, ...]]:
+    def enter(pictures: Draw) -> Draw:
         CHARTS[kind] = Chart(kind, heading, pictures, section or kind, **said)
         return pictures
 
@@ -168,15 +169,6 @@ def score_scale(scores: Array, untrained: float, *, higher_is_better: bool) -> S
 def _power_of_ten(place: float) -> float:
     """Ten to the power, or the largest or smallest whole one that a float holds in full precision."""
     return math.pow(10, np.clip(place, sys.float_info.min_10_exp, sys.float_info.max_10_exp))
-
-
-def shortened(name: str, length: int) -> str:
-    """A name in at most so many characters.
-
-    >>> shortened("momentum", 8), shortened("momentum", 5)
-    ('momentum', 'mome…')
-    """
-    return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
 def shown_number(value: float) -> str:

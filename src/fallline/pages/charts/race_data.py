@@ -74,6 +74,12 @@ class RaceData:
         return str(self.protocol["metric"])
 
     @property
+    def dimensions(self) -> list[str]:
+        """All that was searched, the learning rate first."""
+        names = dict.fromkeys(name for arm in self.arms for name in arm.entry.space)
+        return sorted(names, key=lambda name: name != "lr")
+
+    @property
     def higher_is_better(self) -> bool:
         """Whether a high score is a good one."""
         return bool(self.protocol["higher_is_better"])
@@ -147,12 +153,15 @@ def _arm(arm: Mapping[str, Any], step_seconds: Sequence[float]) -> ArmData:
 
 def _runs(final: Mapping[str, Any]) -> Runs:
     curves = final["curves"]
+    train_loss, valid_loss, valid_metric = (
+        _numbers([run[name] for run in curves]) for name in ("train_loss", "valid_loss", "valid_metric")
+    )
     return Runs(
         np.array(curves[0]["steps"], np.int64),
         np.array(curves[0]["samples"], np.int64),
-        np.stack([_numbers(run["train_loss"]) for run in curves]),
-        np.stack([_numbers(run["valid_loss"]) for run in curves]),
-        np.stack([_numbers(run["valid_metric"]) for run in curves]),
+        train_loss,
+        valid_loss,
+        valid_metric,
         np.array(final["diverged"], np.bool_),
     )
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fallline.pages.assets import colour, dash, symbol
-from fallline.pages.charts.picture import Array, Axis, Mark, Picture, shortened
+from fallline._text import shortened
+from fallline.pages.assets import colour, dash, rounded, symbol
+from fallline.pages.charts.picture import Array, Axis, Mark, Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,19 +34,13 @@ def drawn(pictures: Sequence[Picture], kind: str, *, x: str | None = None, bare:
     """
     from matplotlib import rc_context
 
-    with rc_context(_SETTINGS), _without_missing_glyphs():
+    with rc_context(_SETTINGS), warnings.catch_warnings():
+        # A name in a script that the font lacks is drawn as boxes.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         file = io.BytesIO()
         dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
         _figure(pictures, x, bare).savefig(file, format=kind, dpi=_RESOLUTION, metadata=dates.get(kind))
     return file.getvalue()
-
-
-@contextmanager
-def _without_missing_glyphs() -> Iterator[None]:
-    """A name in a script that the font lacks is drawn as boxes, which needs no warning."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        yield
 
 
 def _figure(pictures: Sequence[Picture], x: str | None, bare: bool) -> Figure:
@@ -88,10 +82,7 @@ def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
     if axis.logarithmic:
         settings[f"{which}scale"] = "log"
     if axis.ticks:
-        settings |= {
-            f"{which}ticks": range(len(axis.ticks)),
-            f"{which}ticklabels": axis.ticks,
-        }
+        settings |= {f"{which}ticks": range(len(axis.ticks)), f"{which}ticklabels": axis.ticks}
     if axis.view is not None:
         settings[f"{which}lim"] = axis.view
     axes.set(**settings)
@@ -188,16 +179,11 @@ def _literal(text: str) -> str:
 
 def _across(mark: Mark, x: Array) -> list[float | None]:
     """A band goes there and back."""
-    return _rounded(np.r_[x, x[::-1]] if mark.top is not None else x)
+    return rounded(np.r_[x, x[::-1]] if mark.top is not None else x, _DIGITS)
 
 
 def _up(mark: Mark) -> list[float | None]:
-    return _rounded(mark.y if mark.top is None else np.r_[mark.y, mark.top[::-1]])
-
-
-def _rounded(values: Iterable[float]) -> list[float | None]:
-    """In few digits, with None for what isn't finite."""
-    return [float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None for value in values]
+    return rounded(mark.y if mark.top is None else np.r_[mark.y, mark.top[::-1]], _DIGITS)
 
 
 def _layout(picture: Picture) -> dict[str, Any]:

@@ -38,26 +38,17 @@ class ArmTrials:
 class Searched:
     """Validation scores against the values of dimension `name`; `options` are its names where it has no numbers."""
 
+    race: RaceData
     name: str
-    metric: str
-    higher_is_better: bool
-    untrained: float
     scale: str
     options: tuple[str, ...]
     arms: tuple[ArmTrials, ...]
-    without: tuple[str, ...]
-
-
-def dimensions(race: RaceData) -> tuple[str, ...]:
-    """All that was searched, the learning rate first."""
-    names = {name: None for arm in race.arms for name in arm.entry.space}
-    return tuple(sorted(names, key=lambda name: name != "lr"))
 
 
 @charted("sensitivity", "Learning-rate sensitivity", lacking="no learning rate was searched in this race")
 def sensitivity_pictures(race: RaceData) -> tuple[Picture, ...]:
     """The scores against the learning rate, where it was searched."""
-    return tuple(searched_picture(searched(race, name)) for name in dimensions(race) if name == "lr")
+    return tuple(searched_picture(searched(race, name)) for name in race.dimensions if name == "lr")
 
 
 @charted("budget", "Budget", after="A race records no norms of gradients and updates, so none are shown.")
@@ -99,7 +90,7 @@ def budget_pictures(race: RaceData) -> tuple[Picture, ...]:
 )  # fmt: skip
 def searched_pictures(race: RaceData) -> tuple[Picture, ...]:
     """The scores against whatever else was searched."""
-    return tuple(searched_picture(searched(race, name)) for name in dimensions(race) if name != "lr")
+    return tuple(searched_picture(searched(race, name)) for name in race.dimensions if name != "lr")
 
 
 def searched(race: RaceData, name: str) -> Searched:
@@ -108,14 +99,11 @@ def searched(race: RaceData, name: str) -> Searched:
     spaces = [arm.entry.space[name] for _, arm in found]
     options = _options(spaces)
     return Searched(
+        race,
         name,
-        race.metric,
-        race.higher_is_better,
-        race.untrained,
         spaces[0].scale if isinstance(spaces[0], Range) else "options",
         options,
         tuple(_arm(number, arm, name, options) for number, arm in found),
-        tuple(arm.name for arm in race.arms if name not in arm.entry.space),
     )
 
 
@@ -148,13 +136,13 @@ def _arm(number: int, arm: ArmData, name: str, options: tuple[str, ...]) -> ArmT
 def searched_picture(found: Searched) -> Picture:
     """Draw trials: dots, joined where only this was searched, and crosses over them for those that diverged."""
     every = np.concatenate([arm.scores for arm in found.arms])
-    scale = score_scale(every, found.untrained, higher_is_better=found.higher_is_better)
+    scale = score_scale(every, found.race.untrained, higher_is_better=found.race.higher_is_better)
     above = any((arm.diverged | _off(arm, found, scale)).any() for arm in found.arms)
-    label = "learning rate" if found.name == "lr" else found.name
+    label, metric = "learning rate" if found.name == "lr" else found.name, found.race.metric
     return Picture(
-        f"Validation {found.metric} against {label}",
+        f"Validation {metric} against {label}",
         {"value": _axis(found, label)},
-        Axis(f"validation {found.metric}", scale.logarithmic, view=scale.high_view if above else scale.view),
+        Axis(f"validation {metric}", scale.logarithmic, view=scale.high_view if above else scale.view),
         tuple(mark for arm in found.arms for mark in _marks(arm, found, scale)),
         {arm.number: _key(arm) for arm in found.arms},
         _table(found),
@@ -194,7 +182,7 @@ def _marks(arm: ArmTrials, found: Searched, scale: Scale) -> list[Mark]:
 
 def _off(arm: ArmTrials, found: Searched, scale: Scale) -> NDArray[np.bool_]:
     """Which trials are usable and yet too bad for the scale."""
-    worse = arm.scores < scale.limit if found.higher_is_better else arm.scores > scale.limit
+    worse = arm.scores < scale.limit if found.race.higher_is_better else arm.scores > scale.limit
     return np.asarray(worse & ~arm.diverged)
 
 
@@ -214,8 +202,9 @@ def _notes(found: Searched, scale: Scale) -> tuple[str, ...]:
         notes.append(f"Hollow dots there: {off} that ended far worse than the untrained model.")
     if short:
         notes.append(f"Hollow dots elsewhere: {short} that were stopped on a share of the samples, so they look worse.")
-    if found.without:
-        notes.append(f"Not searched by {listed(found.without)}.")
+    without = [arm.name for arm in found.race.arms if found.name not in arm.entry.space]
+    if without:
+        notes.append(f"Not searched by {listed(without)}.")
     return tuple(notes)
 
 
@@ -230,4 +219,4 @@ def _table(found: Searched) -> Table:
         for arm in found.arms
         for value, score, fallen, short in zip(arm.values, arm.scores, arm.diverged, arm.short, strict=True)
     ]
-    return Table(("arm", found.name, f"validation {found.metric}", "of the samples"), tuple(rows))
+    return Table(("arm", found.name, f"validation {found.race.metric}", "of the samples"), tuple(rows))

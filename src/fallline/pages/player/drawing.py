@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.pages.assets import COLOURS, DASHES, asset, template
+from fallline._text import shortened
+from fallline.pages.assets import COLOURS, DASHES, asset, rounded, template
 from fallline.pages.player.scene import WIDTH, Label, Map, Scene, Trajectory, labels, map_of, ticks
 from fallline.pages.player.shapes import Chart, Contours, chart, contours, outline
 
@@ -104,7 +105,7 @@ def _trajectory(drawing: Drawing, trail: Trail) -> dict[str, Any]:
 
 def _rounded(values: NDArray[np.float64], digits: int) -> list[Any]:
     """Nested lists of numbers with so many significant digits; None for what isn't finite."""
-    flat = [float(f"{value:.{digits}g}") if abs(value) < np.inf else None for value in values.ravel().tolist()]
+    flat = rounded(values.ravel().tolist(), digits)
     return flat if values.ndim == 1 else [flat[row : row + 2] for row in range(0, len(flat), 2)]
 
 
@@ -237,10 +238,8 @@ def _trails(scene: Scene, box: Map) -> tuple[Trail, ...]:
 def _texts(trajectories: Sequence[Trajectory]) -> list[str]:
     """Short names; those that occur twice are told apart by their learning rates."""
     count = Counter(trajectory.name for trajectory in trajectories)
-    short = (name if len(name) <= _LABEL_LENGTH else name[: _LABEL_LENGTH - 1] + "…" for name in count)
-    shortened = dict(zip(count, short, strict=True))
     return [
-        shortened[one.name]
+        shortened(one.name, _LABEL_LENGTH)
         + (f" {number(one.learning_rate)}" if count[one.name] > 1 and one.learning_rate is not None else "")
         for one in trajectories
     ]
@@ -292,11 +291,8 @@ def _charts(scene: Scene, trails: tuple[Trail, ...], steps: int, highest: float)
 def _ticks(box: Map) -> tuple[list[tuple[float, str]], list[tuple[float, str]]]:
     """Parts of the width and of the height, and what stands there; none too near the corners."""
 
-    def inside(low: float, high: float, flip: bool) -> list[tuple[float, str]]:
-        parts = (
-            (1 - (tick - low) / (high - low) if flip else (tick - low) / (high - low), tick)
-            for tick in ticks(low, high)
-        )
-        return [(part, f"{tick:g}") for part, tick in parts if 0.06 < part < 0.94]
+    def inside(low: float, high: float) -> list[tuple[float, str]]:
+        parts = (((tick - low) / (high - low), f"{tick:g}") for tick in ticks(low, high))
+        return [(part, text) for part, text in parts if 0.06 < part < 0.94]
 
-    return inside(box.left, box.right, False), inside(box.bottom, box.top, True)
+    return inside(box.left, box.right), [(1 - part, text) for part, text in inside(box.bottom, box.top)]

@@ -134,13 +134,11 @@ def chart(
     if logarithmic:
         bottom = max(smallest, top / 10**_DECADES)
         # What is lower leaves the box, as zero would.
-        lines = [
-            _line(np.log(np.maximum(values, bottom / 10)), np.log(bottom), np.log(top), steps) for values in series
-        ]
-    else:
-        lines = [_line(values, bottom, top, steps) for values in series]
+        series = [np.log(np.maximum(values, bottom / 10)) for values in series]
+    low, high = (np.log(bottom), np.log(top)) if logarithmic else (bottom, top)
+    lines = tuple(_line(values, low, high, steps) for values in series)
     scale = f"{'log' if logarithmic else 'linear'} scale" + (f"; {note}" if note else "")
-    return Chart(f"{what} ({scale})", tuple(lines), top, bottom)
+    return Chart(f"{what} ({scale})", lines, top, bottom)
 
 
 def _line(values: NDArray[np.float64], bottom: float, top: float, steps: int) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: Imported when first asked for: dimensions need no torch, and those who ask for them should not wait for it.
 _HOME = {
-    "Arm": "arm",
+    "Arm": "phases",  # which lets an arm have them
     "Choice": "dimensions",
     "Dimension": "dimensions",
     "Range": "dimensions",

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from fallline import optim, rules
-from fallline.optim.schedule_free import keeps_average
 from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.methods import Method, arguments, averages, hyperparameters
 from fallline.racing.arms.settings import law_lines, scheduler_line
@@ -171,7 +170,7 @@ def _maker(method: Method, values: Mapping[str, Any]) -> tuple[_Maker, dict[str,
     if own is not None:
         return _Maker(f"fallline.optim.{own}", frozenset({"import fallline"})), given
     rule = _rule_line(method)
-    maker = "fallline.optim.ScheduleFree" if keeps_average(method) else "fallline.Optimizer"
+    maker = "fallline.optim.ScheduleFree" if rules.keeps_average(method) else "fallline.Optimizer"
     return _Maker(maker, rule.imports | {"import fallline"}, (rule.expression,)), given
 
 

@@ -9,8 +9,9 @@ import torch
 
 from fallline import rules
 from fallline._asked import did_you_mean
-from fallline.racing.arms.arm import Arm, Phases, as_arm
+from fallline.racing.arms.arm import Arm
 from fallline.racing.arms.methods import all_names
+from fallline.racing.arms.phases import Phases, as_arm
 from fallline.racing.arms.settings import offered
 from fallline.rules import DEFAULT_ARMS
 from fallline.symbolic import Rule

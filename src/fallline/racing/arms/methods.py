@@ -10,11 +10,10 @@ from typing import Any
 import torch
 
 from fallline import rules
-from fallline.optim.schedule_free import keeps_average
+from fallline.optim.method_name import CLASSES, find_method
 from fallline.rules import DEFAULT_ARMS
 from fallline.symbolic import Rule
 from fallline.training import is_text, needs_closure
-from fallline.training.method_name import CLASSES, find_method
 
 #: What an arm can be: a rule, a class of torch optimizers, or a function of the parameters that makes one.
 Method = Rule | Callable[..., torch.optim.Optimizer]
@@ -34,7 +33,7 @@ def label(method: Method) -> str:
     inside = method.parts[-1][0]
     if rules.record_of(method) is not None or not isinstance(inside, Rule):
         return rules.name_of(method)
-    return rules.name_of(rules.schedule_free(inside) if keeps_average(method) else inside)
+    return rules.name_of(rules.schedule_free(inside) if rules.keeps_average(method) else inside)
 
 
 @functools.lru_cache(maxsize=512)
@@ -115,7 +114,7 @@ def with_decay(method: Method) -> Method:
 def averages(method: Method) -> bool:
     """Whether the weights to evaluate are an average beside those that train: Schedule-Free rules and classes."""
     if isinstance(method, Rule):
-        return keeps_average(method)
+        return rules.keeps_average(method)
     kind = kind_of(method)
     return hasattr(kind, "train") and hasattr(kind, "eval")
 

@@ -66,14 +66,18 @@ def as_metric(metric: object, loss: Callable[[Tensor, Tensor], Tensor]) -> Metri
     if isinstance(metric, Metric):
         return metric
     if isinstance(metric, str):
-        return _named(metric, loss)
+        found = find(metric)
+        takes_probabilities = loss is nn.functional.binary_cross_entropy or isinstance(loss, nn.BCELoss)
+        return of_probabilities(found) if takes_probabilities and is_of_decisions(found) else found
     if not callable(metric):
         raise ProblemError(f"metric: got {type(metric).__name__}; give a name or a callable(output, target).")
     if str(getattr(metric, "__module__", "")).startswith("sklearn."):
         raise ProblemError(_of_scikit_learn(str(getattr(metric, "__name__", "metric"))))
     if isinstance(metric, type):
         raise ProblemError(f"metric: got the class {metric.__name__}; give an instance of it, {metric.__name__}(...).")
-    return _wrapped(metric)
+    name = str(getattr(metric, "__name__", type(metric).__name__))
+    function = _resetting(metric) if hasattr(metric, "reset") else metric
+    return Metric(name, function, _direction(metric, name), bounds=_bounds(metric))
 
 
 def without_ignored(given: object, metric: Metric, labels: Collection[float]) -> Metric:
@@ -82,15 +86,8 @@ def without_ignored(given: object, metric: Metric, labels: Collection[float]) ->
     >>> without_ignored("mse", find("mse"), {0}).name
     'mean_squared_error'
     """
-    if not isinstance(given, str) or given == "loss" or not is_of_decisions(find(given)) or not {*labels} - {IGNORED}:
-        return metric
-    return ignoring(metric, labels)
-
-
-def _named(name: str, loss: object) -> Metric:
-    found = find(name)
-    takes_probabilities = loss is nn.functional.binary_cross_entropy or isinstance(loss, nn.BCELoss)
-    return of_probabilities(found) if takes_probabilities and is_of_decisions(found) else found
+    named = isinstance(given, str) and given != "loss" and is_of_decisions(find(given))
+    return ignoring(metric, labels) if named and {*labels} - {IGNORED} else metric
 
 
 def _of_scikit_learn(name: str) -> str:
@@ -104,12 +101,6 @@ def _of_scikit_learn(name: str) -> str:
     return (
         f"metric: scikit-learn's {name} takes (y_true, y_pred), but a metric is called with (output, target); {remedy}."
     )
-
-
-def _wrapped(metric: Callable[[Tensor, Tensor], Any]) -> Metric:
-    name = str(getattr(metric, "__name__", type(metric).__name__))
-    function = _resetting(metric) if hasattr(metric, "reset") else metric
-    return Metric(name, function, _direction(metric, name), bounds=_bounds(metric))
 
 
 def _resetting(metric: Any) -> Function:

@@ -63,7 +63,11 @@ def of_scores(name: str, function: str) -> Metric:
     def compute(output: Tensor, target: Tensor) -> float:
         scores, labels = _counted(name, output, target)
         if scores.ndim > labels.ndim:
-            scores, labels = _against_the_rest(probabilities(scores), labels)
+            scores = probabilities(scores)
+            if scores.shape[1] == 2:
+                scores = scores[:, 1]
+            else:
+                labels = torch.nn.functional.one_hot(labels, scores.shape[1])
         _check_both(name, labels)
         return _call(function, _array(labels), _array(scores))
 
@@ -138,13 +142,6 @@ def _counted(name: str, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]
             "callable(output, target) that does."
         )
     return scores[counted], labels[counted]
-
-
-def _against_the_rest(chances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Chances and labels of the second of two classes [m]; of more, a column each [m, classes]."""
-    if chances.shape[1] == 2:
-        return chances[:, 1], labels
-    return chances, torch.nn.functional.one_hot(labels, chances.shape[1])
 
 
 def _check_both(name: str, labels: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,7 @@ class ScheduleFactors:
     """
 
     def __init__(self) -> None:
-        self._schedules: list[Schedule | None] = [None]
+        self._schedules: list[Callable[[int], float]] = [lambda step: 1.0]
         self._places: dict[Hashable, int] = {None: NO_SCHEDULE}
         self._step = 0
         self._known: dict[int, float] = {}
@@ -100,22 +100,18 @@ class ScheduleFactors:
     def place(self, schedule: Schedule | None) -> int:
         """Give a schedule its place: that of an equal one, where there is one."""
         place = self._places.setdefault(_key(schedule), len(self._schedules))
-        if place == len(self._schedules):
+        if schedule is not None and place == len(self._schedules):
             self._schedules.append(schedule)
         return place
 
-    def at(self, step: int, places: Iterable[int]) -> NDArray[np.float64]:
+    def at(self, step: int, places: Sequence[int]) -> NDArray[np.float64]:
         """Return the factors of these places at a step of the run, counted from 1."""
         if step != self._step:
-            self._step, self._known = step, {NO_SCHEDULE: 1.0}
-        return np.array([self._factor(place) for place in places])
-
-    def _factor(self, place: int) -> float:
-        if place not in self._known:
-            schedule = self._schedules[place]
-            assert schedule is not None
-            self._known[place] = schedule(self._step - 1)
-        return self._known[place]
+            self._step, self._known = step, {}
+        for place in places:
+            if place not in self._known:
+                self._known[place] = self._schedules[place](step - 1)
+        return np.array([self._known[place] for place in places])
 
 
 def _key(schedule: Schedule | None) -> Hashable:

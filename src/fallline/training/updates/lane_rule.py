@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from fallline._asked import whole
-from fallline.optim.schedule_free import keeps_average
+from fallline.rules import keeps_average
 from fallline.schedules import Schedule
 from fallline.symbolic import Rule
 
@@ -46,13 +46,13 @@ class LaneRule:
     then: tuple[int, LaneRule] | None = None
 
     def __post_init__(self) -> None:
-        name = self.rule.name if isinstance(self.rule, Rule) else getattr(self.rule, "__name__", "")
         if self.schedule is not None and not isinstance(self.schedule, Schedule):
             raise TypeError(
                 f"schedule: must be a fallline.schedules.Schedule, got {self.schedule!r}; "
                 "make one of a function of the step: Schedule(function)"
             )
         if self.schedule is not None and not _has_rate(self.rule):
+            name = self.rule.name if isinstance(self.rule, Rule) else getattr(self.rule, "__name__", "")
             raise ValueError(
                 f"schedule: '{name}' has no learning rate 'lr' that it could act on; leave the schedule out"
             )
@@ -63,6 +63,12 @@ class LaneRule:
             whole("the count of updates in then", updates)
             if not isinstance(following, LaneRule):
                 raise TypeError(f"then: must be (updates, LaneRule), got {following!r} for the lane rule")
+
+    @property
+    def static(self) -> dict[str, Any]:
+        """The values of the rule's hyperparameters that are settled while it is traced."""
+        assert isinstance(self.rule, Rule)
+        return {name: self.values[name] for name in self.rule.static}
 
     def _check_values(self, rule: Rule) -> None:
         missing = [name for name in rule.hyperparameters if name not in self.values]

@@ -159,21 +159,18 @@ class LaneUpdate:
 
 
 def _family(lane: LaneRule) -> Family:
-    assert isinstance(lane.rule, Rule)
-    return (lane.rule, *((name, lane.values[name]) for name in lane.rule.static))
+    return (lane.rule, *lane.static.items())
 
 
 def _found(parameters: Sequence[Tensor], lane: LaneRule, factors: ScheduleFactors) -> list[RuleMover]:
     """Movers for a family without lanes yet: one for each type and device that the parameters have."""
-    assert isinstance(lane.rule, Rule)
-    static = {name: lane.values[name] for name in lane.rule.static}
     alike: dict[tuple[torch.device, torch.dtype], list[int]] = {}
     for j, parameter in enumerate(parameters):
         if parameter[0].numel():
             alike.setdefault((parameter.device, parameter.dtype), []).append(j)
     return [
         (KernelMover if device.type == "cpu" and dtype in KERNEL_TYPES else EagerMover)(
-            parameters, positions, lane.rule, static, factors
+            parameters, positions, lane, factors
         )
         for (device, dtype), positions in alike.items()
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from fallline.kernels import (
     host_scalars,
     kernel_for,
 )
-from fallline.optim.schedule_free import keeps_average
+from fallline.rules import keeps_average
 from fallline.symbolic import Rule, make_plan
 from fallline.training.drawing import reseed_for_update
 from fallline.training.updates.lane_numbers import NO_SCHEDULE, LaneNumbers, ScheduleFactors
@@ -57,24 +57,22 @@ class Mover(ABC):
 class RuleMover(Mover):
     """Lanes of one rule and parameters of one type: those at `positions`, stacked [population, ...].
 
-    There are no lanes at first: they `join`. Rows are ordered by parameter, then by lane.
+    There are no lanes at first: they `join`, all of the rule and with the static values of `lane`. Rows are ordered by
+    parameter, then by lane.
     """
 
     def __init__(
-        self,
-        parameters: Sequence[Tensor],
-        positions: Sequence[int],
-        rule: Rule,
-        static: Mapping[str, Any],
-        factors: ScheduleFactors,
+        self, parameters: Sequence[Tensor], positions: Sequence[int], lane: LaneRule, factors: ScheduleFactors
     ) -> None:
-        self.rule, self.static = rule, static
-        self.plan = make_plan(rule.trace(**static))
-        self.averages = keeps_average(rule)
+        assert isinstance(lane.rule, Rule)
+        self.rule, self.static = lane.rule, lane.static
+        self.plan = make_plan(self.rule.trace(**self.static))
+        self.averages = keeps_average(self.rule)
         self.lanes = np.empty(0, np.int64)
         self.positions = list(positions)
         dimensions = [parameters[j].dim() - 1 for j in self.positions]
-        self.given = LaneNumbers(rule, self.plan, dimensions, factors)
+        self.given = LaneNumbers(self.rule, self.plan, dimensions, factors)
+        self._specs = self.rule.tensor_states
         #: For each parameter the states by name, [lanes, ...].
         self.states = [
             {spec.name: parameters[j].new_empty((0, *parameters[j].shape[1:])) for spec in self.rule.tensor_states}
@@ -149,6 +147,12 @@ class RuleMover(Mover):
 class KernelMover(RuleMover):
     """Moves all its lanes in one launch; parameters, gradients and states lie contiguous in the CPU's memory."""
 
+    def __init__(
+        self, parameters: Sequence[Tensor], positions: Sequence[int], lane: LaneRule, factors: ScheduleFactors
+    ) -> None:
+        super().__init__(parameters, positions, lane, factors)
+        self._kernel = kernel_for(self.rule, KERNEL_TYPES[parameters[positions[0]].dtype], self.static)
+
     def _lay_out(self, parameters: Sequence[Tensor]) -> RowNumbers:
         kernel, width = kernel_for(self.rule, KERNEL_TYPES[parameters[0].dtype], self.static), len(self.lanes)
         #: Bytes of one lane's tensor, and from each parameter's begin to where its lanes' own begin.
@@ -197,9 +201,8 @@ class EagerMover(RuleMover):
             {"p": p, "g": gradient[self._rows], **states}
             for p, gradient, states in zip(self._weights, gradients, self.states, strict=True)
         ]
-        scalars = torch.from_numpy(self._scalars).to(self._rows.device)
-        scalars = scalars.view(-1, len(self.lanes), scalars.shape[1])
-        return self._host.take(tensors, scalars.expand(len(tensors), -1, -1))
+        scalars = torch.from_numpy(self._scalars.reshape(-1, len(self.lanes), self._scalars.shape[1]))
+        return self._host.take(tensors, scalars.to(self._rows.device).expand(len(tensors), -1, -1))
 
     def _store(self, i: int, update: Tensor, states: dict[str, Tensor], totals: list[Any]) -> None:
         stacked = self._parameters[i]
@@ -219,12 +222,7 @@ class TorchMover(Mover):
     """
 
     def __init__(
-        self,
-        parameters: Sequence[Tensor],
-        lane: int,
-        spec: LaneRule,
-        factors: ScheduleFactors,
-        seed: int | None = None,
+        self, parameters: Sequence[Tensor], lane: int, spec: LaneRule, factors: ScheduleFactors, seed: int | None
     ) -> None:
         assert not isinstance(spec.rule, Rule)
         self.lanes = np.array([lane])
