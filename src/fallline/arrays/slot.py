@@ -32,7 +32,12 @@ class Slot:
 
     def bind(self, array: Array) -> None:
         """Let another array stand for the name; its states go on. Raises ValueError for one of another kind."""
-        check_kept(self.name, array, self.shape, self.dtype)
+        now, before = _native(array.dtype), _native(self.dtype)
+        if (array.shape, now) != (self.shape, before):
+            raise ValueError(
+                f"params['{self.name}'] is now {now} of shape {array.shape}, and it was {before} of shape "
+                f"{self.shape}, for which its states were made; give the new array a new name, or make a new optimizer"
+            )
         self._take(array)
         self.tensor.data = torch.from_numpy(self._values)
 
@@ -63,15 +68,12 @@ class Slot:
             and id(gradient) not in owners
             and self._values is array
         ):
-            gradient = self._readable(check_gradient(self.name, gradient, array), owners)
+            gradient = check_gradient(self.name, gradient, array)
+            if gradient.dtype != self.kind or not gradient.flags.carray or owner(gradient) in owners:
+                gradient = np.array(gradient, self.kind, order="C")
             if self._values is not array:
                 self._values[...] = array
         self.tensor.grad = torch.from_numpy(gradient)
-
-    def _readable(self, gradient: Array, owners: set[int]) -> Array:
-        if gradient.dtype != self.kind or not gradient.flags.carray or owner(gradient) in owners:
-            return np.array(gradient, self.kind, order="C")
-        return gradient
 
     def store(self) -> None:
         """Let the array have what the step left."""
@@ -107,9 +109,10 @@ def check_parameter(name: object, array: object) -> Array:
         raise TypeError(f"the names of params must be strings; got {name!r}")
     whole = _as_array(f"params['{name}']", array)
     if _native(whole.dtype).name not in _TAKEN:
+        viewed = ", or view its real and imaginary parts by .view(np.float64)" if whole.dtype.kind == "c" else ""
         raise TypeError(
             f"params['{name}'] holds {whole.dtype}, and only {', '.join(_TAKEN)} can be trained; convert it by "
-            f".astype(np.float64){_of_complex(whole)}"
+            f".astype(np.float64){viewed}"
         )
     if not whole.flags.writeable:
         raise ValueError(f"params['{name}'] is read-only, and it is changed in place; give a copy of it, by .copy()")
@@ -130,16 +133,6 @@ def check_gradient(name: str, gradient: object, parameter: Array) -> Array:
             f"compute it in {parameter.dtype}, or convert it by .astype(params['{name}'].dtype)"
         )
     return whole
-
-
-def check_kept(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Raise ValueError if a name now stands for another kind of array than the one that its states were made for."""
-    now, before = _native(array.dtype), _native(dtype)
-    if (array.shape, now) != (shape, before):
-        raise ValueError(
-            f"params['{name}'] is now {now} of shape {array.shape}, and it was {before} of shape {shape}, for which "
-            "its states were made; give the new array a new name, or make a new optimizer"
-        )
 
 
 def check_apart(arrays: Mapping[str, Array]) -> None:
@@ -178,10 +171,6 @@ def _as_array(what: str, given: object) -> Array:
             "names such as 'layer1.weight'"
         )
     raise TypeError(f"{what} is a {kind}; it must be a NumPy array (numpy.ndarray)")
-
-
-def _of_complex(array: Array) -> str:
-    return ", or view its real and imaginary parts by .view(np.float64)" if array.dtype.kind == "c" else ""
 
 
 def read_states(rule: Rule, slot: Slot, saved: Mapping[str, Array]) -> dict[str, torch.Tensor]:

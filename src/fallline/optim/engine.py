@@ -47,10 +47,7 @@ class Engine(_Base):
         raise NotImplementedError
 
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = None if closure is None else evaluated(closure)
         session = self._session
         if session is None or not session.ready(self.param_groups, self.state):
             session = self._prepare()
@@ -202,6 +199,12 @@ class Engine(_Base):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._session = None
+
+
+def evaluated(closure: Callable[[], Any]) -> Any:
+    """The closure's loss, with autograd on."""
+    with torch.enable_grad():
+        return closure()
 
 
 def _moved(value: Any, device: torch.device) -> Any:

@@ -34,18 +34,9 @@ class Recipe:
     initial: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def keeps_states(self) -> bool:
-        """Whether anything is kept for a parameter."""
-        return self.counts_steps or bool(self.rule.states)
-
-    @property
     def static(self) -> dict[str, Any]:
         """The values that are part of the kernel's key."""
         return {name: self.values[name] for name in self.rule.static}
-
-    def fill(self, state: str) -> float:
-        """The number that a new tensor of this state holds."""
-        return self.initial.get(state, next(spec.fill for spec in self.rule.states if spec.name == state))
 
 
 def number(value: Any) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from fallline.kernels import KERNEL_TYPES, Given, Kernel, Section, TableHost, evaluate, host_scalars, kernel_for
-from fallline.optim.engine import Engine
+from fallline.optim.engine import Engine, evaluated
 from fallline.optim.hyperparameters import SCHEDULE_ROUNDING
 from fallline.optim.layout import addressable, check_whole, dtype_name, is_dense, overlapping, same_strides
 from fallline.optim.session import Group
@@ -32,10 +32,7 @@ class MatrixEngine(Engine):
 
     @torch.no_grad()
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = None if closure is None else evaluated(closure)
         for group in self.param_groups:
             self._check_group(group)
         self._check_whole()

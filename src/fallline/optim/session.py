@@ -60,7 +60,8 @@ class Session:
         rows = []
         for i, p in active:
             recipe = self._recipes[i]
-            kept = state[p] if recipe.keeps_states or p in state else {}  # an empty entry would be saved as one
+            keeps = recipe.counts_steps or recipe.rule.states
+            kept = state[p] if keeps or p in state else {}  # an empty entry would be saved as one
             rows.append(Row(p, kept, make_states(p, kept, recipe), i, recipe))
         for key in shared:
             share_global(state.values(), key, known[key])
@@ -175,13 +176,8 @@ def _kernel_of(row: Row) -> Kernel | None:
     kernel = kernel_for(row.recipe.rule, KERNEL_TYPES[p.dtype], row.recipe.static)
     if kernel.plan.uses_channels and not rows_are_runs(p):
         return None
-    for tensor in (gradient, *states):
-        fits = (
-            tensor.dtype == p.dtype
-            and tensor.layout == p.layout
-            and tensor.device == p.device
-            and same_strides(tensor, p)
-        )
-        if not fits:
-            return None
-    return kernel
+    fits = all(
+        tensor.dtype == p.dtype and tensor.layout == p.layout and tensor.device == p.device and same_strides(tensor, p)
+        for tensor in (gradient, *states)
+    )
+    return kernel if fits else None

@@ -40,7 +40,7 @@ def make_states(p: Tensor, state: StateOf, recipe: Recipe) -> tuple[str, ...]:
     for spec in recipe.rule.states:
         key = recipe.state_keys[spec.name]
         if state.get(key) is None:
-            fill = recipe.fill(spec.name)
+            fill = recipe.initial.get(spec.name, spec.fill)
             if spec.kind != "tensor":
                 state[key] = _number(fill, torch.promote_types(_number_dtype(), p.dtype.to_real()))
                 continue

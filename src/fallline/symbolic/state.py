@@ -126,9 +126,7 @@ class Signature:
         keywords = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
         return cls(
             len(positional) >= 2,
-            tuple(
-                State(_named(where, "state", one), _initial(where, one), _kind(where, one)) for one in positional[2:]
-            ),
+            tuple(_state(where, one) for one in positional[2:]),
             {_named(where, "hyperparameter", one): _number(where, one) for one in keywords if one.name != "t"},
             any(one.name == "t" for one in keywords),
             tuple(str(one) for one in parameters if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)),
@@ -141,40 +139,31 @@ def _named(where: str, kind: str, parameter: inspect.Parameter) -> str:
     return parameter.name
 
 
-def _initial(where: str, parameter: inspect.Parameter) -> float | FunctionType:
-    name, default = parameter.name, parameter.default
+def _state(where: str, parameter: inspect.Parameter) -> State:
+    name, default = _named(where, "state", parameter), parameter.default
     if default is parameter.empty:
-        return 0.0
+        return State(name, 0.0)
     if not isinstance(default, _StateDefault):
         raise RuleError(
             f"{where}: the state '{name}' has the default {default!r}, as hyperparameters do; "
             f"put hyperparameters behind a `*`, or write {name}=state(init={default!r}) for a state"
         )
-    if isinstance(default.init, Real):
-        return float(default.init)
-    if isinstance(default.init, FunctionType):
-        return default.init
-    raise RuleError(
-        f"{where}: the state '{name}' begins with {default.init!r}, which is no number and no function; "
-        f"write {name}=state(init=0.0), or a function of the rule's arguments: {name}=state(init=lambda g: g)"
-    )
-
-
-def _kind(where: str, parameter: inspect.Parameter) -> str:
-    if parameter.default is parameter.empty:
-        return "tensor"
-    kind: str = parameter.default.kind
+    kind, init = default.kind, default.init
+    if not isinstance(init, (Real, FunctionType)):
+        raise RuleError(
+            f"{where}: the state '{name}' begins with {init!r}, which is no number and no function; "
+            f"write {name}=state(init=0.0), or a function of the rule's arguments: {name}=state(init=lambda g: g)"
+        )
     if kind not in ("tensor", "scalar", "global"):
         raise RuleError(
-            f"{where}: the state '{parameter.name}' is of kind {kind!r}; "
+            f"{where}: the state '{name}' is of kind {kind!r}; "
             "it must be 'tensor', 'scalar' (one number a tensor) or 'global' (one number for all tensors)"
         )
-    if kind != "tensor" and not isinstance(parameter.default.init, Real):
-        raise RuleError(
-            f"{where}: the {kind} state '{parameter.name}' begins with {parameter.default.init!r}; "
-            "it must begin with a number"
-        )
-    return kind
+    if isinstance(init, Real):
+        return State(name, float(init), kind)
+    if kind != "tensor":
+        raise RuleError(f"{where}: the {kind} state '{name}' begins with {init!r}; it must begin with a number")
+    return State(name, init)
 
 
 def _number(where: str, parameter: inspect.Parameter) -> Hyperparameter | None:

@@ -156,8 +156,7 @@ class _Maker(NamedTuple):
 
 def _maker(method: Method, values: Mapping[str, Any]) -> tuple[_Maker, dict[str, Any]]:
     if not isinstance(method, Rule):
-        name, source = _place_of(method)
-        return _Maker(name, source), arguments(method, values)
+        return _Maker(*_place_of(method)), arguments(method, values)
     equal = _in_torch().get(method)
     if equal is not None:
         kind, flags = equal
@@ -205,26 +204,26 @@ def _in_torch() -> dict[Rule, tuple[type[torch.optim.Optimizer], Mapping[str, An
     return found
 
 
-def _place_of(kind: Any) -> tuple[str, frozenset[str]]:
+def _place_of(kind: Any) -> Line:
     """What a class or a function is called in code, and its import: torch's class where Fallline's stands in for it."""
     if not isinstance(kind, type):
         return _imported(kind)
     name = kind.__name__
     theirs = getattr(torch.optim, name, None)
     if theirs is not None and issubclass(kind, theirs) and kind in (theirs, getattr(optim, name)):
-        return f"torch.optim.{name}", frozenset({"import torch"})
+        return Line(f"torch.optim.{name}", frozenset({"import torch"}))
     if getattr(optim, name, None) is kind:
-        return f"fallline.optim.{name}", frozenset({"import fallline"})
+        return Line(f"fallline.optim.{name}", frozenset({"import fallline"}))
     return _imported(kind)
 
 
-def _imported(thing: Any) -> tuple[str, frozenset[str]]:
+def _imported(thing: Any) -> Line:
     """A class, rule or combinator of the user's: its name, and its import if a module has it, else a word on it."""
     module = thing.__module__
     if module not in ("__main__", "builtins") and _held(module, thing.__qualname__) is thing:
-        return thing.__qualname__, frozenset({f"from {module} import {thing.__qualname__.split('.')[0]}"})
+        return Line(thing.__qualname__, frozenset({f"from {module} import {thing.__qualname__.split('.')[0]}"}))
     name = _name_of(thing)
-    return name, frozenset({f"# {name} is your own; define it here, or import it"})
+    return Line(name, frozenset({f"# {name} is your own; define it here, or import it"}))
 
 
 def _held(module: str, name: str) -> Any:
@@ -265,7 +264,7 @@ def _rule_line(rule: Rule) -> Line:
         return Line(f"fallline.rules.{known.name}", frozenset({"import fallline"}))
     *combinators, inside = (part for part, _ in rule.parts)
     if not combinators:
-        return Line(*_imported(rule))
+        return _imported(rule)
     names = [_combinator_line(combinator) for combinator in combinators]
     within = _rule_line(inside)  # type: ignore[arg-type]
     expression = "".join(f"{line.expression}(" for line in names) + within.expression + ")" * len(names)
@@ -276,4 +275,4 @@ def _combinator_line(combinator: Any) -> Line:
     name: str = combinator.__qualname__
     if rules.COMBINATORS.get(name) is combinator:
         return Line(f"fallline.rules.{name}", frozenset({"import fallline"}))
-    return Line(*_imported(combinator))
+    return _imported(combinator)

@@ -56,7 +56,7 @@ def as_arms(
 def _named(name: str, entrant: Any) -> Arm:
     """An arm by a name of its own."""
     arm = as_arm(entrant)
-    if isinstance(arm, Arm) and type(arm) is not Arm:
+    if isinstance(arm, Phases):
         raise ValueError(f"arms: the phases '{arm.name}' have a name of their own; give the arms in a list")
     return Arm(name, arm.method, arm.space, arm.fixed)
 

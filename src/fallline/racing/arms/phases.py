@@ -118,10 +118,6 @@ class Phases(Arm):
         moved = (self.first.bytes_per_parameter, self.second.bytes_per_parameter)
         return sum(moved) if any(one != one for one in moved) else max(moved)
 
-    def switch_step(self, settings: Mapping[str, Any], steps: int) -> int:
-        """The steps after which the second phase takes over, where there are two steps or more: at least one each."""
-        return min(max(1, round(float(settings["switch"]) * steps)), steps - 1)
-
     def report(self, configuration: Mapping[str, Any], problem: Problem) -> dict[str, Any]:
         """The configuration as searched and, where batch sizes differ, the run's own rates as `run_lr`, `run_lr_2`."""
         batch = {name: value for name, value in self.settings(configuration).items() if name == "batch"}
@@ -135,8 +131,8 @@ class Phases(Arm):
         first = self.first._lane(mine, scale, schedule, steps)
         if steps < 2:
             return first
-        following = self.second._lane(its, scale, schedule, steps)
-        return replace(first, then=(self.switch_step(settings, steps), following))
+        switch = min(max(1, round(float(settings["switch"]) * steps)), steps - 1)  # at least a step each
+        return replace(first, then=(switch, self.second._lane(its, scale, schedule, steps)))
 
     def _made(self, params: Iterable[Any], settings: Mapping[str, Any], scale: float) -> torch.optim.Optimizer:
         return self.first._made(params, split(settings)[0], scale)

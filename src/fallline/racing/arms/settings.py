@@ -170,7 +170,7 @@ def check_shared(name: str, dimension: Dimension) -> None:
         wanted, fits = "a share of the steps, above 0 and below 1", all(map(_is_share, values)) and 0 not in values
     elif name == "batch":
         wanted = "a Choice of whole numbers from 1"
-        fits = isinstance(dimension, Choice) and all(map(_is_count, values))
+        fits = isinstance(dimension, Choice) and all(type(value) is int and value >= 1 for value in values)
     else:
         wanted = f"a Choice of {', '.join(SCHEDULES)}"
         fits = isinstance(dimension, Choice) and all(value in SCHEDULES for value in values)
@@ -180,10 +180,6 @@ def check_shared(name: str, dimension: Dimension) -> None:
 
 def _is_share(value: Any) -> bool:
     return isinstance(value, (int, float)) and 0 <= value < 1
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 @dataclass(frozen=True)
