@@ -76,7 +76,7 @@ def race(
         ray: Train on the Ray cluster at this address.
         resume: The name of the stopped race that this one must be.
         slices: Also cut through the loss around the best runs, for the report.
-        watcher: Told of stages, steps and runs as they end; None for nobody.
+        watcher: A `fallline.racing.Watcher`, told of stages, steps and runs as they end; None for nobody.
         elsewhere: None; it is there to say where what belongs elsewhere has its place.
 
     Returns:

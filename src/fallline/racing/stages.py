@@ -85,20 +85,43 @@ def cores() -> int:
 class Watcher:
     """Told of each stage as it begins, of steps forward in it, of each run as it ends, and of what is worth a line.
 
-    This one looks away.
+    This one looks away; one's own overrides what it wants to be told.
+
+    >>> class Diverged(Watcher):
+    ...     def ran(self, run, outcome):
+    ...         if outcome.diverged:
+    ...             print(run.arm, run.configuration)
     """
 
     def stage(self, title: str, total: int) -> None:
-        """A stage of `total` units begins."""
+        """A stage begins.
+
+        Args:
+            title: What it is called, such as "tuning" or "finals".
+            total: The steps of all its runs.
+        """
 
     def advance(self, done: int) -> None:
-        """`done` units of the stage are done by now."""
+        """The stage has come further.
+
+        Args:
+            done: How many of its steps are done by now.
+        """
 
     def ran(self, run: Run, outcome: Outcome) -> None:
-        """A run of the stage has ended, now or before the race was taken up again."""
+        """A run of the stage has ended, now or before the race was taken up again.
+
+        Args:
+            run: What was trained.
+            outcome: What it came to.
+        """
 
     def note(self, line: str) -> None:
-        """Something worth a line."""
+        """There is something worth a line.
+
+        Args:
+            line: A sentence or two.
+        """
 
 
 @dataclass
