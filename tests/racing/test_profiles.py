@@ -31,14 +31,14 @@ def race(
     *,
     target: float | None = None,
     ties: tuple[tuple[str, ...], ...] = (),
-    step_seconds: Mapping[str, float | Sequence[float]] | None = None,
+    step_seconds: Mapping[str, Sequence[float]] | None = None,
 ) -> RaceResult:
     """A race of arms with one curve a seed, ranked as they are given; the untrained loss is 1."""
 
     def arm(name: str, curves: Sequence[Curve]) -> Any:
         runs = tuple(map(run, curves))
         diverged = all(one.diverged for one in runs)
-        entry = SimpleNamespace(diverged=diverged, step_seconds=(step_seconds or {}).get(name, 0.001))
+        entry = SimpleNamespace(diverged=diverged, step_rounds=(step_seconds or {}).get(name, [0.001]))
         score = None if diverged else SimpleNamespace(value=float(np.nanmean([one.valid_loss[-1] for one in runs])))
         return SimpleNamespace(name=name, entry=entry, score=score, finals=(runs,))
 
@@ -99,7 +99,7 @@ def test_steps_to_the_goal(curves: Sequence[Curve], target: float | None, expect
 FAST, TWENTY, FORTY = [1.0, 0.0], [1.0, 0.5, 0.0], [1.0, 0.5, 0.5, 0.5, 0.0]
 RACES = [
     race("first", {"fast": [FAST], "slow": [TWENTY], "absent": [[1.0, NAN]]}, ties=(("fast", "slow"),)),
-    race("second", {"fast": [FAST], "slow": [FORTY], "absent": [TWENTY]}, step_seconds={"fast": 0.009}),
+    race("second", {"fast": [FAST], "slow": [FORTY], "absent": [TWENTY]}, step_seconds={"fast": [0.009]}),
     race("third", {"slow": [FAST], "fast": [[1.0, 0.9]]}),
 ]
 

@@ -20,7 +20,7 @@ from fallline.problems import digits
 from fallline.racing import Arm, Effort, RaceResult
 from fallline.racing.conclusion import as_final, sharing
 from fallline.racing.runs import Outcome, goal_reached
-from fallline.racing.stages import Silence
+from fallline.racing.stages import Watcher
 
 SMALL = Effort(trials=4, finalists=2, seeds=3)
 _generator = torch.Generator().manual_seed(0)
@@ -48,7 +48,7 @@ def my_rmsprop(p, g, v, *, lr=1e-2, alpha=0.99, eps=1e-8):  # type: ignore[no-un
     return lr * g / (sqrt(v) + eps), v
 
 
-class Notes(Silence):
+class Notes(Watcher):
     """Keeps the lines that a race tells."""
 
     def __init__(self) -> None:

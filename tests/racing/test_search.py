@@ -11,6 +11,7 @@ import pytest
 from fallline import rules
 from fallline.racing.arms import Arm
 from fallline.racing.arms.dimensions import Choice, Range
+from fallline.racing.effort import Effort, as_effort
 from fallline.racing.runs import Outcome
 from fallline.racing.search import propose, rungs, sobol_points
 from fallline.racing.tuning import Tuned
@@ -94,15 +95,16 @@ def test_proposals_lie_in_the_space_whatever_was_tried(losses: list[float | None
 @pytest.mark.parametrize(
     ("trials", "factor", "finalists", "ladder"),
     [
-        (48, 3, 6, [(48, 1, 9), (16, 1, 3), (6, 1, 1)]),
-        (48, 3, 5, [(48, 1, 9), (16, 1, 3), (6, 1, 1)]),
-        (48, 3, 8, [(48, 1, 9), (16, 1, 3), (8, 1, 1)]),
-        (16, 3, 5, [(16, 1, 3), (6, 1, 1)]),
-        (8, 2, 1, [(8, 1, 8), (4, 1, 4), (2, 1, 2), (1, 1, 1)]),
-        (243, 3, 1, [(243, 1, 243), (81, 1, 81), (27, 1, 27), (9, 1, 9), (3, 1, 3), (1, 1, 1)]),
-        (10, 10, 1, [(10, 1, 10), (1, 1, 1)]),
-        (5, 3, 5, [(5, 1, 1)]),
-        (1, 2, 1, [(1, 1, 1)]),
+        (48, 3, 6, [(48, 9), (16, 3), (6, 1)]),
+        (48, 3, 5, [(48, 9), (16, 3), (6, 1)]),
+        (48, 3, 8, [(48, 9), (16, 3), (8, 1)]),
+        (16, 3, 5, [(16, 3), (6, 1)]),
+        (8, 2, 1, [(8, 8), (4, 4), (2, 2), (1, 1)]),
+        (243, 3, 1, [(243, 243), (81, 81), (27, 27), (9, 9), (3, 3), (1, 1)]),
+        (10, 10, 1, [(10, 10), (1, 1)]),
+        (5, 3, 5, [(5, 1)]),
+        (1, 2, 1, [(1, 1)]),
+        (16, 1, 5, [(16, 1)]),
     ],
 )
 def test_rungs(trials: int, factor: int, finalists: int, ladder: list[Any]) -> None:
@@ -120,8 +122,8 @@ def test_rungs_never_lose_one(factor: int) -> None:
     [
         (lambda: sobol_points(ADAM, 0, 0), "count must be at least 1"),
         (lambda: propose(ADAM, [{"lr": 0.1}], [], 1, 0), "there are 1 points and 0 losses"),
-        (lambda: rungs(8, 1, 1), "factor must be at least 2"),
-        (lambda: rungs(8, 3, 9), "finalists must be from 1 to the 8 trials"),
+        (lambda: as_effort("quick", halving=0), "halving of an effort must be a whole number from 1"),
+        (lambda: as_effort(Effort(8, 9)), "finalists must be at most the 8 trials"),
     ],
 )
 def test_what_can_not_be_searched(make: Any, sentence: str) -> None:

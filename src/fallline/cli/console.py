@@ -86,7 +86,7 @@ def near_file(file: Path) -> str:
 
 def _place(error: BaseException, sentence: str, whole: bool) -> list[str]:
     """The line of the user's code that an error comes from, and how to see more."""
-    from fallline.racing import failed_at
+    from fallline.racing.failure import failed_at
 
     frame = failed_at(error)
     if frame is None:
@@ -99,7 +99,7 @@ def _place(error: BaseException, sentence: str, whole: bool) -> list[str]:
 
 def _near(error: BaseException, beside: str | None) -> list[str]:
     """Where relative paths begin, if a file was not found by one; and whether it lies beside the user's file."""
-    from fallline.racing import chain
+    from fallline.racing.failure import chain
 
     for one in chain(error):
         if isinstance(one, FileNotFoundError):

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from fallline.training import Problem
 
 
-def problems(
-    name: Annotated[str | None, typer.Argument(help="Only this one. Default: all.", show_default=False)] = None,
-) -> None:
+def problems(name: Annotated[str | None, typer.Argument(help="Only this one. Default: all.")] = None) -> None:
     """List the problems that come with the package: real data sets, and functions with known minima."""
     from fallline.problems import ALL, find
 
@@ -60,6 +58,13 @@ def _facts(problem: Problem) -> str:
     return f"{data}, {weights:,} weights, {steps}, {problem.metric.name}{target}"
 
 
+def made(bundled: Bundled) -> Problem:
+    """A bundled problem that knows by what name a command line finds it."""
+    problem = bundled.make()
+    problem.origin = bundled.name
+    return problem
+
+
 _UNNAMED = "problem"  # what a Problem is called that was given no name
 
 
@@ -69,7 +74,7 @@ def read_problem(path: Path) -> Problem:
     Raises ValueError, in a sentence with the file and line, if the file is missing, it or what it imports fails, or it
     defines no Problem.
     """
-    from fallline.racing import is_sentence
+    from fallline.racing.failure import is_sentence
     from fallline.training import Problem, first_line
 
     if path.is_dir():
@@ -111,7 +116,7 @@ def read_problem(path: Path) -> Problem:
 
 def _place(error: BaseException, path: Path) -> str:
     """The user's file, this one or one that it imports, and the line of it that an error comes from."""
-    from fallline.racing import failed_at
+    from fallline.racing.failure import failed_at
 
     frame = failed_at(error)
     return str(path) if frame is None else f"{shown_path(frame.file)}, line {frame.line}"

@@ -14,7 +14,6 @@ from fallline.rules import DEFAULT_ARMS
 
 if TYPE_CHECKING:
     from fallline.cli.race_outputs import Outputs
-    from fallline.problems import Bundled
     from fallline.training import Problem
 
 _DEFAULT_PROBLEM = "digits"
@@ -28,24 +27,21 @@ def race(
         str | None,
         typer.Argument(
             help="A Python file that sets a variable `problem`, as shown above, or the name of a bundled problem, as "
-            "`fallline problems` lists them. Without one: handwritten digits.",
-            show_default=False,
+            "`fallline problems` lists them. Without one: handwritten digits."
         ),
     ] = None,
     problems: Annotated[
         str | None,
         typer.Option(
             help="Race on several bundled problems, separated by commas, or on `all` that are real, and compare the "
-            "arms over them by performance profiles.",
-            show_default=False,
+            "arms over them by performance profiles."
         ),
     ] = None,
     arms: Annotated[
         str | None,
         typer.Option(
             help="Who races, separated by commas, such as sgd,momentum,adam: any rule that `fallline show` knows, or "
-            f"`all`. Default: {', '.join(DEFAULT_ARMS)}.",
-            show_default=False,
+            f"`all`. Default: {', '.join(DEFAULT_ARMS)}."
         ),
     ] = None,
     effort: Annotated[
@@ -59,13 +55,11 @@ def race(
         str | None,
         typer.Option(
             help="What is searched beside the learning rate, separated by commas: batch, schedule, warm_up, "
-            "weight_decay, or hyperparameters such as momentum. Each costs power: take more trials.",
-            show_default=False,
+            "weight_decay, or hyperparameters such as momentum. Each costs power: take more trials."
         ),
     ] = None,
     rounds: Annotated[
-        int | None,
-        typer.Option(min=1, help="Rounds of trials; a model proposes those after the first.", show_default=False),
+        int | None, typer.Option(min=1, help="Rounds of trials; a model proposes those after the first.")
     ] = None,
     halving: Annotated[
         int | None,
@@ -73,7 +67,6 @@ def race(
             min=1,
             help="Start all trials on a share of the steps; one in so many of each arm's goes on to so many times as "
             "many steps, up to the full length.",
-            show_default=False,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Settles everything that is drawn.")] = 0,
@@ -119,17 +112,11 @@ def race(
         ),
     ] = False,
     race_name: Annotated[
-        str | None,
-        typer.Option("--race", help="With --resume: which race, as `fallline races` names it.", show_default=False),
+        str | None, typer.Option("--race", help="With --resume: which race, as `fallline races` names it.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Train in so many processes of this machine.", show_default=False)
-    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Train in so many processes of this machine.")] = None,
     ray: Annotated[
-        str | None,
-        typer.Option(
-            help="Train on the Ray cluster at this address, such as auto or ray://host:10001.", show_default=False
-        ),
+        str | None, typer.Option(help="Train on the Ray cluster at this address, such as auto or ray://host:10001.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="The result only: no estimate, no progress.")] = False,
     whole: Annotated[
@@ -195,7 +182,7 @@ def race(
 
 def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) -> NoReturn:
     """Leave with what an error says: a sentence of Fallline's, or that the user's own code failed after some steps."""
-    from fallline.racing import failed_at, is_sentence
+    from fallline.racing.failure import failed_at, is_sentence
     from fallline.symbolic import RuleError
     from fallline.training import first_line
 
@@ -232,33 +219,28 @@ def _told(problem: str | None, quiet: bool) -> AbstractContextManager[object]:
 
 def _problem(name: str) -> Problem:
     """A bundled problem, or that of a file."""
-    from fallline.cli.problems import read_problem
+    from fallline.cli.problems import made, read_problem
     from fallline.problems import find
 
     if name.endswith(".py") or os.sep in name or Path(name).exists():
         return read_problem(Path(name))
     try:
-        return _made(find(name))
+        return made(find(name))
     except LookupError:
         if Path(f"{name}.py").is_file():
             fail(f"there is no bundled problem '{name}'; did you mean the file '{name}.py'?")
         raise
 
 
-def _made(bundled: Bundled) -> Problem:
-    problem = bundled.make()
-    problem.origin = bundled.name
-    return problem
-
-
 def _stopped(storage: str, name: str | None, problem: str | None) -> tuple[Problem, dict[str, Any]]:
     """The problem and the options of a race that was stopped."""
+    from fallline.cli.problems import made
     from fallline.cli.races import bundled_problem, options_of, stopped_race
 
     given = None if problem is None else _problem(problem)
     race = stopped_race(storage, _shown(storage), name, None if given is None else given.origin)
     options = options_of(race)
-    return given or _made(bundled_problem(race, by_name=name is not None)), options
+    return given or made(bundled_problem(race, by_name=name is not None)), options
 
 
 def _refuse_settled(context: typer.Context) -> None:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rich.console import Group
@@ -28,8 +27,9 @@ from rich.table import Table
 
 from fallline._text import bullet, rough_duration, table
 from fallline.cli.console import SECONDS_BETWEEN_LINES, Beat, console, fail
+from fallline.cli.problems import made
 from fallline.problems.bundled import Bundled
-from fallline.racing import Outcome, RaceResult, Run, race
+from fallline.racing import Outcome, RaceResult, Run, Watcher, race
 from fallline.racing.output import legend, tables_of
 from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables
 from fallline.training import Problem, first_line
@@ -50,11 +50,9 @@ def race_several(problems: Sequence[Bundled], asked: Mapping[str, Any], outputs:
     out, results = console(), []
     failed: list[str] = []
     for bundled, own in zip(problems, each, strict=True):
-        problem = bundled.make()
-        problem.origin = bundled.name
         if not quiet:
             out.rule(escape(bundled.name))
-        results.append(_raced(problem, asked, own, quiet))
+        results.append(_raced(made(bundled), asked, own, quiet))
         if not quiet:
             show_result(results[-1])
         failed += own.write(results[-1])
@@ -131,7 +129,7 @@ class _Standing:
     best: float = math.nan
 
 
-class LiveRace:
+class LiveRace(Watcher):
     """A table of the arms, runs done and the best single run so far, over a bar for each stage with the time left.
 
     `quiet` shows nothing. Where standard output is no terminal there are the notes, and a plain line for each stage and
@@ -160,9 +158,7 @@ class LiveRace:
             self._beat.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._live.is_started:
             self._live.update(self._progress)  # the table that stays is the result's
             self._live.stop()

@@ -32,10 +32,9 @@ Given = Annotated[
     typer.Argument(
         metavar="STORAGE",
         help=f"SQLite file, or URL of an Optuna storage, that races were kept in. Default: {_DEFAULT}.",
-        show_default=False,
     ),
 ]
-Named = Annotated[str | None, typer.Option("--storage", help="The same, as an option.", show_default=False)]
+Named = Annotated[str | None, typer.Option("--storage", help="The same, as an option.")]
 
 
 def storage_of(given: str | None, named: str | None) -> str:
@@ -109,8 +108,7 @@ def report(
     given: Given = None,
     named: Named = None,
     race: Annotated[
-        str | None,
-        typer.Option(help="Which race, as `fallline races` names it. Default: the last one.", show_default=False),
+        str | None, typer.Option(help="Which race, as `fallline races` names it. Default: the last one.")
     ] = None,
     output: Annotated[Path, typer.Option(help="Write the page to this file.")] = Path("race.html"),
 ) -> None:

@@ -33,8 +33,7 @@ def show(
     rule: Annotated[
         str | None,
         typer.Argument(
-            help="The name of a rule, a combinator or a class, such as adam, l2 or muon. Without one: a list of all.",
-            show_default=False,
+            help="The name of a rule, a combinator or a class, such as adam, l2 or muon. Without one: a list of all."
         ),
     ] = None,
 ) -> None:
@@ -82,8 +81,7 @@ def _show_rule(asked: str, record: Record) -> None:
         print(f"{asked} is called {name} here.\n")
     print(f"{name}: {inspect.cleandoc(found.__doc__ or '')}")
     print(f"\n{found.latex()}\n")
-    _print_hyperparameters(found)
-    print("states           " + (", ".join(map(_described, found.states)) or "none"))
+    _print_settings(found)
     print(
         f"each parameter   {cost.bytes_moved} bytes moved a step, {cost.state_bytes} bytes of state, "
         f"{cost.operations} operations, {cost.passes} {'pass' if cost.passes == 1 else 'passes'} (float32)"
@@ -102,8 +100,7 @@ def _show_combinator(combinator: Combinator) -> None:
     name, combined = combinator.__name__, combinator(gradient_descent)
     print(f"{name}, a combinator: {inspect.cleandoc(combinator.__doc__ or '')}")
     print(f"\n{name}(gradient_descent):\n\n{combined.latex()}\n")
-    _print_hyperparameters(combined)
-    print("states           " + (", ".join(map(_described, combined.states)) or "none"))
+    _print_settings(combined)
 
 
 def _show_class(asked: str) -> None:
@@ -121,12 +118,14 @@ def _show_class(asked: str) -> None:
     print("\nIts step is no single rule, so there is no one equation of it to print.")
 
 
-def _print_hyperparameters(rule: Rule) -> None:
+def _print_settings(rule: Rule) -> None:
+    """Its hyperparameters with their values, and its states."""
     values = (
         f"{key} = {value:g}" if type(value) is float else key if value is None else f"{key} = {value}"
         for key, value in rule.hyperparameters.items()
     )
     print("hyperparameters  " + ", ".join(values))
+    print("states           " + (", ".join(map(_described, rule.states)) or "none"))
 
 
 def _described(state: State) -> str:

@@ -1,4 +1,7 @@
-"""Racing optimizers on one's own problem, to a verdict that can be trusted. Its rooms have doors of their own."""
+"""Racing optimizers on one's own problem, to a verdict that can be trusted. Its rooms have doors of their own.
+
+What failed, and where in the user's code, is told by `fallline.racing.failure`.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ if TYPE_CHECKING:
     from fallline.racing.arms import Arm, Choice, Range
     from fallline.racing.audit import started_apart
     from fallline.racing.effort import EFFORTS, Effort
-    from fallline.racing.failure import chain, failed_at, is_sentence
     from fallline.racing.performance_profiles import profiles
     from fallline.racing.protocol import race
     from fallline.racing.renderers import add_renderer
     from fallline.racing.result import ArmResult, RaceResult
     from fallline.racing.runs import Outcome, Reached, Run
+    from fallline.racing.stages import Watcher
 
 #: Imported when first asked for: `fallline --help` should not wait for torch.
 _HOME = {
@@ -22,8 +25,8 @@ _HOME = {
     "result": ("ArmResult", "RaceResult"),
     "effort": ("EFFORTS", "Effort"),
     "runs": ("Outcome", "Reached", "Run"),
+    "stages": ("Watcher",),
     "renderers": ("add_renderer",),
-    "failure": ("chain", "failed_at", "is_sentence"),
     "performance_profiles": ("profiles",),
     "protocol": ("race",),
     "audit": ("started_apart",),
@@ -31,7 +34,7 @@ _HOME = {
 
 __all__ = [
     "EFFORTS", "Arm", "ArmResult", "Choice", "Effort", "Outcome", "RaceResult", "Range", "Reached", "Run",
-    "add_renderer", "chain", "failed_at", "is_sentence", "profiles", "race", "started_apart",
+    "Watcher", "add_renderer", "profiles", "race", "started_apart",
 ]  # fmt: skip
 
 

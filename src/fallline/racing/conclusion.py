@@ -65,9 +65,18 @@ def conclude(raced: Raced, smallest_difference: float | None, failed: Sequence[s
     """Judge a race; `failed` are sentences on what could not be measured. What holds for this time only is not told."""
     (untrained_loss, score, valid_score), unknown = _before_training(raced)
     results = _arm_results(raced, untrained_loss)
-    difference = _first_losses_differ(raced)
-    untrained = _known(score), _known(valid_score)
-    verdict = _judged(raced, results, untrained, smallest_difference)
+    difference, metric = _first_losses_differ(raced), raced.problem.metric
+    verdict = decide(
+        [result.entry for result in results],
+        higher_is_better=metric.higher_is_better,
+        untrained=_known(score),
+        untrained_valid=_known(valid_score),
+        smallest_difference=smallest_difference,
+        effort_names_winner=raced.effort.names_winner,
+        seed=raced.seed,
+        metric=metric.name,
+        bounds=metric.bounds,
+    )
     warnings = (*verdict.warnings, *_further_warnings(raced, results, verdict, difference), *failed, *unknown)
     verdict = replace(verdict, warnings=warnings)
     by_name = {result.name: replace(result, score=verdict.scores.get(result.name)) for result in results}
@@ -119,26 +128,6 @@ def sharing(runs: Iterable[Outcome]) -> int | None:
     told = [run.examples for run in runs if not run.diverged]
     shares = [examples for examples in told if examples is not None]
     return len(shares[0]) if shares and len(shares) == len(told) and len(shares[0]) > 1 else None
-
-
-def _judged(
-    raced: Raced,
-    results: Sequence[ArmResult],
-    untrained: tuple[float | None, float | None],
-    smallest_difference: float | None,
-) -> Verdict:
-    metric = raced.problem.metric
-    return decide(
-        [result.entry for result in results],
-        higher_is_better=metric.higher_is_better,
-        untrained=untrained[0],
-        untrained_valid=untrained[1],
-        smallest_difference=smallest_difference,
-        effort_names_winner=raced.effort.names_winner,
-        seed=raced.seed,
-        metric=metric.name,
-        bounds=metric.bounds,
-    )
 
 
 def _further_warnings(

@@ -74,14 +74,12 @@ def as_effort(effort: str | Effort, *, rounds: int | None = None, halving: int |
             f"effort must be one of {', '.join(EFFORTS)}, or an Effort, such as fallline.Effort(trials=16); "
             f"got {effort!r}"
         )
+    other = {name: value for name, value in (("rounds", rounds), ("halving", halving)) if value is not None}
     counts = {
-        "trials": effort.trials,
-        "finalists": effort.finalists,
-        "seeds": effort.seeds,
-        "rounds": effort.rounds if rounds is None else rounds,
-        "halving": effort.halving if halving is None else halving,
+        name: _asked.whole(f"{name} of an effort", value, error=ValueError)
+        for name, value in {**vars(effort), **other}.items()
+        if name != "names_winner"
     }
-    counts = {name: _asked.whole(f"{name} of an effort", value, error=ValueError) for name, value in counts.items()}
     effort = Effort(names_winner=effort.names_winner, **counts)
     for name in ("finalists", "rounds", "halving"):
         if getattr(effort, name) > effort.trials:
@@ -105,11 +103,8 @@ class Budget:
 
 def budget_of(problem: Problem, runs: Iterable[Run]) -> Budget:
     """What some runs are granted: those that diverge stop early and use less."""
-    total = Budget(0, 0, 0)
-    for run in runs:
-        samples = problem.with_batch(run.batch).batches([run.seed]).samples(run.steps)
-        total += Budget(1, run.steps, samples)
-    return total
+    each = (Budget(1, run.steps, problem.with_batch(run.batch).batches([run.seed]).samples(run.steps)) for run in runs)
+    return sum(each, Budget(0, 0, 0))
 
 
 @dataclass(frozen=True)

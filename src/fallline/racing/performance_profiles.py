@@ -35,12 +35,8 @@ class Goal:
 
     def reached_by(self, runs: Sequence[Outcome]) -> Reached:
         """How many runs of one configuration met it, and the median steps to the first evaluation that did."""
-        return goal_reached(self.value, runs, self._met)
-
-    def _met(self, run: Outcome) -> NDArray[np.bool_]:
-        """At which points of its training a run meets the goal."""
-        values = run.valid_metric if self.given else run.valid_loss
-        return np.asarray(values >= self.value if self.higher_is_better else values <= self.value)
+        values, sign = "valid_metric" if self.given else "valid_loss", 1.0 if self.higher_is_better else -1.0
+        return goal_reached(self.value, runs, lambda run: sign * getattr(run, values) >= sign * self.value)
 
 
 def common_goal(result: RaceResult) -> Goal:
@@ -76,18 +72,13 @@ class Standing:
     """How one arm did on one problem.
 
     `score` is its mean on the test split, None where it diverged; `leads` says that it is the problem's first arm or
-    not told apart from it. `step_seconds` are the times of one step alone in each round of measuring, or one number.
+    not told apart from it. `step_seconds` are the times of one step alone in each round of measuring.
     """
 
     score: float | None
     leads: bool
     reached: Reached
-    step_seconds: float | Sequence[float]
-
-    @property
-    def rounds(self) -> NDArray[np.float64]:
-        """Seconds of a step in each round."""
-        return np.atleast_1d(np.asarray(self.step_seconds, dtype=np.float64))
+    step_seconds: Sequence[float]
 
     def cost(self, view: View, round_of_timing: int | None = None) -> float | None:
         """Median steps to the goal, or those steps times the time of one; None where the goal was missed.
@@ -97,7 +88,8 @@ class Standing:
         steps = self.reached.steps
         if steps is None or view == "steps":
             return steps
-        return steps * float(np.median(self.rounds) if round_of_timing is None else self.rounds[round_of_timing])
+        each = self.step_seconds
+        return steps * float(np.median(each) if round_of_timing is None else each[round_of_timing])
 
 
 @dataclass(frozen=True, repr=False)
@@ -129,7 +121,7 @@ class Profiles:
 
     def areas_by_seconds(self) -> dict[str, Estimate]:
         """The areas by seconds, with the 95 % interval that they have over the rounds in which steps were timed."""
-        rounds = min(len(one.rounds) for row in self.standings.values() for one in row if one is not None)
+        rounds = min(len(one.step_seconds) for row in self.standings.values() for one in row if one is not None)
         found = [profile_area(*self._costs("seconds", turn), limit=RATIOS[-1]) for turn in range(rounds)]
         middle = self.areas("seconds")
         return {
@@ -160,26 +152,31 @@ class Profiles:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; what a clock had a say in is under "occasion"."""
-        rows = {name: zip(self.goals, row, strict=True) for name, row in self.standings.items()}
         return {
             "goals": [asdict(goal) for goal in self.goals],
             "arms": [
                 {
                     "name": name,
-                    "problems": {goal.problem: None if one is None else _plain(one) for goal, one in row},
+                    "problems": {
+                        goal.problem: None if one is None else _plain(one)
+                        for goal, one in zip(self.goals, row, strict=True)
+                    },
                     **self._profile(name, "steps"),
                 }
-                for name, row in rows.items()
+                for name, row in self.standings.items()
             ],
             "unsolved": list(self.unsolved),
             "sentence": self.sentence,
             "occasion": {
                 "step_seconds": {
-                    name: [None if one is None else float(np.median(one.rounds)) for one in row]
+                    name: [None if one is None else float(np.median(one.step_seconds)) for one in row]
                     for name, row in self.standings.items()
                 },
                 "profiles_by_seconds": {
-                    name: {**self._profile(name, "seconds"), "area_interval": _ends(span)}
+                    name: {
+                        **self._profile(name, "seconds"),
+                        "area_interval": [span.low, span.high] if span.has_interval else None,
+                    }
                     for name, span in self.areas_by_seconds().items()
                 },
             },
@@ -238,11 +235,10 @@ def profiles(results: Sequence[RaceResult]) -> Profiles:
         raise ValueError(f"results holds two races of the problem '{twice}'; give one of them another name.")
     goals = tuple(common_goal(result) for result in results)
     found = [_standings(result, goal) for result, goal in zip(results, goals, strict=True)]
-    arms = dict.fromkeys(name for row in found for name in row)
-    unordered = Profiles(goals, {name: tuple(row.get(name) for row in found) for name in arms})
-    areas = unordered.areas()
-    ordered = sorted(arms, key=lambda name: (-areas[name], name))
-    return Profiles(goals, {name: unordered.standings[name] for name in ordered})
+    standings = {name: tuple(row.get(name) for row in found) for name in set().union(*found)}
+    areas = Profiles(goals, standings).areas()
+    ordered = sorted(standings, key=lambda name: (-areas[name], name))
+    return Profiles(goals, {name: standings[name] for name in ordered})
 
 
 def _standings(result: RaceResult, goal: Goal) -> dict[str, Standing]:
@@ -253,14 +249,10 @@ def _standings(result: RaceResult, goal: Goal) -> dict[str, Standing]:
             None if arm.entry.diverged or arm.score is None else arm.score.value,
             arm.name in leading and not arm.entry.diverged,
             goal.reached_by(arm.finals[0]),
-            arm.entry.step_seconds,
+            arm.entry.step_rounds,
         )
         for arm in result.arms
     }
-
-
-def _ends(span: Estimate) -> list[float] | None:
-    return [span.low, span.high] if span.has_interval else None
 
 
 def _plain(standing: Standing) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from fallline.racing.engines import Engine, choose_engine
 from fallline.racing.failure import attempted
 from fallline.racing.result import RaceResult
 from fallline.racing.solo import solo_seconds, try_arms
-from fallline.racing.stages import Plan, Silence, Stages, Watcher, engine_of, make_plan
+from fallline.racing.stages import Plan, Stages, Watcher, engine_of, make_plan
 from fallline.racing.storage import Lasting, RaceCard, open_store
 from fallline.racing.storage.fingerprint import TOO_MANY, fingerprint, unknown
 from fallline.racing.tuning import best_trials, expected_cost, run_finals, tune, tuning_runs
@@ -76,7 +76,7 @@ def race(
         ray: Train on the Ray cluster at this address.
         resume: The name of the stopped race that this one must be.
         slices: Also cut through the loss around the best runs, for the report.
-        watcher: Told of stages, steps and runs as they end; None for nobody.
+        watcher: A `fallline.racing.Watcher`, told of stages, steps and runs as they end; None for nobody.
         elsewhere: None; it is there to say where what belongs elsewhere has its place.
 
     Returns:
@@ -96,7 +96,7 @@ def race(
     """
     _check(problem, elsewhere)
     seed = _asked.seed(seed)
-    watcher = watcher or Silence()
+    watcher = watcher or Watcher()
     if arms is not None and not isinstance(arms, (str, Mapping, list, tuple)) and isinstance(arms, Iterable):
         arms = list(arms)  # which may be read once alone
     entrants = as_arms(arms, search=search, problem=problem)

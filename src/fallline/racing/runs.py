@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.training import Curves, Lanes, Problem, ProblemError, first_line, make_lanes, train, train_in_parts
+from fallline.training import Lanes, Problem, ProblemError, first_line, make_lanes, train, train_in_parts
 from fallline.training.updates import LaneRule, LaneUpdate
 
 
@@ -109,8 +109,19 @@ def train_job(problem: Problem, job: Job, tell: Tell) -> list[Outcome]:
 
         def trained(lanes: Lanes, update: LaneUpdate) -> list[Outcome]:
             curves = train(lanes, update, steps=steps, progress=lambda step, _: tell(done * steps + step * len(runs)))
-            scores, examples = _scores(lanes, update, steps) if job.score else ({}, {})
-            return [_outcome(curves, lane, scores, examples) for lane in range(len(runs))]
+            scores = _scores(lanes, update, steps) if job.score else {}
+            return [
+                Outcome(
+                    curves.steps,
+                    curves.samples,
+                    curves.train_loss[lane],
+                    curves.valid_loss[lane],
+                    curves.valid_metric[lane],
+                    int(curves.diverged_at[lane]),
+                    *scores.get(lane, (math.nan, None)),
+                )
+                for lane in range(len(runs))
+            ]
 
         return in_turn_if_need_be(problem, runs, job.batched, trained)
 
@@ -138,33 +149,15 @@ def population(problem: Problem, runs: Sequence[Run], batched: bool) -> tuple[La
     return lanes, LaneUpdate(lanes.parameters, [run.lane for run in runs], [run.seed for run in runs])
 
 
-def _scores(lanes: Lanes, update: LaneUpdate, steps: int) -> tuple[dict[int, float], dict[int, NDArray[np.float64]]]:
+def _scores(lanes: Lanes, update: LaneUpdate, steps: int) -> dict[int, tuple[float, NDArray[np.float64] | None]]:
     """The metric on the test split, and each example's share in it, of the lanes that are left."""
     test = lanes.problem.test
     if test is None or not len(lanes):
-        return {}, {}
+        return {}
     with update.evaluated(lanes.parameters):
         quality = lanes.evaluate(test, examples=True, step=steps)
-    left = lanes.index.tolist()
-    scores = dict(zip(left, quality.metric.tolist(), strict=True))
-    if quality.example_metric is None:
-        return scores, {}
-    return scores, dict(zip(left, quality.example_metric.numpy(), strict=True))
-
-
-def _outcome(
-    curves: Curves, lane: int, scores: Mapping[int, float], examples: Mapping[int, NDArray[np.float64]]
-) -> Outcome:
-    return Outcome(
-        curves.steps,
-        curves.samples,
-        curves.train_loss[lane],
-        curves.valid_loss[lane],
-        curves.valid_metric[lane],
-        int(curves.diverged_at[lane]),
-        scores.get(lane, float("nan")),
-        examples.get(lane),
-    )
+    shares = [None] * len(lanes) if quality.example_metric is None else quality.example_metric.numpy()
+    return dict(zip(lanes.index.tolist(), zip(quality.metric.tolist(), shares, strict=True), strict=True))
 
 
 _RUNGS = 6

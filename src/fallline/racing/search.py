@@ -116,25 +116,17 @@ def _from_unit(dimension: Dimension, unit: float) -> Value:
     return dimension.options[int(unit)] if isinstance(dimension, Choice) else dimension.at(unit)
 
 
-#: Trials on a rung, and its share of a full run as numerator and denominator.
-Rung = tuple[int, int, int]
+def rungs(trials: int, factor: int, finalists: int) -> list[tuple[int, int]]:
+    """How many trials of an arm run on each rung, and the one part in how many of the full length they run there.
 
+    One trial in `factor` goes on to `factor` times the steps, until at least the finalists run in full. A rung that
+    would let go less than a third of the trials before it is left out.
 
-def rungs(trials: int, factor: int, finalists: int) -> list[Rung]:
-    """The rungs: one trial in `factor` goes on to `factor` times the steps, until at least the finalists run in full.
-
-    A rung that would let go less than a third of the trials before it is left out. Raises ValueError unless `trials`
-    and `finalists` are at least 1, `finalists` at most `trials`, and `factor` at least 2.
-
-    >>> rungs(48, factor=3, finalists=6)
-    [(48, 1, 9), (16, 1, 3), (6, 1, 1)]
+    >>> rungs(48, factor=3, finalists=6), rungs(16, factor=1, finalists=5)
+    ([(48, 9), (16, 3), (6, 1)], [(16, 1)])
     """
-    if not 1 <= finalists <= trials:
-        raise ValueError(f"finalists must be from 1 to the {trials} trials; got {finalists}")
-    if factor < 2:
-        raise ValueError(f"factor must be at least 2; got {factor}")
     counts = [trials]
     while 3 * (kept := max(finalists, -(-counts[-1] // factor))) <= 2 * counts[-1]:
         counts.append(kept)
     last = len(counts) - 1
-    return [(count, 1, factor ** (last - rung)) for rung, count in enumerate(counts)]
+    return [(count, factor ** (last - rung)) for rung, count in enumerate(counts)]

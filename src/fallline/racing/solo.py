@@ -7,6 +7,7 @@ from the first final seed, which gives the same run.
 from __future__ import annotations
 
 import copy
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from torch import nn
 
 from fallline.landscape.slices import slice as slice_of
 from fallline.racing.arms import Arm
-from fallline.racing.runs import Run, in_turn_if_need_be
+from fallline.racing.runs import Run, gather_jobs, in_turn_if_need_be
 from fallline.racing.search import sobol_points
 from fallline.racing.tuning import run_of
 from fallline.training import Lanes, Problem, densify, train, trainable
@@ -42,14 +43,9 @@ def solo_seconds(
     """
     each = _COPIES * sum(parameter.nbytes for parameter in problem.build(0).parameters())
 
-    def maker(arm: Arm, configuration: Mapping[str, Any]) -> Callable[[], Step]:
-        return lambda: _stepper(problem, arm, configuration)
-
-    makers = [maker(arm, configuration) for arm, configuration in finalists]
-    if each * len(finalists) <= _BYTES:
-        made = [make() for make in makers]
-        return timed([lambda step=step: step for step in made], clock)  # type: ignore[misc]
-    return timed(makers, clock)
+    makers = [functools.partial(_stepper, problem, arm, configuration) for arm, configuration in finalists]
+    together = each * len(finalists) <= _BYTES
+    return timed([functools.cache(make) for make in makers] if together else makers, clock)
 
 
 def timed(makers: Sequence[Callable[[], Step]], clock: Clock) -> list[list[float]]:
@@ -117,25 +113,17 @@ def trained_models(
     problem: Problem, bests: Sequence[tuple[Arm, Mapping[str, Any]]], seed: int, *, batched: bool
 ) -> dict[str, nn.Module]:
     """The models of arms, each with one configuration, trained from one seed; without those whose run diverges."""
-    runs = {arm.name: run_of(arm, configuration, problem, seed) for arm, configuration in bests}
-    alike: dict[tuple[int, int], list[str]] = {}
-    for name, run in runs.items():
-        alike.setdefault((run.batch, run.steps), []).append(name)
+    runs = dict(enumerate(run_of(arm, configuration, problem, seed) for arm, configuration in bests))
     found: dict[str, nn.Module] = {}
-    for names in alike.values():
-        found |= _trained(problem, {name: runs[name] for name in names}, batched)
-    return {name: found[name] for name in runs if name in found}
+    for _, job in gather_jobs(runs, width=len(runs), batched=batched, score=False):
+        found |= in_turn_if_need_be(problem, job.runs, batched, functools.partial(_models, job.runs))
+    return {run.arm: found[run.arm] for run in runs.values() if run.arm in found}
 
 
-def _trained(problem: Problem, runs: Mapping[str, Run], batched: bool) -> dict[str, nn.Module]:
-    names = list(runs)
-
-    def models(lanes: Lanes, update: LaneUpdate) -> dict[str, nn.Module]:
-        train(lanes, update, steps=runs[names[0]].steps)
-        with update.evaluated(lanes.parameters):
-            return {names[first]: lanes.module(lane) for lane, first in enumerate(lanes.index.tolist())}
-
-    return in_turn_if_need_be(problem, list(runs.values()), batched, models)
+def _models(runs: Sequence[Run], lanes: Lanes, update: LaneUpdate) -> dict[str, nn.Module]:
+    train(lanes, update, steps=runs[0].steps)
+    with update.evaluated(lanes.parameters):
+        return {runs[first].arm: lanes.module(lane) for lane, first in enumerate(lanes.index.tolist())}
 
 
 def slices_around(models: Mapping[str, nn.Module], problem: Problem) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from fallline.racing.effort import Budget, budget_of
 from fallline.racing.engines import Engine, can_be_sent, choose_engine
@@ -83,36 +82,46 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Watcher(Protocol):
-    """Told of each stage as it begins, of steps forward in it, of each run as it ends, and of what is worth a line."""
+class Watcher:
+    """Told of each stage as it begins, of steps forward in it, of each run as it ends, and of what is worth a line.
+
+    This one looks away; one's own overrides what it wants to be told.
+
+    >>> class Diverged(Watcher):
+    ...     def ran(self, run, outcome):
+    ...         if outcome.diverged:
+    ...             print(run.arm, run.configuration)
+    """
 
     def stage(self, title: str, total: int) -> None:
-        """A stage of `total` units begins."""
+        """A stage begins.
+
+        Args:
+            title: What it is called, such as "tuning" or "finals".
+            total: The steps of all its runs.
+        """
 
     def advance(self, done: int) -> None:
-        """`done` units of the stage are done by now."""
+        """The stage has come further.
+
+        Args:
+            done: How many of its steps are done by now.
+        """
 
     def ran(self, run: Run, outcome: Outcome) -> None:
-        """A run of the stage has ended, now or before the race was taken up again."""
+        """A run of the stage has ended, now or before the race was taken up again.
+
+        Args:
+            run: What was trained.
+            outcome: What it came to.
+        """
 
     def note(self, line: str) -> None:
-        """Something worth a line."""
+        """There is something worth a line.
 
-
-class Silence:
-    """Looks away."""
-
-    def stage(self, title: str, total: int) -> None:
-        """Say nothing."""
-
-    def advance(self, done: int) -> None:
-        """Say nothing."""
-
-    def ran(self, run: Run, outcome: Outcome) -> None:
-        """Say nothing."""
-
-    def note(self, line: str) -> None:
-        """Say nothing."""
+        Args:
+            line: A sentence or two.
+        """
 
 
 @dataclass

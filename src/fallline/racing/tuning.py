@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 from fallline.racing.arms import Arm
@@ -46,15 +45,11 @@ class Tuned:
         """The trials, best first: by how far they came, by validation score, equal scores by validation loss."""
         losses = self.losses(sign)
 
-        def rank(index: int) -> tuple[int, bool, float, float]:
+        def rank(index: int) -> tuple[float, ...]:
             loss = losses[index]
-            usable = loss is not None
-            return (
-                -self.rung[index],
-                not usable,
-                loss if loss is not None else 0.0,
-                float(self.outcomes[index].valid_loss[-1]) if usable else 0.0,
-            )
+            if loss is None:
+                return -self.rung[index], 1
+            return -self.rung[index], 0, loss, float(self.outcomes[index].valid_loss[-1])
 
         return sorted(range(len(self.points)), key=rank)
 
@@ -64,49 +59,30 @@ def tune(stages: Stages, arms: Sequence[Arm], effort: Effort, seed: int, tuning_
     problem = stages.problem
     sign = _sign(problem)
     tuned = {arm.name: Tuned() for arm in arms}
-    (_, share), *later = shares(effort)
+    (_, part), *later = rungs(effort.trials, effort.halving, effort.finalists)
     for turn, count in enumerate(round_sizes(effort)):
-        drawn = {arm.name: _points(arm, tuned[arm.name], effort, count, seed, sign) for arm in arms}
-        runs = [run_of(arm, point, problem, tuning_seed, share) for arm in arms for point in drawn[arm.name]]
-        outcomes = iter(stages.train(_title(effort, turn, 0), runs))
-        for arm in arms:
-            found = tuned[arm.name]
-            found.points += drawn[arm.name]
-            found.outcomes += [next(outcomes) for _ in drawn[arm.name]]
-            found.rung += [0] * count
+        drawn = [(arm, point) for arm in arms for point in _points(arm, tuned[arm.name], effort, count, seed, sign)]
+        runs = [run_of(arm, point, problem, tuning_seed, part) for arm, point in drawn]
+        for (arm, point), outcome in zip(drawn, stages.train(_title(effort, turn, 0), runs), strict=True):
+            tuned[arm.name].points.append(point)
+            tuned[arm.name].outcomes.append(outcome)
+            tuned[arm.name].rung.append(0)
     if later:
         for found in tuned.values():
             found.early = [float(outcome.valid_metric[-1]) for outcome in found.outcomes]
-    for rung, (kept, share) in enumerate(later, start=1):
-        chosen = {arm.name: sorted(tuned[arm.name].ranked(sign)[:kept]) for arm in arms}
-        runs = [
-            run_of(arm, tuned[arm.name].points[i], problem, tuning_seed, share)
-            for arm in arms
-            for i in chosen[arm.name]
-        ]
-        outcomes = iter(stages.train(_title(effort, 0, rung), runs))
-        for arm in arms:
-            for index in chosen[arm.name]:
-                tuned[arm.name].outcomes[index] = next(outcomes)
-                tuned[arm.name].rung[index] = rung
+    for rung, (kept, part) in enumerate(later, start=1):
+        chosen = [(arm, i) for arm in arms for i in sorted(tuned[arm.name].ranked(sign)[:kept])]
+        runs = [run_of(arm, tuned[arm.name].points[i], problem, tuning_seed, part) for arm, i in chosen]
+        for (arm, i), outcome in zip(chosen, stages.train(_title(effort, 0, rung), runs), strict=True):
+            tuned[arm.name].outcomes[i] = outcome
+            tuned[arm.name].rung[i] = rung
     return tuned
 
 
-def run_of(arm: Arm, point: Mapping[str, Any], problem: Problem, seed: int, share: Fraction = Fraction(1)) -> Run:
-    """The run of one configuration from one seed, for a share of the problem's steps."""
-    recipe = arm.recipe(point, problem, (share.numerator, share.denominator))
+def run_of(arm: Arm, point: Mapping[str, Any], problem: Problem, seed: int, part: int = 1) -> Run:
+    """The run of one configuration from one seed, for one part in so many of the problem's steps."""
+    recipe = arm.recipe(point, problem, (1, part))
     return Run(arm.name, point, seed, recipe.lane, recipe.batch, recipe.steps)
-
-
-def shares(effort: Effort) -> list[tuple[int, Fraction]]:
-    """How many trials of an arm run each share of the full length.
-
-    >>> shares(Effort(trials=16, finalists=5, seeds=10))
-    [(16, Fraction(1, 1))]
-    """
-    if effort.halving == 1:
-        return [(effort.trials, Fraction(1))]
-    return [(count, Fraction(*share)) for count, *share in rungs(effort.trials, effort.halving, effort.finalists)]
 
 
 def round_sizes(effort: Effort) -> list[int]:
@@ -122,9 +98,8 @@ def round_sizes(effort: Effort) -> list[int]:
 def tuning_runs(arm: Arm, problem: Problem, effort: Effort, seed: int, tuning_seed: int) -> list[Run]:
     """The runs of an arm's tuning as far as they are known before it: with the first points standing for later ones."""
     points = sobol_points(arm, effort.trials, seed)
-    return [
-        run_of(arm, point, problem, tuning_seed, share) for count, share in shares(effort) for point in points[:count]
-    ]
+    ladder = rungs(effort.trials, effort.halving, effort.finalists)
+    return [run_of(arm, point, problem, tuning_seed, part) for count, part in ladder for point in points[:count]]
 
 
 def best_trials(tuned: Mapping[str, Tuned], problem: Problem, effort: Effort) -> dict[str, list[int]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fallline._text import counted, listed
 from fallline.racing.arms import Range
 from fallline.racing.judging.pairs import ROUNDING
-from fallline.racing.judging.records import Entry
+from fallline.racing.judging.records import Entry, Final
 from fallline.racing.judging.statistics import LEVEL, Floats, budget_curve, drawn_trials
 
 
@@ -28,15 +28,14 @@ def all_cautions(
 
     A race that names no winner anyway needs no word on too few seeds or finalists for one.
     """
-    crossing = crossing_budgets(
-        entries, higher_is_better=higher_is_better, untrained=untrained, smallest_difference=smallest_difference
-    )
-    few = (*few_seeds(entries), *one_finalist(entries)) if names_winner else ()
-    edges = best_at_edge(entries, higher_is_better=higher_is_better)
     return (
-        *edges, *few, *diverged_runs(entries), *crossing,
-        *many_dimensions(entries), *unsplit_metric(entries),
-    )  # fmt: skip
+        *best_at_edge(entries, higher_is_better=higher_is_better),
+        *((*few_seeds(entries), *one_finalist(entries)) if names_winner else ()),
+        *diverged_runs(entries),
+        *crossing_budgets(entries, higher_is_better, untrained, smallest_difference),
+        *many_dimensions(entries),
+        *unsplit_metric(entries),
+    )
 
 
 def best_at_edge(entries: Sequence[Entry], *, higher_is_better: bool) -> tuple[str, ...]:
@@ -63,11 +62,9 @@ def few_seeds(entries: Sequence[Entry]) -> tuple[str, ...]:
     With s seeds the smallest p of sign flips is 2 / 2**s, of one pair and of all pairs alike (`all_pairs_p`).
     """
     arms = sum(not entry.diverged for entry in entries)
-    if arms < 2:
-        return ()
     seeds = len(entries[0].finals[0].scores)
     needed = 10 if arms <= 20 else 12
-    if seeds >= needed:
+    if arms < 2 or seeds >= needed:
         return ()
     smallest = 2.0 ** (1 - seeds)
     outcome = "no winner can be named" if smallest >= LEVEL else "only a lead in nearly every seed can win"
@@ -129,7 +126,7 @@ def _diverged_count(entry: Entry) -> str:
 
 
 def crossing_budgets(
-    entries: Sequence[Entry], *, higher_is_better: bool, untrained: float | None, smallest_difference: float
+    entries: Sequence[Entry], higher_is_better: bool, untrained: float | None, smallest_difference: float
 ) -> tuple[str, ...]:
     """Budget curves that cross: which arm is best depends on how many trials one can afford.
 
@@ -277,10 +274,10 @@ def edge_of(entry: Entry, name: str, *, higher_is_better: bool) -> str | None:
     if np.isinf(losses[inward < inward[first]]).any() or not np.isfinite(losses[further_in]).any():
         return None
     lead = losses[further_in].min() - losses[first]
-    finals = [_mean_loss(entry, place, sign) for place, final in enumerate(entry.finals)
-              if place == 0 or further_in[final.trial]]  # fmt: skip
+    best, *others = entry.finals
+    rivals = [_mean_loss(final, sign) for final in others if further_in[final.trial]]
     alone = len(entry.space) == 1
-    improves = lead > _noise(entry, losses[first]) and all(finals[0] < loss for loss in finals[1:])
+    improves = lead > _noise(entry, losses[first]) and all(_mean_loss(best, sign) < loss for loss in rivals)
     return side if improves and (alone or _rises(inward, losses)) else None
 
 
@@ -295,9 +292,8 @@ def _noise(entry: Entry, loss: float) -> float:
     return max(reach, ROUNDING * abs(loss))
 
 
-def _mean_loss(entry: Entry, place: int, sign: float) -> float:
+def _mean_loss(final: Final, sign: float) -> float:
     """The mean loss of a finalist; infinite where no run of it is usable."""
-    final = entry.finals[place]
     return sign * float(final.scores[final.usable].mean()) if final.usable.any() else math.inf
 
 

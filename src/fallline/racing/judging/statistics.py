@@ -170,10 +170,8 @@ def standard_error(values: ArrayLike) -> float:
     return float(sample.std(ddof=1) / np.sqrt(len(sample))) if len(sample) > 1 else 0.0
 
 
-def mean_interval(
-    scores: ArrayLike, *, level: float = 1 - LEVEL, bounds: tuple[float, float] = (-np.inf, np.inf)
-) -> Estimate:
-    """The mean of scores (n,), at least two, with Student's t interval, cut off at `bounds`.
+def mean_interval(scores: ArrayLike, *, bounds: tuple[float, float] = (-np.inf, np.inf)) -> Estimate:
+    """The mean of scores (n,), at least two, with Student's t interval of 95 %, cut off at `bounds`.
 
     >>> mean_interval([1.0, 2.0, 3.0])
     Estimate(value=2.0, low=-0.484..., high=4.484...)
@@ -184,7 +182,7 @@ def mean_interval(
     if sample.ndim != 1 or len(sample) < 2:
         raise ValueError(f"scores must be a vector of at least two for an interval; its shape is {sample.shape}.")
     mean = float(sample.mean()) + 0.0  # never -0.0
-    reach = float(stdtrit(len(sample) - 1, (1 + level) / 2)) * standard_error(sample)
+    reach = float(stdtrit(len(sample) - 1, 1 - LEVEL / 2)) * standard_error(sample)
     return Estimate(mean, max(mean - reach, bounds[0]), min(mean + reach, bounds[1]))
 
 

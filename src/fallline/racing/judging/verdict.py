@@ -62,7 +62,11 @@ def decide(
     >>> decide([slow, fast], higher_is_better=False, untrained=2.3).winner
     'fast'
     """
-    _check(entries, untrained, smallest_difference)
+    check_comparable(entries)
+    if untrained is not None and not abs(untrained) <= LARGEST_SCORE:
+        raise ValueError(f"untrained must be the finite score before training, or None, not {untrained}.")
+    if smallest_difference is not None and not 0 <= smallest_difference <= LARGEST_SCORE:
+        raise ValueError(f"smallest_difference must be a finite number of at least 0, not {smallest_difference}.")
     entries = sorted(entries, key=lambda entry: entry.name)
     sign = -1.0 if higher_is_better else 1.0
     standing = _standing([entry for entry in entries if not entry.diverged], sign, untrained, seed, bounds)
@@ -70,7 +74,8 @@ def decide(
     fallen = [entry.name for entry in entries if entry.diverged]
     before = untrained if untrained_valid is None else untrained_valid
     judgement = Judgement(standing, fallen, groups, comparisons, sign, before, metric)
-    winner = _winner(judgement) if effort_names_winner else None
+    won = effort_names_winner and comparisons and all(one.separated for one in comparisons)
+    winner = comparisons[0].best if won else None
     least = comparisons[0].smallest_difference if comparisons else 0.0
     return Verdict(
         winner=winner,
@@ -88,14 +93,6 @@ def decide(
         ranking=(*(arm.name for arm in standing), *fallen),
         scores={arm.name: arm.score for arm in standing},
     )
-
-
-def _check(entries: Sequence[Entry], untrained: float | None, smallest_difference: float | None) -> None:
-    check_comparable(entries)
-    if untrained is not None and not abs(untrained) <= LARGEST_SCORE:
-        raise ValueError(f"untrained must be the finite score before training, or None, not {untrained}.")
-    if smallest_difference is not None and not 0 <= smallest_difference <= LARGEST_SCORE:
-        raise ValueError(f"smallest_difference must be a finite number of at least 0, not {smallest_difference}.")
 
 
 def _standing(
@@ -216,8 +213,3 @@ def _comparison(best: Contender, other: Contender, least: float, p: float, toget
 
 def _interval(best: Floats | None, other: Floats | None, level: float) -> tuple[float, float] | None:
     return None if best is None or other is None else statistics.interval(other - best, level=1 - level)
-
-
-def _winner(judgement: Judgement) -> str | None:
-    comparisons = judgement.comparisons
-    return comparisons[0].best if comparisons and all(one.separated for one in comparisons) else None

@@ -101,10 +101,10 @@ def _budget_curve(arm: ArmResult, result: RaceResult) -> list[float]:
     scores = [trial.comparable for trial in arm.entry.trials]
     losses = [None if score is None else sign * score for score in scores]
     before = sign * result.protocol["untrained_valid_score"]
-    known = [loss for loss in (*losses, None if math.isnan(before) else before) if loss is not None]
-    worst = max([loss for loss in known if math.isfinite(loss)], default=math.nan)
-    if math.isnan(worst):
+    known = [loss for loss in (*losses, before) if loss is not None and math.isfinite(loss)]
+    if not known:
         return [math.nan] * len(losses)
+    worst = max(known)
     curve: list[float] = (sign * budget_curve([worst if loss is None else loss for loss in losses])).tolist()
     return curve
 

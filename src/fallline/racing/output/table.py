@@ -11,7 +11,6 @@ from rich.table import Table
 from fallline._text import as_page, counted, duration_range, table
 from fallline.racing.judging import Entry, Estimate, faster
 from fallline.racing.result import ArmResult, RaceResult
-from fallline.racing.runs import Reached
 
 #: Searched dimensions that are columns of the leaderboard, at most; more, or batch sizes, are told below it.
 _MOST_COLUMNS = 2
@@ -51,12 +50,6 @@ def _questions(result: RaceResult) -> dict[str, list[str]]:
         **spans("other test examples", [one.split for one in found]),
         "told apart": ["yes" if one.separated else "no" for one in found],
     }
-
-
-def _is_wide(result: RaceResult) -> bool:
-    """Whether the settings take more than columns: many of them, or a learning rate that is scaled with the batch."""
-    searched = _searched(result)
-    return len(searched) > _MOST_COLUMNS or "batch" in searched
 
 
 def _searched(result: RaceResult) -> list[str]:
@@ -135,19 +128,21 @@ def columns_of(result: RaceResult) -> dict[str, list[str]]:
     """The cells of each column by its heading."""
     arms, goal = result.arms, _goal(result)
     searched = _searched(result)
-    best = (
-        {f"best\n{name}": [_best(arm, name) for arm in arms] for name in searched}
-        if not _is_wide(result)
-        else {_SETTINGS: [_settings(arm) for arm in arms]}
-    )
+    if len(searched) > _MOST_COLUMNS or "batch" in searched:
+        best = {_SETTINGS: [_settings(arm) for arm in arms]}
+    else:
+        best = {f"best\n{name}": [_best(arm, name) for arm in arms] for name in searched}
     interval = "\n(95 % interval)" if result.protocol["seeds"] > 1 else ""
     columns = {
         "arm": [arm.name for arm in arms],
-        f"test {result.protocol['metric']}{interval}": [_score(arm) for arm in arms],
+        f"test {result.protocol['metric']}{interval}": [
+            "diverged" if arm.score is None else scored(arm.score) for arm in arms
+        ],
         **best,
     }
     if goal is not None:
-        columns[f"steps to\n{goal:.3g}"] = [_steps(arm.reached[_shown(result)]) for arm in arms]
+        steps = [arm.reached[_shown(result)].steps for arm in arms]
+        columns[f"steps to\n{goal:.3g}"] = ["missed" if one is None else f"{one}" for one in steps]
     columns["time\na step"] = [duration_range(arm.entry.step_time) for arm in arms]
     columns["bytes/\nparam"] = [_bytes(arm) for arm in arms]
     if _diverged(result):
@@ -170,10 +165,6 @@ def _shown(result: RaceResult) -> int:
 def _goal(result: RaceResult) -> float | None:
     goals = result.arms[0].reached
     return goals[_shown(result)].goal if goals else None
-
-
-def _score(arm: ArmResult) -> str:
-    return "diverged" if arm.score is None else scored(arm.score)
 
 
 def scored(score: Estimate) -> str:
@@ -200,10 +191,6 @@ def _settings(arm: ArmResult) -> str:
 
 def _value(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _steps(goal: Reached) -> str:
-    return "missed" if goal.steps is None else f"{goal.steps}"
 
 
 def _bytes(arm: ArmResult) -> str:

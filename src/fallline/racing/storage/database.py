@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -149,16 +150,13 @@ def _check_file(path: Path) -> None:
     if not path.parent.is_dir():
         raise OSError(f"the storage {path} can't be written, as there is no folder {path.parent}; give another file")
     # A file that is there is not opened: closing it would take SQLite's locks off that another race here holds.
-    if path.exists():
-        reason = None if os.access(path, os.R_OK | os.W_OK) else "no permission"
-    else:
-        try:
+    try:
+        if not path.exists():
             path.touch()
-            reason = None
-        except OSError as error:
-            reason = str(error.strerror)
-    if reason is not None:
-        raise OSError(f"the storage {path} can't be written ({reason}); give another file")
+        elif not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, "no permission")
+    except OSError as error:
+        raise OSError(f"the storage {path} can't be written ({error.strerror}); give another file") from error
 
 
 def _storage(url: str, where: str, options: dict[str, Any]) -> RDBStorage:

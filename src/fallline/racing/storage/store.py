@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from fallline._text import printable
 from fallline.racing.runs import Outcome, Run
@@ -37,24 +37,29 @@ if TYPE_CHECKING:
 _PATIENCE = 10
 
 
-class Store(Protocol):
-    """Keeps one race: its runs' outcomes, each under its stage and number there, and facts by name, as plain data."""
+class Store:
+    """Keeps one race: its runs' outcomes, each under its stage and number there, and facts by name, as plain data.
+
+    This one keeps nothing.
+    """
 
     #: The race's name, and the storage that holds it; None where nothing is kept.
-    name: str | None
-    where: str | None
+    name: str | None = None
+    where: str | None = None
     #: Whether an earlier process began this race, and how many of its runs were there when it was taken up.
-    resumed: bool
-    kept: int
+    resumed = False
+    kept = 0
 
     def outcomes(self, stage: str) -> Mapping[int, Outcome]:
         """The runs of a stage that have been kept."""
+        return {}
 
     def add(self, stage: str, runs: Mapping[int, Run], outcomes: Mapping[int, Outcome]) -> None:
         """Keep finished runs of a stage, by their numbers: all of them or, if this process dies, none."""
 
     def recall(self, fact: str) -> Any | None:
         """A fact that was kept, or None."""
+        return None
 
     def remember(self, fact: str, value: Any) -> None:
         """Keep a fact: plain data, as JSON holds it."""
@@ -63,33 +68,7 @@ class Store(Protocol):
         """Let go of the race, so that any process may take it up."""
 
 
-class Forgetful:
-    """Keeps nothing."""
-
-    name: str | None = None
-    where: str | None = None
-    resumed = False
-    kept = 0
-
-    def outcomes(self, stage: str) -> Mapping[int, Outcome]:
-        """None."""
-        return {}
-
-    def add(self, stage: str, runs: Mapping[int, Run], outcomes: Mapping[int, Outcome]) -> None:
-        """Let them go."""
-
-    def recall(self, fact: str) -> Any | None:
-        """Know nothing."""
-        return None
-
-    def remember(self, fact: str, value: Any) -> None:
-        """Forget at once."""
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-class Lasting:
+class Lasting(Store):
     """A store for a race that goes on, and ends, where its storage fails: what could not be kept waits in memory.
 
     It is tried again whenever something more is to be kept, and by `told`. `trouble` is what the storage said last,
@@ -167,8 +146,8 @@ class Lasting:
         return True
 
 
-class StudyStore:
-    """Keeps one race that this process has claimed, as `Store` describes it. Optuna's dashboard opens the same storage.
+class StudyStore(Store):
+    """Keeps one race that this process has claimed. Optuna's dashboard opens the same storage.
 
     Every method raises OSError, in a sentence, where the database fails or another process has taken the race over.
     """
@@ -176,9 +155,7 @@ class StudyStore:
     def __init__(
         self, database: Database, study: int, name: str, claim: Claim, spaces: Spaces, *, resumed: bool
     ) -> None:
-        self.name: str | None = name
-        self.where: str | None = database.where
-        self.resumed = resumed
+        self.name, self.where, self.resumed = name, database.where, resumed
         self._database, self._study, self._claim = database, study, claim
         self._trials = Trials(study, spaces)
         self._outcomes: dict[str, dict[int, Outcome]] = {}
@@ -236,7 +213,7 @@ def open_store(storage: str | Path | None, card: RaceCard, *, name: str | None =
     if storage is None:
         if name is not None:
             raise ValueError(f"the race '{name}' can't be taken up without a storage; say which one holds it")
-        return Forgetful()
+        return Store()
     database = open_database(storage)
     claim = Claim()
     try:
