@@ -36,9 +36,22 @@ def test_a_record_that_lacks_something_is_refused(missing: str) -> None:
         Record(strange, **{name: value for name, value in given.items() if name != missing})
 
 
+def _of_strange(**other: Any) -> Record:
+    given = {**SENTENCES, "lr": rules.PLAIN, "limits": {"kick": rules.Interval(0, 1)}, **other}
+    return Record(strange, **given)
+
+
 REFUSED: dict[str, tuple[Callable[[], Record], str]] = {
-    "no source": (lambda: Record(rules.adam, lr=rules.PLAIN, **{**SENTENCES, "source": " "}), "lacks its source"),
+    "no source": (lambda: _of_strange(source=" "), "lacks its source"),
     "no limits": (lambda: Record(strange, lr=rules.PLAIN, **SENTENCES), "does not say what 'kick' may be"),
+    "aliases in a text": (lambda: _of_strange(aliases="odd"), "names in a tuple"),
+    "a space of nothing": (lambda: _of_strange(spaces={"kik": (0.1, 1.0)}), "name 'kik'; did you mean 'kick'"),
+    "limits of nothing": (lambda: _of_strange(limits={"kik": rules.Interval(0, 1)}), "name 'kik'; did you mean 'kick'"),
+    "limits in a tuple": (lambda: _of_strange(limits={"kick": (0, 1)}), "must be an Interval"),
+    "a moment of no state": (lambda: _of_strange(moments={"m": rules.Moment(rules.AVERAGE, "kick")}), "name 'm'"),
+    "a range upside down": (lambda: _of_strange(lr=(0.1, 1e-3)), "no range for lr"),
+    "a range in a word": (lambda: _of_strange(lr="fast"), "no range for lr"),
+    "a class of two words": (lambda: _of_strange(class_name="odd one"), "name of one word"),
     "no name": (lambda: Record(rules.l2(rules.adam), lr=rules.PLAIN, **SENTENCES), "needs a name of one word"),
 }
 
@@ -47,6 +60,39 @@ REFUSED: dict[str, tuple[Callable[[], Record], str]] = {
 def test_refusals_name_what_is_missing(made: Callable[[], Record], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         made()
+
+
+ZEBRA = """
+from fallline.rules.record import PLAIN, Record
+from fallline.symbolic import rule
+
+@rule
+def zebra(p, g, *, lr=0.1):
+    "A rule."
+    return lr * g
+
+RECORDS = [Record(zebra, year=2024, source="S", lr=PLAIN, use="U", weakness="W", {})]
+"""
+TAKEN = {
+    'class_name="Adam"': "takes the name 'Adam', which is of the record of 'adam'",
+    'aliases=("sgd",)': "takes the name 'sgd'",
+    'name="l2"': "takes the name 'l2', which is a combinator",
+    'name="find"': "takes the name 'find', which is a function of fallline.rules",
+    'conventions=("zebrra",)': "name 'zebrra'; did you mean 'zebra'",
+}
+
+
+@pytest.mark.parametrize("given", TAKEN)
+def test_a_record_takes_no_name_that_is_taken(given: str, tmp_path: Path) -> None:
+    (tmp_path / "zebra.py").write_text(ZEBRA.replace("{}", given), "utf-8")
+    script = (
+        "import pkgutil, fallline.symbolic, importlib.util, sys; "
+        "spec = importlib.util.find_spec('fallline.rules'); "
+        f"module = importlib.util.module_from_spec(spec); module.__path__.append({str(tmp_path)!r}); "
+        "sys.modules['fallline.rules'] = module; spec.loader.exec_module(module)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert TAKEN[given] in done.stderr
 
 
 @pytest.mark.parametrize("record", rules.RECORDS.values(), ids=rules.RECORDS)

@@ -47,6 +47,20 @@ def test_a_function_that_is_not_printed_is_refused() -> None:
         replace(SQRT, latex="")
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"compute": "math.tan"}, "compute must be a function"),
+        ({"latex": r"\frac{1}{{0}}"}, "other braces are doubled"),
+    ],
+)
+def test_what_would_fail_later_is_refused(changed: dict[str, Any], words: str) -> None:
+    given = {"compute": abs, "numba": "abs", "numpy": "np.abs", "torch": "torch.abs", "latex": r"\operatorname{own}"}
+    Operation("own", "x", "Own.", **given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=f"'own'.*{words}"):
+        Operation("own", "x", "Own.", **{**given, **changed})
+
+
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS.values() if one.summary], ids=lambda one: one.name)
 def test_functions_are_made_of_their_records(operation: Operation) -> None:
     function: Any = getattr(fallline.math, operation.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,18 @@ def moved(kind: type[RuleMover], rule: Rule) -> list[torch.Tensor]:
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_as_its_kernel(name: str) -> None:
     assert_alike(moved(EagerMover, RULES[name]), moved(KernelMover, RULES[name]))
+
+
+def test_no_copy_of_the_weights_is_kept_between_steps() -> None:
+    spec = lane(rules.adam)
+    parameters, gradients = start(2, 1, torch.bfloat16)
+    mover = EagerMover(parameters, range(len(SHAPES)), spec, ScheduleFactors())
+    mover.join([0, 1], [spec, spec], [0, 0])
+    run_jointly([mover.prepare(parameters, gradients[0], 1)])
+    mover.finish()
+    states = {id(state) for states in mover.states for state in states.values()}
+    kept = [held for held in gc.get_referents(vars(mover)) if isinstance(held, list)]
+    assert all(id(part) in states for held in kept for part in held if isinstance(part, torch.Tensor))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from fallline._asked import did_you_mean
+from fallline._asked import did_you_mean, whole
 from fallline.training import Problem
 
 Array = NDArray[Any]
@@ -78,6 +78,7 @@ def three_ways(inputs: Array, targets: Array, seed: int, *, by_label: bool = Fal
     """
     from sklearn.model_selection import train_test_split
 
+    seed = whole("split_seed", seed, 0, 2**32 - 1)
     train, rest, train_targets, other = train_test_split(
         inputs, targets, train_size=0.6, stratify=targets if by_label else None, random_state=seed
     )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple
 
+from fallline._asked import did_you_mean
 from fallline.symbolic import Rule
 
 #: A range that is searched: its ends, and its scale where that is not "log".
@@ -146,7 +147,8 @@ class Record:
         surface_lrs: The lowest and the highest learning rate to try on one.
 
     Raises:
-        ValueError: The source, use, weakness or name is missing, or a hyperparameter has no limits.
+        ValueError: The source, use, weakness or name is missing, a hyperparameter has no limits, or what is said names
+            no hyperparameter or state of the rule.
     """
 
     rule: Rule
@@ -175,6 +177,28 @@ class Record:
         for what in ("source", "use", "weakness"):
             if not getattr(self, what).strip():
                 raise ValueError(f"the record of '{self.name}' lacks its {what}")
+        for what in ("aliases", "conventions"):
+            if isinstance(getattr(self, what), str):
+                raise ValueError(f"the {what} of '{self.name}' must be names in a tuple; got a text")
+        if self.class_name is not None and not self.class_name.isidentifier():
+            raise ValueError(f"the class of '{self.name}' needs a name of one word; got '{self.class_name}'")
+        for what, ends in {"lr": self.lr, "surface_lrs": self.surface_lrs, **self.spaces}.items():
+            if isinstance(ends, str) or len(ends) not in (2, 3) or not ends[0] < ends[1]:
+                raise ValueError(f"the record of '{self.name}' has no range for {what}: a low end, then a high one")
+        states = [spec.name for spec in self.rule.states]
+        own = {
+            "spaces": (self.spaces, self.rule.hyperparameters),
+            "limits": (self.limits, self.rule.hyperparameters),
+            "moments": (self.moments, states),
+            "moments' decay": ([moment.decay for moment in self.moments.values()], self.rule.hyperparameters),
+        }
+        for what, (names, known) in own.items():
+            for name in names:
+                if name not in known:
+                    raise ValueError(f"the {what} of '{self.name}' name '{name}'; {did_you_mean(name, known)}")
+        for name, limits in self.limits.items():
+            if not isinstance(limits, Interval):
+                raise ValueError(f"the limits of '{name}' in '{self.name}' must be an Interval; got {limits!r}")
         for name in self.rule.hyperparameters:
             if name not in self.rule.static and self.interval(name) is None:
                 raise ValueError(f"the record of '{self.name}' does not say what '{name}' may be: put it into limits")

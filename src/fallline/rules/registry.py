@@ -40,6 +40,19 @@ _NAMES = {rule: name for name, rule in ALL.items()}
 _KNOWN = {known: record for record in RECORDS.values() for known in (record.name, *record.aliases)}
 _BY_LETTERS = {known.replace("_", ""): record for known, record in _KNOWN.items()}
 
+_taken: dict[str, str] = {
+    **dict.fromkeys(COMBINATORS, "a combinator"),
+    **dict.fromkeys(("find", "name_of", "plain_name", "record_of"), "a function of fallline.rules"),
+}
+for _record in (record for module in MODULES for record in getattr(module, "RECORDS", ())):
+    for _name in (_record.name, *_record.aliases, *((_record.class_name,) if _record.class_name else ())):
+        if _name in _taken:
+            raise ValueError(f"the record of '{_record.name}' takes the name '{_name}', which is {_taken[_name]}")
+        _taken[_name] = f"of the record of '{_record.name}'"
+    for _name in _record.conventions:
+        if _name not in ALL:
+            raise ValueError(f"the conventions of '{_record.name}' name '{_name}'; {did_you_mean(_name, ALL)}")
+
 for _module in MODULES:
     for _name, _value in vars(_module).items():
         if isinstance(_value, Rule) and _value not in _NAMES and not _name.startswith("_"):

@@ -78,6 +78,16 @@ class Operation:
                 object.__setattr__(self, form, source)
             if not source or {*re.findall(r"\{\d\}", source)} != {*places}:
                 raise ValueError(f"operation '{self.name}': its source in {form} must take {' and '.join(places)}")
+        if not callable(self.compute):
+            raise ValueError(f"operation '{self.name}': compute must be a function of numbers; got {self.compute!r}")
+        if re.search(r"\{\d\}", self.latex):
+            try:
+                self.latex.format(*places)
+            except (IndexError, KeyError, ValueError) as error:
+                raise ValueError(
+                    f"operation '{self.name}': it prints by {' and '.join(places)}, and other braces are doubled; "
+                    f"got {self.latex}"
+                ) from error
         if self.summary and not self.latex:
             raise ValueError(f"operation '{self.name}': say how it is printed")
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from fallline import _asked
 from fallline.training.counter_random import NUMBERS, Calls, Draws, evaluation_keys, run_keys, step_keys
 from fallline.training.generators import preserved, reseed
 
@@ -213,12 +214,17 @@ def draws_of(seed: int, step: int, split: str | None = None, device: torch.devic
         split: "train", "valid" or "test" for an evaluation after the step; None for the step itself.
         device: Where the model is; the CPU by default.
 
+    Raises:
+        TypeError: The step is no whole number.
+        ValueError: The seed is none, or the step is below 0.
+
     >>> with draws_of(seed=3, step=1):
     ...     first = torch.randn(2), torch.randperm(5)
     >>> with draws_of(seed=3, step=1):
     ...     print(all(map(torch.equal, first, (torch.randn(2), torch.randperm(5)))))
     True
     """
+    seed, step = _asked.seed(seed), _asked.whole("step", step, 0, _asked.LARGEST_SEED)
     device = device or torch.device("cpu")
     keys = run_keys(torch.tensor([seed], dtype=torch.int64, device=device))
     key = step_keys(keys, step)[0] if split is None else evaluation_keys(keys, step, split)[0]

@@ -147,12 +147,6 @@ class RuleMover(Mover):
 class KernelMover(RuleMover):
     """Moves all its lanes in one launch; parameters, gradients and states lie contiguous in the CPU's memory."""
 
-    def __init__(
-        self, parameters: Sequence[Tensor], positions: Sequence[int], lane: LaneRule, factors: ScheduleFactors
-    ) -> None:
-        super().__init__(parameters, positions, lane, factors)
-        self._kernel = kernel_for(self.rule, KERNEL_TYPES[parameters[positions[0]].dtype], self.static)
-
     def _lay_out(self, parameters: Sequence[Tensor]) -> RowNumbers:
         kernel, width = kernel_for(self.rule, KERNEL_TYPES[parameters[0].dtype], self.static), len(self.lanes)
         #: Bytes of one lane's tensor, and from each parameter's begin to where its lanes' own begin.
@@ -203,6 +197,11 @@ class EagerMover(RuleMover):
         ]
         scalars = torch.from_numpy(self._scalars.reshape(-1, len(self.lanes), self._scalars.shape[1]))
         return self._host.take(tensors, scalars.to(self._rows.device).expand(len(tensors), -1, -1))
+
+    def finish(self) -> None:
+        """Take up what the step leaves in numbers, and let its copies of the weights go: memory limits the lanes."""
+        super().finish()
+        del self._parameters, self._weights
 
     def _store(self, i: int, update: Tensor, states: dict[str, Tensor], totals: list[Any]) -> None:
         stacked = self._parameters[i]
