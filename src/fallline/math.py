@@ -7,10 +7,11 @@ made of the table of operations, here at the import.
 from __future__ import annotations
 
 import dis
+import inspect
 import sys
 from collections.abc import Callable
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fallline.symbolic import NAMES, OPERATIONS, Expression, Operation, Rank, apply, instead_of, refuse, wrap
 
@@ -118,53 +119,56 @@ def _call(name: str, *values: Value) -> Any:
     )
 
 
-_TEMPLATE = '''
-def {name}({arguments}):
-    """{summary}
+_DOCUMENTATION = """{summary}
 
-    Args:
+Args:
 {listed}
 
-    Returns:
-        A number for numbers, else the expression.
+Returns:
+    A number for numbers, else the expression.
 
-    Raises:
-        RuleError: An argument is neither a number nor an expression, or is a truth value.
+Raises:
+    RuleError: An argument is neither a number nor an expression, or is a truth value.
 
-    >>> {name}({example})
-    {result!r}
-    """
-    return _call({name!r}, {arguments})
-'''
+>>> {name}({example})
+{result!r}
+"""
 
 
-def _source(operation: Operation) -> str:
-    arguments, example = operation.arguments.split(), (0.25, 4.0)[: operation.arity]
-    return _TEMPLATE.format(
-        name=operation.name,
+def _function(operation: Operation) -> Callable[..., Any]:
+    """What rules call: an operation by its name, with its arguments."""
+    names, example = operation.arguments.split(), (0.25, 4.0)[: operation.arity]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = inspect.Signature(
+        [inspect.Parameter(name, kind, annotation="Expression | float") for name in names],
+        return_annotation="Expression",
+    )
+
+    def function(*values: Value, **named: Value) -> Any:
+        if named or len(values) != len(names):
+            values = signature.bind(*values, **named).args
+        return _call(operation.name, *values)
+
+    function.__name__ = function.__qualname__ = operation.name
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    function.__doc__ = _DOCUMENTATION.format(
         summary=operation.summary,
-        arguments=", ".join(arguments),
-        listed="\n".join(f"        {name}: A number, or an expression of a rule's arguments." for name in arguments),
+        listed="\n".join(f"    {name}: A number, or an expression of a rule's arguments." for name in names),
+        name=operation.name,
         example=", ".join(map(str, example)),
         result=operation.compute(*example),
     )
+    return function
 
 
-exec(compile("".join(_source(one) for one in OPERATIONS.values() if one.summary), "<fallline.math>", "exec"))
+globals().update((one.name, _function(one)) for one in OPERATIONS.values() if one.summary)
 
 
-if TYPE_CHECKING:
-    # Of the functions that the table makes, and of no others; it can't be said here which those are. They give an
-    # Expression: inside a rule nearly everything is one, and a float behaves alike.
-    def __getattr__(name: str) -> Callable[..., Expression]: ...
-
-else:
-
-    def __getattr__(name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        # `from fallline.math import norm` would put words of Python's in the place of an AttributeError's.
-        caller = sys._getframe(1)
-        imported = caller.f_code.co_code[caller.f_lasti] == dis.opmap["IMPORT_FROM"]
-        error = ImportError if imported else AttributeError
-        raise error(f"fallline.math has no '{name}'; {instead_of(name)}")
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    # `from fallline.math import norm` would put words of Python's in the place of an AttributeError's.
+    caller = sys._getframe(1)
+    imported = caller.f_code.co_code[caller.f_lasti] == dis.opmap["IMPORT_FROM"]
+    error = ImportError if imported else AttributeError
+    raise error(f"fallline.math has no '{name}'; {instead_of(name)}")

@@ -129,9 +129,9 @@ def test_every_place_in_a_default_race_is_taken_once() -> None:
 
 
 def test_type_checkers_and_editors_read_the_same_names() -> None:
-    stubs = runpy.run_path(str(ROOT / "tools" / "rule_names.py"))["stubs"]()
+    stubs = runpy.run_path(str(ROOT / "tools" / "stubs.py"))["stubs"]()
     stale = [str(path) for path, text in stubs.items() if path.read_text() != text]
-    assert not stale, "run `python tools/rule_names.py`"
+    assert not stale, "run `python tools/stubs.py`"
 
 
 RPROP = '''

@@ -1,4 +1,4 @@
-"""Written by tools/rule_names.py."""
+"""Written by tools/stubs.py."""
 
 from fallline.arrays.optimizer import Optimizer as Optimizer
 

@@ -1,4 +1,4 @@
-"""Written by tools/rule_names.py."""
+"""Written by tools/stubs.py."""
 
 from typing import Any
 from fallline.optim import lr_scheduler as lr_scheduler

@@ -1,7 +1,7 @@
 """The update rules: each file is one method, as its paper prints it, with the record of what else is known of it.
 
 A new rule is one new file, with its formula and its `RECORDS`; `registry` imports all files and finds what they hold.
-Type checkers and editors read the names in `__init__.pyi`, which tools/rule_names.py writes.
+Type checkers and editors read the names in `__init__.pyi`, which tools/stubs.py writes.
 """
 
 from fallline.rules.record import (

@@ -1,4 +1,4 @@
-"""Written by tools/rule_names.py."""
+"""Written by tools/stubs.py."""
 
 from fallline.rules.record import ADAPTIVE as ADAPTIVE
 from fallline.rules.record import AVERAGE as AVERAGE

@@ -1,15 +1,16 @@
-"""Write the stubs where type checkers and editors read the names that rules' records give at run time.
+"""Write the stubs where type checkers and editors read names that rules' and operations' records give at run time.
 
-Run it after a rule or a combinator was added, in the root of a checkout; a test says when that was forgotten.
+Run it after a rule, a combinator or an operation was added, in the root of a checkout; a test says if it was forgotten.
 """
 
 from __future__ import annotations
 
 import ast
+import inspect
 from pathlib import Path
 from typing import Any
 
-from fallline import arrays, optim, rules
+from fallline import arrays, math, optim, rules
 from fallline.arrays import optimizer as array_classes
 from fallline.optim import generic
 from fallline.rules import registry
@@ -27,7 +28,14 @@ def stubs() -> dict[Path, str]:
         _stub(rules): _text(rules, sorted(named + combined)),
         _stub(arrays): _text(arrays, _classes(array_classes)),
         _stub(optim): _text(optim, [*_classes(generic), "def __getattr__(name: str) -> Any: ..."]),
+        _stub(math): _text(math, ["Value = Expression | float", *_functions()]),
     }
+
+
+def _functions() -> list[str]:
+    """The heads of fallline.math's functions."""
+    heads = {name: str(inspect.signature(getattr(math, name))).replace("'", "") for name in math.__all__}
+    return [f"def {name}{head}: ..." for name, head in heads.items()]
 
 
 def _classes(module: Any) -> list[str]:
@@ -48,7 +56,7 @@ def _text(door: Any, found: list[str]) -> str:
         if not (alias.asname or "").startswith("_")
     ]
     typing = ["from typing import Any"] if any("Any" in line for line in found) else []
-    lines = ('"""Written by tools/rule_names.py."""', "", *typing, *own, "", *found, "", "__all__: list[str]", "")
+    lines = ('"""Written by tools/stubs.py."""', "", *typing, *own, "", *found, "", "__all__: list[str]", "")
     return "\n".join(lines)
 
 
