@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fallline._lazy import door
 from fallline._version import __version__
 
 if TYPE_CHECKING:
@@ -19,25 +20,15 @@ if TYPE_CHECKING:
     from fallline.symbolic import RuleError, combinator, rule, state
     from fallline.training import Metric, Problem, StreamProblem, fit
 
-#: Public names and where they live; each is imported when it is first asked for.
-_HOME = {
-    "rule": "fallline.symbolic",
-    "combinator": "fallline.symbolic",
-    "state": "fallline.symbolic",
-    "RuleError": "fallline.symbolic",
-    "Optimizer": "fallline.optim.generic",
-    "Newton": "fallline.optim.newton",
-    "Metric": "fallline.training",
-    "Problem": "fallline.training",
-    "StreamProblem": "fallline.training",
-    "fit": "fallline.training",
-    "Arm": "fallline.racing",
-    "Choice": "fallline.racing",
-    "Range": "fallline.racing",
-    "Effort": "fallline.racing",
-    "race": "fallline.racing",
-    "surfaces": "fallline.landscape",
-}
+#: Public names by where they live; each is imported when it is first asked for.
+_find = door(__name__, {
+    "symbolic": ("RuleError", "combinator", "rule", "state"),
+    "optim.generic": ("Optimizer",),
+    "optim.newton": ("Newton",),
+    "training": ("Metric", "Problem", "StreamProblem", "fit"),
+    "racing": ("Arm", "Choice", "Effort", "Range", "race"),
+    "landscape": ("surfaces",),
+})  # fmt: skip
 _SUBMODULES = (
     "arrays",
     "averaging",
@@ -76,13 +67,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(_HOME[name]), name)
-        globals()[name] = value
-        return value
     if name in _SUBMODULES:
-        return importlib.import_module(f"fallline.{name}")
-    raise AttributeError(f"module 'fallline' has no attribute '{name}'")
+        return importlib.import_module(f"{__name__}.{name}")
+    globals()[name] = value = _find(name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -139,3 +139,8 @@ def as_page(tables: Iterable[Table], paragraphs: Iterable[str], bullets: Iterabl
     for paragraph in paragraphs:
         lines += ["", *textwrap.wrap(paragraph, width)]
     return "\n".join([*lines, *(bullet(one, width) for one in bullets)])
+
+
+def dtype_name(dtype: Any) -> str:
+    """Return what torch's type of number is called in a sentence, such as float32."""
+    return str(dtype).removeprefix("torch.")

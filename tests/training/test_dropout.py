@@ -172,7 +172,7 @@ def test_in_parts_as_in_one_go(kind: type[Lanes]) -> None:
 def test_little_memory_changes_nothing(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = make_problem(MODELS["convolutions"])
     whole = trained(BatchedLanes(problem, SEEDS))
-    monkeypatch.setattr("fallline.training.errors.BUDGET", budget)
+    monkeypatch.setattr("fallline.training.memory.BUDGET", budget)
     close(trained(BatchedLanes(problem, SEEDS)).train_loss, whole.train_loss)
 
 

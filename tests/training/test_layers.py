@@ -173,7 +173,7 @@ def squared(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
 def test_a_step_of_ones_own(kind: type[Lanes], metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = make_problem(LAYERS["batch norm without weights"], loss=None, step=squared, metric=metric)
     module = problem.build(5).eval()
-    monkeypatch.setattr("fallline.training.errors.BUDGET", 20_000)  # so that lanes are evaluated in parts
+    monkeypatch.setattr("fallline.training.memory.BUDGET", 20_000)  # so that lanes are evaluated in parts
     lanes = kind(problem, SEEDS)
     loss = squared(module, problem.valid.inputs, problem.valid.targets)
     quality = lanes.evaluate(problem.valid, examples=True)

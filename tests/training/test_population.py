@@ -195,7 +195,7 @@ def test_little_memory_changes_nothing(kind: type[Lanes], monkeypatch: pytest.Mo
 
     whole = numbers()
     for budget in (0, 5000):
-        monkeypatch.setattr("fallline.training.errors.BUDGET", budget)
+        monkeypatch.setattr("fallline.training.memory.BUDGET", budget)
         for part, expected in zip(numbers(), whole, strict=True):
             close(part, expected)
 

@@ -613,7 +613,7 @@ def test_what_draws_is_no_mistake(model: Callable[[], nn.Module]) -> None:
 
 def test_many_examples_are_evaluated_as_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = make_problem(MonteCarlo, epochs=2)
-    monkeypatch.setattr("fallline.training.errors.BUDGET", 2_000)  # a few examples at once
+    monkeypatch.setattr("fallline.training.memory.BUDGET", 2_000)  # a few examples at once
     curves = by_lanes(lanes_for(problem, SEEDS), RATES)
     for lane, (seed, rate) in enumerate(zip(SEEDS, RATES, strict=True)):
         close(curves[lane], by_fit(problem, seed, rate))
@@ -624,5 +624,5 @@ def test_what_depends_on_the_whole_split_sees_it_whole(monkeypatch: pytest.Monke
     problem = make_problem(
         lambda: nn.Sequential(nn.BatchNorm1d(16, track_running_stats=False), nn.Linear(16, 3)), epochs=2
     )
-    monkeypatch.setattr("fallline.training.errors.BUDGET", 2_000)
+    monkeypatch.setattr("fallline.training.memory.BUDGET", 2_000)
     assert_runs_apart(problem)

@@ -1,5 +1,6 @@
 """Averages over time: of a series, of a stream, and of a model's weights."""
 
-from fallline.averaging.series import ExponentialAverage as ExponentialAverage
-from fallline.averaging.series import ema as ema
-from fallline.averaging.weights import WeightAverage as WeightAverage
+from fallline.averaging.series import ExponentialAverage, ema
+from fallline.averaging.weights import WeightAverage
+
+__all__ = ["ExponentialAverage", "WeightAverage", "ema"]

@@ -1,4 +1,7 @@
-"""What docstrings say of arguments: each text once, put into the `Args:` of every class that has the argument."""
+"""What docstrings say of arguments: each text once, put into the `Args:` of every class that has the argument.
+
+What numbers may be is said by the rules' records.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,23 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from fallline.optim.hyperparameters import gather
+from fallline.optim.hyperparameters import gather, limits_of
 from fallline.symbolic import Rule
 
 Documented = TypeVar("Documented")
 
 ARGUMENTS = {
     "params": "Tensors, pairs of name and tensor, or dictionaries: param groups, whose options override those below.",
-    "lr": "Learning rate η, at least 0.",
-    "weight_decay": "Strength λ of weight decay, at least 0; by way of the gradient unless decoupled.",
-    "momentum": "Decay factor μ of momentum, at least 0.",
+    "lr": "Learning rate η.",
+    "weight_decay": "Strength λ of weight decay, by way of the gradient unless decoupled.",
+    "momentum": "Decay factor μ of momentum.",
     "nesterov": "Whether momentum looks one step ahead, as Nesterov's does.",
-    "eps": "ε, added to a denominator lest it be 0; at least 0.",
+    "eps": "ε, added to a denominator lest it be 0.",
     "maximize": "Whether to climb instead of to descend.",
     "betas": "Decay factors (β₁, β₂) of the averages of gradients and of their squares, each in [0, 1).",
-    "beta1": "Decay factor β₁ of the average of gradients, in [0, 1).",
-    "beta2": "Decay factor β₂ of the average of squared gradients, in [0, 1).",
-    "beta3": "Decay factor β₃ of the slow average, in [0, 1).",
+    "beta1": "Decay factor β₁ of the average of gradients.",
+    "beta2": "Decay factor β₂ of the average of squared gradients.",
+    "beta3": "Decay factor β₃ of the slow average.",
     # torch's classes.
     "foreach": "Accepted as torch does; the step is one launch in any case.",
     "fused": "Accepted where torch accepts it; the step is fused in any case.",
@@ -35,19 +38,19 @@ ARGUMENTS = {
     "dampening": "Share of a gradient that momentum leaves out.",
     "lr_decay": "Decay of the learning rate: at step t it is divided by 1 + (t - 1)·lr_decay.",
     "initial_accumulator_value": "What the sum of squared gradients begins with.",
-    "rho": "Decay factor ρ of the averages of squares, from 0 to 1.",
-    "alpha": "Decay factor α of the average of squared gradients, from 0 to 1.",
+    "rho": "Decay factor ρ of the averages of squares.",
+    "alpha": "Decay factor α of the average of squared gradients.",
     "centered": "Whether to divide by an estimate of the standard deviation (Graves, 2013).",
     "momentum_decay": "How fast μ rises to β₁.",
     # Of single rules.
     "delta": "How nearly the gradient must be at right angles to the weights for these to count as scale-invariant.",
-    "wd_ratio": "Share of weight decay for scale-invariant weights, from 0 to 1.",
+    "wd_ratio": "Share of weight decay for scale-invariant weights.",
     "trust_coefficient": "η of the trust ratio: the length of a step against that of the weights.",
     "alpha_warmup": "Steps over which α rises to its value; 1: none.",
     "beta3_warmup": "Steps over which β₃ rises to its value; 1: none.",
-    "d0": "The first estimate of the distance to the solution, above 0.",
-    "d_coef": "Factor of the estimate, above 0.",
-    "growth_rate": "The most by which the estimate grows in a step, above 1.",
+    "d0": "The first estimate of the distance to the solution.",
+    "d_coef": "Factor of the estimate.",
+    "growth_rate": "The most by which the estimate grows in a step.",
     "warmup_steps": "Steps over which the rate rises from 0.",
     # Methods.
     "param_group": 'The group: "params", and options that override the defaults. It is not written into.',
@@ -64,8 +67,8 @@ OTHERWISE = {
     },
     "Lion": {
         "betas": "Decay factors (β₁, β₂): of the mean whose sign is stepped by, and of the momentum that is kept.",
-        "beta1": "Decay factor β₁ of the mean whose sign is stepped by, in [0, 1).",
-        "beta2": "Decay factor β₂ of the momentum that is kept, in [0, 1).",
+        "beta1": "Decay factor β₁ of the mean whose sign is stepped by.",
+        "beta2": "Decay factor β₂ of the momentum that is kept.",
     },
     "Prodigy": {"lr": "Factor of the estimated learning rate; leave it at 1."},
 }
@@ -100,22 +103,28 @@ def documented_rule(rule: Rule, name: str, *first: inspect.Parameter, betas: boo
     values = gather(rule, rule.hyperparameters) if betas else rule.hyperparameters
     ordered = sorted(values.items(), key=lambda item: item[0] != "lr")  # the learning rate first
     named = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=value) for key, value in ordered]
-    return with_arguments(rule.__doc__ or "", inspect.Signature([*first, *named]), OTHERWISE.get(name, {}))
+    return with_arguments(rule.__doc__ or "", inspect.Signature([*first, *named]), OTHERWISE.get(name, {}), rule)
 
 
-def with_arguments(documentation: str, signature: inspect.Signature, own: Mapping[str, str]) -> str:
+def with_arguments(
+    documentation: str, signature: inspect.Signature, own: Mapping[str, str], rule: Rule | None = None
+) -> str:
     """A docstring with `Args:` before its results, errors and examples.
 
     Args:
         documentation: The docstring.
         signature: The arguments; `self`, and those that are gathered by a star, are left out unless `own` has them.
         own: What is to be said of an argument in place of the text in `ARGUMENTS`.
+        rule: Whose limits are told; None for those of torch's classes, where `own` does not tell them.
     """
     entries = []
     for name, one in signature.parameters.items():
         if name == "self" or (name not in own and one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)):
             continue
         said = own.get(name) or ARGUMENTS.get(name, UNKNOWN)
+        limits = limits_of(name, rule) if rule is not None or name not in own else None
+        if limits is not None:
+            said += f" {str(limits).capitalize()}."
         default = "" if one.default is one.empty or one.default is None else f" Default: {one.default!r}."
         entries.append(textwrap.fill(f"    {name}: {said}{default}", 116, subsequent_indent=" " * 8))
     text = inspect.cleandoc(documentation)

@@ -10,11 +10,11 @@ import torch
 from torch.optim.optimizer import ParamsT
 
 from fallline import rules
+from fallline._text import dtype_name
 from fallline.optim import hyperparameters as of_rule
 from fallline.optim.documented import documented, documented_rule
 from fallline.optim.engine import Engine
 from fallline.optim.hyperparameters import Recipe
-from fallline.optim.layout import dtype_name
 from fallline.optim.session import Group, Session
 from fallline.optim.states import hand_over
 from fallline.symbolic import Rule, rests_without_gradient

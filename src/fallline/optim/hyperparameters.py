@@ -169,6 +169,15 @@ def _interval(rule: Rule, name: str) -> Interval | None:
 #: torch's SGD and RMSprop take a momentum above 1 too, and SGD any dampening.
 _FREE_IN_TORCH = {"momentum": FROM_ZERO, "dampening": Interval(-math.inf, math.inf, has_low=False)}
 
+
+def limits_of(name: str, rule: Rule | None = None) -> Interval | None:
+    """What a hyperparameter of a rule, or of torch's classes, may be; None where nobody said."""
+    if rule is not None:
+        return _interval(rule, name)
+    shared = rules.HYPERPARAMETERS.get(name)
+    return _FREE_IN_TORCH.get(name, shared and shared.limits)
+
+
 #: Options of all of torch's classes, which ours follow.
 _ALL = ("params", "lr", "weight_decay", "maximize", "foreach", "capturable", "differentiable")
 

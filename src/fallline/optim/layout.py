@@ -18,11 +18,6 @@ from fallline.optim.states import StateOf
 from fallline.symbolic import Plan
 
 
-def dtype_name(dtype: torch.dtype) -> str:
-    """A type of number as messages call it: float32."""
-    return str(dtype).removeprefix("torch.")
-
-
 def is_plain(tensor: Tensor) -> bool:
     """Whether the tensor is only what it seems: fake and wrapping tensors have no memory that a kernel may write to."""
     return type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__

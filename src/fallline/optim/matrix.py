@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
+from fallline._text import dtype_name
 from fallline.kernels import KERNEL_TYPES, Given, Kernel, Section, TableHost, evaluate, host_scalars, kernel_for
 from fallline.optim.engine import Engine, evaluated
 from fallline.optim.hyperparameters import SCHEDULE_ROUNDING
-from fallline.optim.layout import addressable, check_whole, dtype_name, is_dense, overlapping, same_strides
+from fallline.optim.layout import addressable, check_whole, is_dense, overlapping, same_strides
 from fallline.optim.session import Group
 from fallline.symbolic import Rule, make_plan
 

@@ -22,3 +22,5 @@ from fallline.problems.exact import surface_problem as surface_problem
 
 #: Names of the problems with real data.
 REAL = tuple(one.name for one in ALL.values() if one.real)
+
+__all__ = ["ALL", "REAL", *(name for name, made in list(globals().items()) if callable(made) and name[0] != "_")]

@@ -5,8 +5,9 @@ What failed, and where in the user's code, is told by `fallline.racing.failure`.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fallline._lazy import door
 
 if TYPE_CHECKING:
     from fallline.racing.arms import Arm, Choice, Range
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from fallline.racing.stages import Watcher
 
 #: Imported when first asked for: `fallline --help` should not wait for torch.
-_HOME = {
+__getattr__ = door(__name__, {
     "arms": ("Arm", "Choice", "Range"),
     "result": ("ArmResult", "RaceResult"),
     "effort": ("EFFORTS", "Effort"),
@@ -30,16 +31,9 @@ _HOME = {
     "performance_profiles": ("profiles",),
     "protocol": ("race",),
     "audit": ("started_apart",),
-}  # fmt: skip
+})  # fmt: skip
 
 __all__ = [
     "EFFORTS", "Arm", "ArmResult", "Choice", "Effort", "Outcome", "RaceResult", "Range", "Reached", "Run",
     "Watcher", "add_renderer", "profiles", "race", "started_apart",
 ]  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOME.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

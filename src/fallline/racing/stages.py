@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from fallline.racing.effort import Budget, budget_of
 from fallline.racing.engines import Engine, can_be_sent, choose_engine
 from fallline.racing.runs import Job, Outcome, Run, gather_jobs, population
 from fallline.racing.storage import Store
-from fallline.training import Problem, Speed, fastest, lanes_that_fit
+from fallline.training import Problem, Speed, cores, fastest, lanes_that_fit
 
 TRAINING = ("auto", "batched", "in turn", "processes")
 #: Seconds that processes must save: they take some to start.
@@ -75,11 +74,6 @@ def engine_of(plan: Plan, engine: Engine) -> Iterator[Engine]:
         return
     with closing(choose_engine(cores())) as own:
         yield own
-
-
-def cores() -> int:
-    """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Watcher:

@@ -9,19 +9,22 @@ of step 0 is used by the first update.
 [0.0, 0.1, 0.5, 0.0]
 """
 
-from fallline.schedules.laws import cosine as cosine
-from fallline.schedules.laws import exponential as exponential
-from fallline.schedules.laws import inverse_square_root as inverse_square_root
-from fallline.schedules.laws import inverse_time as inverse_time
-from fallline.schedules.laws import linear as linear
-from fallline.schedules.laws import milestones as milestones
-from fallline.schedules.laws import polynomial as polynomial
-from fallline.schedules.laws import staircase as staircase
-from fallline.schedules.laws import table as table
-from fallline.schedules.recipes import large_minibatch as large_minibatch
-from fallline.schedules.recipes import linear_scaling as linear_scaling
-from fallline.schedules.recipes import one_cycle as one_cycle
-from fallline.schedules.recipes import warmup as warmup
-from fallline.schedules.recipes import warmup_stable_decay as warmup_stable_decay
-from fallline.schedules.schedule import Schedule as Schedule
-from fallline.schedules.schedule import constant as constant
+from fallline.schedules.laws import (
+    cosine,
+    exponential,
+    inverse_square_root,
+    inverse_time,
+    linear,
+    milestones,
+    polynomial,
+    staircase,
+    table,
+)
+from fallline.schedules.recipes import large_minibatch, linear_scaling, one_cycle, warmup, warmup_stable_decay
+from fallline.schedules.schedule import Schedule, constant
+
+__all__ = [
+    "Schedule", "constant", "cosine", "exponential", "inverse_square_root", "inverse_time", "large_minibatch",
+    "linear", "linear_scaling", "milestones", "one_cycle", "polynomial", "staircase", "table", "warmup",
+    "warmup_stable_decay",
+]  # fmt: skip

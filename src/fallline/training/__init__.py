@@ -9,15 +9,17 @@ from fallline.training.batched import BatchedLanes
 from fallline.training.curves import Curves, FitResult, Point
 from fallline.training.descent import needs_closure
 from fallline.training.drawing import draws_of
-from fallline.training.errors import ProblemError, first_line, is_text, parts, pass_budget, train_in_parts
+from fallline.training.errors import ProblemError, first_line, is_text
 from fallline.training.evaluation import Evaluation
 from fallline.training.fitting import fit
 from fallline.training.generators import seeded
 from fallline.training.lanes import Lanes
+from fallline.training.memory import parts, pass_budget, train_in_parts
 from fallline.training.metrics import Metric, as_metric, loss_of_step
 from fallline.training.modules import densify, trainable
 from fallline.training.population import (
     Speed,
+    cores,
     fastest,
     lanes_for,
     lanes_that_fit,
@@ -48,6 +50,7 @@ __all__ = [
     "StreamProblem",
     "Update",
     "as_metric",
+    "cores",
     "densify",
     "draws_of",
     "epoch_order",

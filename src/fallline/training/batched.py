@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.func import vmap
 
 from fallline.training.drawing import LaneMasks
-from fallline.training.errors import BatchingError, keep_freed_memory
+from fallline.training.errors import BatchingError
 from fallline.training.evaluation import Score, evaluating
 from fallline.training.lane_operations import LaneOperations
 from fallline.training.lanes import Lanes, Pass
+from fallline.training.memory import keep_freed_memory
 from fallline.training.modules import differing, python_state, slots
 from fallline.training.problem import Problem
 from fallline.training.stack import SharedTensors

@@ -7,8 +7,9 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+from fallline._text import dtype_name
 from fallline.training.drawing import draws_of
-from fallline.training.errors import ProblemError, dtype_name, first_line, shape
+from fallline.training.errors import ProblemError, first_line, shape
 from fallline.training.evaluation import evaluating, loss_of, manner_of, needs_gradients, needs_outputs, outputs_of
 from fallline.training.generators import seeded
 from fallline.training.metrics import class_dimensions, value_of
@@ -288,4 +289,4 @@ def _remedy(output: Tensor, targets: Tensor, error: str) -> str:
 
 
 def _told(tensor: Tensor) -> str:
-    return f"shape {shape(tensor)} and type {dtype_name(tensor)}"
+    return f"shape {shape(tensor)} and type {dtype_name(tensor.dtype)}"

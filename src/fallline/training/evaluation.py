@@ -16,8 +16,8 @@ from torch.overrides import TorchFunctionMode
 
 from fallline.training.counter_random import evaluation_keys, run_keys
 from fallline.training.drawing import LaneMasks, drawing, replaceable
-from fallline.training.errors import parts, pass_budget
 from fallline.training.generators import preserved, seeded
+from fallline.training.memory import parts, pass_budget
 from fallline.training.metrics import value_of
 from fallline.training.modules import address, bytes_of, differing, python_state, trainable
 from fallline.training.splits import Split

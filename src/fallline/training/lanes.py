@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from fallline import _asked
 from fallline.training.counter_random import evaluation_keys, run_keys, step_keys
-from fallline.training.errors import ProblemError, apart, first_line, parts, pass_budget
+from fallline.training.errors import ProblemError, first_line
 from fallline.training.evaluation import Evaluation, Score, example_losses, join_evaluations, needs_outputs
 from fallline.training.generators import preserved
+from fallline.training.memory import apart, parts, pass_budget
 from fallline.training.metrics import Metric, value_of
 from fallline.training.modules import slots
 from fallline.training.problem import Problem

@@ -223,7 +223,7 @@ def fastest(problem: Problem, seed: int, population: Callable[[int, bool], Popul
             steps["batched"] = _stepper(population(min(max(fitting, _FEWEST_LANES), _MOST_LANES), True))
         seconds = _shortest(steps)
     if problem.training_device.type == "cpu":
-        seconds["processes"] /= _cores()
+        seconds["processes"] /= cores()
     return Speed(choice(seconds), seconds, obstacle)
 
 
@@ -279,6 +279,6 @@ def _with_one_thread(step: Callable[[], float]) -> Callable[[], float]:
     return alone
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

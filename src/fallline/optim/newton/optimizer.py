@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fallline._asked import whole
+from fallline._text import dtype_name
 from fallline.optim.documented import documented
-from fallline.optim.layout import check_all, check_whole, dtype_name
+from fallline.optim.layout import check_all, check_whole
 from fallline.optim.matrix import as_called, without_autocast
 from fallline.optim.newton.curvature import Closure, Direction, LocalModel, conjugate_gradients, saddle_free
 from fallline.optim.newton.line_search import SEARCHES, Line, Reason, take_step

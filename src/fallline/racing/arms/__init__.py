@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fallline._lazy import door
 
 if TYPE_CHECKING:
     from fallline.racing.arms.arm import Arm
@@ -12,18 +13,12 @@ if TYPE_CHECKING:
     from fallline.racing.arms.entrants import as_arms, one_optimizer_twice
 
 #: Imported when first asked for: dimensions need no torch, and those who ask for them should not wait for it.
-_HOME = {
-    "Arm": "phases",  # which lets an arm have them
-    "Choice": "dimensions",
-    "Dimension": "dimensions",
-    "Range": "dimensions",
-    "Value": "dimensions",
-    "as_arms": "entrants",
-    "from_json": "dimensions",
-    "one_optimizer_twice": "entrants",
-    "space_of": "dimensions",
-    "torch_code": "code",
-}
+__getattr__ = door(__name__, {
+    "phases": ("Arm",),  # which lets an arm have them
+    "code": ("torch_code",),
+    "dimensions": ("Choice", "Dimension", "Range", "Value", "from_json", "space_of"),
+    "entrants": ("as_arms", "one_optimizer_twice"),
+})  # fmt: skip
 
 __all__ = [
     "Arm",
@@ -37,9 +32,3 @@ __all__ = [
     "space_of",
     "torch_code",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'fallline.racing.arms' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"fallline.racing.arms.{_HOME[name]}"), name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fallline._lazy import door
 
 if TYPE_CHECKING:
     from fallline.racing.storage.database import (
@@ -20,21 +21,14 @@ if TYPE_CHECKING:
     from fallline.racing.storage.store import Lasting, Store, open_store
 
 #: Imported when first asked for: to list races takes neither torch nor what a race is known again by.
-_HOME = {
+__getattr__ = door(__name__, {
     "database": ("CARD", "RESULT", "all_attributes", "open_database", "read_attribute", "shown", "sqlite_file"),
     "races": ("PastRace", "RaceCard", "kept_result", "past_races"),
     "sources": ("is_installed",),
     "store": ("Lasting", "Store", "open_store"),
-}  # fmt: skip
+})  # fmt: skip
 
 __all__ = [
     "CARD", "RESULT", "Lasting", "PastRace", "RaceCard", "Store", "all_attributes", "is_installed",
     "kept_result", "open_database", "open_store", "past_races", "read_attribute", "shown", "sqlite_file",
 ]  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOME.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fallline.training.errors import ProblemError, dtype_name, is_text
+from fallline._text import dtype_name
+from fallline.training.errors import ProblemError, is_text
 
 Function = Callable[[Tensor, Tensor], Tensor | float]
 
@@ -154,7 +155,7 @@ def _refusal(name: str, output: Tensor, target: Tensor, remedy: str) -> ProblemE
     return ProblemError(
         f"metric: {name!r} needs integer labels and one output a class, [n, classes], or labels 0 and 1 and one logit "
         f"for each, but the output has shape {tuple(output.shape)} and the targets {tuple(target.shape)} of type "
-        f"{dtype_name(target)}; {remedy}."
+        f"{dtype_name(target.dtype)}; {remedy}."
     )
 
 
