@@ -4,7 +4,6 @@ code, and full-matrix Adagrad against what mathematics says of it."""
 from __future__ import annotations
 
 import copy
-import importlib.util
 import io
 import pickle
 from collections.abc import Callable, Sequence
@@ -28,7 +27,6 @@ Options = dict[str, Any]
 Maker = Callable[[Any], torch.optim.Optimizer]
 
 STEPS = 20
-NEEDS_MUON = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon to compare with")
 
 #: One line a method: an optimizer whose every state comes into play within a few steps.
 METHODS: dict[str, Maker] = {
@@ -152,7 +150,6 @@ MUON: list[Options] = [
 ]
 
 
-@NEEDS_MUON
 @pytest.mark.parametrize("options", MUON, ids=str)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)], ids=str)
 def test_muon_follows_torch(dtype: torch.dtype, tolerance: float, options: Options) -> None:
@@ -169,7 +166,6 @@ def test_muon_follows_torch(dtype: torch.dtype, tolerance: float, options: Optio
         assert relative(mine.state[p]["momentum_buffer"], judge.state[q]["momentum_buffer"]) <= tolerance
 
 
-@NEEDS_MUON
 def test_muon_takes_a_large_matrix_by_itself() -> None:
     start, *gradients = drawn((8, 9000), (8, 9000), (3, 3), steps=2)
     ours, theirs = parameters(start), parameters(start)
@@ -179,14 +175,12 @@ def test_muon_takes_a_large_matrix_by_itself() -> None:
         assert relative(p - begun, q - begun) <= 5e-3
 
 
-@NEEDS_MUON
 def test_muon_without_a_gradient_to_speak_of_only_decays() -> None:
     p = nn.Parameter(torch.ones(2, 3, dtype=torch.float64))
     follow(optim.Muon([p], lr=0.5, weight_decay=0.1), [p], [[torch.zeros(2, 3)]])
     assert torch.equal(p, torch.full_like(p, 0.95))
 
 
-@NEEDS_MUON
 @pytest.mark.parametrize(("shape", "ratio"), [((4, 4), 0.2 * 2), ((4, 16), 0.2 * 4), ((16, 4), 0.2 * 4 / 2)], ids=str)
 def test_muon_scales_by_either_convention(shape: tuple[int, int], ratio: float) -> None:
     (start,), (gradient,) = drawn(shape, steps=1)
@@ -206,7 +200,7 @@ def test_orthogonalised_brings_all_singular_values_near_one(shape: tuple[int, ..
     assert float(values.max()) < 1.3
 
 
-@pytest.mark.parametrize("name", ["Adafactor", pytest.param("Muon", marks=NEEDS_MUON)])
+@pytest.mark.parametrize("name", ["Adafactor", "Muon"])
 @pytest.mark.parametrize(
     "options",
     [
@@ -246,10 +240,10 @@ SPARSE = torch.sparse_coo_tensor(torch.tensor([[0], [1]]), torch.tensor([1.0]), 
     [
         ("Adafactor", torch.ones(2, 2), SPARSE, {}),
         ("Adafactor", torch.ones(2, 2, dtype=torch.complex64), torch.ones(2, 2, dtype=torch.complex64), {}),
-        pytest.param("Muon", torch.ones(2, 2), SPARSE, {}, marks=NEEDS_MUON),
-        pytest.param("Muon", torch.ones(3), torch.ones(3), {}, marks=NEEDS_MUON),
-        pytest.param("Muon", torch.ones(2, 2), torch.ones(2, 2), {"ns_steps": 100}, marks=NEEDS_MUON),
-        pytest.param("Muon", torch.ones(2, 2), torch.ones(2, 2), {"ns_coefficients": (1.0, 2.0)}, marks=NEEDS_MUON),
+        ("Muon", torch.ones(2, 2), SPARSE, {}),
+        ("Muon", torch.ones(3), torch.ones(3), {}),
+        ("Muon", torch.ones(2, 2), torch.ones(2, 2), {"ns_steps": 100}),
+        ("Muon", torch.ones(2, 2), torch.ones(2, 2), {"ns_coefficients": (1.0, 2.0)}),
     ],
     ids=str,
 )
@@ -263,7 +257,6 @@ def test_what_torch_does_not_step_is_refused_in_its_words(
     assert ours == theirs
 
 
-@NEEDS_MUON
 def test_muon_refuses_a_vector_that_joins_later() -> None:
     optimizer = optim.Muon([nn.Parameter(torch.ones(2, 2))])
     vector = nn.Parameter(torch.ones(3))
@@ -271,17 +264,6 @@ def test_muon_refuses_a_vector_that_joins_later() -> None:
     optimizer.add_param_group({"params": [vector]})
     with pytest.raises(ValueError, match="2D matrix"):
         optimizer.step()
-
-
-def test_muon_says_which_torch_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(torch.optim, "Muon", raising=False)
-    spec = importlib.util.spec_from_file_location("muon_without_torchs", fallline.optim.muon.__file__)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with pytest.raises(NotImplementedError, match=r"install torch 2\.9"):
-        module.Muon([torch.ones(2, 2)])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -852,7 +834,6 @@ def test_the_largest_gradient_that_is_taken_spoils_nothing(method: str) -> None:
     assert bool(torch.isfinite(p).all())
 
 
-@NEEDS_MUON
 def test_muon_scales_by_the_spectral_norm() -> None:
     """√(rows/columns), also below 1 (Bernstein): where the installed torch's class takes it."""
     (start,), (gradient,) = drawn((4, 16), steps=1)

@@ -202,7 +202,7 @@ def as_called(closure: Callable[[], Result]) -> Callable[[], Result]:
 
     Without its cache, which would go on with the weights of the first call when they have moved.
     """
-    accelerator = torch.accelerator.current_accelerator() if hasattr(torch, "accelerator") else None
+    accelerator = torch.accelerator.current_accelerator()
     kinds = {"cpu", "cuda", *([accelerator.type] if accelerator is not None else [])}
     settings = [(kind, torch.get_autocast_dtype(kind)) for kind in _enabled(kinds)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,18 +13,6 @@ from fallline.optim.matrix import MatrixEngine, Segment, check_range, gradient, 
 from fallline.optim.session import Group
 from fallline.rules import decoupled_decay
 from fallline.symbolic import rule
-
-if TYPE_CHECKING or hasattr(torch.optim, "Muon"):
-    _TorchMuon = torch.optim.Muon
-else:
-
-    class _TorchMuon(torch.optim.Optimizer):
-        def __init__(self, *arguments: Any, **named: Any) -> None:
-            raise NotImplementedError(
-                f"Muon stands in for torch.optim.Muon, which torch {torch.__version__} does not have; "
-                "install torch 2.9 or newer"
-            )
-
 
 #: Matrices of up to so many elements are multiplied in batches of up to so many: there the cost is in the calls.
 _SMALL, _BATCH = 1 << 16, 1 << 18
@@ -38,7 +26,7 @@ _SMALL, _BATCH = 1 << 16, 1 << 18
     ns_steps="How often it is iterated, less than 100.",
     adjust_lr_fn="How a matrix's shape scales its step, as above.",
 )
-class Muon(MatrixEngine, _TorchMuon):
+class Muon(MatrixEngine, torch.optim.Muon):
     """Drop-in for torch.optim.Muon: the same arguments, groups, states and checkpoints; small matrices go in batches.
 
     The average of the gradients is replaced by the nearest matrix with orthonormal rows or columns, nearly, so that
