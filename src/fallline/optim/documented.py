@@ -74,6 +74,16 @@ OTHERWISE = {
 }
 
 
+class _Written:
+    """A class's docstring, written when somebody reads it: an import need not wait for it."""
+
+    def __init__(self, write: Callable[[], str]) -> None:
+        self._write = write
+
+    def __get__(self, instance: object, owner: type) -> str:
+        return self._write()
+
+
 def documented(**own: str) -> Callable[[Documented], Documented]:
     """Put `Args:` into the docstrings of a class and of its public methods that have none.
 
@@ -82,17 +92,19 @@ def documented(**own: str) -> Callable[[Documented], Documented]:
     """
 
     def put_in(thing: Any) -> Any:
-        for one in (thing, *(member for name, member in vars(thing).items() if name[0] != "_")):
-            text = one.__doc__ if one is thing or inspect.isfunction(one) else None
+        for name, one in vars(thing).items():
+            text = one.__doc__ if name[0] != "_" and inspect.isfunction(one) else None
             if text is not None and "Args:" not in text:
                 one.__doc__ = with_arguments(text, inspect.signature(one), own)
+        text = thing.__doc__
+        thing.__doc__ = _Written(lambda: with_arguments(text, inspect.signature(thing), own))
         return thing
 
     return put_in
 
 
-def documented_rule(rule: Rule, name: str, *first: inspect.Parameter, betas: bool = False) -> str:
-    """The docstring of a class that follows one rule.
+def documented_rule(rule: Rule, name: str, *first: inspect.Parameter, betas: bool = False) -> Any:
+    """The docstring of a class that follows one rule, which is written when it is read.
 
     Args:
         rule: The rule, whose own docstring says what it does.
@@ -100,10 +112,14 @@ def documented_rule(rule: Rule, name: str, *first: inspect.Parameter, betas: boo
         first: Arguments before the rule's hyperparameters.
         betas: Whether decay factors are given together, as param groups hold them.
     """
-    values = gather(rule, rule.hyperparameters) if betas else rule.hyperparameters
-    ordered = sorted(values.items(), key=lambda item: item[0] != "lr")  # the learning rate first
-    named = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=value) for key, value in ordered]
-    return with_arguments(rule.__doc__ or "", inspect.Signature([*first, *named]), OTHERWISE.get(name, {}), rule)
+
+    def write() -> str:
+        values = gather(rule, rule.hyperparameters) if betas else rule.hyperparameters
+        ordered = sorted(values.items(), key=lambda item: item[0] != "lr")  # the learning rate first
+        named = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=value) for key, value in ordered]
+        return with_arguments(rule.__doc__ or "", inspect.Signature([*first, *named]), OTHERWISE.get(name, {}), rule)
+
+    return _Written(write)
 
 
 def with_arguments(
