@@ -220,7 +220,10 @@ def fastest(problem: Problem, seed: int, population: Callable[[int, bool], Popul
     clock = time.thread_time if problem.training_device.type == "cpu" else time.perf_counter
     with seeded(seed, problem.training_device):
         alone = _stepper(population(1, False))
-        steps = {"in turn": partial(_timed, alone, clock, 1), "threads": partial(_timed, alone, time.perf_counter, None)}
+        steps = {
+            "in turn": partial(_timed, alone, clock, 1),
+            "threads": partial(_timed, alone, time.perf_counter, None),
+        }
         if obstacle is None:
             steps["in turn"]()  # warms up
             lanes = min(max(int(_SECONDS_A_BATCHED_STEP / steps["in turn"]()), _FEWEST_LANES), _MOST_LANES)

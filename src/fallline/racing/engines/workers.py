@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing.connection import Pipe
 from pathlib import Path
 
 from fallline.racing.engines.worker import Surroundings
@@ -124,6 +124,4 @@ def _started(function: str, handle: int) -> subprocess.Popen[bytes]:
             command, env=environment, stdin=subprocess.DEVNULL, startupinfo=startup,
             creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
         )  # fmt: skip
-    return subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, pass_fds=[handle], process_group=0
-    )
+    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, pass_fds=[handle], process_group=0)
