@@ -10,7 +10,7 @@ from fallline.racing.runs import Work, alike
 
 #: Seconds of a processor that a job should take: less is lost when it is interrupted, but a population of few runs
 #: pays as much for the operations of a step as one of many.
-_SECONDS = 3.0
+_SECONDS = 2.0
 
 
 class Dealer:
