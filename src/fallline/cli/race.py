@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_PROBLEM = "digits"
 #: What a race that is taken up brings with it.
-_SETTLED = ("arms", "effort", "search", "rounds", "halving", "seed", "training")
+_SETTLED = ("arms", "effort", "trials", "finalists", "seeds", "search", "rounds", "halving", "seed", "training")
 
 
 def race(
@@ -51,6 +51,18 @@ def race(
             "standard: 16 trials, the 5 best on 10 seeds. thorough: 48 trials, the 8 best on 12 seeds."
         ),
     ] = "standard",
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Configurations that are tried of each arm, in place of the effort's.")
+    ] = None,
+    finalists: Annotated[
+        int | None, typer.Option(min=1, help="How many of them, the best, run finals, in place of the effort's.")
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Fresh seeds of each finalist, in place of the effort's. Those that ran are not run again."
+        ),
+    ] = None,
     search: Annotated[
         str | None,
         typer.Option(
@@ -99,10 +111,18 @@ def race(
     storage: Annotated[
         str,
         typer.Option(
-            help="SQLite file, made if it is not there, or URL of an Optuna storage, that keeps every run of every "
-            "race as it ends. Optuna's dashboard opens it."
+            help="SQLite file, made if it is not there, or URL of a PostgreSQL database, that keeps every run as it "
+            "ends. A run that it keeps is not trained again."
         ),
-    ] = "fallline-races.db",
+    ] = "fallline-runs.db",
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh",
+            help="Train every run anew, whatever is kept: after a change that shows neither in the code of the problem "
+            "nor in what it computes in a few steps.",
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -125,7 +145,7 @@ def race(
 ) -> None:
     """Race optimizers under an equal budget and give a verdict that says "tie" when it is a tie.
 
-    A race that was stopped, at whatever moment, is taken up by the same command. A problem file is Python and sets the
+    A race that was stopped, at whatever moment, goes on by the same command. A problem file is Python and sets the
     variable `problem`:
 
     \b
@@ -143,15 +163,19 @@ def race(
     # for milliseconds, which on a machine that does other work too makes a race take two to four times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     from fallline.cli.race_outputs import Outputs, race_on_one
+    from fallline.racing.effort import as_effort
 
     outputs = Outputs(json, None if no_report else report, tensorboard)
     outputs.check()
     names: list[str] | str | None = "all" if arms == "all" else None if arms is None else _listed(arms)
-    asked = {
-        "arms": names, "effort": effort, "search": ["lr", *_listed(search or "")], "rounds": rounds, "halving": halving,
-        "seed": seed, "training": training, "storage": storage, "workers": workers, "ray": ray,
+    asked: dict[str, Any] = {
+        "arms": names, "search": ["lr", *_listed(search or "")], "seed": seed, "training": training,
+        "storage": storage, "fresh": fresh, "workers": workers, "ray": ray,
     }  # fmt: skip
     try:
+        asked["effort"] = as_effort(
+            effort, trials=trials, finalists=finalists, seeds=seeds, rounds=rounds, halving=halving
+        )
         if race_name is not None and not resume:
             fail("--race names the race that --resume takes up; give --resume too")
         if problems is not None:

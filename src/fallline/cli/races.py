@@ -8,12 +8,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallline._text import printable, table
+from fallline._text import duration, printable, table
 from fallline.cli.console import console, fail, near_file
 
 if TYPE_CHECKING:
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from fallline.racing.storage import PastRace
 
 
-_DEFAULT = "fallline-races.db"
+_DEFAULT = "fallline-runs.db"
 #: The storage of a command that reads one: an argument, or the option that `fallline race` has.
 Given = Annotated[
     str | None,
     typer.Argument(
         metavar="STORAGE",
-        help=f"SQLite file, or URL of an Optuna storage, that races were kept in. Default: {_DEFAULT}.",
+        help=f"SQLite file, or URL of a PostgreSQL database, that keeps the runs. Default: {_DEFAULT}.",
     ),
 ]
 Named = Annotated[str | None, typer.Option("--storage", help="The same, as an option.")]
@@ -54,7 +55,7 @@ def storage_of(given: str | None, named: str | None) -> str:
 
 
 def races(given: Given = None, named: Named = None) -> None:
-    """List the races of a storage, newest first, with how far they came and what came of them."""
+    """List the races that a storage was asked, newest first, with how far they came and what came of them."""
     from fallline.racing.storage import past_races, shown
 
     # Where nobody named one, a folder without a storage is one where nothing was raced.
@@ -98,7 +99,8 @@ def _runs(race: PastRace) -> str:
 
 def _outcome(race: PastRace) -> str:
     if not race.finished:
-        return "running" if race.running else "stopped; the same command goes on with it"
+        ago = duration(max(0.0, (datetime.now().astimezone() - race.changed).total_seconds()))
+        return f"not finished, last run {ago} ago; the same command goes on"
     if race.winner is not None:
         return f"{race.winner} wins"
     return f"no winner, {race.ranking[0]} comes first" if race.ranking else "finished"
@@ -127,7 +129,7 @@ def report(
 
 
 def stopped_race(storage: str, where: str, name: str | None, origin: str | None) -> PastRace:
-    """A race that was stopped: the one of this name, or the latest of the storage that nobody is running.
+    """A race that was stopped: the one of this name, or the latest of the storage.
 
     `where` is what the storage is called; if `origin`, a file or a bundled problem, is given, it is the latest on that.
     Raises ValueError, in a sentence, where there is none.
@@ -141,7 +143,7 @@ def stopped_race(storage: str, where: str, name: str | None, origin: str | None)
 
 
 def _latest(races: Sequence[PastRace], where: str, origin: str | None) -> PastRace:
-    stopped = [race for race in races if not race.finished and not race.running]
+    stopped = [race for race in races if not race.finished]
     if not stopped:
         raise ValueError(f"no race in {where} was stopped; `fallline races` lists those that there are")
     found = next((race for race in stopped if origin in (None, race.command.get("problem"))), None)
@@ -196,7 +198,7 @@ def options_of(race: PastRace) -> dict[str, Any]:
         raise ValueError(
             f"the race '{printable(race.name)}' was begun by another version of Fallline, which has to take it up"
         ) from error
-    return {**options, "effort": effort, "rounds": None, "halving": None, "resume": race.name}
+    return {**options, "effort": effort}
 
 
 def _of_program(race: PastRace) -> str:

@@ -154,7 +154,7 @@ def _facts(race: RaceData) -> Iterator[tuple[str, str]]:
     yield "Machine", str(occasion.get("machine", ""))
     yield "Time", f"{duration(occasion['seconds'])} in all" if "seconds" in occasion else ""
     kept = occasion.get("storage")
-    yield "Kept", f"race {kept['study']} in {kept['where']}" if kept else ""
+    yield "Kept", f"race {kept['race']} in {kept['where']}" if kept else ""
 
 
 def _budget(budgets: Mapping[str, Mapping[str, int]]) -> str:

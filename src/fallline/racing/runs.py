@@ -7,13 +7,16 @@ import statistics
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fallline.training import Lanes, Problem, ProblemError, first_line, make_lanes, train, train_in_parts
 from fallline.training.updates import LaneRule, LaneUpdate
+
+if TYPE_CHECKING:
+    from fallline.racing.arms import Arm
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,12 @@ class Run:
     lane: LaneRule
     batch: int
     steps: int
+
+
+def run_of(arm: Arm, point: Mapping[str, Any], problem: Problem, seed: int, part: int = 1) -> Run:
+    """The run of one configuration from one seed, for one part in so many of the problem's steps."""
+    recipe = arm.recipe(point, problem, (1, part))
+    return Run(arm.name, point, seed, recipe.lane, recipe.batch, recipe.steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +88,25 @@ class Job:
     def lane_steps(self) -> int:
         """Steps of all runs."""
         return sum(run.steps for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Runs that are to be trained.
+
+    Args:
+        runs: By number.
+        batched: Whether they are trained side by side.
+        score: Whether they are evaluated on the test split.
+        width: How many a job has at most.
+        wanted: Asked before a job begins: which of its runs are still to be trained.
+    """
+
+    runs: Mapping[int, Run]
+    batched: bool
+    score: bool
+    width: int
+    wanted: Callable[[list[int]], list[int]]
 
 
 Tell = Callable[[int], None]

@@ -17,9 +17,8 @@ from torch import nn
 
 from fallline.landscape.slices import slice as slice_of
 from fallline.racing.arms import Arm
-from fallline.racing.runs import Run, gather_jobs, in_turn_if_need_be
+from fallline.racing.runs import Run, gather_jobs, in_turn_if_need_be, run_of
 from fallline.racing.search import sobol_points
-from fallline.racing.tuning import run_of
 from fallline.training import Lanes, Problem, densify, train, trainable
 from fallline.training.updates import LaneUpdate
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from fallline.racing.effort import Budget, budget_of
 from fallline.racing.engines import Engine, can_be_sent, choose_engine
-from fallline.racing.runs import Job, Outcome, Run, gather_jobs, population
-from fallline.racing.storage import Store
+from fallline.racing.runs import Job, Outcome, Run, Work, population
+from fallline.racing.storage import Keys, Store
 from fallline.training import Problem, Speed, cores, fastest, lanes_that_fit
 
 TRAINING = ("auto", "batched", "in turn", "processes")
@@ -103,7 +104,7 @@ class Watcher:
         """
 
     def ran(self, run: Run, outcome: Outcome) -> None:
-        """A run of the stage has ended, now or before the race was taken up again.
+        """A run of the stage has ended, or was kept before.
 
         Args:
             run: What was trained.
@@ -124,38 +125,61 @@ class Stages:
 
     problem: Problem
     store: Store
+    keys: Keys
     engine: Engine
     plan: Plan
     watcher: Watcher
     granted: dict[str, Budget] = field(default_factory=dict)
+    taken: int = 0  # runs that were kept before
 
     def train(self, stage: str, runs: Sequence[Run], *, score: bool = False) -> list[Outcome]:
-        """Train the runs of a stage and return their outcomes in order; every job is kept as it ends.
+        """Have the runs of a stage, in order: read where they are kept, trained and kept where they are not.
 
-        `score` evaluates them on the test split as well. A job is trained again as a whole if any of its runs is
-        missing, since the lanes of a population share their operations.
+        `score` evaluates them on the test split as well. Runs of one key are one run.
         """
         for run in runs:
             self.granted[run.arm] = self.granted.get(run.arm, Budget(0, 0, 0)) + budget_of(self.problem, [run])
         numbered = dict(enumerate(runs))
-        found = dict(self.store.outcomes(stage))
-        jobs = gather_jobs(numbered, width=self.plan.width, batched=self.plan.batched, score=score)
-        left = {key: job for key, (numbers, job) in enumerate(jobs) if not found.keys() >= set(numbers)}
+        keys = {i: self.keys.of(run, batched=self.plan.batched, scored=score) for i, run in numbered.items()}
         total = sum(run.steps for run in runs)
-        before = total - sum(job.lane_steps for job in left.values())
         self.watcher.stage(stage, total)
-        self._show(numbered, found)
-        self.watcher.advance(before)
-        for key, outcomes in self.engine.train(self.problem, left, lambda done: self.watcher.advance(before + done)):
-            missing = {
-                number: outcome for number, outcome in zip(jobs[key][0], outcomes, strict=True) if number not in found
-            }
-            self.store.add(stage, {number: numbered[number] for number in missing}, missing)
-            found.update(missing)
-            self._show(numbered, missing)
+        found: dict[int, Outcome] = {}
+        while len(found) < len(runs):
+            self._read(stage, numbered, keys, found)
+            first = {keys[number]: number for number in reversed(numbered) if number not in found}
+            left = {number: numbered[number] for number in sorted(first.values())}
+            before = total - sum(numbered[number].steps for number in numbered if number not in found)
+            self.watcher.advance(before)
+            work = Work(left, self.plan.batched, score, self.plan.width, functools.partial(self._missing, keys))
+            for numbers, outcomes in self.engine.train(
+                self.problem,
+                work,
+                lambda done, before=before: self.watcher.advance(before + done),  # type: ignore[misc]
+            ):
+                new = {keys[number]: outcome for number, outcome in zip(numbers, outcomes, strict=True)}
+                same = {number: new[key] for number, key in keys.items() if key in new and number not in found}
+                self.store.add(stage, keys, numbered, same)
+                self._show(numbered, same, found)
+        self.watcher.advance(total)
         return [found[number] for number in numbered]
 
-    def _show(self, runs: dict[int, Run], outcomes: dict[int, Outcome]) -> None:
+    def _read(self, stage: str, runs: Mapping[int, Run], keys: Mapping[int, str], found: dict[int, Outcome]) -> None:
+        """What is kept of the runs that are not found yet."""
+        asked = {number: key for number, key in keys.items() if number not in found}
+        kept = self.store.read(list(asked.values()))
+        there = {number: kept[key] for number, key in asked.items() if key in kept}
+        if there:
+            self.store.ask(stage, {number: keys[number] for number in there})
+            self.taken += len(there)
+        self._show(runs, there, found)
+
+    def _missing(self, keys: Mapping[int, str], numbers: list[int]) -> list[int]:
+        """Those of some runs that nobody has kept by now: another race may train the same."""
+        there = self.store.there([keys[number] for number in numbers])
+        return [number for number in numbers if keys[number] not in there]
+
+    def _show(self, runs: Mapping[int, Run], outcomes: Mapping[int, Outcome], found: dict[int, Outcome]) -> None:
+        found.update(outcomes)
         for number, outcome in outcomes.items():
             self.watcher.ran(runs[number], outcome)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from fallline import _asked
-from fallline.racing.runs import Job, Outcome, Tell, train_job
+from fallline.racing.runs import Outcome, Tell, Work, gather_jobs, train_job
 from fallline.training import Problem
 
 
@@ -16,7 +17,7 @@ class Engine(Protocol):
     #: How many jobs it trains at once.
     slots: int
 
-    def train(self, problem: Problem, jobs: Mapping[int, Job], tell: Tell) -> Iterator[tuple[int, list[Outcome]]]:
+    def train(self, problem: Problem, work: Work, tell: Tell) -> Iterator[tuple[list[int], list[Outcome]]]:
         """Train jobs and yield each one's key with its outcomes, as it finishes, in any order.
 
         `tell` is called with the run-steps of these jobs that are done so far.
@@ -31,15 +32,17 @@ class LocalEngine:
 
     slots = 1
 
-    def train(self, problem: Problem, jobs: Mapping[int, Job], tell: Tell) -> Iterator[tuple[int, list[Outcome]]]:
+    def train(self, problem: Problem, work: Work, tell: Tell) -> Iterator[tuple[list[int], list[Outcome]]]:
         """Train jobs and yield each one's key with its outcomes."""
         done = 0
-        for key, job in jobs.items():
-            begun = done
-            outcomes = train_job(problem, job, lambda steps, begun=begun: tell(begun + steps))  # type: ignore[misc]
-            done += job.lane_steps
+        for numbers, job in gather_jobs(work.runs, width=work.width, batched=work.batched, score=work.score):
+            begun, left = done, work.wanted(numbers)
+            if left:
+                job = replace(job, runs=tuple(work.runs[number] for number in left))
+                outcomes = train_job(problem, job, lambda steps, begun=begun: tell(begun + steps))  # type: ignore[misc]
+                yield left, outcomes
+            done += sum(work.runs[number].steps for number in numbers)
             tell(done)
-            yield key, outcomes
 
     def close(self) -> None:
         """Nothing is held."""

@@ -1,0 +1,141 @@
+"""The runs of a storage: listed, forgotten, and given to Optuna, as studies that its dashboard opens."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fallline.racing.storage.database import shown, tables
+from fallline.racing.storage.races import PastRace, past_races, reading
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+    from sqlalchemy import ColumnElement
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """A run in a storage.
+
+    `value` is its score on the test split where that was `scored`, else on the validation split; None where it
+    diverged.
+    """
+
+    key: str
+    problem: str
+    arm: str
+    configuration: Mapping[str, Any]
+    seed: int
+    steps: int
+    scored: bool
+    value: float | None
+    seconds_ago: float
+
+
+def kept_runs(storage: str | Path, problem: str | None = None, arm: str | None = None) -> list[KeptRun]:
+    """The runs of a storage, the oldest first, those of one problem or one arm where their names are given.
+
+    Raises what `open_store` does for a storage that can't be opened.
+    """
+    from sqlalchemy import select
+
+    runs = tables().runs.c
+    query = select(runs.key, runs.problem, runs.arm, runs.configuration, runs.seed, runs.steps, runs.scored,
+                   runs.value, runs.kept_at)  # fmt: skip
+    with reading(storage) as connection:
+        if connection is None:
+            return []
+        rows = connection.execute(query.where(*_some(problem, arm)).order_by(runs.kept_at, runs.key)).all()
+    now = time.time()
+    return [
+        KeptRun(
+            row.key, row.problem, row.arm, json.loads(row.configuration), row.seed, row.steps, row.scored, row.value,
+            max(0.0, now - row.kept_at),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def forget_runs(storage: str | Path, problem: str | None = None, arm: str | None = None) -> int:
+    """Forget runs, and say how many there were.
+
+    Raises what `open_store` does for a storage that can't be opened.
+    """
+    with reading(storage) as connection:
+        if connection is None:
+            return 0
+        return int(connection.execute(tables().runs.delete().where(*_some(problem, arm))).rowcount)
+
+
+def _some(problem: str | None, arm: str | None) -> list[ColumnElement[bool]]:
+    runs = tables().runs.c
+    asked = ((runs.problem, problem), (runs.arm, arm))
+    return [column == value for column, value in asked if value is not None]
+
+
+def export_to_optuna(storage: str | Path, file: Path, name: str | None = None) -> int:
+    """Write races as studies of Optuna into an SQLite file, a trial a run; give how many they are.
+
+    Raises LookupError where there is no such race, FileExistsError where the file is there, else what `open_store`
+    does.
+    """
+    import optuna
+
+    races = [race for race in past_races(storage) if name in (None, race.name)]
+    if not races:
+        which = "no race" if name is None else f"no race '{name}'"
+        raise LookupError(f"there is {which} in {shown(storage)}; `fallline races` lists those that there are")
+    if file.exists():
+        raise FileExistsError(f"{file} is there already; give --optuna another file")
+    if not file.resolve().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {file.resolve().parent}; give --optuna another file")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    target = optuna.storages.RDBStorage(f"sqlite:///{file.resolve()}")
+    try:
+        for race in reversed(races):
+            study = optuna.create_study(
+                storage=target,
+                study_name=race.name,
+                direction="maximize" if race.higher_is_better else "minimize",
+            )
+            study.add_trials(_trials(storage, race))
+    finally:
+        target.remove_session()
+        target.engine.dispose()
+    return len(races)
+
+
+def _trials(storage: str | Path, race: PastRace) -> list[FrozenTrial]:
+    import optuna
+    from sqlalchemy import select
+
+    asked, runs = tables().asked, tables().runs
+    columns = (asked.c.stage, runs.c.key, runs.c.arm, runs.c.configuration, runs.c.seed, runs.c.steps, runs.c.value)
+    query = select(*columns).join_from(asked, runs, asked.c.key == runs.c.key).where(asked.c.race == race.number)
+    with reading(storage) as connection:
+        rows = [] if connection is None else connection.execute(query.order_by(asked.c.place)).all()
+    state = optuna.trial.TrialState
+    # Optuna allows one range for each name, whatever the arm; what a run had is told as it is, beside its arm.
+    return [
+        optuna.create_trial(
+            state=state.FAIL if row.value is None else state.COMPLETE,
+            value=row.value,
+            params=(configuration := json.loads(row.configuration)),
+            distributions={name: _distribution(value) for name, value in configuration.items()},
+            user_attrs={"arm": row.arm, "stage": row.stage, "seed": row.seed, "steps": row.steps, "key": row.key},
+        )
+        for row in rows
+    ]
+
+
+def _distribution(value: Any) -> Any:
+    """The widest in which a value can stand."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return CategoricalDistribution([value])
+    return IntDistribution(-(2**53), 2**53) if isinstance(value, int) else FloatDistribution(-1e300, 1e300)
