@@ -216,8 +216,9 @@ def test_what_else_settles_a_run(arm: Arm, change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("change", [{"lr": 0.2}, {"lr_2": 0.2}, {"switch": 0.9}])
-def test_both_phases_settle_a_run(change: dict[str, float]) -> None:
-    arm, point = Arm.phases("two", ["adam", "sgd"]), {"lr": 0.1, "lr_2": 0.1, "switch": 0.5}
+def test_both_phases_settle_a_run(change: dict[str, Any]) -> None:
+    arm = Arm.phases("two", ["adam", "sgd"])
+    point: dict[str, Any] = {"lr": 0.1, "lr_2": 0.1, "switch": 0.5}
     assert key(arm, **point) == key(arm, **point) != key(arm, **{**point, **change})
 
 

@@ -273,7 +273,7 @@ def test_races_are_written_for_optuna(storage: str, store: Store, tmp_path: Path
 
 
 def test_a_storage_that_is_not_there_holds_no_races_and_is_not_made(tmp_path: Path) -> None:
-    assert past_races(tmp_path / "none.db") == kept_runs(tmp_path / "none.db") == []
+    assert (past_races(tmp_path / "none.db"), kept_runs(tmp_path / "none.db")) == ([], [])
     assert forget_runs(tmp_path / "none.db", "digits") == 0
     with pytest.raises(LookupError, match=r"no race in .* has finished"):
         kept_result(tmp_path / "none.db")
