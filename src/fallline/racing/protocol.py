@@ -179,6 +179,7 @@ def _held(
     occasion = {
         "seconds": time.perf_counter() - started,
         "estimated_seconds": cost.seconds,
+        "runs": {"trained": len(stages.trained), "kept_before": len(stages.kept_before)},
         "storage": None if store.where is None else {"where": store.where, "race": store.name},
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
     }
