@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 import torch
+from fallline.racing.storage.claim import TakenOverError
 from torch import nn
 
 import fallline as fl
 from fallline.racing import Effort, RaceResult
 from fallline.racing.engines.engine import LocalEngine
 from fallline.racing.result import ArmResult
-from fallline.racing.storage.claim import TakenOverError
 from fallline.racing.storage.races import past_races
 from fallline.racing.storage.store import StudyStore
 

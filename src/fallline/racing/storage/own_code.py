@@ -109,10 +109,10 @@ def _places(things: Iterable[object]) -> Iterator[tuple[str, str, CodeType | str
 
 
 def _class_file(kind: type) -> str | None:
-    """The file of a class: a notebook's has none but that of its methods."""
+    """The file of a class: its module's, or, in a notebook, that of one of its methods."""
+    named = getattr(sys.modules.get(kind.__module__), "__file__", None)
     codes = (getattr(member, "__code__", None) for member in vars(kind).values())
-    files = (code.co_filename for code in codes if isinstance(code, CodeType) and code.co_name != "<lambda>")
-    return next(files, None) or getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return named or next((code.co_filename for code in codes if isinstance(code, CodeType)), None)
 
 
 def _tree(file: str) -> ast.Module | None:
