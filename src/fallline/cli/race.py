@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fallline.training import Problem
 
 _DEFAULT_PROBLEM = "digits"
-#: What a race that is taken up brings with it.
+#: What an unfinished race brings with it.
 _SETTLED = ("arms", "effort", "trials", "finalists", "seeds", "search", "rounds", "halving", "seed", "training")
 
 
@@ -86,8 +86,8 @@ def race(
         str,
         typer.Option(
             help="How runs are trained: batched (side by side), 'in turn', processes (in turn, in one process a core), "
-            "or auto: the fastest of these, by a short measurement. It changes numbers by rounding alone; a race "
-            "that is taken up goes on as it began."
+            "or auto: the fastest of these, by a short measurement. It changes numbers by rounding alone; runs side by "
+            "side and runs in turn are kept apart."
         ),
     ] = "auto",
     json: Annotated[
@@ -127,8 +127,8 @@ def race(
         bool,
         typer.Option(
             "--resume",
-            help="Take up the last race of the storage that was stopped, with its own options. One on a problem file "
-            "needs the file, as in `fallline race problem.py --resume`.",
+            help="Go on with the last race of the storage that has not finished, with its own options. One on a "
+            "problem file needs the file, as in `fallline race problem.py --resume`.",
         ),
     ] = False,
     race_name: Annotated[
@@ -177,7 +177,7 @@ def race(
             effort, trials=trials, finalists=finalists, seeds=seeds, rounds=rounds, halving=halving
         )
         if race_name is not None and not resume:
-            fail("--race names the race that --resume takes up; give --resume too")
+            fail("--race names the race that --resume goes on with; give --resume too")
         if problems is not None:
             if problem is not None or resume:
                 fail("--problems names the problems; give no problem beside it, and no --resume")
@@ -185,8 +185,8 @@ def race(
         elif resume:
             _refuse_settled(context)
             with _told(problem, quiet):
-                taken_up, options = _stopped(storage, race_name, problem)
-            race_on_one(taken_up, {**asked, **options}, outputs, quiet=quiet)
+                made, options = _unfinished(storage, race_name, problem)
+            race_on_one(made, {**asked, **options}, outputs, quiet=quiet)
         else:
             with _told(problem, quiet):
                 made = _problem(problem or _DEFAULT_PROBLEM)
@@ -201,7 +201,8 @@ def race(
         sentence = f"the problem's model, loss or metric called sys.exit({error.code!r}); take the call out"
         fail(sentence, error=error, whole=whole)
     except KeyboardInterrupt:
-        fail(f"stopped; the runs that had ended are kept in {_shown(storage)}, and the same command goes on.", 130)
+        again = "--fresh would train them again" if fresh else "the same command goes on"
+        fail(f"stopped; the runs that had ended are kept in {_shown(storage)}, and {again}.", 130)
 
 
 def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) -> NoReturn:
@@ -256,13 +257,13 @@ def _problem(name: str) -> Problem:
         raise
 
 
-def _stopped(storage: str, name: str | None, problem: str | None) -> tuple[Problem, dict[str, Any]]:
-    """The problem and the options of a race that was stopped."""
+def _unfinished(storage: str, name: str | None, problem: str | None) -> tuple[Problem, dict[str, Any]]:
+    """The problem and the options of a race that has not finished."""
     from fallline.cli.problems import made
-    from fallline.cli.races import bundled_problem, options_of, stopped_race
+    from fallline.cli.races import bundled_problem, options_of, unfinished_race
 
     given = None if problem is None else _problem(problem)
-    race = stopped_race(storage, _shown(storage), name, None if given is None else given.origin)
+    race = unfinished_race(storage, name, None if given is None else given.origin)
     options = options_of(race)
     return given or made(bundled_problem(race, by_name=name is not None)), options
 

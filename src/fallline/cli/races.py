@@ -1,12 +1,8 @@
-"""The races of a storage: `fallline races` lists them, `fallline report` makes a page of one.
-
-Which stopped race `fallline race --resume` takes up, and what it needs for that.
-"""
+"""The races of a storage: listed, one made a page of, and an unfinished one asked again with its own options."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallline._text import duration, printable, table
+from fallline._text import printable, rough_duration, table
 from fallline.cli.console import console, fail, near_file
 
 if TYPE_CHECKING:
@@ -99,8 +95,8 @@ def _runs(race: PastRace) -> str:
 
 def _outcome(race: PastRace) -> str:
     if not race.finished:
-        ago = duration(max(0.0, (datetime.now().astimezone() - race.changed).total_seconds()))
-        return f"not finished, last run {ago} ago; the same command goes on"
+        ago = rough_duration((datetime.now().astimezone() - race.changed).total_seconds())
+        return f"unfinished, last run {ago} ago; the same command goes on"
     if race.winner is not None:
         return f"{race.winner} wins"
     return f"no winner, {race.ranking[0]} comes first" if race.ranking else "finished"
@@ -128,40 +124,19 @@ def report(
     print(f"The report is written to {output.resolve()}.")
 
 
-def stopped_race(storage: str, where: str, name: str | None, origin: str | None) -> PastRace:
-    """A race that was stopped: the one of this name, or the latest of the storage.
+def unfinished_race(storage: str, name: str | None, origin: str | None) -> PastRace:
+    """The race of this name, or the latest, that has not finished; on the problem of this origin, if it is given.
 
-    `where` is what the storage is called; if `origin`, a file or a bundled problem, is given, it is the latest on that.
     Raises ValueError, in a sentence, where there is none.
     """
-    from fallline.racing.storage import past_races, sqlite_file
+    from fallline.racing.storage import past_races, shown
 
-    file, races = sqlite_file(storage), past_races(storage)
-    if file is not None and not file.exists():
-        raise ValueError(f"no race in {where} was stopped, as there is no such file")
-    return _latest(races, where, origin) if name is None else _called(races, where, name)
-
-
-def _latest(races: Sequence[PastRace], where: str, origin: str | None) -> PastRace:
-    stopped = [race for race in races if not race.finished]
-    if not stopped:
-        raise ValueError(f"no race in {where} was stopped; `fallline races` lists those that there are")
-    found = next((race for race in stopped if origin in (None, race.command.get("problem"))), None)
-    if found is None:
-        raise ValueError(
-            f"no race on {origin} in {where} was stopped; `fallline races` lists those that there are, and --race "
-            "takes one up by its name"
-        )
-    return found
-
-
-def _called(races: Sequence[PastRace], where: str, name: str) -> PastRace:
-    found = next((race for race in races if race.name == name), None)
-    if found is None:
-        raise ValueError(f"there is no race '{name}' in {where}; `fallline races` lists those that there are")
-    if found.finished:
-        raise ValueError(f"the race '{name}' has finished; `fallline report` makes its page")
-    return found
+    unfinished = [race for race in past_races(storage) if not race.finished]
+    found = [race for race in unfinished if name in (None, race.name) and origin in (None, race.command.get("problem"))]
+    if not found:
+        which = " ".join(["no race", *([] if name is None else [f"'{name}'"]), *([] if origin is None else [f"on {origin}"])])
+        raise ValueError(f"{which} in {shown(storage)} is unfinished; `fallline races` lists those that there are")
+    return found[0]
 
 
 def bundled_problem(race: PastRace, *, by_name: bool) -> Bundled:
@@ -186,23 +161,22 @@ def bundled_problem(race: PastRace, *, by_name: bool) -> Bundled:
 
 def options_of(race: PastRace) -> dict[str, Any]:
     """The options of a race. Raises ValueError, in a sentence, where a command line can't give them."""
-    from fallline.racing.effort import Effort
+    from fallline.racing import Effort
 
     command = race.command
-    if command.get("problem") is None or command.get("arms") is None:
+    if command.get("arms") is None:
         raise ValueError(_of_program(race))
     try:
-        options = {name: command[name] for name in ("arms", "search", "seed", "smallest_difference")}
-        effort = Effort(**command["effort"])
+        options = {name: command[name] for name in ("arms", "search", "seed", "smallest_difference", "training")}
+        return {**options, "effort": Effort(**command["effort"])}
     except (KeyError, TypeError) as error:
         raise ValueError(
-            f"the race '{printable(race.name)}' was begun by another version of Fallline, which has to take it up"
+            f"the options of the race '{printable(race.name)}' can't be read; give them by `fallline race` itself"
         ) from error
-    return {**options, "effort": effort}
 
 
 def _of_program(race: PastRace) -> str:
     return (
-        f"the race '{printable(race.name)}' was started by a program with objects of its own; run that program again, "
-        "and its call of fallline.race takes the race up"
+        f"the race '{printable(race.name)}' was begun by a program with objects of its own; run that program again, "
+        "and its call of fallline.race goes on"
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fallline._text import counted, duration, printable, table
+from fallline._text import counted, printable, rough_duration, table
 from fallline.cli.console import console, fail
 from fallline.cli.races import Given, Named, storage_of
 
@@ -70,7 +70,7 @@ def _each(found: list[KeptRun]) -> dict[str, list[str]]:
         "steps": [f"{run.steps:,}" for run in found],
         "validation": ["" if run.scored else _value(run) for run in found],
         "test": [_value(run) if run.scored else "" for run in found],
-        "kept": [f"{duration(run.seconds_ago)} ago" for run in found],
+        "kept": [f"{rough_duration(run.seconds_ago)} ago" for run in found],
     }
 
 

@@ -119,7 +119,7 @@ def race(
         question=question_key(keys.problem, spaces, asked),
         higher_is_better=problem.metric.higher_is_better,
         spaces=spaces,
-        command=_command(problem, arms, spent, seed, settings),
+        command=_command(problem, arms, spent, seed, {**settings, "training": training}),
         planned_runs=len(entrants)
         * (len(tuning_runs(entrants[0], problem, spent, seed, seed)) + spent.finalists * spent.seeds),
     )
@@ -179,6 +179,7 @@ def _held(
     occasion = {
         "seconds": time.perf_counter() - started,
         "estimated_seconds": cost.seconds,
+        "runs": {"trained": len(stages.trained), "kept_before": len(stages.kept_before)},
         "storage": None if store.where is None else {"where": store.where, "race": store.name},
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
     }
@@ -246,7 +247,7 @@ def _check(problem: Problem, elsewhere: Mapping[str, Any]) -> None:
 def _command(
     problem: Problem, arms: Iterable[Any] | str | None, effort: Effort, seed: int, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What a command line needs to take the race up; arms are None where only a program has them."""
+    """What a command line needs to ask the race again; arms are None where only a program has them."""
     names: Any = list(DEFAULT_ARMS) if arms is None else arms
     typed = not isinstance(names, Mapping) and all(isinstance(name, str) for name in names)
     given = (names if isinstance(names, str) else list(names)) if typed else None

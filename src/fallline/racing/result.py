@@ -151,7 +151,7 @@ class RaceResult:
         arms: Every arm's result, in the verdict's ranking.
         verdict: What the race concludes.
         protocol: How it was measured, as plain data.
-        occasion: What holds for this time only: seconds, machine, storage.
+        occasion: What holds for this time only: seconds, machine, storage, how many runs were trained or kept before.
         slices: Cuts through the loss around the best runs; None where they were not asked for.
     """
 

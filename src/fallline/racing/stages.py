@@ -121,7 +121,11 @@ class Watcher:
 
 @dataclass
 class Stages:
-    """All that training a stage needs beside its runs; `granted` counts what each arm has been granted so far."""
+    """All that training a stage needs beside its runs.
+
+    `granted` counts what each arm has been granted so far; `trained` and `kept_before` are the keys of the race's runs,
+    by whether they were trained here or read.
+    """
 
     problem: Problem
     store: Store
@@ -130,7 +134,8 @@ class Stages:
     plan: Plan
     watcher: Watcher
     granted: dict[str, Budget] = field(default_factory=dict)
-    taken: int = 0  # runs that were kept before
+    trained: set[str] = field(default_factory=set)
+    kept_before: set[str] = field(default_factory=set)
 
     def train(self, stage: str, runs: Sequence[Run], *, score: bool = False) -> list[Outcome]:
         """Have the runs of a stage, in order: read where they are kept, trained and kept where they are not.
@@ -158,6 +163,7 @@ class Stages:
             ):
                 new = {keys[number]: outcome for number, outcome in zip(numbers, outcomes, strict=True)}
                 same = {number: new[key] for number, key in keys.items() if key in new and number not in found}
+                self.trained |= new.keys()
                 self.store.add(stage, keys, numbered, same)
                 self._show(numbered, same, found)
         self.watcher.advance(total)
@@ -170,7 +176,7 @@ class Stages:
         there = {number: kept[key] for number, key in asked.items() if key in kept}
         if there:
             self.store.ask(stage, {number: keys[number] for number in there})
-            self.taken += len(there)
+            self.kept_before |= kept.keys() - self.trained
         self._show(runs, there, found)
 
     def _missing(self, keys: Mapping[int, str], numbers: list[int]) -> list[int]:

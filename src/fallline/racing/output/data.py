@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def as_plain(result: RaceResult) -> dict[str, Any]:
     """Protocol, arms, verdict and occasion; numbers that are not finite are null.
 
-    What a clock or a place had a say in is under "occasion", so that the same race, run again or taken up again after a
+    What a clock or a place had a say in is under "occasion", so that the same race, run again or gone on with after a
     stop, gives the same data everywhere else.
     """
     verdict = asdict(result.verdict)

@@ -193,8 +193,6 @@ def _of_file(path: Path) -> Database:
         connection = sqlite3.connect(
             path, timeout=_SECONDS_FOR_A_LOCK, check_same_thread=False, isolation_level="IMMEDIATE"
         )
-        # Written ahead and synced at checkpoints: as safe when a process is killed, and far fewer waits for the disk.
-        connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         return connection
 
@@ -204,39 +202,54 @@ def _of_file(path: Path) -> Database:
 
 def _prepare(database: Database, tries: int = 5) -> None:
     """Make the tables, or see that those that are there are ours; again where another process makes them right now."""
-    from sqlalchemy import inspect, select
     from sqlalchemy.exc import DBAPIError
 
     ours = tables()
     try:
-        names = set(inspect(database.engine).get_table_names())
-        if ours.version.name not in names:
-            if {"studies", "trials"} <= names:
-                raise OSError(
-                    f"the storage {database.where} holds studies of Optuna, as races were kept before; it stays as it "
-                    "is: give another file"
-                )
-            if foreign := sorted(names):
-                raise OSError(
-                    f"the storage {database.where} belongs to something else (it holds {', '.join(foreign[:3])}); "
-                    "give another one"
-                )
+        found = _version(database)
+        with database.engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                # Written ahead and synced at checkpoints: as safe when a process is killed, with far fewer waits.
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        # SQLite makes each table in a transaction of its own; by the first one the others are known to be ours.
+        ours.version.create(database.engine, checkfirst=True)
         ours.runs.metadata.create_all(database.engine)
-        with database.engine.begin() as connection:
-            found = connection.execute(select(ours.version.c.version)).scalar()
-            if found is None:
+        if found is None:
+            with database.engine.begin() as connection:
                 connection.execute(ours.version.insert().values(version=VERSION))
     except DBAPIError as error:
         if not tries or not _made_elsewhere(error):
             raise
         time.sleep(_SECONDS_BETWEEN_TRIES)
         _prepare(database, tries - 1)
-        return
+
+
+def _version(database: Database) -> int | None:
+    """That of the tables; None where none are there yet. Raises OSError where they are not ours, and changes nothing."""
+    from sqlalchemy import inspect, select
+
+    version = tables().version
+    names = sorted(inspect(database.engine).get_table_names())
+    if not names:
+        return None
+    if version.name not in names:
+        if {"studies", "trials"} <= set(names):
+            raise OSError(
+                f"the storage {database.where} holds studies of Optuna, as races were kept before; it stays as it is: "
+                "give another file"
+            )
+        raise OSError(
+            f"the storage {database.where} belongs to something else (it holds {', '.join(names[:3])}); give another "
+            "one"
+        )
+    with database.engine.connect() as connection:
+        found = connection.execute(select(version.c.version)).scalar()
     if found not in (None, VERSION):
         raise OSError(
-            f"the storage {database.where} was written by a later version of Fallline (its form is {found}, "
-            f"this one knows {VERSION}); install that version, or give another file"
+            f"the storage {database.where} was written by a later version of Fallline (its form is {found}, this one "
+            f"knows {VERSION}); install that version, or give another file"
         )
+    return found
 
 
 def _made_elsewhere(error: Exception) -> bool:
