@@ -134,7 +134,9 @@ def unfinished_race(storage: str, name: str | None, origin: str | None) -> PastR
     unfinished = [race for race in past_races(storage) if not race.finished]
     found = [race for race in unfinished if name in (None, race.name) and origin in (None, race.command.get("problem"))]
     if not found:
-        which = " ".join(["no race", *([] if name is None else [f"'{name}'"]), *([] if origin is None else [f"on {origin}"])])
+        which = " ".join(
+            ["no race", *([] if name is None else [f"'{name}'"]), *([] if origin is None else [f"on {origin}"])]
+        )
         raise ValueError(f"{which} in {shown(storage)} is unfinished; `fallline races` lists those that there are")
     return found[0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,13 @@ from fallline.racing.storage.database import shown, tables
 from fallline.racing.storage.races import PastRace, past_races, reading
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
     from sqlalchemy import ColumnElement
+
+
+#: Values that span more are told as a logarithmic range.
+_DECADE = 10.0
 
 
 @dataclass(frozen=True)
@@ -119,23 +124,33 @@ def _trials(storage: str | Path, race: PastRace) -> list[FrozenTrial]:
     with reading(storage) as connection:
         rows = [] if connection is None else connection.execute(query.order_by(asked.c.place)).all()
     state = optuna.trial.TrialState
-    # Optuna allows one range for each name, whatever the arm; what a run had is told as it is, beside its arm.
+    configurations = [json.loads(row.configuration) for row in rows]
+    ranges = _ranges(configurations)
     return [
         optuna.create_trial(
             state=state.FAIL if row.value is None else state.COMPLETE,
             value=row.value,
-            params=(configuration := json.loads(row.configuration)),
-            distributions={name: _distribution(value) for name, value in configuration.items()},
+            params=configuration,
+            distributions={name: ranges[name] for name in configuration},
             user_attrs={"arm": row.arm, "stage": row.stage, "seed": row.seed, "steps": row.steps, "key": row.key},
         )
-        for row in rows
+        for row, configuration in zip(rows, configurations, strict=True)
     ]
 
 
-def _distribution(value: Any) -> Any:
-    """The widest in which a value can stand."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+def _ranges(configurations: Iterable[Mapping[str, Any]]) -> dict[str, BaseDistribution]:
+    """What Optuna wants to know of each name, alike for all arms: a range that holds all values, or their list."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return CategoricalDistribution([value])
-    return IntDistribution(-(2**53), 2**53) if isinstance(value, int) else FloatDistribution(-1e300, 1e300)
+    values: dict[str, list[Any]] = {}
+    for configuration in configurations:
+        for name, value in configuration.items():
+            values.setdefault(name, []).append(value)
+    found: dict[str, BaseDistribution] = {}
+    for name, some in values.items():
+        if all(isinstance(value, float) for value in some):
+            low, high = min(some), max(some)
+            found[name] = FloatDistribution(low, high, log=low > 0 and high > _DECADE * low)
+        else:
+            found[name] = CategoricalDistribution(list(dict.fromkeys(some)))
+    return found
