@@ -27,7 +27,7 @@ from fallline.racing.stages import Plan, Stages, Watcher, engine_for, make_plan
 from fallline.racing.storage import Card, Keys, Lasting, open_store, problem_key, question_key
 from fallline.racing.tuning import best_trials, expected_cost, run_finals, tune, tuning_runs
 from fallline.rules import DEFAULT_ARMS
-from fallline.training import Problem, ProblemError
+from fallline.training import Problem, ProblemError, torch_threads
 
 DEFAULT_STORAGE = Path("fallline-runs.db")
 
@@ -105,12 +105,13 @@ def race(
     entrants = as_arms(arms, search=search, problem=problem)
     spent = as_effort(effort, rounds=rounds, halving=halving)
     watcher.note(f"Checking the problem and {counted(len(entrants), 'arm')}.")
-    problem.check(_seeds(seed, 1)[0])
-    try_arms(problem, entrants)
+    with torch_threads(1):  # threads that wait for each other cost more than they give, most of all on a busy machine
+        problem.check(_seeds(seed, 1)[0])
+        try_arms(problem, entrants)
+        keys = Keys(problem, problem_key(problem), entrants)
     repeated = one_optimizer_twice(entrants)
     for line in repeated:
         watcher.note(line)
-    keys = Keys(problem, problem_key(problem), entrants)
     settings = {"smallest_difference": smallest_difference, "search": list(search)}
     spaces = {arm.name: {name: one.to_json() for name, one in arm.space.items()} for arm in entrants}
     asked = {"arms": list(keys.arms.values()), "effort": asdict(spent), "seed": seed, **settings}
@@ -166,22 +167,25 @@ def _held(
     finals = run_finals(stages, arms, tuned, chosen, final_seeds)
 
     bests = [(arm, tuned[arm.name].points[chosen[arm.name][0]]) for arm in arms]
-    seconds, untimed = attempted(
-        "The steps could not be timed alone, so all arms have the time that was measured before the race",
-        lambda: _once(store, card.question, "step seconds", lambda: solo_seconds(problem, bests)),
-    )
+    with torch_threads(plan.threads):
+        seconds, untimed = attempted(
+            "The steps could not be timed alone, so all arms have the time that was measured before the race",
+            lambda: _once(store, card.question, "step seconds", lambda: solo_seconds(problem, bests)),
+        )
 
     raced = Raced(
         problem, arms, effort, seed, tuning_seed, tuple(final_seeds), plan, stages.granted, tuned, chosen, finals,
         seconds or [plan.seconds] * len(arms),
     )  # fmt: skip
-    result = conclude(raced, card.command["smallest_difference"], untimed)
+    with torch_threads(plan.threads):
+        result = conclude(raced, card.command["smallest_difference"], untimed)
+    processes = "one process" if engine.slots == 1 else f"{engine.slots} processes"
     occasion = {
         "seconds": time.perf_counter() - started,
         "estimated_seconds": cost.seconds,
         "runs": {"trained": len(stages.trained), "kept_before": len(stages.kept_before)},
         "storage": None if store.where is None else {"where": store.where, "race": store.name},
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": f"{platform.machine()}, {processes} of {counted(plan.threads or torch.get_num_threads(), 'thread')}",
     }
     return replace(result, occasion=occasion)
 

@@ -32,6 +32,11 @@ class Plan:
     seconds: float
 
     @property
+    def threads(self) -> int | None:
+        """Those of torch for a run alone; None for as many as it uses anyway."""
+        return None if self.training == "threads" else 1
+
+    @property
     def batched(self) -> bool:
         """Whether the runs of a population share every operation."""
         return self.training == "batched"
