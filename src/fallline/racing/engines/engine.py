@@ -54,8 +54,8 @@ class LocalEngine:
             took = watch.read(job.steps)
             dealer.learn(took.steps, took.busy)
             done += took
-            tell(done + Progress(dealer.settled))
             yield numbers, outcomes
+        tell(done + Progress(dealer.settled))
 
     def close(self) -> None:
         """Nothing is held."""

@@ -22,8 +22,9 @@ from fallline.training import Problem
 _SECONDS_BETWEEN_LOOKS = 0.2
 #: Deaths after which a run is trained alone, so that it is known which one they are due to, and it has all memory.
 _SUSPECT = 2
-#: A job is taken over where it should then end in this share of the time that it is still expected to take.
-_WORTH_TAKING_OVER = 0.6
+#: A job is taken over where it should then end in this share of the time that it is still expected to take, and not
+#: before a process has had time to load what it needs.
+_WORTH_TAKING_OVER, _SECONDS_BEFORE_TAKING_OVER = 0.6, 2.0
 
 
 @dataclass(eq=False)
@@ -108,6 +109,7 @@ class _Stage:
     def train(self) -> Iterator[tuple[list[int], bytes]]:
         """Deal out jobs until there are no more, and yield the numbers of each one's runs with what came of it."""
         self._deal()
+        self._tell(self._progress())
         while self._busy():
             for connection in wait(list(self._hands), _SECONDS_BETWEEN_LOOKS):
                 hand = self._hands.get(connection)  # type: ignore[call-overload]
@@ -166,9 +168,10 @@ class _Stage:
             task, elapsed = hand.task, now - hand.begun
             if task is None or task.alone or sum(other.task is task for other in busy) > 1:
                 continue
-            anew = self._dealer.seconds(task.steps) / max(share, 1e-3)
-            left = elapsed * (task.steps / max(hand.progress.steps, 1) - 1)
-            if elapsed > anew and anew < _WORTH_TAKING_OVER * left and left > farthest:
+            done = max(hand.progress.steps, 1)
+            left = elapsed * (task.steps / done - 1)
+            anew = max(self._dealer.seconds(task.steps), hand.progress.busy * task.steps / done) / max(share, 1e-3)
+            if elapsed > anew + _SECONDS_BEFORE_TAKING_OVER and anew < _WORTH_TAKING_OVER * left and left > farthest:
                 farthest, found = left, task
         return found
 

@@ -92,10 +92,12 @@ def work(handle: int) -> None:
 
 
 def _listen(connection: Connection, jobs: SimpleQueue[tuple[Path, bytes]], files: Path) -> None:
-    with suppress(EOFError, OSError):
-        while True:
-            jobs.put(connection.recv())
-    shutil.rmtree(files, ignore_errors=True)
+    """Pass jobs on, and end this process where none will come any more, whatever it does."""
+    try:
+        while (job := connection.recv()) is not None:
+            jobs.put(job)
+    except (EOFError, OSError):  # nobody else is there to do it
+        shutil.rmtree(files, ignore_errors=True)
     os._exit(1)
 
 

@@ -55,6 +55,9 @@ class Worker:
         elif self.pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+        else:
+            with suppress(OSError):
+                self.connection.send(None)  # to be found as it starts
         self.connection.close()
 
 
