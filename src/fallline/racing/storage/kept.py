@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from fallline.racing.storage.database import shown, tables
 from fallline.racing.storage.races import PastRace, past_races, reading
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
     from sqlalchemy import ColumnElement
 
@@ -80,33 +81,44 @@ def _some(problem: str | None, arm: str | None) -> list[ColumnElement[bool]]:
 def export_to_optuna(storage: str | Path, file: Path, name: str | None = None) -> int:
     """Write races as studies of Optuna into an SQLite file, a trial a run; give how many they are.
 
-    Raises LookupError where there is no such race, FileExistsError where the file is there, else what `open_store`
-    does.
+    Raises LookupError where there is no such race, OSError where the file is there or can't be written, else what
+    `open_store` does.
     """
     import optuna
+    from sqlalchemy.exc import SQLAlchemyError
 
     races = [race for race in past_races(storage) if name in (None, race.name)]
     if not races:
         which = "no race" if name is None else f"no race '{name}'"
         raise LookupError(f"there is {which} in {shown(storage)}; `fallline races` lists those that there are")
-    if file.exists():
-        raise FileExistsError(f"{file} is there already; give --optuna another file")
-    if not file.resolve().parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {file.resolve().parent}; give --optuna another file")
+    try:
+        file.open("x").close()
+    except OSError as error:
+        why = "is there already" if isinstance(error, FileExistsError) else f"can't be written ({error.strerror})"
+        raise type(error)(f"{file} {why}; give --optuna another file") from error
+    try:
+        _write_studies(storage, races, file)
+    except BaseException as error:
+        file.unlink()
+        if isinstance(error, SQLAlchemyError | optuna.exceptions.OptunaError):
+            raise OSError(f"{file} can't be written ({' '.join(str(error).split())})") from error
+        raise
+    return len(races)
+
+
+def _write_studies(storage: str | Path, races: list[PastRace], file: Path) -> None:
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     target = optuna.storages.RDBStorage(f"sqlite:///{file.resolve()}")
     try:
         for race in reversed(races):
-            study = optuna.create_study(
-                storage=target,
-                study_name=race.name,
-                direction="maximize" if race.higher_is_better else "minimize",
-            )
+            direction = "maximize" if race.higher_is_better else "minimize"
+            study = optuna.create_study(storage=target, study_name=race.name, direction=direction)
             study.add_trials(_trials(storage, race))
     finally:
         target.remove_session()
         target.engine.dispose()
-    return len(races)
 
 
 def _trials(storage: str | Path, race: PastRace) -> list[FrozenTrial]:
@@ -118,24 +130,41 @@ def _trials(storage: str | Path, race: PastRace) -> list[FrozenTrial]:
     query = select(*columns).join_from(asked, runs, asked.c.key == runs.c.key).where(asked.c.race == race.number)
     with reading(storage) as connection:
         rows = [] if connection is None else connection.execute(query.order_by(asked.c.place)).all()
+    configurations = [_plain(json.loads(row.configuration)) for row in rows]
+    spaces = _spaces(configurations)
     state = optuna.trial.TrialState
-    # Optuna allows one range for each name, whatever the arm; what a run had is told as it is, beside its arm.
     return [
         optuna.create_trial(
             state=state.FAIL if row.value is None else state.COMPLETE,
             value=row.value,
-            params=(configuration := json.loads(row.configuration)),
-            distributions={name: _distribution(value) for name, value in configuration.items()},
+            params=configuration,
+            distributions={name: spaces[name] for name in configuration},
             user_attrs={"arm": row.arm, "stage": row.stage, "seed": row.seed, "steps": row.steps, "key": row.key},
         )
-        for row in rows
+        for row, configuration in zip(rows, configurations, strict=True)
     ]
 
 
-def _distribution(value: Any) -> Any:
-    """The widest in which a value can stand."""
+def _plain(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as Optuna takes it: numbers, texts, and everything else as text."""
+    known = bool | int | float | str | None
+    return {name: value if isinstance(value, known) else json.dumps(value) for name, value in configuration.items()}
+
+
+def _spaces(configurations: Iterable[Mapping[str, Any]]) -> dict[str, BaseDistribution]:
+    """One for each name that all of its values stand in: Optuna allows no other for another arm."""
+    values: dict[str, list[Any]] = {}
+    for configuration in configurations:
+        for name, value in configuration.items():
+            values.setdefault(name, []).append(value)
+    return {name: _space(some) for name, some in values.items()}
+
+
+def _space(values: list[Any]) -> BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return CategoricalDistribution([value])
-    return IntDistribution(-(2**53), 2**53) if isinstance(value, int) else FloatDistribution(-1e300, 1e300)
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        return CategoricalDistribution(list(dict.fromkeys(values)))
+    low, high = min(values), max(values)
+    kind = IntDistribution if all(isinstance(value, int) for value in values) else FloatDistribution
+    return kind(low, high, log=low > 0)
