@@ -131,14 +131,13 @@ def unfinished_race(storage: str, name: str | None, origin: str | None) -> PastR
     """
     from fallline.racing.storage import past_races, shown
 
-    unfinished = [race for race in past_races(storage) if not race.finished]
-    found = [race for race in unfinished if name in (None, race.name) and origin in (None, race.command.get("problem"))]
-    if not found:
-        which = " ".join(
-            ["no race", *([] if name is None else [f"'{name}'"]), *([] if origin is None else [f"on {origin}"])]
-        )
-        raise ValueError(f"{which} in {shown(storage)} is unfinished; `fallline races` lists those that there are")
-    return found[0]
+    for race in past_races(storage):
+        if not race.finished and name in (None, race.name) and origin in (None, race.command.get("problem")):
+            return race
+    named, on = "" if name is None else f" '{name}'", "" if origin is None else f" on {origin}"
+    raise ValueError(
+        f"no race{named}{on} in {shown(storage)} is unfinished; `fallline races` lists those that there are"
+    )
 
 
 def bundled_problem(race: PastRace, *, by_name: bool) -> Bundled:

@@ -169,14 +169,16 @@ class Stages:
         total = sum(run.steps for run in runs)
         self.watcher.stage(stage, total)
         found: dict[int, Outcome] = {}
-        while len(found) < len(runs):
+        # In a second turn runs that another race has kept meanwhile are read, and trained if they can't be.
+        for wanted in (functools.partial(self._missing, keys), list):
             self._read(stage, numbered, keys, found)
             first = {keys[number]: number for number in reversed(numbered) if number not in found}
             left = {number: numbered[number] for number in sorted(first.values())}
+            if not left:
+                break
             before = total - sum(numbered[number].steps for number in numbered if number not in found)
             self.watcher.advance(before)
-            missing = functools.partial(self._missing, keys)
-            work = Work(left, self.plan.batched, score, self.plan.width, self.plan.seconds, missing)
+            work = Work(left, self.plan.batched, score, self.plan.width, self.plan.seconds, wanted)
 
             def tell(progress: Progress, before: int = before) -> None:
                 self.watcher.advance(before + progress.steps)

@@ -225,7 +225,7 @@ def _prepare(database: Database, tries: int = 5) -> None:
 
 
 def _version(database: Database) -> int | None:
-    """That of the tables; None where none are there yet. Raises OSError where they are not ours, and changes nothing."""
+    """That of the tables; None where none are there yet. Raises OSError where they are not ours to write to."""
     from sqlalchemy import inspect, select
 
     version = tables().version

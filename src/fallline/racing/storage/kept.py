@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
 
-#: Values that span more are told as a logarithmic range.
-_DECADE = 10.0
-
-
 @dataclass(frozen=True)
 class KeptRun:
     """A run in a storage.
@@ -85,33 +81,44 @@ def _some(problem: str | None, arm: str | None) -> list[ColumnElement[bool]]:
 def export_to_optuna(storage: str | Path, file: Path, name: str | None = None) -> int:
     """Write races as studies of Optuna into an SQLite file, a trial a run; give how many they are.
 
-    Raises LookupError where there is no such race, FileExistsError where the file is there, else what `open_store`
-    does.
+    Raises LookupError where there is no such race, OSError where the file is there or can't be written, else what
+    `open_store` does.
     """
     import optuna
+    from sqlalchemy.exc import SQLAlchemyError
 
     races = [race for race in past_races(storage) if name in (None, race.name)]
     if not races:
         which = "no race" if name is None else f"no race '{name}'"
         raise LookupError(f"there is {which} in {shown(storage)}; `fallline races` lists those that there are")
-    if file.exists():
-        raise FileExistsError(f"{file} is there already; give --optuna another file")
-    if not file.resolve().parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {file.resolve().parent}; give --optuna another file")
+    try:
+        file.open("x").close()
+    except OSError as error:
+        why = "is there already" if isinstance(error, FileExistsError) else f"can't be written ({error.strerror})"
+        raise type(error)(f"{file} {why}; give --optuna another file") from error
+    try:
+        _write_studies(storage, races, file)
+    except BaseException as error:
+        file.unlink()
+        if isinstance(error, SQLAlchemyError | optuna.exceptions.OptunaError):
+            raise OSError(f"{file} can't be written ({' '.join(str(error).split())})") from error
+        raise
+    return len(races)
+
+
+def _write_studies(storage: str | Path, races: list[PastRace], file: Path) -> None:
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     target = optuna.storages.RDBStorage(f"sqlite:///{file.resolve()}")
     try:
         for race in reversed(races):
-            study = optuna.create_study(
-                storage=target,
-                study_name=race.name,
-                direction="maximize" if race.higher_is_better else "minimize",
-            )
+            direction = "maximize" if race.higher_is_better else "minimize"
+            study = optuna.create_study(storage=target, study_name=race.name, direction=direction)
             study.add_trials(_trials(storage, race))
     finally:
         target.remove_session()
         target.engine.dispose()
-    return len(races)
 
 
 def _trials(storage: str | Path, race: PastRace) -> list[FrozenTrial]:
@@ -123,34 +130,41 @@ def _trials(storage: str | Path, race: PastRace) -> list[FrozenTrial]:
     query = select(*columns).join_from(asked, runs, asked.c.key == runs.c.key).where(asked.c.race == race.number)
     with reading(storage) as connection:
         rows = [] if connection is None else connection.execute(query.order_by(asked.c.place)).all()
+    configurations = [_plain(json.loads(row.configuration)) for row in rows]
+    spaces = _spaces(configurations)
     state = optuna.trial.TrialState
-    configurations = [json.loads(row.configuration) for row in rows]
-    ranges = _ranges(configurations)
     return [
         optuna.create_trial(
             state=state.FAIL if row.value is None else state.COMPLETE,
             value=row.value,
             params=configuration,
-            distributions={name: ranges[name] for name in configuration},
+            distributions={name: spaces[name] for name in configuration},
             user_attrs={"arm": row.arm, "stage": row.stage, "seed": row.seed, "steps": row.steps, "key": row.key},
         )
         for row, configuration in zip(rows, configurations, strict=True)
     ]
 
 
-def _ranges(configurations: Iterable[Mapping[str, Any]]) -> dict[str, BaseDistribution]:
-    """What Optuna wants to know of each name, alike for all arms: a range that holds all values, or their list."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
+def _plain(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as Optuna takes it: numbers, texts, and everything else as text."""
+    known = bool | int | float | str | None
+    return {name: value if isinstance(value, known) else json.dumps(value) for name, value in configuration.items()}
 
+
+def _spaces(configurations: Iterable[Mapping[str, Any]]) -> dict[str, BaseDistribution]:
+    """One for each name that all of its values stand in: Optuna allows no other for another arm."""
     values: dict[str, list[Any]] = {}
     for configuration in configurations:
         for name, value in configuration.items():
             values.setdefault(name, []).append(value)
-    found: dict[str, BaseDistribution] = {}
-    for name, some in values.items():
-        if all(isinstance(value, float) for value in some):
-            low, high = min(some), max(some)
-            found[name] = FloatDistribution(low, high, log=low > 0 and high > _DECADE * low)
-        else:
-            found[name] = CategoricalDistribution(list(dict.fromkeys(some)))
-    return found
+    return {name: _space(some) for name, some in values.items()}
+
+
+def _space(values: list[Any]) -> BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        return CategoricalDistribution(list(dict.fromkeys(values)))
+    low, high = min(values), max(values)
+    kind = IntDistribution if all(isinstance(value, int) for value in values) else FloatDistribution
+    return kind(low, high, log=low > 0)
