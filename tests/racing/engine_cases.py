@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +24,7 @@ import fallline as fl
 from fallline import rules
 from fallline.problems import digits
 from fallline.racing.engines.engine import Engine, LocalEngine
-from fallline.racing.runs import Job, Outcome, Run
+from fallline.racing.runs import Outcome, Progress, Run, Work
 from fallline.training import Problem, ProblemError
 from fallline.training.updates import LaneRule
 
@@ -64,19 +65,28 @@ def own_rule() -> Any:
     return half_speed
 
 
-def jobs(problem: Problem, *, batched: bool = True, number: int = 2, score: bool = True) -> dict[int, Job]:
-    """Jobs of six runs each, by a rule of the package, one of the user's own and a torch class; one run diverges."""
+def work_of(
+    problem: Problem,
+    *,
+    batched: bool = True,
+    number: int = 2,
+    width: int = 6,
+    seconds: float = 1e-9,
+    wanted: Callable[[list[int]], list[int]] = lambda numbers: numbers,
+) -> Work:
+    """Six runs for each of so many seeds: of a rule of the package, the user's own and a torch class; some diverge.
+
+    By the seconds of a step that are given, jobs are as wide as they may be, or, where these are many, of one run.
+    """
     rates = {rules.adam: 0.01, own_rule(): 0.1, torch.optim.Adagrad: 0.1}
-    found = {}
-    for key in range(number):
-        runs = []
+    runs = []
+    for turn in range(number):
         for rule, rate in rates.items():
-            for lr in (rate, 1e30 if key else rate / 2):
+            for lr in (rate, 1e30 if turn else rate / 2):
                 name = getattr(rule, "name", "Adagrad")
                 values = {**getattr(rule, "defaults", {}), "lr": lr}
-                runs.append(Run(name, {"lr": lr}, 7 + key, LaneRule(rule, values), problem.batch, problem.steps))
-        found[key] = Job(tuple(runs), batched, score)
-    return found
+                runs.append(Run(name, {"lr": lr}, 7 + turn, LaneRule(rule, values), problem.batch, problem.steps))
+    return Work(dict(enumerate(runs)), batched, True, width, seconds, wanted)
 
 
 #: Each problem with whether its runs are batched.
@@ -87,15 +97,25 @@ PROBLEMS: dict[str, tuple[Callable[[], Problem], bool]] = {
 }
 
 
-def assert_trains_as_here(engine: Engine, problem: Problem, some: Mapping[int, Job]) -> None:
+def assert_trains_as_here(engine: Engine, problem: Problem, work: Work) -> None:
     """Same outcomes as training in this process, bit for bit, and `tell` ends at all run-steps."""
-    told: list[int] = []
-    found = dict(engine.train(problem, some, told.append))
-    for key, expected in LocalEngine().train(problem, some, lambda steps: None):
-        for one, other in zip(found[key], expected, strict=True):
-            assert_equal(one, other)
-    assert set(found) == set(some)
-    assert told[-1] == sum(job.lane_steps for job in some.values())
+    told: list[Progress] = []
+    found = outcomes_of(engine.train(problem, work, told.append))
+    expected = outcomes_of(LocalEngine().train(problem, replace(work, width=len(work.runs)), lambda progress: None))
+    assert found.keys() == expected.keys() == work.runs.keys()
+    for number, outcome in expected.items():
+        assert_equal(found[number], outcome)
+    assert told[-1].steps == sum(run.steps for run in work.runs.values())
+    assert told[-1].busy > 0
+
+
+def outcomes_of(parts: Iterable[tuple[list[int], list[Outcome]]]) -> dict[int, Outcome]:
+    """By number; none comes twice."""
+    found: dict[int, Outcome] = {}
+    for numbers, outcomes in parts:
+        assert found.keys().isdisjoint(numbers)
+        found.update(zip(numbers, outcomes, strict=True))
+    return found
 
 
 def assert_equal(one: Outcome, other: Outcome) -> None:
@@ -137,6 +157,19 @@ def killed_by(seed: int) -> Problem:
         return nn.Linear(4, 1)
 
     return regression(model)
+
+
+def hanging_once(marks: Path) -> Problem:
+    """The first worker hangs in its first step."""
+
+    def hang() -> None:
+        try:
+            (marks / "hung").touch(exist_ok=False)
+        except FileExistsError:
+            return
+        threading.Event().wait()
+
+    return in_workers(hang)
 
 
 def raising(make: Callable[[], BaseException]) -> Problem:
@@ -200,5 +233,5 @@ def vanished(folder: Path, source: str) -> ModuleType:
     return module
 
 
-def trained(engine: Engine, problem: Problem, number: int = 2) -> dict[int, list[Outcome]]:
-    return dict(engine.train(problem, jobs(problem, number=number), lambda steps: None))
+def trained(engine: Engine, problem: Problem, **changes: Any) -> dict[int, Outcome]:
+    return outcomes_of(engine.train(problem, work_of(problem, **changes), lambda progress: None))

@@ -1,64 +1,82 @@
-"""Engines: jobs in processes of this machine come out as they do here, whatever happens to the processes."""
+"""Engines: runs in processes of this machine come out as they do here, whatever happens to the processes."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 
 from fallline.cli.problems import read_problem
-from fallline.racing.engines import processes
-from fallline.racing.engines.engine import LocalEngine, choose_engine
+from fallline.racing.engines import processes, workers
+from fallline.racing.engines.engine import Engine, LocalEngine, choose_engine
 from fallline.racing.engines.processes import ProcessEngine
-from fallline.training import ProblemError
+from fallline.racing.runs import Progress
+from fallline.training import ProblemError, cores
 from tests.racing import engine_cases as cases
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[ProcessEngine]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)  # one for each of two workers
     made = ProcessEngine(2)
     yield made
     made.close()
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("name", cases.PROBLEMS)
-def test_same_outcomes_as_here(engine: ProcessEngine, one_thread: None, name: str) -> None:
+def test_same_outcomes_as_here(engine: ProcessEngine, name: str) -> None:
     make, batched = cases.PROBLEMS[name]
     problem = make()
-    cases.assert_trains_as_here(engine, problem, cases.jobs(problem, batched=batched, number=3))
+    cases.assert_trains_as_here(engine, problem, cases.work_of(problem, batched=batched, number=3))
 
 
-def test_no_jobs_start_nothing() -> None:
-    engine = ProcessEngine(2)
-    assert list(engine.train(cases.regression(), {}, lambda steps: pytest.fail("told"))) == []
-    engine.close()
+@pytest.mark.parametrize(("workers", "width", "seconds"), [(1, 5, 1e-9), (3, 1, 1e-9), (4, 12, 1e-9), (4, 12, 10.0)])
+def test_same_outcomes_however_the_runs_are_dealt_out(workers: int, width: int, seconds: float) -> None:
+    problem = cases.regression()
+    with closing(ProcessEngine(workers)) as engine:
+        cases.assert_trains_as_here(engine, problem, cases.work_of(problem, width=width, seconds=seconds))
 
 
-def test_the_workers_stay(engine: ProcessEngine, tmp_path: Path) -> None:
+def test_no_runs_start_nothing(engine: ProcessEngine) -> None:
+    work = replace(cases.work_of(cases.regression()), runs={})
+    assert list(engine.train(cases.regression(), work, lambda progress: pytest.fail("told"))) == []
+
+
+@pytest.mark.parametrize("make", [LocalEngine, lambda: ProcessEngine(2)], ids=["here", "processes"])
+def test_what_is_not_wanted_is_not_trained(make: Callable[[], Engine]) -> None:
+    problem = cases.regression()
+    asked: list[int] = []
+    told: list[Progress] = []
+
+    def wanted(numbers: list[int]) -> list[int]:
+        asked.extend(numbers)
+        return [number for number in numbers if number % 4 == 1]
+
+    work = cases.work_of(problem, width=2, wanted=wanted)
+    with closing(make()) as engine:
+        found = cases.outcomes_of(engine.train(problem, work, told.append))
+    assert sorted(found) == [1, 5, 9]
+    assert sorted(asked) == sorted(work.runs)
+    assert told[-1].steps == sum(run.steps for run in work.runs.values())
+
+
+def test_the_workers_stay(tmp_path: Path) -> None:
     problem = cases.in_workers(lambda: (tmp_path / str(os.getpid())).touch())
-    for _ in range(2):
-        cases.trained(engine, problem)
+    with closing(ProcessEngine(2)) as engine:
+        for _ in range(2):
+            cases.trained(engine, problem)
     assert 1 <= len(list(tmp_path.iterdir())) <= 2
 
 
@@ -77,28 +95,98 @@ def test_warnings_come_back_once(engine: ProcessEngine) -> None:
     assert [str(one.message) for one in caught] == ["the weights are odd"]
 
 
-def test_a_killed_worker_is_survived(engine: ProcessEngine, tmp_path: Path) -> None:
+# Processes that die.
+
+
+def noting(dealt: list[list[int]]) -> Callable[[list[int]], list[int]]:
+    """Wants all runs, and notes which it was asked for together."""
+
+    def wanted(numbers: list[int]) -> list[int]:
+        dealt.append(numbers)
+        return numbers
+
+    return wanted
+
+
+def test_a_killed_worker_loses_its_own_job_alone(engine: ProcessEngine, tmp_path: Path) -> None:
     problem = cases.killed_once(tmp_path)
-    cases.assert_trains_as_here(engine, problem, cases.jobs(problem))
+    dealt: list[list[int]] = []
+    work = cases.work_of(problem, wanted=noting(dealt))
+    cases.assert_trains_as_here(engine, problem, work)
     assert (tmp_path / "died").exists()
+    assert sum(map(len, dealt[:-1])) == 12 + 6  # the last is of this process
 
 
-def test_a_job_that_kills_every_worker_is_given_up(engine: ProcessEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "RERUNS", 2)
-    problem = cases.killed_by(seed=8)
-    some = cases.jobs(problem)
-    some = {0: replace(some[0], runs=some[0].runs[:1]), 1: replace(some[1], runs=some[1].runs[4:])}
-    with pytest.raises(ChildProcessError, match=r"a worker died 3 times .* runs of Adagrad; if memory ran out"):
-        list(engine.train(problem, some, lambda steps: None))
+def test_a_run_that_kills_every_worker_is_given_up_after_all_others(engine: ProcessEngine) -> None:
+    problem, found, dealt = cases.killed_by(seed=8), list[int](), list[list[int]]()
+    work = cases.work_of(problem, wanted=noting(dealt))
+    with pytest.raises(ChildProcessError, match=r"a worker died 4 times .* runs of adam; if memory ran out"):  # noqa: PT012
+        for numbers, _ in engine.train(problem, work, lambda progress: None):
+            found += numbers
+    assert sorted(found) == [0, 1, 2, 3, 4, 5]
+    assert dealt[-7:] == [[number] for number in (*range(6, 12), 6)]
+    assert sorted(itertools.chain(*dealt[:-7])) == sorted([*range(12), *range(6, 12)])
+
+
+def test_the_server_is_started_again(tmp_path: Path) -> None:
+    problem = cases.killed_once(tmp_path)
+    with closing(ProcessEngine(2)) as engine:
+        _kill_server()
+        cases.trained(engine, cases.regression())
+        _kill_server()
+        cases.assert_trains_as_here(engine, problem, cases.work_of(problem))
+
+
+def _kill_server() -> None:
+    server = workers._server._process
+    if server is not None:
+        os.kill(server.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_workers_killed_at_random_moments(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("RERUNS", "_SUSPECT"):
+        monkeypatch.setattr(processes, limit, 10**6)
+    problem = cases.regression(epochs=40)
+    random = np.random.default_rng(count)
+    with closing(ProcessEngine(count)) as engine:
+        over = threading.Event()
+
+        def kill() -> None:
+            for _ in range(6):
+                if over.wait(random.uniform(0.1, 1.0)):
+                    return
+                living = [hand.worker.pid for hand in [*engine._hands.values()] if hand.worker.pid is not None]
+                if living:
+                    with suppress(ProcessLookupError):
+                        os.kill(random.choice(living), signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            cases.assert_trains_as_here(engine, problem, cases.work_of(problem, number=4, width=2))
+        finally:
+            over.set()
+            killer.join()
+
+
+def test_the_runs_of_a_worker_that_hangs_are_taken_over(tmp_path: Path) -> None:
+    problem = cases.hanging_once(tmp_path)
+    with closing(ProcessEngine(2)) as engine:
+        cases.assert_trains_as_here(engine, problem, cases.work_of(problem))
+        assert (tmp_path / "hung").exists()
 
 
 def test_a_caller_may_stop_early(engine: ProcessEngine) -> None:
     problem = cases.regression()
-    some = cases.jobs(problem, number=4)
-    outcomes = engine.train(problem, some, lambda steps: None)
+    work = cases.work_of(problem, number=4)
+    outcomes = engine.train(problem, work, lambda progress: None)
     next(outcomes)
     outcomes.close()  # type: ignore[attr-defined]
-    cases.assert_trains_as_here(engine, problem, some)
+    cases.assert_trains_as_here(engine, problem, work)
+
+
+# What is sent.
 
 
 def test_a_problem_that_cannot_be_sent_is_refused(engine: ProcessEngine) -> None:
@@ -128,7 +216,7 @@ def test_a_problem_file_travels_as_it_is(
     monkeypatch.setattr(sys, "path", [*sys.path])
     problem = read_problem(path)
     path.unlink()  # as on another machine
-    assert set(cases.trained(engine, problem)) == {0, 1}
+    assert len(cases.trained(engine, problem)) == 12
     del sys.modules["my_problem"]
 
 
@@ -148,7 +236,7 @@ cases.trained(ProcessEngine(2), cases.in_workers(lambda: print(os.getpid(), flus
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither of these signals")
 @pytest.mark.parametrize(
     ("send", "said"),
-    [(lambda group: os.killpg(group, signal.SIGINT), "KeyboardInterrupt"), (lambda group: os.kill(group, 9), "leaked")],
+    [(lambda group: os.killpg(group, signal.SIGINT), "KeyboardInterrupt"), (lambda group: os.kill(group, 9), "")],
     ids=["Ctrl-C in a terminal", "killed"],
 )
 def test_workers_end_with_the_race(tmp_path: Path, send: Callable[[int], None], said: str) -> None:
@@ -202,7 +290,7 @@ def test_no_engine_is_both_or_none(arguments: dict[str, Any], message: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("workers", "kind", "slots"), [(None, LocalEngine, 1), (1, LocalEngine, 1), (3, ProcessEngine, 3)]
+    ("workers", "kind", "slots"), [(None, ProcessEngine, cores()), (1, LocalEngine, 1), (3, ProcessEngine, 3)]
 )
 def test_the_engine_for_so_many_workers(workers: int | None, kind: type, slots: int) -> None:
     engine = choose_engine(workers)

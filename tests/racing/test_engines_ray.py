@@ -10,15 +10,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from fallline.racing.engines import ray_cluster
 from fallline.racing.engines.engine import choose_engine
 from fallline.racing.engines.ray_cluster import RayEngine, connect
+from fallline.racing.runs import Progress
 from fallline.training import ProblemError
 from tests.racing import engine_cases as cases
 
@@ -49,15 +50,6 @@ def engine(cluster: Any) -> Iterator[RayEngine]:
     assert not ray.is_initialized()
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As many as Ray gives a task of one processor."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_a_task_for_each_processor(engine: RayEngine) -> None:
     assert engine.slots == 2
 
@@ -66,11 +58,20 @@ def test_a_task_for_each_processor(engine: RayEngine) -> None:
 def test_same_outcomes_as_here(engine: RayEngine, name: str) -> None:
     make, batched = cases.PROBLEMS[name]
     problem = make()
-    cases.assert_trains_as_here(engine, problem, cases.jobs(problem, batched=batched, number=3))
+    cases.assert_trains_as_here(engine, problem, cases.work_of(problem, batched=batched, number=3))
 
 
-def test_no_jobs(engine: RayEngine) -> None:
-    assert list(engine.train(cases.regression(), {}, lambda steps: pytest.fail("told"))) == []
+def test_no_runs(engine: RayEngine) -> None:
+    work = replace(cases.work_of(cases.regression()), runs={})
+    assert list(engine.train(cases.regression(), work, lambda progress: pytest.fail("told"))) == []
+
+
+def test_what_is_not_wanted_is_not_trained(engine: RayEngine) -> None:
+    problem = cases.regression()
+    work = cases.work_of(problem, width=2, wanted=lambda numbers: [number for number in numbers if number % 4 == 1])
+    told: list[Progress] = []
+    assert sorted(cases.outcomes_of(engine.train(problem, work, told.append))) == [1, 5, 9]
+    assert told[-1].steps == sum(run.steps for run in work.runs.values())
 
 
 @pytest.mark.parametrize("name", cases.RAISED)
@@ -83,7 +84,7 @@ def test_errors_come_back(engine: RayEngine, name: str) -> None:
 
 def test_a_killed_worker_is_survived(engine: RayEngine, tmp_path: Path) -> None:
     problem = cases.killed_once(tmp_path)
-    cases.assert_trains_as_here(engine, problem, cases.jobs(problem))
+    cases.assert_trains_as_here(engine, problem, cases.work_of(problem))
     assert (tmp_path / "died").exists()
 
 
@@ -123,7 +124,7 @@ def test_a_removed_machine_is_survived(engine: RayEngine, cluster: Any, tmp_path
     problem = cases.in_workers(hang_there)
     removal = threading.Thread(target=remove)
     removal.start()
-    cases.assert_trains_as_here(engine, problem, cases.jobs(problem, number=4))
+    cases.assert_trains_as_here(engine, problem, cases.work_of(problem, number=4))
     removal.join()
     assert engine.slots == 2
 
@@ -131,7 +132,7 @@ def test_a_removed_machine_is_survived(engine: RayEngine, cluster: Any, tmp_path
 def test_a_session_that_there_is_stays(engine: RayEngine) -> None:
     choose_engine(ray="auto").close()
     assert ray.is_initialized()
-    assert set(cases.trained(engine, cases.regression())) == {0, 1}
+    assert len(cases.trained(engine, cases.regression())) == 12
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from fallline.racing import Arm, Effort, RaceResult
 from fallline.racing.conclusion import as_final, sharing
 from fallline.racing.runs import Outcome, goal_reached
 from fallline.racing.stages import Watcher
+from fallline.racing.storage.kept import kept_runs
+from fallline.racing.storage.races import past_races
 
 SMALL = Effort(trials=4, finalists=2, seeds=3)
 _generator = torch.Generator().manual_seed(0)
@@ -91,16 +93,15 @@ def test_json_has_everything(tmp_path: Path) -> None:
 
 
 def test_every_run_is_stored(tmp_path: Path) -> None:
-    import optuna
-
-    path = tmp_path / "races.db"
+    path = tmp_path / "runs.db"
     result = fl.race(regression(), ["sgd", "adam"], SMALL, storage=path)
-    study = optuna.load_study(study_name=result.occasion["storage"]["study"], storage=f"sqlite:///{path}")
-    stages = [trial.user_attrs["stage"] for trial in study.trials]
-    assert stages.count("tuning") == 2 * SMALL.trials
-    assert stages.count("finals") == 2 * SMALL.finalists * SMALL.seeds
+    assert result.occasion["storage"] == {"where": str(path), "race": past_races(path)[0].name}
+    kept = kept_runs(path)
+    assert sum(not run.scored for run in kept) == 2 * SMALL.trials
+    assert sum(run.scored for run in kept) == 2 * SMALL.finalists * SMALL.seeds
     fl.race(regression(), ["sgd"], SMALL, storage=path)
-    assert len(optuna.get_all_study_names(f"sqlite:///{path}")) == 2
+    assert [race.arms for race in past_races(path)] == [("sgd",), ("sgd", "adam")]
+    assert [run.key for run in kept_runs(path)] == [run.key for run in kept]
 
 
 def test_the_order_of_the_arms_changes_nothing() -> None:

@@ -23,11 +23,11 @@ from fallline.racing.engines import Engine, choose_engine
 from fallline.racing.failure import attempted
 from fallline.racing.result import RaceResult
 from fallline.racing.solo import solo_seconds, try_arms
-from fallline.racing.stages import Plan, Stages, Watcher, engine_of, make_plan
+from fallline.racing.stages import Plan, Stages, Watcher, engine_for, make_plan
 from fallline.racing.storage import Card, Keys, Lasting, open_store, problem_key, question_key
 from fallline.racing.tuning import best_trials, expected_cost, run_finals, tune, tuning_runs
 from fallline.rules import DEFAULT_ARMS
-from fallline.training import Problem, ProblemError
+from fallline.training import Problem, ProblemError, torch_threads
 
 DEFAULT_STORAGE = Path("fallline-runs.db")
 
@@ -73,8 +73,9 @@ def race(
         seed: Settles everything that is drawn; from 0 to 2**63 - 1.
         storage: SQLite file, or URL of a PostgreSQL database, which keeps every run as it ends; None keeps none.
         smallest_difference: A lead up to this, in the metric's unit, is a tie; None for what one test example makes.
-        training: "auto" (the fastest, by a short measurement), "batched", "in turn" or "processes".
-        workers: Train in so many processes of this machine; None for the plan's own.
+        training: "batched" (side by side) or "in turn", each in processes of one thread; "threads" (in turn, in this
+            process, by all its threads); "auto" for the fastest, by a short measurement.
+        workers: Train in so many processes of this machine; None for one a core, 1 for this process alone.
         ray: Train on the Ray cluster at this address.
         fresh: Train every run anew, whatever is kept.
         slices: Also cut through the loss around the best runs, for the report.
@@ -104,12 +105,13 @@ def race(
     entrants = as_arms(arms, search=search, problem=problem)
     spent = as_effort(effort, rounds=rounds, halving=halving)
     watcher.note(f"Checking the problem and {counted(len(entrants), 'arm')}.")
-    problem.check(_seeds(seed, 1)[0])
-    try_arms(problem, entrants)
+    with torch_threads(1):  # threads that wait for each other cost more than they give, most of all on a busy machine
+        problem.check(_seeds(seed, 1)[0])
+        try_arms(problem, entrants)
+        keys = Keys(problem, problem_key(problem), entrants)
     repeated = one_optimizer_twice(entrants)
     for line in repeated:
         watcher.note(line)
-    keys = Keys(problem, problem_key(problem), entrants)
     settings = {"smallest_difference": smallest_difference, "search": list(search)}
     spaces = {arm.name: {name: one.to_json() for name, one in arm.space.items()} for arm in entrants}
     asked = {"arms": list(keys.arms.values()), "effort": asdict(spent), "seed": seed, **settings}
@@ -125,7 +127,8 @@ def race(
     )
     with closing(choose_engine(workers, ray)) as engine, closing(open_store(storage, card, fresh=fresh)) as opened:
         store = Lasting(opened, watcher.note)
-        result = _held(problem, entrants, spent, seed, store, keys, card, engine, watcher, training)
+        own = workers is not None or ray is not None
+        result = _held(problem, entrants, spent, seed, store, keys, card, engine, own, watcher, training)
         return _ended(result.warned(*repeated), store, slices=slices)
 
 
@@ -138,6 +141,7 @@ def _held(
     keys: Keys,
     card: Card,
     engine: Engine,
+    own_engine: bool,
     watcher: Watcher,
     training: str,
 ) -> RaceResult:
@@ -148,40 +152,40 @@ def _held(
 
     planned = {arm.name: tuning_runs(arm, problem, effort, seed, tuning_seed) for arm in arms}
     runs = [run for own in planned.values() for run in own]
-    plan = Plan(
-        **_once(
-            store, keys.problem, f"plan {training}", lambda: asdict(make_plan(problem, runs, training, engine.slots))
-        )
-    )
+    planning = f"plan {training}"
+    plan = Plan(**_once(store, keys.problem, planning, lambda: asdict(make_plan(problem, runs, training))))
+    engine = engine_for(plan, engine, problem, runs, watcher.note, asked=own_engine)
     cost = expected_cost(problem, arms, effort, planned, final_seeds, plan.seconds, engine.slots)
     _announce(cost, plan, store, watcher)
 
-    with engine_of(plan, engine) as used:
-        stages = Stages(problem, store, keys, used, plan, watcher)
-        tuning_started = time.perf_counter()
-        tuned = tune(stages, arms, effort, seed, tuning_seed)
-        watcher.note(cost.after_tuning(time.perf_counter() - tuning_started))
+    stages = Stages(problem, store, keys, engine, plan, watcher)
+    tuning_started = time.perf_counter()
+    tuned = tune(stages, arms, effort, seed, tuning_seed)
+    watcher.note(cost.after_tuning(time.perf_counter() - tuning_started))
 
-        chosen = best_trials(tuned, problem, effort)
-        finals = run_finals(stages, arms, tuned, chosen, final_seeds)
+    chosen = best_trials(tuned, problem, effort)
+    finals = run_finals(stages, arms, tuned, chosen, final_seeds)
 
     bests = [(arm, tuned[arm.name].points[chosen[arm.name][0]]) for arm in arms]
-    seconds, untimed = attempted(
-        "The steps could not be timed alone, so all arms have the time that was measured before the race",
-        lambda: _once(store, card.question, "step seconds", lambda: solo_seconds(problem, bests)),
-    )
+    with torch_threads(plan.threads):
+        seconds, untimed = attempted(
+            "The steps could not be timed alone, so all arms have the time that was measured before the race",
+            lambda: _once(store, card.question, "step seconds", lambda: solo_seconds(problem, bests)),
+        )
 
     raced = Raced(
         problem, arms, effort, seed, tuning_seed, tuple(final_seeds), plan, stages.granted, tuned, chosen, finals,
         seconds or [plan.seconds] * len(arms),
     )  # fmt: skip
-    result = conclude(raced, card.command["smallest_difference"], untimed)
+    with torch_threads(plan.threads):
+        result = conclude(raced, card.command["smallest_difference"], untimed)
+    processes = "one process" if engine.slots == 1 else f"{engine.slots} processes"
     occasion = {
         "seconds": time.perf_counter() - started,
         "estimated_seconds": cost.seconds,
         "runs": {"trained": len(stages.trained), "kept_before": len(stages.kept_before)},
         "storage": None if store.where is None else {"where": store.where, "race": store.name},
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": f"{platform.machine()}, {processes} of {counted(plan.threads or torch.get_num_threads(), 'thread')}",
     }
     return replace(result, occasion=occasion)
 

@@ -17,7 +17,7 @@ from fallline.racing.judging import Entry, Estimate, Verdict
 from fallline.racing.renderers import Figure, renderer
 from fallline.racing.runs import Outcome, Reached
 from fallline.racing.solo import slices_around, trained_models
-from fallline.training import Problem
+from fallline.training import Problem, torch_threads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,8 +221,9 @@ class RaceResult:
 
         def cut() -> tuple[Mapping[str, Any], ...]:
             bests = [(arm.arm, arm.configuration) for arm in self.arms if not arm.entry.diverged]
-            models = trained_models(problem, bests, self.best.final_seeds[0], batched=batched)
-            return tuple(slices_around(models, problem))
+            with torch_threads(None if self.protocol["training"] == "threads" else 1):
+                models = trained_models(problem, bests, self.best.final_seeds[0], batched=batched)
+                return tuple(slices_around(models, problem))
 
         slices, failed = attempted("The cuts through the loss around the best runs are left out", cut)
         return replace(self.warned(*failed), slices=slices or ())

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.training import Lanes, Problem, ProblemError, first_line, make_lanes, train, train_in_parts
+from fallline.training import (
+    BatchedLanes,
+    Lanes,
+    Problem,
+    ProblemError,
+    SequentialLanes,
+    first_line,
+    train,
+    train_in_parts,
+)
 from fallline.training.updates import LaneRule, LaneUpdate
 
 if TYPE_CHECKING:
@@ -85,7 +94,7 @@ class Job:
     score: bool
 
     @property
-    def lane_steps(self) -> int:
+    def steps(self) -> int:
         """Steps of all runs."""
         return sum(run.steps for run in self.runs)
 
@@ -96,40 +105,56 @@ class Work:
 
     Args:
         runs: By number.
-        batched: Whether they are trained side by side.
-        score: Whether they are evaluated on the test split.
-        width: How many a job has at most.
-        wanted: Asked before a job begins: which of its runs are still to be trained.
+        batched: Whether runs of one batch size and length are trained side by side.
+        score: Whether they are evaluated on the test split as well.
+        width: The most runs of a job.
+        seconds: Those of a processor that a step of one run takes, about.
+        wanted: Asked before a job begins: those of these numbers that are still missing.
     """
 
     runs: Mapping[int, Run]
     batched: bool
     score: bool
     width: int
+    seconds: float
     wanted: Callable[[list[int]], list[int]]
 
+    def job(self, numbers: Sequence[int]) -> Job:
+        """The job of some runs, which share their batch size and length."""
+        return Job(tuple(self.runs[number] for number in numbers), self.batched, self.score)
 
-Tell = Callable[[int], None]
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training has come.
+
+    Args:
+        steps: Run-steps that are done.
+        busy: Seconds of a processor that they took, all processes together.
+        waited: Seconds for which processes had to wait for a processor, since other work had it.
+    """
+
+    steps: int = 0
+    busy: float = 0.0
+    waited: float = 0.0
+
+    def __add__(self, other: Progress) -> Progress:
+        return Progress(self.steps + other.steps, self.busy + other.busy, self.waited + other.waited)
+
+
+Tell = Callable[[Progress], None]
 Result = TypeVar("Result")
 
 
-def gather_jobs(runs: Mapping[int, Run], *, width: int, batched: bool, score: bool) -> list[tuple[list[int], Job]]:
-    """Jobs of at most `width` runs each, with the numbers of their runs.
-
-    Which runs go together follows from all runs of the stage alone, not from which of them are done: so a race that is
-    taken up again computes the same numbers.
-    """
-    alike: dict[tuple[int, int], list[int]] = {}
+def alike(runs: Mapping[int, Run]) -> list[list[int]]:
+    """The numbers of runs of one batch size and length, which can be trained together; the longest come first."""
+    found: dict[tuple[int, int], list[int]] = {}
     for number, run in runs.items():
-        alike.setdefault((run.batch, run.steps), []).append(number)
-    return [
-        (part, Job(tuple(runs[number] for number in part), batched, score))
-        for numbers in alike.values()
-        for part in (numbers[start : start + width] for start in range(0, len(numbers), width))
-    ]
+        found.setdefault((run.steps, run.batch), []).append(number)
+    return [found[kind] for kind in sorted(found, reverse=True)]
 
 
-def train_job(problem: Problem, job: Job, tell: Tell) -> list[Outcome]:
+def train_job(problem: Problem, job: Job, tell: Callable[[int], None]) -> list[Outcome]:
     """Train the runs of a job and return their outcomes in order; `tell` is called with the run-steps done so far."""
 
     def train_part(runs: Sequence[Run], done: int) -> list[Outcome]:
@@ -173,7 +198,8 @@ def in_turn_if_need_be(
 
 def population(problem: Problem, runs: Sequence[Run], batched: bool) -> tuple[Lanes, LaneUpdate]:
     """The lanes of these runs, which share their batch size, and what moves them."""
-    lanes = make_lanes(problem.with_batch(runs[0].batch), [run.seed for run in runs], batched=batched)
+    kind = BatchedLanes if batched else SequentialLanes  # however few: their numbers must not hang on how many they are
+    lanes = kind(problem.with_batch(runs[0].batch), [run.seed for run in runs])
     return lanes, LaneUpdate(lanes.parameters, [run.lane for run in runs], [run.seed for run in runs])
 
 

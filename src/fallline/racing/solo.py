@@ -17,7 +17,7 @@ from torch import nn
 
 from fallline.landscape.slices import slice as slice_of
 from fallline.racing.arms import Arm
-from fallline.racing.runs import Run, gather_jobs, in_turn_if_need_be, run_of
+from fallline.racing.runs import Run, alike, in_turn_if_need_be, run_of
 from fallline.racing.search import sobol_points
 from fallline.training import Lanes, Problem, densify, train, trainable
 from fallline.training.updates import LaneUpdate
@@ -114,8 +114,9 @@ def trained_models(
     """The models of arms, each with one configuration, trained from one seed; without those whose run diverges."""
     runs = dict(enumerate(run_of(arm, configuration, problem, seed) for arm, configuration in bests))
     found: dict[str, nn.Module] = {}
-    for _, job in gather_jobs(runs, width=len(runs), batched=batched, score=False):
-        found |= in_turn_if_need_be(problem, job.runs, batched, functools.partial(_models, job.runs))
+    for numbers in alike(runs):
+        some = [runs[number] for number in numbers]
+        found |= in_turn_if_need_be(problem, some, batched, functools.partial(_models, some))
     return {run.arm: found[run.arm] for run in runs.values() if run.arm in found}
 
 

@@ -5,29 +5,25 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fallline.racing.effort import Budget, budget_of
-from fallline.racing.engines import Engine, can_be_sent, choose_engine
-from fallline.racing.runs import Job, Outcome, Run, Work, population
+from fallline.racing.engines import Engine, LocalEngine, can_be_sent
+from fallline.racing.runs import Job, Outcome, Progress, Run, Work, population
 from fallline.racing.storage import Keys, Store
-from fallline.training import Problem, Speed, cores, fastest, lanes_that_fit
+from fallline.training import Problem, fastest, lanes_that_fit
 
-TRAINING = ("auto", "batched", "in turn", "processes")
-#: Seconds that processes must save: they take some to start.
-_WORTH_PROCESSES = 15.0
-#: Runs that take turns gain nothing from company; a few together keep the work of storing them small.
-_IN_TURN = 4
+TRAINING = ("auto", "batched", "in turn", "threads")
 
 
 @dataclass(frozen=True)
 class Plan:
     """The way of training, and at most how many runs a population has.
 
-    `training` is "batched" (side by side), "in turn", or "processes" (in turn, in one process a core). `obstacle` says
-    why the runs can't be batched, where they can't. `seconds` are those of one step of one run, measured.
+    `training` is "batched" (side by side) or "in turn", each in processes of one thread, or "threads" (in turn, in this
+    process, by all of torch's threads). `obstacle` says why the runs can't be batched, where they can't. `seconds` are
+    those of a core, for "threads" of all cores, that one step of one run takes, measured.
     """
 
     training: str
@@ -36,45 +32,69 @@ class Plan:
     seconds: float
 
     @property
+    def threads(self) -> int | None:
+        """Those of torch for a run alone; None for as many as it uses anyway."""
+        return None if self.training == "threads" else 1
+
+    @property
     def batched(self) -> bool:
         """Whether the runs of a population share every operation."""
         return self.training == "batched"
 
 
-def make_plan(problem: Problem, runs: Sequence[Run], training: str, slots: int) -> Plan:
+def make_plan(problem: Problem, runs: Sequence[Run], training: str) -> Plan:
     """Measure some steps of each way of training and settle on the fastest, unless the way is given.
 
-    `slots` is how many populations are trained at once; each of them gets work. Raises ValueError, in a sentence, where
-    `training` is no such way, or is "batched" and the model can't be.
+    Raises ValueError, in a sentence, where `training` is no such way, or is "batched" and the model can't be.
     """
+    if training == "processes":
+        raise ValueError(
+            "training='processes' is no way of its own any more: 'batched' and 'in turn' both train in one process a "
+            "core; give one of them, or leave it out for the faster one"
+        )
     if training not in TRAINING:
         raise ValueError(f"training must be one of {', '.join(map(repr, TRAINING))}; got {training!r}")
     typical = _typical(problem, runs)
     speed = fastest(problem, runs[0].seed, lambda some, batched: population(problem, typical[:some], batched))
-    way = _fastest_in_all(speed, sum(run.steps for run in runs)) if training == "auto" else training
-    if training == "auto" and way == "processes" and not can_be_sent(problem, Job(tuple(typical), False, True)):
-        way = min((way for way in speed.seconds if way != "processes"), key=speed.seconds.__getitem__)
-    if slots > 1 and way == "processes":
-        way = "in turn"  # the engine's own processes train side by side already
     if training == "batched" and speed.obstacle is not None:
         raise ValueError(f"training='batched': this model's runs can't be batched ({speed.obstacle}); leave it out")
+    way = speed.way if training == "auto" else training
     largest = problem.with_batch(max(run.batch for run in runs))
-    width = lanes_that_fit(largest, max(run.steps for run in runs))
-    if way != "batched":
-        width = _IN_TURN
-    elif slots > 1:
-        width = max(1, min(width, math.ceil(len(runs) / slots)))
-    return Plan(way, width, speed.obstacle, speed.seconds[way])
+    return Plan(way, lanes_that_fit(largest, max(run.steps for run in runs)), speed.obstacle, speed.seconds[way])
 
 
-@contextmanager
-def engine_of(plan: Plan, engine: Engine) -> Iterator[Engine]:
-    """The engine that was asked for; one of processes where the plan found that to be the fastest."""
-    if plan.training != "processes":
-        yield engine
-        return
-    with closing(choose_engine(cores())) as own:
-        yield own
+def engine_for(
+    plan: Plan, engine: Engine, problem: Problem, runs: Sequence[Run], note: Callable[[str], None], *, asked: bool
+) -> Engine:
+    """The engine that there is, or this process, where that is faster or the race can't be sent to another one.
+
+    Args:
+        plan: How runs are trained.
+        engine: The one that there is.
+        problem: What is trained.
+        runs: All of them.
+        note: Told, in a sentence, where the race can't be sent.
+        asked: Whether the engine was asked for; then it is this one or an error.
+
+    Raises:
+        ValueError: It was asked for, and "threads" are as well, which are those of this process.
+    """
+    if plan.training == "threads":
+        if asked:
+            raise ValueError(
+                "training='threads' trains in this process, by all its threads, but workers or ray is given as well; "
+                "leave one of them out"
+            )
+        return LocalEngine(threads=None)
+    if asked:
+        return engine
+    if problem.training_device.type != "cpu":
+        return LocalEngine()
+    each = {run.arm: run for run in runs}
+    if can_be_sent(problem, Job(tuple(each.values()), False, True)):
+        return engine
+    note("The problem or an arm can't be sent to other processes, so all runs are trained in this one, by one thread.")
+    return LocalEngine()
 
 
 class Watcher:
@@ -158,12 +178,12 @@ class Stages:
                 break
             before = total - sum(numbered[number].steps for number in numbered if number not in found)
             self.watcher.advance(before)
-            work = Work(left, self.plan.batched, score, self.plan.width, wanted)
-            for numbers, outcomes in self.engine.train(
-                self.problem,
-                work,
-                lambda done, before=before: self.watcher.advance(before + done),  # type: ignore[misc]
-            ):
+            work = Work(left, self.plan.batched, score, self.plan.width, self.plan.seconds, wanted)
+
+            def tell(progress: Progress, before: int = before) -> None:
+                self.watcher.advance(before + progress.steps)
+
+            for numbers, outcomes in self.engine.train(self.problem, work, tell):
                 new = {keys[number]: outcome for number, outcome in zip(numbers, outcomes, strict=True)}
                 same = {number: new[key] for number, key in keys.items() if key in new and number not in found}
                 self.trained |= new.keys()
@@ -202,10 +222,3 @@ def _typical(problem: Problem, runs: Sequence[Run]) -> list[Run]:
         by_arm.setdefault(run.arm, []).append(run)
     turns = itertools.zip_longest(*by_arm.values())
     return [run for turn in turns for run in turn if run is not None]
-
-
-def _fastest_in_all(speed: Speed, steps: int) -> str:
-    """The fastest way for so many steps: processes must save more than it takes to start them."""
-    here = min((way for way in speed.seconds if way != "processes"), key=speed.seconds.__getitem__)
-    saved = (speed.seconds[here] - speed.seconds["processes"]) * steps
-    return "processes" if speed.way == "processes" and saved > _WORTH_PROCESSES else here

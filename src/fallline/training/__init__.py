@@ -25,6 +25,7 @@ from fallline.training.population import (
     lanes_that_fit,
     make_lanes,
     obstacle_to_batching,
+    torch_threads,
 )
 from fallline.training.problem import Problem, StreamProblem
 from fallline.training.sequential import SequentialLanes
@@ -67,6 +68,7 @@ __all__ = [
     "parts",
     "pass_budget",
     "seeded",
+    "torch_threads",
     "train",
     "train_in_parts",
     "trainable",

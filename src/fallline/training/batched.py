@@ -157,8 +157,7 @@ class BatchedLanes(Lanes):
                 return score(output, targets)
 
         with self._operations:
-            scores: Tensor = vmap(one, in_dims=(0, None, 0))(outputs, targets, keys)
-        return scores
+            return _mapped_in_company(lambda *given: (one(*given),), (0, None, 0))(outputs, targets, keys)[0]
 
     def _rebind(self) -> None:
         self._stack.buffers = self.buffers
@@ -177,8 +176,7 @@ class BatchedLanes(Lanes):
                 return compute(*given[:count]), *(slot.get() for slot in self._rest)
 
         tensors = [0] * (len(self.parameters) + len(self.buffers))
-        mapped: Callable[..., Sequence[Tensor]] = vmap(of_one, in_dims=(*data, 0, *tensors), randomness="error")
-        return mapped
+        return _mapped_in_company(of_one, (*data, 0, *tensors))
 
     def _drawing(self, key: Tensor) -> AbstractContextManager[object]:
         return LaneMasks(key, count()) if self._traits.replaced else nullcontext()
@@ -195,6 +193,29 @@ class BatchedLanes(Lanes):
             self._shared.put_back()
             for slot in places:
                 slot.put(slot.tensor)
+
+
+def _mapped_in_company(
+    compute: Callable[..., tuple[Tensor, ...]], dimensions: Sequence[int | None]
+) -> Callable[..., Sequence[Tensor]]:
+    """Map a function over lanes; one lane alone has a copy of itself beside it.
+
+    Otherwise torch would take it for no batch, and another way through some operations, to other last digits than in
+    company.
+    """
+    mapped: Callable[..., Sequence[Tensor]] = vmap(compute, in_dims=tuple(dimensions), randomness="error")
+
+    def of_lanes(*given: Tensor) -> Sequence[Tensor]:
+        lanes = next(len(each) for each, dimension in zip(given, dimensions, strict=True) if dimension is not None)
+        if lanes > 1:
+            return mapped(*given)
+        twice = (
+            each if dimension is None else torch.cat([each, each])
+            for each, dimension in zip(given, dimensions, strict=True)
+        )
+        return [each[:1] for each in mapped(*twice)]
+
+    return of_lanes
 
 
 def _keeps(name: str) -> str:

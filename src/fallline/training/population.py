@@ -7,9 +7,10 @@ import itertools
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
 import torch
@@ -168,12 +169,12 @@ def _operations(problem: Problem, module: nn.Module) -> int:
 Population = tuple[Lanes, Update]
 
 _SECONDS = 0.3
-_FEWEST_ROUNDS = 2  # the first warms up
-_STEPS_A_ROUND = 4  # so that a change in the number of threads is paid by one of them
+_FEWEST_ROUNDS = 3  # the first warms up
+_STEPS_A_ROUND = 4
 _FEWEST_LANES, _MOST_LANES = 4, 64
 _SECONDS_A_BATCHED_STEP = 0.05
-#: Processes must be estimated to take this share of the time or less: they start slowly and share the memory's speed.
-_WORTH_PROCESSES = 0.8
+#: Threads that wait for one another pay only where they have much to do, and must be measured to be clearly faster.
+_SECONDS_WORTH_THREADS, _WORTH_THREADS = 0.01, 0.8
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,9 @@ class Speed:
     """The fastest way of training lanes, and how long each takes.
 
     Attributes:
-        way: "batched", "in turn", or "processes", one of a single thread for each core, in which lanes take turns.
-        seconds: Those of one step of one lane in each way that there is.
+        way: "batched" or "in turn", in one process of a single thread for each core, or "threads": in turn, in this
+            process, by all of torch's threads.
+        seconds: Those of one step of one lane in each way: of one core, for "threads" of all.
         obstacle: Why lanes can't be batched; None where they can.
     """
 
@@ -194,8 +196,9 @@ class Speed:
 def fastest(problem: Problem, seed: int, population: Callable[[int, bool], Population]) -> Speed:
     """Measure a few steps in each way, which takes half a second for small models.
 
-    The ways take turns, and the fastest step of each counts: what else a machine does only ever adds time. Processes
-    are not started; their time is that of a step with one thread, divided by the number of cores.
+    The ways take turns, and the fastest step of each counts. What a single thread does is measured by the time for
+    which it has a core, which other work on the machine hardly changes; what threads do together can only be measured
+    by the clock.
 
     Args:
         problem: What is trained.
@@ -211,33 +214,41 @@ def fastest(problem: Problem, seed: int, population: Callable[[int, bool], Popul
     ...     made = make_lanes(problem, range(lanes), batched=batched)
     ...     return made, LaneUpdate(made.parameters, [LaneRule(adam, adam.defaults)] * lanes)
     >>> sorted(fastest(problem, 0, population).seconds)
-    ['batched', 'in turn', 'processes']
+    ['batched', 'in turn', 'threads']
     """
     obstacle = obstacle_to_batching(problem, seed)
+    clock = time.thread_time if problem.training_device.type == "cpu" else time.perf_counter
     with seeded(seed, problem.training_device):
         alone = _stepper(population(1, False))
-        steps = {"in turn": alone, "processes": _with_one_thread(alone)}
+        steps = {
+            "in turn": partial(_timed, alone, clock, 1),
+            "threads": partial(_timed, alone, time.perf_counter, None),
+        }
         if obstacle is None:
-            alone()  # warms up
-            fitting = int(_SECONDS_A_BATCHED_STEP / alone())
-            steps["batched"] = _stepper(population(min(max(fitting, _FEWEST_LANES), _MOST_LANES), True))
+            steps["in turn"]()  # warms up
+            lanes = min(max(int(_SECONDS_A_BATCHED_STEP / steps["in turn"]()), _FEWEST_LANES), _MOST_LANES)
+            batched = population(lanes, True)
+            steps["batched"] = partial(_timed, _stepper(batched), clock, 1, len(batched[0]))
         seconds = _shortest(steps)
-    if problem.training_device.type == "cpu":
-        seconds["processes"] /= cores()
-    return Speed(choice(seconds), seconds, obstacle)
+    return Speed(choice(seconds, cores()), seconds, obstacle)
 
 
-def choice(seconds: dict[str, float]) -> str:
+def choice(seconds: Mapping[str, float], processes: int) -> str:
     """The way to take, from the seconds of each.
 
-    >>> choice({"batched": 3.0, "in turn": 5.0, "processes": 2.9})
+    Args:
+        seconds: As in `Speed`.
+        processes: How many of a single thread there would be.
+
+    >>> choice({"batched": 3.0, "in turn": 5.0, "threads": 2.9}, processes=2)
     'batched'
     """
-    here = min((way for way in seconds if way != "processes"), key=seconds.__getitem__)
-    return "processes" if seconds["processes"] < _WORTH_PROCESSES * seconds[here] else here
+    way = min((way for way in seconds if way != "threads"), key=seconds.__getitem__)
+    clearly = seconds["threads"] < _WORTH_THREADS * seconds[way] / processes
+    return "threads" if clearly and seconds[way] > _SECONDS_WORTH_THREADS else way
 
 
-def _shortest(steps: dict[str, Callable[[], float]]) -> dict[str, float]:
+def _shortest(steps: Mapping[str, Callable[[], float]]) -> dict[str, float]:
     """The shortest time that each of these steps reports, in turns."""
     seconds = dict.fromkeys(steps, float("inf"))
     begun = time.perf_counter()
@@ -250,33 +261,42 @@ def _shortest(steps: dict[str, Callable[[], float]]) -> dict[str, float]:
     return seconds
 
 
-def _stepper(population: Population) -> Callable[[], float]:
-    """A function that takes a step and returns the seconds that it took for each lane."""
+def _stepper(population: Population) -> Callable[[], None]:
+    """A function that takes a step."""
     lanes, update = population
     indices = lanes.batches().at(0)
     numbers = count(1)
 
-    def step() -> float:
-        begun = time.perf_counter()
+    def step() -> None:
         _, gradients = lanes.gradients(indices)
         update(lanes.parameters, gradients, next(numbers))
         if lanes.device.type == "cuda":
             torch.cuda.synchronize(lanes.device)
-        return (time.perf_counter() - begun) / len(lanes)
 
     return step
 
 
-def _with_one_thread(step: Callable[[], float]) -> Callable[[], float]:
-    def alone() -> float:
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return step()
-        finally:
-            torch.set_num_threads(before)
+def _timed(step: Callable[[], None], clock: Callable[[], float], threads: int | None, lanes: int = 1) -> float:
+    """The seconds that a step takes for each lane with so many threads; None for as many as torch uses."""
+    with torch_threads(threads):
+        begun = clock()
+        step()
+        return (clock() - begun) / lanes
 
-    return alone
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Have torch use so many threads inside.
+
+    Args:
+        count: How many; None for as many as it uses anyway.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def cores() -> int:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Protocol
 
 from fallline import _asked
-from fallline.racing.runs import Outcome, Tell, Work, gather_jobs, train_job
-from fallline.training import Problem
+from fallline.racing.engines.dealing import Dealer
+from fallline.racing.engines.stopwatch import Stopwatch
+from fallline.racing.runs import Outcome, Progress, Tell, Work, train_job
+from fallline.training import Problem, cores, torch_threads
 
 
 class Engine(Protocol):
-    """Trains jobs; the outcomes are the same, to rounding, whichever engine does it."""
+    """Trains runs; the outcomes are the same whichever engine does it."""
 
     #: How many jobs it trains at once.
     slots: int
 
     def train(self, problem: Problem, work: Work, tell: Tell) -> Iterator[tuple[list[int], list[Outcome]]]:
-        """Train jobs and yield each one's key with its outcomes, as it finishes, in any order.
+        """Train the runs that are wanted and yield the numbers of some with their outcomes, as they end, in any order.
 
-        `tell` is called with the run-steps of these jobs that are done so far.
+        `tell` is called with how far the work has come, where runs that nobody wanted any more count as done.
         """
 
     def close(self) -> None:
@@ -28,28 +29,40 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """Trains here, on all cores that torch uses."""
+    """Trains here, in this thread.
+
+    Args:
+        threads: Those of torch; None for as many as it uses.
+    """
 
     slots = 1
 
+    def __init__(self, threads: int | None = 1) -> None:
+        self._threads = threads
+
     def train(self, problem: Problem, work: Work, tell: Tell) -> Iterator[tuple[list[int], list[Outcome]]]:
-        """Train jobs and yield each one's key with its outcomes."""
-        done = 0
-        for numbers, job in gather_jobs(work.runs, width=work.width, batched=work.batched, score=work.score):
-            begun, left = done, work.wanted(numbers)
-            if left:
-                job = replace(job, runs=tuple(work.runs[number] for number in left))
-                outcomes = train_job(problem, job, lambda steps, begun=begun: tell(begun + steps))  # type: ignore[misc]
-                yield left, outcomes
-            done += sum(work.runs[number].steps for number in numbers)
-            tell(done)
+        """Train the runs and yield the numbers of some with their outcomes."""
+        dealer, done = Dealer(work, self.slots), Progress()
+        while numbers := dealer.deal([]):
+            job, watch = work.job(numbers), Stopwatch()
+
+            def say(steps: int, watch: Stopwatch = watch) -> None:
+                tell(done + Progress(dealer.settled) + watch.read(steps))
+
+            with torch_threads(self._threads):
+                outcomes = train_job(problem, job, say)
+            took = watch.read(job.steps)
+            dealer.learn(took.steps, took.busy)
+            done += took
+            yield numbers, outcomes
+        tell(done + Progress(dealer.settled))
 
     def close(self) -> None:
         """Nothing is held."""
 
 
 def choose_engine(workers: int | None = None, ray: str | None = None) -> Engine:
-    """The engine for so many processes of this machine, or for the Ray cluster at an address; by default neither.
+    """The engine of so many processes of this machine, one a core by default, or the Ray cluster's at an address.
 
     Raises ValueError where both are given or `workers` is no number of processes, and what the engine itself raises.
 
@@ -65,11 +78,8 @@ def choose_engine(workers: int | None = None, ray: str | None = None) -> Engine:
         from fallline.racing.engines.ray_cluster import RayEngine
 
         return RayEngine(ray)
-    if workers is None:
-        return LocalEngine()
-    processes = _asked.whole("workers", workers, error=ValueError)
-    if processes == 1:
+    if workers is not None and _asked.whole("workers", workers, error=ValueError) == 1:
         return LocalEngine()
     from fallline.racing.engines.processes import ProcessEngine
 
-    return ProcessEngine(processes)
+    return ProcessEngine(workers or cores())

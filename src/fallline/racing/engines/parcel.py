@@ -17,7 +17,7 @@ from typing import IO, Any
 import cloudpickle
 import torch
 
-from fallline.racing.runs import Job, Outcome, Tell, train_job
+from fallline.racing.runs import Job, Outcome, train_job
 from fallline.symbolic import Combinator, Rule, combinator, rule
 from fallline.training import Problem, ProblemError, first_line
 
@@ -158,7 +158,7 @@ class _Report:
     warned: list[tuple[type[Warning], str, str, int]] = field(default_factory=list)
 
 
-def attempt(problem: Callable[[], Problem], job: bytes, tell: Tell) -> bytes:
+def attempt(problem: Callable[[], Problem], job: bytes, tell: Callable[[int], None]) -> bytes:
     """Train a packed job in a worker, and pack what comes of it; the user's errors are part of that."""
     report = _Report()
     with warnings.catch_warnings(record=True) as caught:

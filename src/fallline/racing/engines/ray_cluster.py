@@ -10,18 +10,20 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
+from fallline.racing.engines.dealing import Dealer
 from fallline.racing.engines.parcel import RERUNS, attempt, lost, pack_job, pack_problem, read_report, unpack
-from fallline.racing.runs import Job, Outcome, Tell
+from fallline.racing.engines.stopwatch import Stopwatch
+from fallline.racing.runs import Job, Outcome, Progress, Tell, Work
 from fallline.training import Problem, ProblemError
 
 
 class RayEngine:
-    """Trains each job as a Ray task of one processor and one thread.
+    """Trains jobs as Ray tasks of one processor and one thread, as many at once as the cluster has processors.
 
     The problem is put into the object store once, and each worker unpacks it once. The task of a worker or a machine
     that dies is run again, at most three times.
@@ -32,29 +34,40 @@ class RayEngine:
     def __init__(self, address: str) -> None:
         self._ray, self._connected = connect(address)
         self.slots = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
-        self._task = self._ray.remote(num_cpus=1, max_retries=RERUNS)(_train)
+        # With that variable a run has the same bits in whatever company; Ray starts workers that have it.
+        environment = {"env_vars": {"MKL_CBWR": os.environ.get("MKL_CBWR", "AUTO")}}
+        self._task = self._ray.remote(num_cpus=1, max_retries=RERUNS, runtime_env=environment)(_train)
         self._sent: tuple[Problem, Any] | None = None
         self._shown: dict[Any, Any] = {}
 
-    def train(self, problem: Problem, jobs: Mapping[int, Job], tell: Tell) -> Iterator[tuple[int, list[Outcome]]]:
-        """Train jobs and yield each one's key with its outcomes, as it finishes; `tell` is called then.
+    def train(self, problem: Problem, work: Work, tell: Tell) -> Iterator[tuple[list[int], list[Outcome]]]:
+        """Train the runs and yield the numbers of some with their outcomes, as jobs end; `tell` is called then.
 
-        Raises ProblemError for a problem that the workers can't load, ChildProcessError for a job that they keep dying
+        Raises ProblemError for a problem that the workers can't load, ChildProcessError for runs that they keep dying
         of, and what the user's own code raises.
         """
-        if not jobs:
-            return
-        stored = self._stored(problem)
-        running = {self._task.remote([stored], pack_job(job)): key for key, job in jobs.items()}
-        done = 0
+        dealer, done = Dealer(work, self.slots), Progress()
+        running: dict[Any, list[int]] = {}
+
+        def deal() -> None:
+            while len(running) < self.slots:
+                left = [dealer.seconds(work.job(numbers).steps) for numbers in running.values()]
+                if not (numbers := dealer.deal(left)):
+                    return
+                running[self._task.remote([self._stored(problem)], pack_job(work.job(numbers)))] = numbers
+
         try:
+            deal()
             while running:
                 (ended, *_), _ = self._ray.wait(list(running), num_returns=1)
-                key = running.pop(ended)
-                outcomes = read_report(self._parcel(ended, jobs[key]), self._shown)
-                done += jobs[key].lane_steps
-                tell(done)
-                yield key, outcomes
+                numbers = running.pop(ended)
+                job = work.job(numbers)
+                parcel, took = self._parcel(ended, job)
+                dealer.learn(job.steps, took.busy)
+                done += Progress(job.steps) + took
+                yield numbers, read_report(parcel, self._shown)
+                deal()
+                tell(done + Progress(dealer.settled))
         finally:
             for task in running:  # an error, an interrupt, or a caller that wants no more
                 self._ray.cancel(task, force=True)
@@ -74,10 +87,10 @@ class RayEngine:
             self._sent = problem, self._ray.put(buffer.getvalue())
         return self._sent[1]
 
-    def _parcel(self, task: Any, job: Job) -> bytes:
+    def _parcel(self, task: Any, job: Job) -> tuple[bytes, Progress]:
         errors = self._ray.exceptions
         try:
-            parcel: bytes = self._ray.get(task)
+            found: tuple[bytes, Progress] = self._ray.get(task)
         except errors.RayTaskError as error:  # of the user's own errors none gets here
             raise ProblemError(
                 "the cluster's workers can't run Fallline; install the same version of it, with what the problem "
@@ -85,7 +98,7 @@ class RayEngine:
             ) from error
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError) as error:
             raise lost(job, 1 + RERUNS) from error
-        return parcel
+        return found
 
 
 @functools.lru_cache(maxsize=1)
@@ -94,10 +107,11 @@ def _problem(stored: Any) -> Problem:
     return problem
 
 
-def _train(stored: list[Any], job: bytes) -> bytes:
+def _train(stored: list[Any], job: bytes) -> tuple[bytes, Progress]:
     """Train a job in a worker. The reference comes in a list, or Ray would hand over all data anew for each job."""
     torch.set_num_threads(1)  # Ray asks for that only where the machine's OMP_NUM_THREADS says nothing else
-    return attempt(lambda: _problem(stored[0]), job, lambda steps: None)
+    watch = Stopwatch()
+    return attempt(lambda: _problem(stored[0]), job, lambda steps: None), watch.read()
 
 
 #: An address that does not answer like a Ray cluster keeps Ray itself trying for minutes.

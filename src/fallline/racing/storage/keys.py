@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,11 +20,9 @@ from fallline._version import __version__
 from fallline.racing.runs import population, run_of
 from fallline.racing.storage.own_code import own_code
 from fallline.symbolic import Rule, walk
-from fallline.training import Problem, make_lanes, train
+from fallline.training import Problem, make_lanes, torch_threads, train
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fallline.racing.arms import Arm
     from fallline.racing.runs import Run
     from fallline.schedules import Schedule
@@ -108,7 +106,7 @@ def _makers(arm: Arm, problem: Problem) -> list[Any] | None:
         return None
     names = [f"{getattr(one, '__module__', '')}.{getattr(one, '__qualname__', '')}" for one in makers]
     try:
-        with _one_thread():
+        with torch_threads(1):
             lanes, update = population(problem, [run], False)
             curves = train(lanes, update, steps=min(_SHORT, run.steps), evaluate_every=1)
         numbers = [f"{number:.3e}" for number in (*curves.train_loss[0], *curves.valid_loss[0])]
@@ -161,7 +159,7 @@ def _content(tensors: list[Tensor]) -> str:
 def _short_run(problem: Problem) -> list[str]:
     """Losses, gradients' sizes and quality over a few steps; four digits, lest another processor's rounding show."""
     descent = _Descent()
-    with _one_thread():
+    with torch_threads(1):
         lanes = make_lanes(problem, [0], batched=False)
         curves = train(lanes, descent, steps=min(_SHORT, problem.steps), evaluate_every=1)
     rows = (curves.train_loss[0], curves.valid_loss[0], curves.valid_metric[0])
@@ -188,14 +186,3 @@ class _Descent:
 
     def keep(self, mask: Any) -> None:
         """Nothing is held."""
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums that do not hang on how many threads there are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
