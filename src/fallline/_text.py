@@ -87,6 +87,20 @@ def rough_duration(seconds: float) -> str:
     return f"about {counted(round(seconds / scale), unit)}"
 
 
+def rough_range(low: float, high: float) -> str:
+    """Between which two times an estimate lies, no finer than it is known.
+
+    >>> rough_range(7.2, 14), rough_range(3, 3.2), rough_range(20, 250), rough_range(0.2, 0.5)
+    ('7 to 14 seconds', 'about 3 seconds', 'up to 4 minutes', 'less than a second')
+    """
+    *_, number, unit = rough_duration(high).split()
+    scale = {"hour": 3600, "minute": 60, "second": 1}.get(unit.removesuffix("s"), 1)
+    first = str(round(low / scale))
+    if high < 1 or first == number:
+        return rough_duration(high)
+    return f"up to {number} {unit}" if first == "0" else f"{first} to {number} {unit}"
+
+
 def printable(text: str) -> str:
     """The text without control characters, which a terminal would obey.
 

@@ -85,9 +85,9 @@ def race(
     training: Annotated[
         str,
         typer.Option(
-            help="How runs are trained: batched (side by side), 'in turn', processes (in turn, in one process a core), "
-            "or auto: the fastest of these, by a short measurement. It changes numbers by rounding alone; runs side by "
-            "side and runs in turn are kept apart."
+            help="How runs are trained: batched (side by side) or 'in turn', each in one process a core; threads (in "
+            "turn, in this process, by all its threads); or auto: the fastest of these, by a short measurement. It "
+            "changes numbers by rounding alone; runs side by side and runs in turn are kept apart."
         ),
     ] = "auto",
     json: Annotated[
@@ -134,7 +134,9 @@ def race(
     race_name: Annotated[
         str | None, typer.Option("--race", help="With --resume: which race, as `fallline races` names it.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Train in so many processes of this machine.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Train in so many processes of this machine; by default one a core.")
+    ] = None,
     ray: Annotated[
         str | None, typer.Option(help="Train on the Ray cluster at this address, such as auto or ray://host:10001.")
     ] = None,
@@ -160,8 +162,10 @@ def race(
     )
     """
     # Read when torch is loaded, which nothing has done yet. By default torch's threads wait for each other in a loop
-    # for milliseconds, which on a machine that does other work too makes a race take two to four times as long.
+    # for milliseconds, which costs much on a machine that does other work too; and how matrices are multiplied hangs
+    # on where in memory they lie, which the processes that train don't have either.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    os.environ.setdefault("MKL_CBWR", "AUTO")
     from fallline.cli.race_outputs import Outputs, race_on_one
     from fallline.racing.effort import as_effort
 
@@ -200,9 +204,10 @@ def race(
             raise typer.Exit(1) from error
         sentence = f"the problem's model, loss or metric called sys.exit({error.code!r}); take the call out"
         fail(sentence, error=error, whole=whole)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        how_far = f": {error}" if error.args else ""
         again = "--fresh would train them again" if fresh else "the same command goes on"
-        fail(f"stopped; the runs that had ended are kept in {_shown(storage)}, and {again}.", 130)
+        fail(f"stopped{how_far}; the runs that had ended are kept in {_shown(storage)}, and {again}.", 130)
 
 
 def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) -> NoReturn:

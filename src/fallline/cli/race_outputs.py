@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +20,10 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 
-from fallline._text import bullet, rough_duration, table
+from fallline._text import bullet, counted, rough_range, table
 from fallline.cli.console import SECONDS_BETWEEN_LINES, Beat, console, fail
 from fallline.cli.problems import made
 from fallline.problems.bundled import Bundled
@@ -77,7 +75,10 @@ def race_several(problems: Sequence[Bundled], asked: Mapping[str, Any], outputs:
 def _raced(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, quiet: bool) -> RaceResult:
     metric = problem.metric
     with LiveRace(quiet=quiet, higher_is_better=metric.higher_is_better, metric=metric.name) as live:
-        return race(problem, watcher=live, slices=outputs.report is not None, **asked)
+        try:
+            return race(problem, watcher=live, slices=outputs.report is not None, **asked)
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(live.stopped()) from error
 
 
 def show_result(result: RaceResult) -> None:
@@ -101,22 +102,19 @@ def show_result(result: RaceResult) -> None:
 
 @dataclass
 class _Stage:
-    """What is done of a stage; `begun` is how much of it was done when it began."""
+    """What is done of a stage, and between which seconds the rest should take."""
 
     title: str
     total: int
-    start: float
     done: int = 0
-    begun: int | None = None
+    left: tuple[float, float] | None = None
 
     def line(self) -> str:
-        """The share that is done, and how long the rest will take at the pace so far."""
+        """How much is done, and how long the rest should take."""
         if self.done >= self.total:
             return f"{self.title}: done; what follows is being prepared"
-        share = f"{self.title}: {self.done / max(1, self.total):.0%} of {self.total:,} steps"
-        run = self.done - (self.begun or 0)
-        left = (time.monotonic() - self.start) * (self.total - self.done) / run if run > 0 else None
-        return share if left is None else f"{share}, {rough_duration(left)} left"
+        share = f"{self.title}: {self.done:,} of {self.total:,} steps ({self.done / max(1, self.total):.0%})"
+        return share if self.left is None else f"{share}, {rough_range(*self.left)} left"
 
 
 @dataclass
@@ -139,13 +137,14 @@ class LiveRace(Watcher):
         self._out = console()
         self._progress = Progress(
             TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"),
-            TimeElapsedColumn(), TimeRemainingColumn(), console=self._out,
+            TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=self._out,
         )  # fmt: skip
         self._better = max if higher_is_better else min
         self._metric = metric
         self._quiet = quiet
         self._task: TaskID | None = None
         self._arms: dict[str, _Standing] = {}
+        self._planned = 0
         self._live = Live(self._progress, console=self._out, refresh_per_second=8, transient=False)
         self._stage: _Stage | None = None
         self._beat = Beat(self._line, self._out, SECONDS_BETWEEN_LINES)
@@ -164,10 +163,14 @@ class LiveRace(Watcher):
         elif not self._quiet:
             self._beat.__exit__()
 
+    def planned(self, runs: int) -> None:
+        """The race has so many runs."""
+        self._planned = runs
+
     def stage(self, title: str, total: int) -> None:
         """A stage of `total` units begins."""
-        self._task = self._progress.add_task(title, total=total)
-        self._stage = _Stage(title, total, time.monotonic())
+        self._task = self._progress.add_task(title, total=total, left="")
+        self._stage = _Stage(title, total)
         if not self._live.is_started:
             self.note(f"{title}: {total:,} steps")
 
@@ -177,7 +180,13 @@ class LiveRace(Watcher):
             self._progress.update(self._task, completed=done)
         if self._stage is not None:
             self._stage.done = done
-            self._stage.begun = done if self._stage.begun is None else self._stage.begun
+
+    def left(self, low: float, high: float) -> None:
+        """The rest of the stage should take between so many seconds."""
+        if self._task is not None:
+            self._progress.update(self._task, left=f"{rough_range(low, high)} left")
+        if self._stage is not None:
+            self._stage.left = low, high
 
     def ran(self, run: Run, outcome: Outcome) -> None:
         """A run has ended."""
@@ -194,6 +203,15 @@ class LiveRace(Watcher):
         """Something worth a line."""
         if not self._quiet:
             self._out.print(escape(line), highlight=False)
+
+    def stopped(self) -> str:
+        """How many runs there are of a race that was stopped, and how many there would still have to be."""
+        ended = sum(arm.runs for arm in self._arms.values())
+        if not self._planned:
+            return "no run had begun"
+        return (
+            f"{ended:,} of {counted(self._planned, 'run')} had ended, {self._planned - ended:,} are still to be trained"
+        )
 
     def _line(self) -> str:
         return (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fallline import _asked
-from fallline._text import counted, duration, rough_duration
+from fallline._text import counted, duration, rough_duration, rough_range
 
 if TYPE_CHECKING:
     from fallline.racing.runs import Run
@@ -122,22 +122,23 @@ class Cost:
 
     @property
     def seconds(self) -> float:
-        """Of the whole race."""
+        """Of the whole race, by its steps alone, where it has the machine to itself."""
         return (self.tuning.steps + self.finals.steps) * self.seconds_per_step / self.slots
 
     def before(self) -> str:
         """All of it, before anything is spent.
 
         >>> Cost(1, Budget(8, 2720, 172480), Budget(5, 1700, 107800), 1.6e-3, 1).before().split(": ")[1]
-        '13 runs (8 to tune, 5 finals), 4,420 steps and 280,280 samples in all, about 7 seconds of training by steps \
+        '13 runs (8 to tune, 5 finals), 4,420 steps and 280,280 samples in all, 7 to 15 seconds of training by steps \
 measured just now.'
         """
         both = self.tuning + self.finals
+        # Beside its steps, training evaluates, and processes start.
+        seconds = rough_range(self.seconds, 2 * self.seconds + 1)
         return (
             f"{counted(self.arms, 'arm')}: {counted(both.runs, 'run')} ({self.tuning.runs} to tune, "
             f"{counted(self.finals.runs, 'final')}), {counted(both.steps, 'step')} and "
-            f"{counted(both.samples, 'sample')} in all, {rough_duration(self.seconds)} of training by steps measured "
-            "just now."
+            f"{counted(both.samples, 'sample')} in all, {seconds} of training by steps measured just now."
         )
 
     def after_tuning(self, seconds: float) -> str:

@@ -157,6 +157,7 @@ def _held(
     engine = engine_for(plan, engine, problem, runs, watcher.note, asked=own_engine)
     cost = expected_cost(problem, arms, effort, planned, final_seeds, plan.seconds, engine.slots)
     _announce(cost, plan, store, watcher)
+    watcher.planned(cost.tuning.runs + cost.finals.runs)
 
     stages = Stages(problem, store, keys, engine, plan, watcher)
     tuning_started = time.perf_counter()

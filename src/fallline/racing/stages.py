@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from fallline.racing.effort import Budget, budget_of
 from fallline.racing.engines import Engine, LocalEngine, can_be_sent
+from fallline.racing.forecast import Forecast
 from fallline.racing.runs import Job, Outcome, Progress, Run, Work, population
 from fallline.racing.storage import Keys, Store
-from fallline.training import Problem, fastest, lanes_that_fit
+from fallline.training import Problem, cores, fastest, lanes_that_fit
 
 TRAINING = ("auto", "batched", "in turn", "threads")
 
@@ -98,7 +99,7 @@ def engine_for(
 
 
 class Watcher:
-    """Told of each stage as it begins, of steps forward in it, of each run as it ends, and of what is worth a line.
+    """Told of the race and of each stage as they begin, of steps forward, of runs as they end, and what is worth a line.
 
     This one looks away; one's own overrides what it wants to be told.
 
@@ -107,6 +108,13 @@ class Watcher:
     ...         if outcome.diverged:
     ...             print(run.arm, run.configuration)
     """
+
+    def planned(self, runs: int) -> None:
+        """The race is about to begin.
+
+        Args:
+            runs: How many all its stages have, those that are there already among them.
+        """
 
     def stage(self, title: str, total: int) -> None:
         """A stage begins.
@@ -121,6 +129,14 @@ class Watcher:
 
         Args:
             done: How many of its steps are done by now.
+        """
+
+    def left(self, low: float, high: float) -> None:
+        """There is an estimate of how long the rest of the stage takes, by what its last steps took.
+
+        Args:
+            low: Seconds that it should take at least.
+            high: Seconds that it should take at most.
         """
 
     def ran(self, run: Run, outcome: Outcome) -> None:
@@ -157,6 +173,9 @@ class Stages:
     trained: set[str] = field(default_factory=set)
     kept_before: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self._forecast = Forecast(self.engine.slots, cores(), self.watcher.note)
+
     def train(self, stage: str, runs: Sequence[Run], *, score: bool = False) -> list[Outcome]:
         """Have the runs of a stage, in order: read where they are kept, trained and kept where they are not.
 
@@ -180,8 +199,12 @@ class Stages:
             self.watcher.advance(before)
             work = Work(left, self.plan.batched, score, self.plan.width, self.plan.seconds, wanted)
 
+            self._forecast.begin(total - before)
+
             def tell(progress: Progress, before: int = before) -> None:
                 self.watcher.advance(before + progress.steps)
+                if (seconds := self._forecast.update(progress)) is not None:
+                    self.watcher.left(*seconds)
 
             for numbers, outcomes in self.engine.train(self.problem, work, tell):
                 new = {keys[number]: outcome for number, outcome in zip(numbers, outcomes, strict=True)}
