@@ -222,7 +222,7 @@ def _announce(cost: Cost, plan: Plan, store: Lasting, watcher: Watcher) -> None:
     for line in one_at_a_time(plan.obstacle):
         watcher.note(line)
     if store.where is not None:
-        watcher.note(f"Every run is kept in {store.where}.")
+        watcher.note(f"Every run is kept in {store.where} as it ends.")
 
 
 _OF_EFFORT = "it belongs to the effort: effort=fallline.Effort(trials=16, finalists=5, seeds=10)"

@@ -97,6 +97,13 @@ class Database:
             what = "was deleted" if there is None else "was replaced by another file"
             raise OSError(f"the storage {self.where} {what} while it was in use")
 
+    def reopen(self) -> None:
+        """Open it anew, by connections that remember nothing. Raises OSError, in a sentence, if that can't be done."""
+        self.close()
+        self._check_there()
+        with told(self.where, "failed"):
+            _prepare(self)
+
     def close(self) -> None:
         """Close its connections."""
         self.engine.dispose()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fallline.racing.storage.database import shown, tables
-from fallline.racing.storage.races import PastRace, past_races, reading
+from fallline.racing.storage.races import PastRace, past_races, read_json, reading
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -54,7 +54,7 @@ def kept_runs(storage: str | Path, problem: str | None = None, arm: str | None =
     now = time.time()
     return [
         KeptRun(
-            row.key, row.problem, row.arm, json.loads(row.configuration), row.seed, row.steps, row.scored, row.value,
+            row.key, row.problem, row.arm, read_json(row.configuration), row.seed, row.steps, row.scored, row.value,
             max(0.0, now - row.kept_at),
         )
         for row in rows
@@ -132,7 +132,7 @@ def _trials(storage: str | Path, race: PastRace) -> list[FrozenTrial]:
     query = select(*columns).join_from(asked, runs, asked.c.key == runs.c.key).where(asked.c.race == race.number)
     with reading(storage) as connection:
         rows = [] if connection is None else connection.execute(query.order_by(asked.c.place)).all()
-    configurations = [_plain(json.loads(row.configuration)) for row in rows]
+    configurations = [_plain(read_json(row.configuration)) for row in rows]
     spaces = _spaces(configurations)
     state = optuna.trial.TrialState
     return [

@@ -144,10 +144,20 @@ def _holds_races(file: Path) -> bool:
     return found is not None
 
 
+def read_json(text: str) -> Any:
+    r"""Plain data of a storage; half a letter, which JSON can hold and no file and no page can, is replaced.
+
+    >>> read_json('["a", "b\\ud800"]')
+    ['a', 'b?']
+    """
+    found = json.loads(text)
+    return json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace")) if r"\ud" in text else found
+
+
 def _result(text: str | None) -> dict[str, Any] | None:
     """A result as it was kept; None where there is none that can be read."""
     with contextlib.suppress(ValueError, TypeError):
-        found = json.loads(text or "")
+        found = read_json(text or "")
         if isinstance(found, dict) and all(isinstance(found.get(part), dict) for part in ("verdict", "occasion")):
             return found
     return None
@@ -158,7 +168,7 @@ def _past_race(row: Mapping[str, Any], kept: int) -> PastRace | None:
     result = _result(row["result"])
     verdict = {} if result is None else {**result["verdict"], **result["occasion"]}
     with contextlib.suppress(ValueError, TypeError, KeyError):
-        card = json.loads(row["card"])
+        card = read_json(row["card"])
         return PastRace(
             number=int(row["race"]),
             name=str(row["name"]),

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fallline._text import printable
+from fallline._text import counted, printable
 from fallline.racing.runs import Outcome, Run
 from fallline.racing.storage.database import Database, open_database, tables, upsert
 from fallline.racing.storage.outcomes import pack, unpack
@@ -61,6 +61,10 @@ class Store:
 
     def answer(self, result: Mapping[str, Any]) -> None:
         """Keep what the race concludes."""
+
+    def lost(self) -> int:
+        """How many runs of the race can't be read back, when all is asked for anew."""
+        return 0
 
     def close(self) -> None:
         """Let go of the storage."""
@@ -114,7 +118,8 @@ class Lasting(Store):
         """After a last try, a sentence where not all is kept."""
         self._not_before = 0.0
         self._keep()
-        self._tried(lambda: self._store.there([]))  # it may have gone since
+        if self.trouble is None:
+            self._tried(self._check)
         if self.trouble is None:
             return ()
         return (
@@ -125,6 +130,11 @@ class Lasting(Store):
     def close(self) -> None:
         """Let go of the storage."""
         self._tried(self._store.close)
+
+    def _check(self) -> None:
+        """Raise OSError where what was kept is not there: a file may have gone since, or have been written to."""
+        if lost := self._store.lost():
+            raise OSError(f"{counted(lost, 'run')} can't be read back from the storage {self.where}")
 
     def _asked(self, find: Callable[[], Found], otherwise: Found) -> Found:
         found = [otherwise]
@@ -221,6 +231,17 @@ class KeptStore(Store):
     def answer(self, result: Mapping[str, Any]) -> None:
         """Keep what the race concludes."""
         self._change(result=json.dumps(result))
+
+    def lost(self) -> int:
+        """How many runs of the race can't be read back, as the storage is now."""
+        from sqlalchemy import select
+
+        asked = tables().asked.c
+        self._database.reopen()
+        with self._database.transaction() as connection:
+            keys = list(connection.execute(select(asked.key).where(asked.race == self._race).distinct()).scalars())
+        read = (len(self.read(keys[start : start + _AT_ONCE])) for start in range(0, len(keys), _AT_ONCE))
+        return len(keys) - sum(read)
 
     def close(self) -> None:
         """Let go of the storage."""
