@@ -21,10 +21,9 @@ import torch
 from fallline.problems import REAL, find
 from fallline.racing.arms.entrants import as_arms
 from fallline.racing.engines.engine import choose_engine
-from fallline.racing.runs import Run, gather_jobs
+from fallline.racing.runs import Run, gather_jobs, run_of
 from fallline.racing.search import sobol_points
 from fallline.racing.stages import Plan, make_plan
-from fallline.racing.tuning import run_of
 from fallline.training import Problem, cores, epoch_order
 
 PLAIN_TRIALS = 2  # of each round; their time does not hang on how many there are

@@ -68,11 +68,11 @@ def test_race_on_a_users_file(problem_file: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Tuning took" in done.stdout
-    assert f"Every run is kept in {problem_file.parent / 'fallline-races.db'}" in done.stdout
+    assert f"Every run is kept in {problem_file.parent / 'fallline-runs.db'}" in done.stdout
     written = json.loads((problem_file.parent / "race.json").read_text())
     assert {arm["name"] for arm in written["arms"]} == {"sgd", "adam"}
     assert " ".join(written["occasion"]["sentence"].split()) in " ".join(done.stdout.split())
-    assert (problem_file.parent / "fallline-races.db").exists()
+    assert (problem_file.parent / "fallline-runs.db").exists()
 
 
 def test_a_narrow_terminal_and_quiet(folder: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_bad_problem_file_is_a_sentence(folder: Path, text: str | None, senten
         (("race", "--problems", "digits,faces,Digits"), "there is no bundled problem 'faces'"),
         (("race", "--problems", "digits,diabetes,Digits"), "digits is named twice; name each once"),
         (("race", "--problems", ","), "no problem is named"),
-        (("race", "--race", "x"), "--race names the race that --resume takes up; give --resume too"),
+        (("race", "--race", "x"), "--race names the race that --resume goes on with; give --resume too"),
         (("race", "--resume", "--effort", "quick", "--seed", "0"), "as it was begun; leave --effort, --seed out"),
         (("race", "--resume", "--search", "batch"), "leave --search out"),
         (("race", "--resume", "--arms", "sgd", "--rounds", "1", "--halving", "2"), "leave --arms, --rounds, --halving"),
@@ -272,7 +272,7 @@ def test_a_bad_problem_file_is_a_sentence(folder: Path, text: str | None, senten
         (("race", "--json", "/proc/x.json"), "--json /proc/x.json can't be written ("),
         (("race", "--report", "/proc/x.html"), "--report /proc/x.html can't be written ("),
         (("race", "--problems", "digits", "--report", "/proc/x.html"), "--report /proc/x"),
-        (("race", "--resume", "--storage", "nothing-here.db"), "nothing-here.db was stopped"),
+        (("race", "--resume", "--storage", "nothing-here.db"), "no race in nothing-here.db is unfinished"),
         (("race", "--search", "lr,momentm", "--arms", "momentum"), "did you mean 'momentum'?"),
         (("race", "--workers", "2", "--ray", "auto"), "leave one of them out"),
         (("race", "--storage", "oracl://x"), "oracl"),
@@ -296,7 +296,7 @@ def test_bad_arguments_are_a_sentence(folder: Path, arguments: tuple[str, ...], 
 def test_the_command_as_a_process(tmp_path: Path, asked: list[str]) -> None:
     done = process(*asked, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(("fallline ", "There are no races in fallline-races.db"))
+    assert done.stdout.startswith(("fallline ", "There are no races in fallline-runs.db"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a child process there")
@@ -309,5 +309,5 @@ def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=600)
     assert running.returncode == 130
-    assert f"stopped; the runs that had ended are kept in {tmp_path / 'fallline-races.db'}, and the same" in errors
+    assert f"stopped; the runs that had ended are kept in {tmp_path / 'fallline-runs.db'}, and the same" in errors
     assert "Traceback" not in errors

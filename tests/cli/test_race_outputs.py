@@ -75,7 +75,7 @@ def test_a_failure_afterwards_loses_nothing(monkeypatch: pytest.MonkeyPatch, fol
     assert done.exit_code == 1
     assert done.stderr == (
         "fallline: --json race.json can't be written (No space left on device); the result is kept in "
-        f"{folder / 'fallline-races.db'}, and `fallline report` makes its page\n"
+        f"{folder / 'fallline-runs.db'}, and `fallline report` makes its page\n"
     )
     assert Path("race.html").exists()  # the other one is written none the less
-    assert past_races("fallline-races.db")[0].finished
+    assert past_races("fallline-runs.db")[0].finished

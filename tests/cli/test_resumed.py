@@ -1,7 +1,10 @@
-"""`fallline race --resume`: which race it takes up, and what it asks for."""
+"""`fallline race --resume`: which race it goes on with, and with which options."""
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import fallline as fl
 from fallline.cli.main import app
 from fallline.racing import Effort
 from fallline.racing.storage.races import past_races
-from fallline.racing.storage.store import Store, StudyStore
+from fallline.racing.storage.store import KeptStore
 
 SMALL = Effort(trials=2, finalists=1, seeds=2)
 FILE = """
@@ -40,18 +43,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def stop(monkeypatch: pytest.MonkeyPatch, origin: str | None, seed: int = 0, **changes: Any) -> str:
-    """A race that is interrupted as it keeps its first runs; its name."""
+    """A race that is interrupted once it has kept its first runs; its name."""
+    add = KeptStore.add
 
-    def interrupted(self: StudyStore, *runs: Any) -> None:
+    def interrupted(self: KeptStore, *runs: Any) -> None:
+        add(self, *runs)
         raise KeyboardInterrupt
 
     problem = made(origin)
-    given = {"arms": ["sgd"], "effort": SMALL, "storage": "fallline-races.db", "training": "in turn", **changes}
+    given = {"arms": ["sgd"], "effort": SMALL, "storage": "fallline-runs.db", "training": "in turn", **changes}
     with monkeypatch.context() as patch:
-        patch.setattr(StudyStore, "add", interrupted)
+        patch.setattr(KeptStore, "add", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fl.race(problem, seed=seed, **given)
-    return past_races("fallline-races.db")[0].name
+    return past_races("fallline-runs.db")[0].name
 
 
 def made(origin: str | None) -> fl.Problem:
@@ -73,7 +78,7 @@ def made(origin: str | None) -> fl.Problem:
 
 
 def finished() -> list[str]:
-    return [race.name for race in past_races("fallline-races.db") if race.finished]
+    return [race.name for race in past_races("fallline-runs.db") if race.finished]
 
 
 def told(done: Result) -> str:
@@ -87,7 +92,7 @@ def test_a_bundled_problem_needs_no_name(monkeypatch: pytest.MonkeyPatch) -> Non
     done = fallline("--resume")
     assert done.exit_code == 0, done.output
     assert finished() == [name]
-    assert past_races("fallline-races.db")[0].seed == 3
+    assert past_races("fallline-runs.db")[0].seed == 3
 
 
 def test_no_file_is_run_because_a_storage_names_it(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -103,58 +108,67 @@ def test_no_file_is_run_because_a_storage_names_it(monkeypatch: pytest.MonkeyPat
     assert finished() == [name]
 
 
-def test_the_latest_that_nobody_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    oldest, older = (stop(monkeypatch, "rosenbrock", seed) for seed in (0, 1))
-    running = begin(monkeypatch)
-    done = fallline("--resume")
+def test_the_latest_or_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    oldest, older, newest = (stop(monkeypatch, "rosenbrock", seed) for seed in (0, 1, 2))
+    for asked, ended in (((), [newest]), (("--race", oldest), [newest, oldest]), ((), [newest, older, oldest])):
+        done = fallline("--resume", *asked)
+        assert done.exit_code == 0, done.output
+        assert finished() == ended
+    assert "no race in fallline-runs.db is unfinished; `fallline races` lists" in told(fallline("--resume"))
+    assert f"no race '{oldest}' in fallline-runs.db is unfinished" in told(fallline("--resume", "--race", oldest))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training": "batched"},
+        {"search": ["lr", "schedule"], "smallest_difference": 0.5},
+        {"effort": Effort(trials=4, finalists=2, seeds=3, rounds=2), "arms": ["sgd", "adam"], "seed": 9},
+        {"effort": Effort(trials=6, finalists=1, seeds=2, halving=2)},
+    ],
+)
+def test_it_goes_on_with_its_own_options(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
+    """It is the same race, and what was kept of it is read."""
+    name = stop(monkeypatch, "rosenbrock", **changes)
+    before = past_races("fallline-runs.db")[0].kept
+    done = fallline("--resume", "--json", "race.json")
     assert done.exit_code == 0, done.output
-    assert finished() == [older]
-    done = fallline("--resume", "--race", oldest)
-    assert done.exit_code == 0, done.output
-    assert finished() == [older, oldest]
-    assert "was stopped; `fallline races` lists" in told(fallline("--resume"))
-    assert f"the race '{running.name}' is being run by process" in told(
-        fallline("--resume", "--race", str(running.name))
-    )
-    running.close()
-
-
-def begin(monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A race of seed 2 that this process is running."""
-    from fallline.racing.storage.store import open_store
-
-    stores: list[Store] = []
-
-    def kept(*given: Any, **named: Any) -> Store:
-        stores.append(open_store(*given, **named))
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("fallline.racing.protocol.open_store", kept)
-        with pytest.raises(KeyboardInterrupt):
-            fl.race(made("rosenbrock"), ["sgd"], SMALL, seed=2, storage="fallline-races.db")
-    return stores[0]
+    (race,) = past_races("fallline-runs.db")
+    assert (race.name, race.finished, race.kept) == (name, True, race.planned)
+    assert json.loads(Path("race.json").read_text())["occasion"]["runs"]["kept_before"] == before > 0
 
 
 @pytest.mark.parametrize(
     ("origin", "changes", "asked", "sentence"),
     [
         ("rosenbrock", {}, ("beale",), "no race on beale in"),
-        ("rosenbrock", {}, ("--race", "x"), "there is no race 'x' in"),
-        ("rosenbrock", {}, ("beale", "--race", "{name}"), "can't be taken up, as it differs in its"),
-        (None, {}, (), "was started by a program with objects of its own"),
-        ("rosenbrock", {"arms": [fl.rules.adam]}, (), "was started by a program with objects of its own"),
+        ("rosenbrock", {}, ("--race", "x"), "no race 'x' in fallline-runs.db is unfinished; `fallline races` lists"),
+        ("rosenbrock", {}, ("beale", "--race", "{name}"), "no race '{name}' on beale in fallline-runs.db is"),
+        (None, {}, (), "was begun by a program with objects of its own; run that program again"),
+        ("rosenbrock", {"arms": [fl.rules.adam]}, (), "was begun by a program with objects of its own"),
     ],
 )
-def test_what_cannot_be_taken_up(
+def test_what_cannot_be_gone_on_with(
     monkeypatch: pytest.MonkeyPatch, origin: str | None, changes: Any, asked: tuple[str, ...], sentence: str
 ) -> None:
     name = stop(monkeypatch, origin, **changes)
-    assert sentence in told(fallline("--resume", *(one.replace("{name}", name) for one in asked)))
+    given = [one.replace("{name}", name) for one in asked]
+    assert sentence.replace("{name}", name) in told(fallline("--resume", *given))
 
 
-def test_a_finished_race_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = stop(monkeypatch, "rosenbrock")
-    assert fallline("--resume").exit_code == 0
-    sentence = told(fallline("--resume", "--race", name))
-    assert f"the race '{name}' has finished; `fallline report` makes its page" in sentence
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"effort": {"trials": 2, "of": "another kind"}}, "can't be read; give them by `fallline race` itself"),
+        ({"seed": None}, "no race in fallline-runs.db is unfinished"),
+    ],
+)
+def test_options_that_somebody_changed(monkeypatch: pytest.MonkeyPatch, change: Any, sentence: str) -> None:
+    stop(monkeypatch, "rosenbrock")
+    with closing(sqlite3.connect("fallline-runs.db")) as connection:
+        ((card,),) = connection.execute("SELECT card FROM races")
+        card = json.loads(card)
+        card["command"] |= change
+        connection.execute("UPDATE races SET card = ?", [json.dumps(card)])
+        connection.commit()
+    assert sentence in told(fallline("--resume"))

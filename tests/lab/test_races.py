@@ -12,24 +12,25 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from fallline import rules
 from fallline.lab import application as of_lab
 from fallline.lab.application import application
 from fallline.lab.guard import Address
 from fallline.lab.races import LiveRace
 from fallline.lab.requests import RequestError
-from fallline.racing.arms.dimensions import Range
 from fallline.racing.runs import Outcome, Run
-from fallline.racing.storage.races import RaceCard, kept_result, past_races
+from fallline.racing.storage.races import Card, kept_result, past_races
 from fallline.racing.storage.store import Store, open_store
+from fallline.training.updates import LaneRule
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\n\ndata: {}\n\n"
 ARMS = ("adam", HOSTILE)
-CARD = RaceCard(HOSTILE, "{}", False, {arm: {"lr": Range(1e-4, 1.0)} for arm in ARMS}, {"effort": {}, "seed": 0}, 8)
+CARD = Card(HOSTILE, "p", "q", False, {arm: {} for arm in ARMS}, {"effort": {}, "seed": 0}, 8)
 RESULT = {"verdict": {"winner": HOSTILE}, "occasion": {"sentence": f"{HOSTILE} wins."}}
 
 
 def run(arm: str) -> Run:
-    return Run(arm, {"lr": 0.1}, 0, None, 1, 1)  # type: ignore[arg-type]
+    return Run(arm, {"lr": 0.1}, 0, LaneRule(rules.adam, rules.adam.defaults), 1, 1)
 
 
 def outcome(valid: float, score: float = np.nan) -> Outcome:
@@ -40,7 +41,7 @@ def outcome(valid: float, score: float = np.nan) -> Outcome:
 
 @pytest.fixture
 def storage(tmp_path: Path) -> str:
-    return str(tmp_path / "races.db")
+    return str(tmp_path / "runs.db")
 
 
 @pytest.fixture
@@ -51,8 +52,9 @@ def store(storage: str) -> Iterator[Store]:
 
 
 def add(store: Store, stage: str, *runs: tuple[str, Outcome]) -> None:
+    keys = {number: f"{stage} {number}" for number in range(len(runs))}
     names, outcomes = [run(arm) for arm, _ in runs], [found for _, found in runs]
-    store.add(stage, dict(enumerate(names)), dict(enumerate(outcomes)))
+    store.add(stage, keys, dict(enumerate(names)), dict(enumerate(outcomes)))
 
 
 def standings(told: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -79,15 +81,13 @@ def test_a_race_is_followed(storage: str, store: Store) -> None:
     told = race.read()
     assert (told["kept"], told["stage"], told["finished"]) == (5, "finals", False)
     assert standings(told)[0] == ("adam", 4, 1, 0.4, 0.3)
-    store.remember("result", RESULT)
+    store.answer(RESULT)
     assert (race.read()["finished"], race.read()["sentence"]) == (True, f"{HOSTILE} wins.")
     race.close()
 
 
 def test_the_final_score_is_the_mean_of_one_configuration_and_no_luckiest_run(storage: str) -> None:
-    card = replace(
-        CARD, fingerprint='{"of": "two finalists"}', command={"effort": {"finalists": 2, "seeds": 3}, "seed": 0}
-    )
+    card = replace(CARD, question="two finalists", command={"effort": {"finalists": 2, "seeds": 3}, "seed": 0})
     store = open_store(storage, card)
     race = LiveRace(storage, str(store.name))
     runs = {number: run(ARMS[number // 6]) for number in range(12)}
@@ -95,7 +95,7 @@ def test_the_final_score_is_the_mean_of_one_configuration_and_no_luckiest_run(st
     scores = [0.5, 0.3, 0.4, 0.1, 0.1, 0.1, 0.9, np.nan, 0.6, 0.2, 0.2, 0.2]
     means: list[Any] = []
     for number, score in enumerate(scores):
-        store.add("finals", {number: runs[number]}, {number: outcome(score, score)})
+        store.add("finals", {number: str(number)}, {number: runs[number]}, {number: outcome(score, score)})
         means.append([standing["final"] for standing in race.read()["arms"]])
     assert [mean for mean, _ in means] == pytest.approx([0.5, 0.4, 0.4] + [0.4] * 9)
     assert [mean for _, mean in means] == [None] * 6 + [0.9] + [None] * 5  # only the race knows what a diverged seed is
@@ -110,7 +110,7 @@ def client(storage: str) -> TestClient:
 def test_events_are_json_on_one_line(storage: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(of_lab, "_SECONDS_BETWEEN_READINGS", 0)
     add(store, "finals", (HOSTILE, outcome(0.1, 0.3)))
-    store.remember("result", RESULT)
+    store.answer(RESULT)
     answer = client(storage).get("/api/live", params={"race": str(store.name)})
     assert answer.headers["content-type"].startswith("text/event-stream")
     (event,) = answer.text.split("\n\n")[:-1]
@@ -177,9 +177,8 @@ def test_the_best_is_the_highest_where_higher_is_better(storage: str) -> None:
 def test_half_a_letter_in_a_storage_of_others(storage: str) -> None:
     """JSON can hold a lone surrogate; what is read of it gets into every file and page."""
     arm = "a\ud800"
-    card = replace(CARD, spaces={arm: {"lr": Range(1e-4, 1.0)}})
-    opened = open_store(storage, card)
-    opened.remember("result", {**RESULT, "arms": [arm]})
+    opened = open_store(storage, replace(CARD, spaces={arm: {}}))
+    opened.answer({**RESULT, "arms": [arm]})
     opened.close()
     (race,) = past_races(storage)
     assert race.arms == ("a?",)

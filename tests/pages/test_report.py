@@ -21,8 +21,7 @@ from fallline.pages.charts.curves import curves, curves_picture
 from fallline.pages.charts.leaderboard import leaderboard, leaderboard_pictures, shown_goal
 from fallline.pages.charts.race_data import read_race
 from fallline.pages.report import measured, not_tuned, report_page, runs_csv, write_report
-from fallline.racing.arms.dimensions import Range
-from fallline.racing.storage.races import RaceCard
+from fallline.racing.storage.races import Card
 from fallline.racing.storage.store import open_store
 from tests.pages.report_cases import HOSTILE, also_searched, diverge, diverged_trial, race_data, slices
 
@@ -259,13 +258,12 @@ def test_an_arm_that_diverged_as_a_whole_is_shown() -> None:
     assert "Code for adam" not in text
 
 
-def kept(path: Path, data: dict[str, Any], fingerprint: str = "one") -> str:
+def kept(path: Path, data: dict[str, Any], question: str = "one") -> str:
     """Put a finished race into a storage, or one that has not finished where there is no data; return its name."""
-    spaces = {"sgd": {"lr": Range(1e-4, 1.0)}}
     command = {"effort": {}, "seed": 0}
-    store = open_store(path, RaceCard("hills", json.dumps({"data": fingerprint}), False, spaces, command, 1))
+    store = open_store(path, Card("hills", "p", question, False, {"sgd": {}}, command, 1))
     if data:
-        store.remember("result", data)
+        store.answer(data)
     store.close()
     return str(store.name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import sys
@@ -11,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from fallline.racing.storage.database import open_database
-from fallline.racing.storage.races import RaceCard
+from fallline.racing.storage.races import Card
 from fallline.racing.storage.store import open_store
 
-CARD = RaceCard("digits", json.dumps({}), True, {}, {}, 1)
+CARD = Card("digits", "p", "q", True, {}, {"effort": {}, "seed": 0}, 1)
 
 
 @pytest.mark.parametrize(
@@ -24,29 +23,34 @@ CARD = RaceCard("digits", json.dumps({}), True, {}, {}, 1)
         ("{folder}/none/races.db", OSError, r"can't be written, as there is no folder .*none; give another file"),
         ("/dev/null/races.db", OSError, "can't be written"),
         ("/proc/races.db", OSError, "can't be written .*; give another file"),
-        ("{folder}/notes.txt", OSError, "is no Optuna database that can be opened: file is not a database"),
-        ("{folder}/tables.db", OSError, "failed: no such column: studies.study_id"),
-        ("{folder}/old.db", OSError, r"old.db can't be used: .* no longer compatible .* `\$ optuna storage upgrade"),
+        ("{folder}/notes.txt", OSError, "can't be opened as a database: file is not a database"),
+        ("{folder}/tables.db", OSError, r"tables.db belongs to something else \(it holds notes\); give another one"),
+        ("{folder}/old.db", OSError, "old.db holds studies of Optuna, as races were kept before; .* give another file"),
+        (
+            "{folder}/later.db",
+            OSError,
+            r"by a later version .* \(its form is 7, this one knows 1\)",
+        ),
         ("sqlite://", ValueError, "is memory, which keeps nothing; give a file, or storage=None"),
         ("sqlite:///:memory:", ValueError, "is memory"),
         ("oraculum://host/races", ValueError, "'oraculum' is no kind of database for a storage; give a file, or a URL"),
         ("://", ValueError, "is no URL that can be read"),
         ("postgresql://me:p@ss:w@host:port/races", ValueError, "special characters of the password"),
-        ("mysql://me:secret@host/races", ValueError, "MySQL cuts a text off after 64 kB"),
+        ("mysql://me:secret@host/races", ValueError, "an SQLite file or in PostgreSQL, not in mysql"),
         (
             "postgresql://me:secret@127.0.0.1:1/races",
             OSError,
-            r"postgresql://me:\*\*\*@127.0.0.1:1/races can't be opened",
+            r"postgresql://me:\*\*\*@127.0.0.1:1/races can't be opened as a database",
         ),
-        ("postgres://me:secret@127.0.0.1:1/races", OSError, "can't be opened: .*refused"),
+        ("postgres://me:secret@127.0.0.1:1/races", OSError, "can't be opened as a database: .*refused"),
     ],
 )
 def test_a_storage_that_cannot_be_used(tmp_path: Path, storage: str, error: type[Exception], sentence: str) -> None:
     (tmp_path / "notes.txt").write_text("not a database, but long enough to be taken for one " * 40)
-    change(tmp_path / "tables.db", "create table studies (notes text)")
-    if "old.db" in storage:
-        open_database(tmp_path / "old.db").close()
-        change(tmp_path / "old.db", "update alembic_version set version_num = 'v0.9.0.a'")
+    change(tmp_path / "tables.db", "create table notes (text text)")
+    change(tmp_path / "old.db", "create table studies (name text)", "create table trials (name text)")
+    open_database(tmp_path / "later.db").close()
+    change(tmp_path / "later.db", "update fallline_storage set version = 7")
     if "postgres" in storage:
         pytest.importorskip("psycopg")
     with pytest.raises(error, match=sentence) as refused:
@@ -55,9 +59,10 @@ def test_a_storage_that_cannot_be_used(tmp_path: Path, storage: str, error: type
     assert (tmp_path / "notes.txt").read_text().startswith("not a database")
 
 
-def change(path: Path, statement: str) -> None:
+def change(path: Path, *statements: str) -> None:
     database = sqlite3.connect(path)
-    database.execute(statement)
+    for statement in statements:
+        database.execute(statement)
     database.commit()
     database.close()
 
@@ -87,7 +92,7 @@ def test_a_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_database_that_fails_on_the_way(tmp_path: Path) -> None:
     path = tmp_path / "races.db"
     store = open_store(path, CARD)
-    change(path, "drop table study_user_attributes")
-    with pytest.raises(OSError, match=r"races.db failed: no such table: study_user_attributes"):
-        store.remember("plan", 1)
+    change(path, "drop table facts")
+    with pytest.raises(OSError, match=r"races.db failed: no such table: facts"):
+        store.remember("p", "plan", 1)
     store.close()

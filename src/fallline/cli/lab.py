@@ -16,7 +16,7 @@ def lab(
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
     storage: Annotated[
-        str | None, typer.Option(help="SQLite file, or URL of an Optuna storage, whose races are to be seen live.")
+        str | None, typer.Option(help="SQLite file, or URL of a PostgreSQL database, whose races are to be seen live.")
     ] = None,
 ) -> None:
     """Open a local page: surfaces, optimizers, learning rates, and what becomes of them."""

@@ -12,6 +12,7 @@ from fallline.cli.lab import lab
 from fallline.cli.problems import problems
 from fallline.cli.race import race
 from fallline.cli.races import races, report
+from fallline.cli.runs import export, runs
 from fallline.cli.show import rules, show
 from fallline.rules import DEFAULT_ARMS
 
@@ -27,7 +28,9 @@ app = typer.Typer(
 )
 app.command()(race)
 app.command()(races)
+app.command()(runs)
 app.command()(report)
+app.command()(export)
 app.command()(rules)
 app.command()(show)
 app.command()(bench)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from fallline.training import Problem
 
 _DEFAULT_PROBLEM = "digits"
-#: What a race that is taken up brings with it.
-_SETTLED = ("arms", "effort", "search", "rounds", "halving", "seed", "training")
+#: What an unfinished race brings with it.
+_SETTLED = ("arms", "effort", "trials", "finalists", "seeds", "search", "rounds", "halving", "seed", "training")
 
 
 def race(
@@ -51,6 +51,18 @@ def race(
             "standard: 16 trials, the 5 best on 10 seeds. thorough: 48 trials, the 8 best on 12 seeds."
         ),
     ] = "standard",
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Configurations that are tried of each arm, in place of the effort's.")
+    ] = None,
+    finalists: Annotated[
+        int | None, typer.Option(min=1, help="How many of them, the best, run finals, in place of the effort's.")
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Fresh seeds of each finalist, in place of the effort's. Those that ran are not run again."
+        ),
+    ] = None,
     search: Annotated[
         str | None,
         typer.Option(
@@ -75,7 +87,7 @@ def race(
         typer.Option(
             help="How runs are trained: batched (side by side) or 'in turn', each in one process a core; threads (in "
             "turn, in this process, by all its threads); or auto: the fastest of these, by a short measurement. It "
-            "changes numbers by rounding alone; a race that is taken up goes on as it began."
+            "changes numbers by rounding alone; runs side by side and runs in turn are kept apart."
         ),
     ] = "auto",
     json: Annotated[
@@ -99,16 +111,24 @@ def race(
     storage: Annotated[
         str,
         typer.Option(
-            help="SQLite file, made if it is not there, or URL of an Optuna storage, that keeps every run of every "
-            "race as it ends. Optuna's dashboard opens it."
+            help="SQLite file, made if it is not there, or URL of a PostgreSQL database, that keeps every run as it "
+            "ends. A run that it keeps is not trained again."
         ),
-    ] = "fallline-races.db",
+    ] = "fallline-runs.db",
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh",
+            help="Train every run anew, whatever is kept: after a change that shows neither in the code of the problem "
+            "nor in what it computes in a few steps.",
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Take up the last race of the storage that was stopped, with its own options. One on a problem file "
-            "needs the file, as in `fallline race problem.py --resume`.",
+            help="Go on with the last race of the storage that has not finished, with its own options. One on a "
+            "problem file needs the file, as in `fallline race problem.py --resume`.",
         ),
     ] = False,
     race_name: Annotated[
@@ -127,7 +147,7 @@ def race(
 ) -> None:
     """Race optimizers under an equal budget and give a verdict that says "tie" when it is a tie.
 
-    A race that was stopped, at whatever moment, is taken up by the same command. A problem file is Python and sets the
+    A race that was stopped, at whatever moment, goes on by the same command. A problem file is Python and sets the
     variable `problem`:
 
     \b
@@ -147,17 +167,21 @@ def race(
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("MKL_CBWR", "AUTO")
     from fallline.cli.race_outputs import Outputs, race_on_one
+    from fallline.racing.effort import as_effort
 
     outputs = Outputs(json, None if no_report else report, tensorboard)
     outputs.check()
     names: list[str] | str | None = "all" if arms == "all" else None if arms is None else _listed(arms)
-    asked = {
-        "arms": names, "effort": effort, "search": ["lr", *_listed(search or "")], "rounds": rounds, "halving": halving,
-        "seed": seed, "training": training, "storage": storage, "workers": workers, "ray": ray,
+    asked: dict[str, Any] = {
+        "arms": names, "search": ["lr", *_listed(search or "")], "seed": seed, "training": training,
+        "storage": storage, "fresh": fresh, "workers": workers, "ray": ray,
     }  # fmt: skip
     try:
+        asked["effort"] = as_effort(
+            effort, trials=trials, finalists=finalists, seeds=seeds, rounds=rounds, halving=halving
+        )
         if race_name is not None and not resume:
-            fail("--race names the race that --resume takes up; give --resume too")
+            fail("--race names the race that --resume goes on with; give --resume too")
         if problems is not None:
             if problem is not None or resume:
                 fail("--problems names the problems; give no problem beside it, and no --resume")
@@ -165,8 +189,8 @@ def race(
         elif resume:
             _refuse_settled(context)
             with _told(problem, quiet):
-                taken_up, options = _stopped(storage, race_name, problem)
-            race_on_one(taken_up, {**asked, **options}, outputs, quiet=quiet)
+                made, options = _unfinished(storage, race_name, problem)
+            race_on_one(made, {**asked, **options}, outputs, quiet=quiet)
         else:
             with _told(problem, quiet):
                 made = _problem(problem or _DEFAULT_PROBLEM)
@@ -182,8 +206,8 @@ def race(
         fail(sentence, error=error, whole=whole)
     except KeyboardInterrupt as error:
         how_far = f": {error}" if error.args else ""
-        kept = f"the runs that had ended are kept in {_shown(storage)}, and the same command goes on"
-        fail(f"stopped{how_far}; {kept}.", 130)
+        again = "--fresh would train them again" if fresh else "the same command goes on"
+        fail(f"stopped{how_far}; the runs that had ended are kept in {_shown(storage)}, and {again}.", 130)
 
 
 def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) -> NoReturn:
@@ -238,13 +262,13 @@ def _problem(name: str) -> Problem:
         raise
 
 
-def _stopped(storage: str, name: str | None, problem: str | None) -> tuple[Problem, dict[str, Any]]:
-    """The problem and the options of a race that was stopped."""
+def _unfinished(storage: str, name: str | None, problem: str | None) -> tuple[Problem, dict[str, Any]]:
+    """The problem and the options of a race that has not finished."""
     from fallline.cli.problems import made
-    from fallline.cli.races import bundled_problem, options_of, stopped_race
+    from fallline.cli.races import bundled_problem, options_of, unfinished_race
 
     given = None if problem is None else _problem(problem)
-    race = stopped_race(storage, _shown(storage), name, None if given is None else given.origin)
+    race = unfinished_race(storage, name, None if given is None else given.origin)
     options = options_of(race)
     return given or made(bundled_problem(race, by_name=name is not None)), options
 

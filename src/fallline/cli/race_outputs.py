@@ -28,7 +28,7 @@ from fallline.cli.console import SECONDS_BETWEEN_LINES, Beat, console, fail
 from fallline.cli.problems import made
 from fallline.problems.bundled import Bundled
 from fallline.racing import Outcome, RaceResult, Run, Watcher, race
-from fallline.racing.output import legend, tables_of
+from fallline.racing.output import legend, tables_of, where_kept
 from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables
 from fallline.training import Problem, first_line
 
@@ -96,9 +96,8 @@ def show_result(result: RaceResult) -> None:
     if not result.best.entry.diverged:
         out.print(f"\nThe first of the table, {escape(result.best.name)}, in your own program:\n", highlight=False)
         out.print(escape(result.best.code()), style="cyan", highlight=False, soft_wrap=True)
-    kept, seconds = result.occasion["storage"], f"{result.occasion['seconds']:.1f} s in all"
-    where = f"Every run is kept in {kept['where']} ({seconds})." if kept else f"{seconds}."
-    out.print(f"\n{escape(where)}", highlight=False, soft_wrap=True)
+    kept, seconds = where_kept(result.occasion), f"{result.occasion['seconds']:.1f} s in all"
+    out.print(f"\n{escape(f'{kept} ({seconds})' if kept else seconds)}.", highlight=False, soft_wrap=True)
 
 
 @dataclass

@@ -1,19 +1,16 @@
-"""The races of a storage: `fallline races` lists them, `fallline report` makes a page of one.
-
-Which stopped race `fallline race --resume` takes up, and what it needs for that.
-"""
+"""The races of a storage: listed, one made a page of, and an unfinished one asked again with its own options."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallline._text import printable, table
+from fallline._text import printable, rough_duration, table
 from fallline.cli.console import console, fail, near_file
 
 if TYPE_CHECKING:
@@ -25,13 +22,13 @@ if TYPE_CHECKING:
     from fallline.racing.storage import PastRace
 
 
-_DEFAULT = "fallline-races.db"
+_DEFAULT = "fallline-runs.db"
 #: The storage of a command that reads one: an argument, or the option that `fallline race` has.
 Given = Annotated[
     str | None,
     typer.Argument(
         metavar="STORAGE",
-        help=f"SQLite file, or URL of an Optuna storage, that races were kept in. Default: {_DEFAULT}.",
+        help=f"SQLite file, or URL of a PostgreSQL database, that keeps the runs. Default: {_DEFAULT}.",
     ),
 ]
 Named = Annotated[str | None, typer.Option("--storage", help="The same, as an option.")]
@@ -54,7 +51,7 @@ def storage_of(given: str | None, named: str | None) -> str:
 
 
 def races(given: Given = None, named: Named = None) -> None:
-    """List the races of a storage, newest first, with how far they came and what came of them."""
+    """List the races that a storage was asked, newest first, with how far they came and what came of them."""
     from fallline.racing.storage import past_races, shown
 
     # Where nobody named one, a folder without a storage is one where nothing was raced.
@@ -98,7 +95,8 @@ def _runs(race: PastRace) -> str:
 
 def _outcome(race: PastRace) -> str:
     if not race.finished:
-        return "running" if race.running else "stopped; the same command goes on with it"
+        ago = rough_duration((datetime.now().astimezone() - race.changed).total_seconds())
+        return f"unfinished, last run {ago} ago; the same command goes on"
     if race.winner is not None:
         return f"{race.winner} wins"
     return f"no winner, {race.ranking[0]} comes first" if race.ranking else "finished"
@@ -126,40 +124,20 @@ def report(
     print(f"The report is written to {output.resolve()}.")
 
 
-def stopped_race(storage: str, where: str, name: str | None, origin: str | None) -> PastRace:
-    """A race that was stopped: the one of this name, or the latest of the storage that nobody is running.
+def unfinished_race(storage: str, name: str | None, origin: str | None) -> PastRace:
+    """The race of this name, or the latest, that has not finished; on the problem of this origin, if it is given.
 
-    `where` is what the storage is called; if `origin`, a file or a bundled problem, is given, it is the latest on that.
     Raises ValueError, in a sentence, where there is none.
     """
-    from fallline.racing.storage import past_races, sqlite_file
+    from fallline.racing.storage import past_races, shown
 
-    file, races = sqlite_file(storage), past_races(storage)
-    if file is not None and not file.exists():
-        raise ValueError(f"no race in {where} was stopped, as there is no such file")
-    return _latest(races, where, origin) if name is None else _called(races, where, name)
-
-
-def _latest(races: Sequence[PastRace], where: str, origin: str | None) -> PastRace:
-    stopped = [race for race in races if not race.finished and not race.running]
-    if not stopped:
-        raise ValueError(f"no race in {where} was stopped; `fallline races` lists those that there are")
-    found = next((race for race in stopped if origin in (None, race.command.get("problem"))), None)
-    if found is None:
-        raise ValueError(
-            f"no race on {origin} in {where} was stopped; `fallline races` lists those that there are, and --race "
-            "takes one up by its name"
-        )
-    return found
-
-
-def _called(races: Sequence[PastRace], where: str, name: str) -> PastRace:
-    found = next((race for race in races if race.name == name), None)
-    if found is None:
-        raise ValueError(f"there is no race '{name}' in {where}; `fallline races` lists those that there are")
-    if found.finished:
-        raise ValueError(f"the race '{name}' has finished; `fallline report` makes its page")
-    return found
+    for race in past_races(storage):
+        if not race.finished and name in (None, race.name) and origin in (None, race.command.get("problem")):
+            return race
+    named, on = "" if name is None else f" '{name}'", "" if origin is None else f" on {origin}"
+    raise ValueError(
+        f"no race{named}{on} in {shown(storage)} is unfinished; `fallline races` lists those that there are"
+    )
 
 
 def bundled_problem(race: PastRace, *, by_name: bool) -> Bundled:
@@ -184,23 +162,22 @@ def bundled_problem(race: PastRace, *, by_name: bool) -> Bundled:
 
 def options_of(race: PastRace) -> dict[str, Any]:
     """The options of a race. Raises ValueError, in a sentence, where a command line can't give them."""
-    from fallline.racing.effort import Effort
+    from fallline.racing import Effort
 
     command = race.command
-    if command.get("problem") is None or command.get("arms") is None:
+    if command.get("arms") is None:
         raise ValueError(_of_program(race))
     try:
-        options = {name: command[name] for name in ("arms", "search", "seed", "smallest_difference")}
-        effort = Effort(**command["effort"])
+        options = {name: command[name] for name in ("arms", "search", "seed", "smallest_difference", "training")}
+        return {**options, "effort": Effort(**command["effort"])}
     except (KeyError, TypeError) as error:
         raise ValueError(
-            f"the race '{printable(race.name)}' was begun by another version of Fallline, which has to take it up"
+            f"the options of the race '{printable(race.name)}' can't be read; give them by `fallline race` itself"
         ) from error
-    return {**options, "effort": effort, "rounds": None, "halving": None, "resume": race.name}
 
 
 def _of_program(race: PastRace) -> str:
     return (
-        f"the race '{printable(race.name)}' was started by a program with objects of its own; run that program again, "
-        "and its call of fallline.race takes the race up"
+        f"the race '{printable(race.name)}' was begun by a program with objects of its own; run that program again, "
+        "and its call of fallline.race goes on"
     )

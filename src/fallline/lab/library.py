@@ -18,7 +18,7 @@ from typing import Literal
 from fallline.lab.requests import RequestError
 
 Stage = Literal["player", "pictures", "races"]
-_RACES = ("fallline.lab.races", "optuna.storages", "optuna.storages._rdb.models", "optuna.study", "sqlalchemy.orm")
+_RACES = ("fallline.lab.races", "fallline.racing.storage.races", "sqlalchemy")
 
 
 class Library:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fallline.lab.requests import RequestError
-from fallline.racing.storage import CARD, RESULT, all_attributes, open_database, past_races, read_attribute, sqlite_file
+from fallline.racing.storage import kept_answer, open_database, past_races, sqlite_file, tables
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
+    from sqlalchemy.engine import Connection
 
 _FINALS = "finals"
 _LISTED = ("name", "problem", "finished", "kept", "planned", "arms", "winner", "sentence")
@@ -55,30 +54,27 @@ class LiveRace:
             file = sqlite_file(storage)
             if file is not None and not file.exists():
                 raise RequestError(404, f"There are no races in {storage} yet.")
+            race = next((race for race in past_races(storage) if race.name == name), None)
+            if race is None:
+                raise RequestError(
+                    404, f"There is no race {name!r} in {storage}; /api/races lists those that there are."
+                )
             self._database = open_database(storage)
-            with self._database.session() as session:
-                found = {title: (study, card) for study, title, card in all_attributes(session, CARD)}
-                if name in found:
-                    self._study, card = found[name]
-                    self._better = max if _rises(session, self._study) else min
-        if name not in found:
-            self.close()
-            raise RequestError(404, f"There is no race {name!r} in {storage}; /api/races lists those that there are.")
-        effort = card["command"]["effort"]
-        self._finalists, self._seeds = effort.get("finalists", 1), effort.get("seeds", 1)
-        self._finals: dict[str, list[float]] = {arm: [] for arm in card["spaces"]}
-        self._told: dict[str, Any] = {"race": name, "planned": card["planned_runs"], "kept": 0, "stage": None}
-        self._arms = {arm: Standing(arm) for arm in card["spaces"]}
+        self._race, self._better = race.number, max if race.higher_is_better else min
+        self._finalists, self._seeds = race.effort.get("finalists", 1), race.effort.get("seeds", 1)
+        self._finals: dict[str, list[float]] = {arm: [] for arm in race.arms}
+        self._told: dict[str, Any] = {"race": name, "planned": race.planned, "kept": 0, "stage": None}
+        self._arms = {arm: Standing(arm) for arm in race.arms}
         self._last = -1
 
     def read(self) -> dict[str, Any]:
         """How far it is by now, as plain data: the stage of the latest run, the runs kept, each arm's standing."""
-        with _told(), self._database.session() as session:
-            for trial, arm, stage, number, value in _new_runs(session, self._study, self._last):
-                self._last = trial
+        with _told(), self._database.transaction() as connection:
+            for place, arm, stage, number, value in _new_runs(connection, self._race, self._last):
+                self._last = place
                 self._told |= {"stage": stage, "kept": self._told["kept"] + 1}
                 self._count(self._arms.setdefault(arm, Standing(arm)), stage, number, value)
-            result = read_attribute(session, self._study, RESULT)
+            result = kept_answer(connection, self._race)
         sentence = None if result is None else result["occasion"]["sentence"]
         standings = [asdict(standing) for standing in self._arms.values()]
         return {**self._told, "arms": standings, "finished": result is not None, "sentence": sentence}
@@ -103,35 +99,18 @@ class LiveRace:
             standing.final = mean if math.isfinite(mean) else None
 
 
-def _rises(session: Session, study: int) -> bool:
-    """Whether the higher score of a study is the better one."""
-    from optuna.storages._rdb.models import StudyDirectionModel
-    from optuna.study import StudyDirection
+def _new_runs(connection: Connection, race: int, after: int) -> list[tuple[int, str, str, int, float | None]]:
+    """Place, arm, stage, number in the stage and value of the runs after one; no value for those that diverged."""
     from sqlalchemy import select
 
-    query = select(StudyDirectionModel.direction).where(StudyDirectionModel.study_id == study)
-    return bool(session.scalars(query).one() == StudyDirection.MAXIMIZE)
-
-
-def _new_runs(session: Session, study: int, after: int) -> Iterator[tuple[int, str, str, int, float | None]]:
-    """Trial, arm, stage, number in the stage and value of the runs after one; no value for those that diverged."""
-    from optuna.storages._rdb.models import TrialModel, TrialUserAttributeModel, TrialValueModel
-    from sqlalchemy import and_, select
-    from sqlalchemy.orm import aliased
-
-    arm, stage, number = (aliased(TrialUserAttributeModel) for _ in range(3))
-    trial = TrialModel.trial_id
+    asked, runs = tables().asked.c, tables().runs.c
     query = (
-        select(trial, arm.value_json, stage.value_json, number.value_json, TrialValueModel.value)
-        .join(arm, and_(arm.trial_id == trial, arm.key == "arm"))
-        .join(stage, and_(stage.trial_id == trial, stage.key == "stage"))
-        .join(number, and_(number.trial_id == trial, number.key == "number"))
-        .outerjoin(TrialValueModel, TrialValueModel.trial_id == trial)
-        .where(TrialModel.study_id == study, trial > after)
-        .order_by(trial)
+        select(asked.place, runs.arm, asked.stage, asked.number, runs.value)
+        .join_from(tables().asked, tables().runs, asked.key == runs.key)
+        .where(asked.race == race, asked.place > after)
+        .order_by(asked.place)
     )
-    for found, name, where, place, value in session.execute(query):
-        yield found, str(json.loads(name)), str(json.loads(where)), int(json.loads(place)), value
+    return [tuple(row) for row in connection.execute(query)]
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from fallline.pages.charts.race_data import RaceData, read_race
 from fallline.pages.charts.renderers import drawn, live
 from fallline.pages.charts.slices import missing, scenes, slices_of, slices_picture
 from fallline.racing import started_apart
+from fallline.racing.output import there_before
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -154,7 +155,8 @@ def _facts(race: RaceData) -> Iterator[tuple[str, str]]:
     yield "Machine", str(occasion.get("machine", ""))
     yield "Time", f"{duration(occasion['seconds'])} in all" if "seconds" in occasion else ""
     kept = occasion.get("storage")
-    yield "Kept", f"race {kept['study']} in {kept['where']}" if kept else ""
+    before = there_before(occasion)
+    yield "Kept", f"race {kept['race']} in {kept['where']}{before and f'; {before}'}" if kept else ""
 
 
 def _budget(budgets: Mapping[str, Mapping[str, int]]) -> str:

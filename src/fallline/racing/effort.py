@@ -57,13 +57,14 @@ EFFORTS = {
 }
 
 
-def as_effort(effort: str | Effort, *, rounds: int | None = None, halving: int | None = None) -> Effort:
-    """An effort by name, or as it is, with other rounds or another halving where these are given.
+def as_effort(effort: str | Effort, **others: int | None) -> Effort:
+    """An effort by name, or as it is, with other counts where these are given: trials, finalists, seeds and so on.
 
-    Raises ValueError, in a sentence, for what can't be spent.
+    Where there are fewer trials than the effort's finalists, all of them run finals. Raises ValueError, in a sentence,
+    for what can't be spent.
 
-    >>> as_effort("standard", halving=2)
-    Effort(trials=16, finalists=5, seeds=10, names_winner=True, rounds=1, halving=2)
+    >>> as_effort("standard", seeds=30, halving=2)
+    Effort(trials=16, finalists=5, seeds=30, names_winner=True, rounds=1, halving=2)
     """
     if isinstance(effort, str):
         if effort not in EFFORTS:
@@ -74,7 +75,9 @@ def as_effort(effort: str | Effort, *, rounds: int | None = None, halving: int |
             f"effort must be one of {', '.join(EFFORTS)}, or an Effort, such as fallline.Effort(trials=16); "
             f"got {effort!r}"
         )
-    other = {name: value for name, value in (("rounds", rounds), ("halving", halving)) if value is not None}
+    other = {name: value for name, value in others.items() if value is not None}
+    if "trials" in other and "finalists" not in other and isinstance(other["trials"], int):
+        other["finalists"] = min(effort.finalists, other["trials"])
     counts = {
         name: _asked.whole(f"{name} of an effort", value, error=ValueError)
         for name, value in {**vars(effort), **other}.items()

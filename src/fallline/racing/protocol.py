@@ -24,13 +24,12 @@ from fallline.racing.failure import attempted
 from fallline.racing.result import RaceResult
 from fallline.racing.solo import solo_seconds, try_arms
 from fallline.racing.stages import Plan, Stages, Watcher, engine_for, make_plan
-from fallline.racing.storage import Lasting, RaceCard, open_store
-from fallline.racing.storage.fingerprint import TOO_MANY, fingerprint, unknown
+from fallline.racing.storage import Card, Keys, Lasting, open_store, problem_key, question_key
 from fallline.racing.tuning import best_trials, expected_cost, run_finals, tune, tuning_runs
 from fallline.rules import DEFAULT_ARMS
-from fallline.training import Problem, ProblemError
+from fallline.training import Problem, ProblemError, torch_threads
 
-DEFAULT_STORAGE = Path("fallline-races.db")
+DEFAULT_STORAGE = Path("fallline-runs.db")
 
 
 def race(
@@ -47,7 +46,7 @@ def race(
     training: str = "auto",
     workers: int | None = None,
     ray: str | None = None,
-    resume: str | None = None,
+    fresh: bool = False,
     slices: bool = False,
     watcher: Watcher | None = None,
     **elsewhere: Any,
@@ -55,8 +54,11 @@ def race(
     """Race optimizers on a problem under an equal budget and judge them.
 
     Every arm gets the same number of trials, then its best configurations run on fresh seeds that all arms share; the
-    test split is read only there. The same call takes up a race that was stopped, at whatever moment. `training`,
-    `workers` and `ray` change no run beyond rounding.
+    test split is read only there. A run that the storage keeps is read and not trained again: the same call goes on
+    with a race that was stopped, at whatever moment, and one that asks for more trains what is missing. A run is known
+    again by its configuration and seed and by the problem: its data, its code, and what it computes in a few steps; a
+    change that shows only later, and in none of these, is not seen: then ask for `fresh` ones. `training`, `workers`
+    and `ray` change no run beyond rounding.
 
     Args:
         problem: What is trained, with a test split.
@@ -69,13 +71,13 @@ def race(
         rounds: Rounds of trials; None for those of the effort.
         halving: One trial in so many goes on to longer runs; None for that of the effort.
         seed: Settles everything that is drawn; from 0 to 2**63 - 1.
-        storage: SQLite file, or URL of any Optuna storage, which keeps every run as it ends; None keeps none.
+        storage: SQLite file, or URL of a PostgreSQL database, which keeps every run as it ends; None keeps none.
         smallest_difference: A lead up to this, in the metric's unit, is a tie; None for what one test example makes.
         training: "batched" (side by side) or "in turn", each in processes of one thread; "threads" (in turn, in this
             process, by all its threads); "auto" for the fastest, by a short measurement.
         workers: Train in so many processes of this machine; None for one a core, 1 for this process alone.
         ray: Train on the Ray cluster at this address.
-        resume: The name of the stopped race that this one must be.
+        fresh: Train every run anew, whatever is kept.
         slices: Also cut through the loss around the best runs, for the report.
         watcher: A `fallline.racing.Watcher`, told of stages, steps and runs as they end; None for nobody.
         elsewhere: None; it is there to say where what belongs elsewhere has its place.
@@ -103,31 +105,30 @@ def race(
     entrants = as_arms(arms, search=search, problem=problem)
     spent = as_effort(effort, rounds=rounds, halving=halving)
     watcher.note(f"Checking the problem and {counted(len(entrants), 'arm')}.")
-    problem.check(_seeds(seed, 1)[0])
-    try_arms(problem, entrants)
+    with torch_threads(1):  # threads that wait for each other cost more than they give, most of all on a busy machine
+        problem.check(_seeds(seed, 1)[0])
+        try_arms(problem, entrants)
+        keys = Keys(problem, problem_key(problem), entrants)
     repeated = one_optimizer_twice(entrants)
     for line in repeated:
         watcher.note(line)
     settings = {"smallest_difference": smallest_difference, "search": list(search)}
-    told = "{}"
-    if storage is not None:
-        watcher.note("Reading what the problem and the arms are made of, by which a stopped race is known again.")
-        told = fingerprint(problem, entrants, spent, seed, settings)
-    if TOO_MANY in unknown(told):
-        watcher.note("The problem imports more source files than are read, so only its name takes this race up again.")
-    card = RaceCard(
+    spaces = {arm.name: {name: one.to_json() for name, one in arm.space.items()} for arm in entrants}
+    asked = {"arms": list(keys.arms.values()), "effort": asdict(spent), "seed": seed, **settings}
+    card = Card(
         problem=problem.name,
-        fingerprint=told,
+        problem_key=keys.problem,
+        question=question_key(keys.problem, spaces, asked),
         higher_is_better=problem.metric.higher_is_better,
-        spaces={arm.name: arm.space for arm in entrants},
-        command=_command(problem, arms, spent, seed, settings),
+        spaces=spaces,
+        command=_command(problem, arms, spent, seed, {**settings, "training": training}),
         planned_runs=len(entrants)
         * (len(tuning_runs(entrants[0], problem, spent, seed, seed)) + spent.finalists * spent.seeds),
     )
-    with closing(choose_engine(workers, ray)) as engine, closing(open_store(storage, card, name=resume)) as opened:
+    with closing(choose_engine(workers, ray)) as engine, closing(open_store(storage, card, fresh=fresh)) as opened:
         store = Lasting(opened, watcher.note)
-        asked = workers is not None or ray is not None
-        result = _held(problem, entrants, spent, seed, store, engine, asked, watcher, training, smallest_difference)
+        own = workers is not None or ray is not None
+        result = _held(problem, entrants, spent, seed, store, keys, card, engine, own, watcher, training)
         return _ended(result.warned(*repeated), store, slices=slices)
 
 
@@ -137,26 +138,28 @@ def _held(
     effort: Effort,
     seed: int,
     store: Lasting,
+    keys: Keys,
+    card: Card,
     engine: Engine,
-    asked: bool,
+    own_engine: bool,
     watcher: Watcher,
     training: str,
-    smallest_difference: float | None,
 ) -> RaceResult:
-    """All stages in turn; what was found when the race was here before is taken from the store."""
+    """All stages in turn."""
     started = time.perf_counter()
     # The first seed tunes; the others, which no trial has seen, run the finals.
     tuning_seed, *final_seeds = _seeds(seed, 1 + effort.seeds)
 
     planned = {arm.name: tuning_runs(arm, problem, effort, seed, tuning_seed) for arm in arms}
     runs = [run for own in planned.values() for run in own]
-    plan = Plan(**_once(store, "plan", lambda: asdict(make_plan(problem, runs, training))))
-    engine = engine_for(plan, engine, problem, runs, watcher.note, asked=asked)
+    planning = f"plan {training}"
+    plan = Plan(**_once(store, keys.problem, planning, lambda: asdict(make_plan(problem, runs, training))))
+    engine = engine_for(plan, engine, problem, runs, watcher.note, asked=own_engine)
     cost = expected_cost(problem, arms, effort, planned, final_seeds, plan.seconds, engine.slots)
     _announce(cost, plan, store, watcher)
     watcher.planned(cost.tuning.runs + cost.finals.runs)
 
-    stages = Stages(problem, store, engine, plan, watcher)
+    stages = Stages(problem, store, keys, engine, plan, watcher)
     tuning_started = time.perf_counter()
     tuned = tune(stages, arms, effort, seed, tuning_seed)
     watcher.note(cost.after_tuning(time.perf_counter() - tuning_started))
@@ -165,21 +168,25 @@ def _held(
     finals = run_finals(stages, arms, tuned, chosen, final_seeds)
 
     bests = [(arm, tuned[arm.name].points[chosen[arm.name][0]]) for arm in arms]
-    seconds, untimed = attempted(
-        "The steps could not be timed alone, so all arms have the time that was measured before the race",
-        lambda: _once(store, "step_seconds", lambda: solo_seconds(problem, bests)),
-    )
+    with torch_threads(plan.threads):
+        seconds, untimed = attempted(
+            "The steps could not be timed alone, so all arms have the time that was measured before the race",
+            lambda: _once(store, card.question, "step seconds", lambda: solo_seconds(problem, bests)),
+        )
 
     raced = Raced(
         problem, arms, effort, seed, tuning_seed, tuple(final_seeds), plan, stages.granted, tuned, chosen, finals,
         seconds or [plan.seconds] * len(arms),
     )  # fmt: skip
-    result = conclude(raced, smallest_difference, untimed)
+    with torch_threads(plan.threads):
+        result = conclude(raced, card.command["smallest_difference"], untimed)
+    processes = "one process" if engine.slots == 1 else f"{engine.slots} processes"
     occasion = {
         "seconds": time.perf_counter() - started,
         "estimated_seconds": cost.seconds,
-        "storage": None if store.where is None else {"where": store.where, "study": store.name},
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "runs": {"trained": len(stages.trained), "kept_before": len(stages.kept_before)},
+        "storage": None if store.where is None else {"where": store.where, "race": store.name},
+        "machine": f"{platform.machine()}, {processes} of {counted(plan.threads or torch.get_num_threads(), 'thread')}",
     }
     return replace(result, occasion=occasion)
 
@@ -198,15 +205,15 @@ def _ended(result: RaceResult, store: Lasting, *, slices: bool) -> RaceResult:
 
 def _kept(result: RaceResult, store: Lasting) -> RaceResult:
     without = "The result could not be kept in the storage; the runs are, if no other warning says otherwise"
-    return result.warned(*attempted(without, lambda: store.remember("result", result.to_json()))[1])
+    return result.warned(*attempted(without, lambda: store.answer(result.to_json()))[1])
 
 
-def _once(store: Lasting, fact: str, find: Callable[[], Any]) -> Any:
-    """What was found when the race was here before, or is found now."""
-    kept = store.recall(fact)
+def _once(store: Lasting, scope: str, name: str, find: Callable[[], Any]) -> Any:
+    """What was found before, or is found now."""
+    kept = store.recall(scope, name)
     if kept is None:
         kept = find()
-        store.remember(fact, kept)
+        store.remember(scope, name, kept)
     return kept
 
 
@@ -215,9 +222,7 @@ def _announce(cost: Cost, plan: Plan, store: Lasting, watcher: Watcher) -> None:
     for line in one_at_a_time(plan.obstacle):
         watcher.note(line)
     if store.where is not None:
-        watcher.note(f"Every run is kept in {store.where}, which Optuna's dashboard opens.")
-    if store.kept:
-        watcher.note(f"Taken up again: {store.kept:,} runs of this race are there already.")
+        watcher.note(f"Every run is kept in {store.where} as it ends.")
 
 
 _OF_EFFORT = "it belongs to the effort: effort=fallline.Effort(trials=16, finalists=5, seeds=10)"
@@ -247,7 +252,7 @@ def _check(problem: Problem, elsewhere: Mapping[str, Any]) -> None:
 def _command(
     problem: Problem, arms: Iterable[Any] | str | None, effort: Effort, seed: int, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What a command line needs to take the race up; arms are None where only a program has them."""
+    """What a command line needs to ask the race again; arms are None where only a program has them."""
     names: Any = list(DEFAULT_ARMS) if arms is None else arms
     typed = not isinstance(names, Mapping) and all(isinstance(name, str) for name in names)
     given = (names if isinstance(names, str) else list(names)) if typed else None

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fallline.racing.effort import Budget, budget_of
 from fallline.racing.engines import Engine, LocalEngine, can_be_sent
 from fallline.racing.forecast import Forecast
 from fallline.racing.runs import Job, Outcome, Progress, Run, Work, population
-from fallline.racing.storage import Store
+from fallline.racing.storage import Keys, Store
 from fallline.training import Problem, cores, fastest, lanes_that_fit
 
 TRAINING = ("auto", "batched", "in turn", "threads")
@@ -30,6 +31,11 @@ class Plan:
     width: int
     obstacle: str | None
     seconds: float
+
+    @property
+    def threads(self) -> int | None:
+        """Those of torch for a run alone; None for as many as it uses anyway."""
+        return None if self.training == "threads" else 1
 
     @property
     def batched(self) -> bool:
@@ -134,7 +140,7 @@ class Watcher:
         """
 
     def ran(self, run: Run, outcome: Outcome) -> None:
-        """A run of the stage has ended, now or before the race was taken up again.
+        """A run of the stage has ended, or was kept before.
 
         Args:
             run: What was trained.
@@ -151,50 +157,81 @@ class Watcher:
 
 @dataclass
 class Stages:
-    """All that training a stage needs beside its runs; `granted` counts what each arm has been granted so far."""
+    """All that training a stage needs beside its runs.
+
+    `granted` counts what each arm has been granted so far; `trained` and `kept_before` are the keys of the race's runs,
+    by whether they were trained here or read.
+    """
 
     problem: Problem
     store: Store
+    keys: Keys
     engine: Engine
     plan: Plan
     watcher: Watcher
     granted: dict[str, Budget] = field(default_factory=dict)
+    trained: set[str] = field(default_factory=set)
+    kept_before: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._forecast = Forecast(self.engine.slots, cores(), self.watcher.note)
 
     def train(self, stage: str, runs: Sequence[Run], *, score: bool = False) -> list[Outcome]:
-        """Train the runs of a stage and return their outcomes in order; every job is kept as it ends.
+        """Have the runs of a stage, in order: read where they are kept, trained and kept where they are not.
 
-        `score` evaluates them on the test split as well.
+        `score` evaluates them on the test split as well. Runs of one key are one run.
         """
         for run in runs:
             self.granted[run.arm] = self.granted.get(run.arm, Budget(0, 0, 0)) + budget_of(self.problem, [run])
         numbered = dict(enumerate(runs))
-        found = dict(self.store.outcomes(stage))
-        left = {number: run for number, run in numbered.items() if number not in found}
+        keys = {i: self.keys.of(run, batched=self.plan.batched, scored=score) for i, run in numbered.items()}
         total = sum(run.steps for run in runs)
-        before = total - sum(run.steps for run in left.values())
         self.watcher.stage(stage, total)
-        self._show(numbered, found)
-        self.watcher.advance(before)
-        work = Work(left, self.plan.batched, score, self.plan.width, self.plan.seconds, lambda numbers: numbers)
+        found: dict[int, Outcome] = {}
+        # In a second turn runs that another race has kept meanwhile are read, and trained if they can't be.
+        for wanted in (functools.partial(self._missing, keys), list):
+            self._read(stage, numbered, keys, found)
+            first = {keys[number]: number for number in reversed(numbered) if number not in found}
+            left = {number: numbered[number] for number in sorted(first.values())}
+            if not left:
+                break
+            before = total - sum(numbered[number].steps for number in numbered if number not in found)
+            self.watcher.advance(before)
+            work = Work(left, self.plan.batched, score, self.plan.width, self.plan.seconds, wanted)
 
-        self._forecast.begin(total - before)
+            self._forecast.begin(total - before)
 
-        def tell(progress: Progress) -> None:
-            self.watcher.advance(before + progress.steps)
-            if (seconds := self._forecast.update(progress)) is not None:
-                self.watcher.left(*seconds)
+            def tell(progress: Progress, before: int = before) -> None:
+                self.watcher.advance(before + progress.steps)
+                if (seconds := self._forecast.update(progress)) is not None:
+                    self.watcher.left(*seconds)
 
-        for numbers, outcomes in self.engine.train(self.problem, work, tell):
-            ended = dict(zip(numbers, outcomes, strict=True))
-            self.store.add(stage, {number: numbered[number] for number in numbers}, ended)
-            found.update(ended)
-            self._show(numbered, ended)
+            for numbers, outcomes in self.engine.train(self.problem, work, tell):
+                new = {keys[number]: outcome for number, outcome in zip(numbers, outcomes, strict=True)}
+                same = {number: new[key] for number, key in keys.items() if key in new and number not in found}
+                self.trained |= new.keys()
+                self.store.add(stage, keys, numbered, same)
+                self._show(numbered, same, found)
+        self.watcher.advance(total)
         return [found[number] for number in numbered]
 
-    def _show(self, runs: dict[int, Run], outcomes: dict[int, Outcome]) -> None:
+    def _read(self, stage: str, runs: Mapping[int, Run], keys: Mapping[int, str], found: dict[int, Outcome]) -> None:
+        """What is kept of the runs that are not found yet."""
+        asked = {number: key for number, key in keys.items() if number not in found}
+        kept = self.store.read(list(asked.values()))
+        there = {number: kept[key] for number, key in asked.items() if key in kept}
+        if there:
+            self.store.ask(stage, {number: keys[number] for number in there})
+            self.kept_before |= kept.keys() - self.trained
+        self._show(runs, there, found)
+
+    def _missing(self, keys: Mapping[int, str], numbers: list[int]) -> list[int]:
+        """Those of some runs that nobody has kept by now: another race may train the same."""
+        there = self.store.there([keys[number] for number in numbers])
+        return [number for number in numbers if keys[number] not in there]
+
+    def _show(self, runs: Mapping[int, Run], outcomes: Mapping[int, Outcome], found: dict[int, Outcome]) -> None:
+        found.update(outcomes)
         for number, outcome in outcomes.items():
             self.watcher.ran(runs[number], outcome)
 

@@ -9,7 +9,7 @@ from typing import Any
 from fallline.racing.arms import Arm
 from fallline.racing.effort import Cost, Effort, budget_of
 from fallline.racing.judging import Trial
-from fallline.racing.runs import Outcome, Run
+from fallline.racing.runs import Outcome, Run, run_of
 from fallline.racing.search import propose, rungs, sobol_points
 from fallline.racing.stages import Stages
 from fallline.training import Problem
@@ -77,12 +77,6 @@ def tune(stages: Stages, arms: Sequence[Arm], effort: Effort, seed: int, tuning_
             tuned[arm.name].outcomes[i] = outcome
             tuned[arm.name].rung[i] = rung
     return tuned
-
-
-def run_of(arm: Arm, point: Mapping[str, Any], problem: Problem, seed: int, part: int = 1) -> Run:
-    """The run of one configuration from one seed, for one part in so many of the problem's steps."""
-    recipe = arm.recipe(point, problem, (1, part))
-    return Run(arm.name, point, seed, recipe.lane, recipe.batch, recipe.steps)
 
 
 def round_sizes(effort: Effort) -> list[int]:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from fallline.racing.arms.dimensions import Range
 from fallline.racing.runs import Outcome, Run
-from fallline.racing.storage.races import RaceCard
+from fallline.racing.storage.races import Card
 from fallline.racing.storage.store import open_store
 from tests.browser.lab.actions import (
     ADAM,
@@ -89,13 +88,13 @@ def test_no_races_to_see(lab: Any) -> None:
 def test_a_race_is_seen_live(open_page: Any, tmp_path: Path, troubles: list[str]) -> None:
     storage = str(tmp_path / "races.db")
     arms = ("adam", HOSTILE)
-    spaces = {arm: {"lr": Range(1e-4, 1.0)} for arm in arms}
-    store = open_store(storage, RaceCard(HOSTILE, "{}", False, spaces, {"effort": {}, "seed": 0}, 8))
+    spaces: dict[str, dict[str, Any]] = {arm: {} for arm in arms}
+    store = open_store(storage, Card(HOSTILE, "p", "q", False, spaces, {"effort": {}, "seed": 0}, 8))
 
     def add(number: int, arm: str, valid: float) -> None:
         one = np.ones(1)
         outcome = Outcome(one.astype(int), one.astype(int), one, one, np.array([valid]), -1, np.nan)
-        store.add("tune", {number: Run(arm, {"lr": 0.1}, 0, None, 1, 1)}, {number: outcome})  # type: ignore[arg-type]
+        store.add("tune", {number: f"k{number}"}, {number: Run(arm, {"lr": 0.1}, 0, None, 1, 1)}, {number: outcome})  # type: ignore[arg-type]
 
     add(0, "adam", 0.5)
     with lab_of("--storage", storage) as link:
@@ -110,7 +109,7 @@ def test_a_race_is_seen_live(open_page: Any, tmp_path: Path, troubles: list[str]
         assert panel.locator(".result > .scroll tbody th").all_inner_texts()[:2] == list(arms)
         assert panel.locator(".box path").count() == 2
         verdict = {"verdict": {"winner": HOSTILE}, "occasion": {"sentence": f"{HOSTILE} wins."}}
-        store.remember("result", verdict)
+        store.answer(verdict)
         panel.get_by_text(f"{HOSTILE} wins.").wait_for()
         assert page.locator("img").count() == 0
         assert page.evaluate("window.hacked") is None

@@ -22,12 +22,12 @@ export function live(lab) {
       told.textContent = error.message;
       return;
     }
-    const standing = ({ name, problem, finished }) => `${name}, ${problem}, ${finished ? "finished" : "running"}`;
+    const standing = ({ name, problem, finished }) => `${name}, ${problem}, ${finished ? "finished" : "unfinished"}`;
     fill(select, races.map((race) => [race.name, standing(race)]));
     const some = races.length > 0;
     for (const part of [select.parentElement, bar, result]) part.hidden = !some;
     if (!some)
-      told.textContent = "No race is in sight: start the lab with --storage and the file that races are kept in.";
+      told.textContent = "No race is in sight: start the lab with --storage and the file that keeps the runs.";
     else watch(races.some((race) => race.name === lab.state.race) ? lab.state.race : races[0].name);
   }
 

@@ -9,14 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fallline import rules
 from fallline.rules import ADAPTIVE, PLAIN, RELATIVE
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-
 
 #: Numbers and strings: what a configuration holds.
 Value = float | str
@@ -110,12 +106,6 @@ class Range:
         """As plain data, which `from_json` reads."""
         return {"low": self.low, "high": self.high, "scale": self.scale}
 
-    def distribution(self) -> BaseDistribution:
-        """As Optuna keeps it, which has no complement scale."""
-        from optuna.distributions import FloatDistribution
-
-        return FloatDistribution(self.low, self.high, log=self.scale == "log")
-
     def _scaled(self, value: float) -> float:
         """The value on the scale on which it is drawn evenly; it rises with the value."""
         if self.scale == "linear":
@@ -168,12 +158,6 @@ class Choice:
     def to_json(self) -> dict[str, Any]:
         """As plain data, which `from_json` reads."""
         return {"options": list(self.options)}
-
-    def distribution(self) -> BaseDistribution:
-        """As Optuna keeps it."""
-        from optuna.distributions import CategoricalDistribution
-
-        return CategoricalDistribution(self.options)
 
 
 Dimension = Range | Choice

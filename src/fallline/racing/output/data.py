@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def as_plain(result: RaceResult) -> dict[str, Any]:
     """Protocol, arms, verdict and occasion; numbers that are not finite are null.
 
-    What a clock or a place had a say in is under "occasion", so that the same race, run again or taken up again after a
+    What a clock or a place had a say in is under "occasion", so that the same race, run again or gone on with after a
     stop, gives the same data everywhere else.
     """
     verdict = asdict(result.verdict)
@@ -118,7 +118,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        listed = value.tolist()
+        return listed if value.dtype.kind in "ifb" and np.isfinite(value).all() else plain(listed)
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, (float, np.floating)):

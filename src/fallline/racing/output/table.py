@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -112,8 +113,26 @@ def diverged_legend() -> str:
 def as_text(result: RaceResult) -> str:
     """Tables, legend, verdict, warnings, and where the runs are kept."""
     text = as_page(tables_of(result), [legend(result), result.verdict.sentence], result.verdict.warnings)
-    kept = result.occasion["storage"]
-    return text if kept is None else f"{text}\nEvery run is kept in {kept['where']}."
+    kept = where_kept(result.occasion)
+    return text if kept is None else f"{text}\n{kept}."
+
+
+def where_kept(occasion: Mapping[str, Any]) -> str | None:
+    """Where every run is kept, and how many were before, as a sentence without its end; None where not all are kept."""
+    if occasion["storage"] is None:
+        return None
+    before = there_before(occasion)
+    return f"Every run is kept in {occasion['storage']['where']}{before and f': {before}'}"
+
+
+def there_before(occasion: Mapping[str, Any]) -> str:
+    """How many of a race's runs were not trained, since they were kept before; no words where there were none.
+
+    >>> there_before({"runs": {"trained": 20, "kept_before": 40}})
+    '40 of 60 were there already'
+    """
+    trained, before = (occasion.get("runs", {}).get(name, 0) for name in ("trained", "kept_before"))
+    return f"{before:,} of {trained + before:,} were there already" if before else ""
 
 
 def title_of(result: RaceResult) -> str:

@@ -1,4 +1,4 @@
-"""What keeps a race: an Optuna database with its runs, what it is known again by, and the races of before."""
+"""What keeps runs: a database of runs by their keys, what a run is known by, and the races that were asked."""
 
 from __future__ import annotations
 
@@ -7,28 +7,25 @@ from typing import TYPE_CHECKING
 from fallline._lazy import door
 
 if TYPE_CHECKING:
-    from fallline.racing.storage.database import (
-        CARD,
-        RESULT,
-        all_attributes,
-        open_database,
-        read_attribute,
-        shown,
-        sqlite_file,
-    )
-    from fallline.racing.storage.races import PastRace, RaceCard, kept_result, past_races
-    from fallline.racing.storage.sources import is_installed
+    from fallline.racing.storage.database import open_database, shown, sqlite_file, tables
+    from fallline.racing.storage.kept import KeptRun, export_to_optuna, forget_runs, kept_runs
+    from fallline.racing.storage.keys import Keys, problem_key, question_key
+    from fallline.racing.storage.own_code import is_installed
+    from fallline.racing.storage.races import Card, PastRace, kept_answer, kept_result, past_races, reading
     from fallline.racing.storage.store import Lasting, Store, open_store
 
-#: Imported when first asked for: to list races takes neither torch nor what a race is known again by.
+#: Imported when first asked for: to list races takes no torch.
 __getattr__ = door(__name__, {
-    "database": ("CARD", "RESULT", "all_attributes", "open_database", "read_attribute", "shown", "sqlite_file"),
-    "races": ("PastRace", "RaceCard", "kept_result", "past_races"),
-    "sources": ("is_installed",),
+    "kept": ("KeptRun", "export_to_optuna", "forget_runs", "kept_runs"),
+    "database": ("open_database", "shown", "sqlite_file", "tables"),
+    "keys": ("Keys", "problem_key", "question_key"),
+    "own_code": ("is_installed",),
+    "races": ("Card", "PastRace", "kept_answer", "kept_result", "past_races", "reading"),
     "store": ("Lasting", "Store", "open_store"),
 })  # fmt: skip
 
 __all__ = [
-    "CARD", "RESULT", "Lasting", "PastRace", "RaceCard", "Store", "all_attributes", "is_installed",
-    "kept_result", "open_database", "open_store", "past_races", "read_attribute", "shown", "sqlite_file",
+    "Card", "KeptRun", "Keys", "Lasting", "PastRace", "Store", "export_to_optuna", "forget_runs", "is_installed",
+    "kept_answer", "kept_result", "kept_runs", "open_database",
+    "open_store", "past_races", "problem_key", "question_key", "reading", "shown", "sqlite_file", "tables",
 ]  # fmt: skip

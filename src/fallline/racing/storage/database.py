@@ -1,9 +1,8 @@
-"""An Optuna database: opened from a file name or a URL, every failure told in a sentence; its studies' attributes."""
+"""The database that keeps runs: opened from a file name or a URL, its tables, every failure told in a sentence."""
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sqlite3
 import time
@@ -11,46 +10,83 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
-    from sqlalchemy.engine import URL
-    from sqlalchemy.orm import Session
+    from sqlalchemy import Table
+    from sqlalchemy.engine import URL, Connection, Engine
 
 
 _SECONDS_FOR_A_LOCK, _SECONDS_TO_CONNECT, _SECONDS_BETWEEN_TRIES = 60, 10, 0.2
 #: Drivers by the module that Python does not find, and what installs them.
 _DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
+#: Of the tables below; a storage of another is refused.
+VERSION = 1
+
+
+class Tables(NamedTuple):
+    """The tables: runs by key, the races that were asked, which runs each of them had, and facts by name."""
+
+    version: Table
+    runs: Table
+    races: Table
+    asked: Table
+    facts: Table
+
+
+_TABLES: list[Tables] = []
+
+
+def tables() -> Tables:
+    """The tables, made when first asked for, since SQLAlchemy takes a while to import.
+
+    >>> tables().runs.name
+    'runs'
+    """
+    if not _TABLES:
+        _TABLES.append(_made())
+    return _TABLES[0]
+
+
+def _made() -> Tables:
+    from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text
+
+    metadata = MetaData()
+    runs = Table(
+        "runs", metadata, Column("key", Text, primary_key=True), Column("problem_key", Text), Column("problem", Text),
+        Column("arm", Text), Column("configuration", Text), Column("seed", BigInteger), Column("steps", BigInteger),
+        Column("scored", Boolean), Column("value", Float), Column("kept_at", Float), Column("outcome", LargeBinary),
+    )  # fmt: skip
+    races = Table(
+        "races", metadata, Column("race", Integer, primary_key=True), Column("question", Text, unique=True),
+        Column("name", Text, unique=True), Column("card", Text), Column("changed_at", Float), Column("result", Text),
+    )  # fmt: skip
+    asked = Table(
+        "asked", metadata, Column("place", Integer, primary_key=True), Column("race", Integer), Column("stage", Text),
+        Column("number", Integer), Column("key", Text), Index("of_race", "race", "stage", "number", unique=True),
+    )  # fmt: skip
+    facts = Table(
+        "facts", metadata, Column("scope", Text, primary_key=True), Column("name", Text, primary_key=True),
+        Column("value", Text),
+    )  # fmt: skip
+    version = Table("fallline_storage", metadata, Column("version", Integer, primary_key=True))
+    return Tables(version, runs, races, asked, facts)
 
 
 @dataclass(frozen=True)
 class Database:
     """An open storage; `where` is what it is called, without a password; of a file `opened` is which one that was."""
 
-    storage: RDBStorage
+    engine: Engine
     where: str
     opened: tuple[int, int] | None = None
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
-        """A transaction on Optuna's own tables. Raises OSError, in a sentence, if the database fails."""
-        from sqlalchemy.orm import Session
-
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction. Raises OSError, in a sentence, if the database fails."""
         self._check_there()
-        with told(self.where, "failed"), Session(self.storage.engine) as session, session.begin():
-            yield session
-
-    @contextmanager
-    def alone(self) -> Iterator[Session]:
-        """A transaction that no other process has such a one beside; if this process dies, nothing of it is left."""
-        from sqlalchemy import update
-
-        version = tables().VersionInfoModel
-        with self.session() as session:
-            # Every database locks a row, or itself, that is written to; this one stays as it is.
-            session.execute(update(version).values(schema_version=version.schema_version))
-            yield session
+        with told(self.where, "failed"), self.engine.begin() as connection:
+            yield connection
 
     def _check_there(self) -> None:
         """Raise OSError for a file that has gone: SQLite goes on writing to what no name leads to any more."""
@@ -61,17 +97,35 @@ class Database:
             what = "was deleted" if there is None else "was replaced by another file"
             raise OSError(f"the storage {self.where} {what} while it was in use")
 
+    def reopen(self) -> None:
+        """Open it anew, by connections that remember nothing. Raises OSError, in a sentence, if that can't be done."""
+        self.close()
+        self._check_there()
+        with told(self.where, "failed"):
+            _prepare(self)
+
     def close(self) -> None:
         """Close its connections."""
-        self.storage.remove_session()
-        self.storage.engine.dispose()
+        self.engine.dispose()
+
+
+def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]], *, by: tuple[str, ...]) -> None:
+    """Write rows, over those that are there with the same values in the columns `by`."""
+    import sqlalchemy.dialects.postgresql as postgresql
+    import sqlalchemy.dialects.sqlite as sqlite
+
+    if not rows:
+        return
+    insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+    others = {name: insert.excluded[name] for name in rows[0] if name not in by}
+    connection.execute(insert.on_conflict_do_update(index_elements=by, set_=others), rows)
 
 
 def sqlite_file(storage: str | Path) -> Path | None:
     """The SQLite file that a storage is, or None for that of a server.
 
-    >>> str(sqlite_file("sqlite:///races.db")), sqlite_file("postgresql://host/races")
-    ('races.db', None)
+    >>> str(sqlite_file("sqlite:///runs.db")), sqlite_file("postgresql://host/runs")
+    ('runs.db', None)
     """
     if isinstance(storage, Path) or "://" not in storage:
         return Path(storage)
@@ -86,54 +140,127 @@ def sqlite_file(storage: str | Path) -> Path | None:
 def shown(storage: str | Path) -> str:
     """A storage as it may be shown: without a password.
 
-    >>> shown("postgresql://me:secret@host/races"), shown("races.db")
-    ('postgresql://me:***@host/races', 'races.db')
+    >>> shown("postgresql://me:secret@host/runs"), shown("runs.db")
+    ('postgresql://me:***@host/runs', 'runs.db')
     """
     file = sqlite_file(storage)
     return _parsed(str(storage)).set(query={}).render_as_string(hide_password=True) if file is None else str(file)
 
 
 def open_database(storage: str | Path) -> Database:
-    """Open an SQLite file, made if it is not there, or the Optuna storage of a URL.
+    """Open an SQLite file, made if it is not there, or the PostgreSQL database of a URL.
 
-    Raises ValueError for a URL that names no kind of database, ImportError where its driver is not installed, OSError
-    for what can't be opened.
+    Raises ValueError for a URL of another kind, ImportError where its driver is not installed, OSError for what can't
+    be opened, or was written by another version.
     """
     file = sqlite_file(storage)
-    if file is not None:
-        return _of_file(file)
-    url = _parsed(str(storage))
-    if url.get_backend_name() == "mysql":
+    database = _of_file(file) if file is not None else _of_url(str(storage))
+    try:
+        with told(database.where, "can't be opened as a database"):
+            _prepare(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _of_url(storage: str) -> Database:
+    from sqlalchemy import create_engine
+
+    url = _parsed(storage)
+    if url.drivername == "postgres":
+        url = url.set(drivername="postgresql")
+    if url.get_backend_name() != "postgresql":
         raise ValueError(
-            "MySQL cuts a text off after 64 kB, and a race keeps longer ones; give an SQLite file or a PostgreSQL URL"
+            f"a race keeps its runs in an SQLite file or in PostgreSQL, not in {url.get_backend_name()}; give a file, "
+            "or a URL such as postgresql://user:password@host/database"
         )
-    where = shown(storage)
-    if url.drivername in ("postgresql", "postgres"):
+    if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-    options: dict[str, Any] = {"pool_pre_ping": True}
-    if url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query:
-        options["connect_args"] = {"connect_timeout": _SECONDS_TO_CONNECT}
-    with told(where, "can't be opened"):
-        return Database(_storage(url.render_as_string(hide_password=False), where, options), where)
+    options = {} if "connect_timeout" in url.query else {"connect_timeout": _SECONDS_TO_CONNECT}
+    where = shown(storage)
+    try:
+        return Database(create_engine(url, pool_pre_ping=True, connect_args=options), where)
+    except ImportError as error:
+        missing = error.name or "psycopg"
+        raise ImportError(
+            f"the storage {where} needs {missing}; install it: pip install '{_DRIVERS.get(missing, missing)}'"
+        ) from error
 
 
 def _of_file(path: Path) -> Database:
+    from sqlalchemy import create_engine
     from sqlalchemy.pool import QueuePool
 
     path = path.resolve()
     _check_file(path)
 
     def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(path, timeout=_SECONDS_FOR_A_LOCK, check_same_thread=False)
-        # Written ahead and synced at checkpoints: as safe when a process is killed, and far fewer waits for the disk.
-        connection.execute("PRAGMA journal_mode=WAL")
+        # To write, a transaction takes the lock as it begins, so that none has to be given up half-way.
+        connection = sqlite3.connect(
+            path, timeout=_SECONDS_FOR_A_LOCK, check_same_thread=False, isolation_level="IMMEDIATE"
+        )
         connection.execute("PRAGMA synchronous=NORMAL")
         return connection
 
     # Connecting by ourselves, a file may be called whatever it likes, without a URL's rules.
-    with told(str(path), "is no Optuna database that can be opened"):
-        storage = _storage("sqlite://", str(path), {"creator": connect, "poolclass": QueuePool})
-    return Database(storage, str(path), _file_id(str(path)))
+    return Database(create_engine("sqlite://", creator=connect, poolclass=QueuePool), str(path), _file_id(str(path)))
+
+
+def _prepare(database: Database, tries: int = 5) -> None:
+    """Make the tables, or see that those that are there are ours; again where another process makes them right now."""
+    from sqlalchemy.exc import DBAPIError
+
+    ours = tables()
+    try:
+        found = _version(database)
+        with database.engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                # Written ahead and synced at checkpoints: as safe when a process is killed, with far fewer waits.
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        # SQLite makes each table in a transaction of its own; by the first one the others are known to be ours.
+        ours.version.create(database.engine, checkfirst=True)
+        ours.runs.metadata.create_all(database.engine)
+        if found is None:
+            with database.engine.begin() as connection:
+                connection.execute(ours.version.insert().values(version=VERSION))
+    except DBAPIError as error:
+        if not tries or not _made_elsewhere(error):
+            raise
+        time.sleep(_SECONDS_BETWEEN_TRIES)
+        _prepare(database, tries - 1)
+
+
+def _version(database: Database) -> int | None:
+    """That of the tables; None where none are there yet. Raises OSError where they are not ours to write to."""
+    from sqlalchemy import inspect, select
+
+    version = tables().version
+    names = sorted(inspect(database.engine).get_table_names())
+    if not names:
+        return None
+    if version.name not in names:
+        if {"studies", "trials"} <= set(names):
+            raise OSError(
+                f"the storage {database.where} holds studies of Optuna, as races were kept before; it stays as it is: "
+                "give another file"
+            )
+        raise OSError(
+            f"the storage {database.where} belongs to something else (it holds {', '.join(names[:3])}); give another "
+            "one"
+        )
+    with database.engine.connect() as connection:
+        found = connection.execute(select(version.c.version)).scalar()
+    if found not in (None, VERSION):
+        raise OSError(
+            f"the storage {database.where} was written by a later version of Fallline (its form is {found}, this one "
+            f"knows {VERSION}); install that version, or give another file"
+        )
+    return found
+
+
+def _made_elsewhere(error: Exception) -> bool:
+    return any(word in str(error) for word in ("already exists", "UNIQUE constraint", "duplicate key"))
 
 
 def _file_id(path: str) -> tuple[int, int] | None:
@@ -157,36 +284,6 @@ def _check_file(path: Path) -> None:
             raise PermissionError(errno.EACCES, "no permission")
     except OSError as error:
         raise OSError(f"the storage {path} can't be written ({error.strerror}); give another file") from error
-
-
-def _storage(url: str, where: str, options: dict[str, Any]) -> RDBStorage:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        # Optuna fills in its version where braces stand.
-        return _made(url.replace("{", "{{").replace("}", "}}"), options)
-    except ImportError as error:
-        missing = getattr(error.__cause__ or error, "name", None) or "psycopg"
-        raise ImportError(
-            f"the storage {where} needs {missing}; install it: pip install '{_DRIVERS.get(missing, missing)}'"
-        ) from error
-    except RuntimeError as error:  # tables of another version of Optuna
-        raise OSError(f"the storage {where} can't be used: {error}") from error
-
-
-def _made(url: str, options: dict[str, Any], tries: int = 5) -> RDBStorage:
-    """Optuna's storage; tried again where another process is making the same tables at the same moment."""
-    from optuna.storages import RDBStorage
-    from sqlalchemy.exc import DBAPIError, IntegrityError
-
-    try:
-        return RDBStorage(url, engine_kwargs=options)
-    except DBAPIError as error:
-        if not tries or not (isinstance(error, IntegrityError) or "already exists" in str(error)):
-            raise
-    time.sleep(_SECONDS_BETWEEN_TRIES)
-    return _made(url, options, tries - 1)
 
 
 def _parsed(storage: str) -> URL:
@@ -214,87 +311,10 @@ def _parsed(storage: str) -> URL:
 @contextmanager
 def told(where: str, what: str) -> Iterator[None]:
     """Raise OSError, in a sentence, for what a database has to say."""
-    from optuna.exceptions import OptunaError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (OptunaError, SQLAlchemyError, sqlite3.Error) as error:
-        raise OSError(f"the storage {where} {what}: {_reason(error)}") from error
-
-
-def _reason(error: BaseException) -> str:
-    """What the database itself said, on one line."""
-    origin = getattr(error, "orig", None) or error.__cause__ or error
-    origin = getattr(origin, "orig", None) or origin
-    return " ".join(str(origin).split())
-
-
-#: What a race is, who is running it, and what came of it, in the attributes of its study.
-CARD, CLAIM, RESULT = "fallline race", "claim", "result"
-
-
-def read_attribute(session: Session, study: int, key: str) -> Any | None:
-    """The value of a study's attribute, or None where there is none that can be read."""
-    row = _row(session, study, key)
-    return None if row is None else next(_values(row.value_json), None)
-
-
-def write_attribute(session: Session, study: int, key: str, value: Any) -> None:
-    """Set a study's attribute to plain data."""
-    text = json.dumps(value)
-    row = _row(session, study, key)
-    if row is None:
-        session.add(tables().StudyUserAttributeModel(study_id=study, key=key, value_json=text))
-    else:
-        row.value_json = text
-
-
-def has_attribute(session: Session, study: int, key: str) -> bool:
-    """Whether a study has an attribute, whose value may be long."""
-    from sqlalchemy import select
-
-    attribute = tables().StudyUserAttributeModel
-    query = select(attribute.study_id).where(attribute.study_id == study, attribute.key == key)
-    return session.execute(query).first() is not None
-
-
-def _row(session: Session, study: int, key: str) -> Any:
-    from sqlalchemy import select
-
-    attribute = tables().StudyUserAttributeModel
-    return session.scalars(select(attribute).where(attribute.study_id == study, attribute.key == key)).one_or_none()
-
-
-def all_attributes(session: Session, key: str) -> list[tuple[int, str, Any]]:
-    """Every study that has an attribute, the oldest first: its number, its name, and the attribute's value.
-
-    What others wrote there in a form that can't be read is passed over.
-    """
-    from sqlalchemy import select
-
-    study, attribute = tables().StudyModel, tables().StudyUserAttributeModel
-    query = select(study.study_id, study.study_name, attribute.value_json).join_from(study, attribute)
-    rows = session.execute(query.where(attribute.key == key).order_by(study.study_id))
-    return [(number, name, value) for number, name, text in rows for value in _values(text)]
-
-
-def _values(text: str) -> Iterator[Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return
-    if "\\ud" in text.lower():  # JSON can hold lone surrogates, which no page and no file can
-        value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
-    yield value
-
-
-def tables() -> Any:
-    """The module of Optuna's classes for its tables: `StudyModel`, `TrialModel` and so on.
-
-    >>> tables().StudyModel.__tablename__
-    'studies'
-    """
-    from optuna.storages._rdb import models
-
-    return models
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        said = getattr(error, "orig", None) or error.__cause__ or error
+        raise OSError(f"the storage {where} {what}: {' '.join(str(said).split())}") from error

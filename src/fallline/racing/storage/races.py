@@ -1,4 +1,4 @@
-"""The races that a storage holds: what it is told of each as it begins, how far they came, and what came of them."""
+"""The races that a storage was asked, how far they came and what came of them; and the runs that it keeps."""
 
 from __future__ import annotations
 
@@ -12,35 +12,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fallline.racing.arms import Dimension
-from fallline.racing.storage.claim import running
-from fallline.racing.storage.database import (
-    CARD,
-    RESULT,
-    all_attributes,
-    open_database,
-    read_attribute,
-    shown,
-    sqlite_file,
-    tables,
-)
+from fallline.racing.storage.database import open_database, shown, sqlite_file, tables
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
+    from sqlalchemy.engine import Connection
 
 
 @dataclass(frozen=True)
-class RaceCard:
-    """A race before its first run.
+class Card:
+    """A race as it is asked.
 
-    `fingerprint` is that of `fallline.racing.storage.fingerprint`; `spaces` are the dimensions that each arm searches,
-    by the arms' names; `command` is plain data from which a person, or a command line, can start the race again.
+    `question` and `problem_key` are what the race and its problem are known by; `spaces` are the dimensions that each
+    arm searches, as plain data; from `command`, plain data too, a person or a command line can ask it again.
     """
 
     problem: str
-    fingerprint: str
+    problem_key: str
+    question: str
     higher_is_better: bool
-    spaces: Mapping[str, Mapping[str, Dimension]]
+    spaces: Mapping[str, Mapping[str, Any]]
     command: Mapping[str, Any]
     planned_runs: int
 
@@ -48,57 +38,36 @@ class RaceCard:
         """As plain data; `started` is when the race began."""
         return {
             "problem": self.problem,
-            "fingerprint": self.fingerprint,
+            "problem_key": self.problem_key,
             "started": started.isoformat(timespec="seconds"),
+            "higher_is_better": self.higher_is_better,
             "planned_runs": self.planned_runs,
-            "spaces": {
-                arm: {name: dimension.to_json() for name, dimension in space.items()}
-                for arm, space in self.spaces.items()
-            },
+            "spaces": dict(self.spaces),
             "command": dict(self.command),
         }
 
 
-def kept_cards(session: Session) -> list[tuple[int, str, dict[str, Any]]]:
-    """The races of a storage, the oldest first: study, name, and card as plain data.
-
-    What another version wrote in another form, or somebody else under the same name, is no race and is passed over.
-    """
-    return [(study, name, card) for study, name, card in all_attributes(session, CARD) if _is_card(card)]
-
-
-def _is_card(fact: Any) -> bool:
-    kinds = {"problem": str, "fingerprint": str, "started": str, "planned_runs": int, "spaces": dict, "command": dict}
-    if not isinstance(fact, dict) or any(not isinstance(fact.get(key), kind) for key, kind in kinds.items()):
-        return False
-    command = fact["command"]
-    if not isinstance(command.get("effort"), dict) or not isinstance(command.get("seed"), int):
-        return False
-    with contextlib.suppress(ValueError):
-        datetime.fromisoformat(fact["started"])
-        return isinstance(json.loads(fact["fingerprint"]), dict)
-    return False
-
-
 @dataclass(frozen=True)
 class PastRace:
-    """A race in a storage: what was raced, how far it came, and its verdict if it has finished.
+    """A race in a storage: what was asked, how far it came, and its verdict if it has finished.
 
-    `running` says that a process is running it. `kept` and `planned` count runs. `winner`, `ranking` (best first)
-    and `sentence` are the verdict's: None or empty where there is no winner or the race has not finished. `command` is
-    that of its `RaceCard`.
+    `number` is its own in the storage. `kept` and `planned` count runs; `changed` is when the last of them was kept or
+    read. `winner`, `ranking` (best first) and `sentence` are the verdict's: None or empty where there is no winner or
+    the race has not finished. `command` is that of its `Card`.
     """
 
+    number: int
     name: str
     problem: str
     started: datetime
+    changed: datetime
     finished: bool
-    running: bool
     kept: int
     planned: int
     arms: tuple[str, ...]
     effort: Mapping[str, Any]
     seed: int
+    higher_is_better: bool
     winner: str | None
     ranking: tuple[str, ...]
     sentence: str | None
@@ -110,8 +79,16 @@ def past_races(storage: str | Path) -> list[PastRace]:
 
     Raises what `open_store` does for a storage that can't be opened.
     """
-    with _reading(storage) as session:
-        return [] if session is None else [race for _, race in _races(session)]
+    from sqlalchemy import func, select
+
+    with reading(storage) as connection:
+        if connection is None:
+            return []
+        races, asked = tables().races.c, tables().asked.c
+        counts = dict(tuple(row) for row in connection.execute(select(asked.race, func.count()).group_by(asked.race)))
+        rows = connection.execute(select(tables().races).order_by(races.race.desc())).all()
+    found = (_past_race(row._asdict(), int(counts.get(row.race, 0))) for row in rows)
+    return [race for race in found if race is not None]
 
 
 def kept_result(storage: str | Path, name: str | None = None) -> dict[str, Any]:
@@ -119,83 +96,95 @@ def kept_result(storage: str | Path, name: str | None = None) -> dict[str, Any]:
 
     Raises LookupError, in a sentence, where there is no such race or it has not finished; else what `open_store` does.
     """
-    with _reading(storage) as session:
-        races = [] if session is None else _races(session)
-        for study, race in races:
-            if race.finished and name in (None, race.name):
-                assert session is not None
-                return dict(read_attribute(session, study, RESULT) or {})
+    from sqlalchemy import select
+
+    races = tables().races.c
+    with reading(storage) as connection:
+        found = [] if connection is None else connection.execute(
+            select(races.name, races.result).order_by(races.changed_at.desc())
+        ).all()  # fmt: skip
+    for title, text in found:
+        if name in (None, title) and (result := _result(text)) is not None:
+            return result
     if name is None:
         raise LookupError(f"no race in {shown(storage)} has finished; `fallline race` runs one")
-    if name in [race.name for _, race in races]:
+    if name in [title for title, _ in found]:
         raise LookupError(f"the race '{name}' has not finished; `fallline race` with its options goes on with it")
     raise LookupError(f"there is no race '{name}' in {shown(storage)}; `fallline races` lists those that there are")
 
 
+def kept_answer(connection: Connection, race: int) -> dict[str, Any] | None:
+    """The result of a race by its number; None before it has finished."""
+    from sqlalchemy import select
+
+    races = tables().races.c
+    return _result(connection.execute(select(races.result).where(races.race == race)).scalar())
+
+
 @contextmanager
-def _reading(storage: str | Path) -> Iterator[Session | None]:
+def reading(storage: str | Path) -> Iterator[Connection | None]:
     """A transaction that reads; None where no file holds races, so that none is made and no other one written to."""
     file = sqlite_file(storage)
     if file is not None and not _holds_races(file):
         yield None
         return
-    with closing(open_database(storage)) as database, database.session() as session:
-        yield session
+    with closing(open_database(storage)) as database, database.transaction() as connection:
+        yield connection
 
 
 def _holds_races(file: Path) -> bool:
-    """Whether an SQLite file has Optuna's tables; True as well for what can't be read, which opening it tells."""
+    """Whether an SQLite file has our tables, or others; True as well for what can't be read, which opening it tells."""
     if not file.exists():
         return False
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchone()
+            found = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     except sqlite3.Error:
         return True
     return found is not None
 
 
-def _races(session: Session) -> list[tuple[int, PastRace]]:
-    """Study and race, the newest first."""
-    counts, ran = _counts(session), running(session)
-    results = {study: result for study, _, result in all_attributes(session, RESULT) if _is_result(result)}
-    return [
-        (study, _past_race(name, card, study in ran, counts.get(study, 0), results.get(study)))
-        for study, name, card in reversed(kept_cards(session))
-    ]
+def read_json(text: str) -> Any:
+    r"""Plain data of a storage; half a letter, which JSON can hold and no file and no page can, is replaced.
+
+    >>> read_json('["a", "b\\ud800"]')
+    ['a', 'b?']
+    """
+    found = json.loads(text)
+    return json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace")) if r"\ud" in text else found
 
 
-def _is_result(fact: Any) -> bool:
-    return isinstance(fact, dict) and all(isinstance(fact.get(part), dict) for part in ("verdict", "occasion"))
+def _result(text: str | None) -> dict[str, Any] | None:
+    """A result as it was kept; None where there is none that can be read."""
+    with contextlib.suppress(ValueError, TypeError):
+        found = read_json(text or "")
+        if isinstance(found, dict) and all(isinstance(found.get(part), dict) for part in ("verdict", "occasion")):
+            return found
+    return None
 
 
-def _counts(session: Session) -> dict[int, int]:
-    """The trials of each study."""
-    from sqlalchemy import func, select
-
-    trial = tables().TrialModel
-    rows = session.execute(select(trial.study_id, func.count()).group_by(trial.study_id))
-    return {int(study): int(count) for study, count in rows}
-
-
-def _past_race(
-    name: str, card: Mapping[str, Any], running: bool, kept: int, result: Mapping[str, Any] | None
-) -> PastRace:
-    command = card["command"]
+def _past_race(row: Mapping[str, Any], kept: int) -> PastRace | None:
+    """A race of a row; None for what somebody else wrote there."""
+    result = _result(row["result"])
     verdict = {} if result is None else {**result["verdict"], **result["occasion"]}
-    return PastRace(
-        name=name,
-        problem=card["problem"],
-        started=datetime.fromisoformat(card["started"]),
-        finished=result is not None,
-        running=running,
-        kept=kept,
-        planned=card["planned_runs"],
-        arms=tuple(card["spaces"]),
-        effort=command["effort"],
-        seed=command["seed"],
-        winner=verdict.get("winner"),
-        ranking=tuple(verdict.get("ranking", ())),
-        sentence=verdict.get("sentence"),
-        command=command,
-    )
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        card = read_json(row["card"])
+        return PastRace(
+            number=int(row["race"]),
+            name=str(row["name"]),
+            problem=str(card["problem"]),
+            started=datetime.fromisoformat(card["started"]),
+            changed=datetime.fromtimestamp(row["changed_at"]).astimezone(),
+            finished=result is not None,
+            kept=kept,
+            planned=int(card["planned_runs"]),
+            arms=tuple(card["spaces"]),
+            effort=dict(card["command"]["effort"]),
+            seed=int(card["command"]["seed"]),
+            higher_is_better=bool(card["higher_is_better"]),
+            winner=verdict.get("winner"),
+            ranking=tuple(verdict.get("ranking", ())),
+            sentence=verdict.get("sentence"),
+            command=card["command"],
+        )
+    return None

@@ -1,71 +1,73 @@
-"""What keeps a race's runs: nothing, or an Optuna study, which is opened anew or taken up again."""
+"""A store of runs by their keys, and what a race asks of it; or nothing, where none is to be kept."""
 
 from __future__ import annotations
 
+import json
+import math
 import time
-import warnings
-import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from fallline._text import printable
+from fallline._text import counted, printable
 from fallline.racing.runs import Outcome, Run
-from fallline.racing.storage.claim import Claim, Heartbeat, TakenOverError, forget_claim, renew_claim, take_claim
-from fallline.racing.storage.database import (
-    CARD,
-    RESULT,
-    Database,
-    has_attribute,
-    open_database,
-    read_attribute,
-    tables,
-    told,
-    write_attribute,
-)
-from fallline.racing.storage.fingerprint import differences, unknown
-from fallline.racing.storage.races import RaceCard, kept_cards
-from fallline.racing.storage.trials import Spaces, Trials, read_runs
+from fallline.racing.storage.database import Database, open_database, tables, upsert
+from fallline.racing.storage.outcomes import pack, unpack
+from fallline.racing.storage.races import Card
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
+    from sqlalchemy import Column
+    from sqlalchemy.engine import Connection
 
 
 #: A storage that failed is left alone for so many times as long as it took to fail: a lock takes a minute.
 _PATIENCE = 10
+_AT_ONCE = 500  # keys in one query
+Keyed = Mapping[int, str]  # keys of runs by their numbers in a stage
+Found = TypeVar("Found")
 
 
 class Store:
-    """Keeps one race: its runs' outcomes, each under its stage and number there, and facts by name, as plain data.
+    """Keeps runs by their keys, and facts: plain data, by a scope and a name. This one keeps nothing."""
 
-    This one keeps nothing.
-    """
-
-    #: The race's name, and the storage that holds it; None where nothing is kept.
+    #: The race's name, and the storage; None where nothing is kept.
     name: str | None = None
     where: str | None = None
-    #: Whether an earlier process began this race, and how many of its runs were there when it was taken up.
-    resumed = False
-    kept = 0
 
-    def outcomes(self, stage: str) -> Mapping[int, Outcome]:
-        """The runs of a stage that have been kept."""
+    def there(self, keys: Sequence[str]) -> set[str]:
+        """Those of these keys whose runs are kept."""
+        return set()
+
+    def read(self, keys: Sequence[str]) -> dict[str, Outcome]:
+        """What the runs of these keys came to, of those that are kept."""
         return {}
 
-    def add(self, stage: str, runs: Mapping[int, Run], outcomes: Mapping[int, Outcome]) -> None:
+    def ask(self, stage: str, keys: Keyed) -> None:
+        """Note that the race had these runs, by their numbers in a stage."""
+
+    def add(
+        self, stage: str, keys: Mapping[int, str], runs: Mapping[int, Run], outcomes: Mapping[int, Outcome]
+    ) -> None:
         """Keep finished runs of a stage, by their numbers: all of them or, if this process dies, none."""
 
-    def recall(self, fact: str) -> Any | None:
+    def recall(self, scope: str, name: str) -> Any | None:
         """A fact that was kept, or None."""
         return None
 
-    def remember(self, fact: str, value: Any) -> None:
-        """Keep a fact: plain data, as JSON holds it."""
+    def remember(self, scope: str, name: str, value: Any) -> None:
+        """Keep a fact."""
+
+    def answer(self, result: Mapping[str, Any]) -> None:
+        """Keep what the race concludes."""
+
+    def lost(self) -> int:
+        """How many runs of the race can't be read back, when all is asked for anew."""
+        return 0
 
     def close(self) -> None:
-        """Let go of the race, so that any process may take it up."""
+        """Let go of the storage."""
 
 
 class Lasting(Store):
@@ -76,40 +78,48 @@ class Lasting(Store):
     """
 
     def __init__(self, store: Store, tell: Callable[[str], object]) -> None:
-        self.name, self.where, self.resumed, self.kept = store.name, store.where, store.resumed, store.kept
+        self.name, self.where = store.name, store.where
         self.trouble: str | None = None
         self._store, self._tell = store, tell
         self._waiting: deque[Callable[[], object]] = deque()
         self._not_before = 0.0
 
-    def outcomes(self, stage: str) -> Mapping[int, Outcome]:
-        """The runs of a stage that have been kept."""
-        return self._store.outcomes(stage)
+    def there(self, keys: Sequence[str]) -> set[str]:
+        """Those of these keys whose runs are kept; none where the storage does not say."""
+        return self._asked(lambda: self._store.there(keys), set[str]())
 
-    def add(self, stage: str, runs: Mapping[int, Run], outcomes: Mapping[int, Outcome]) -> None:
-        """Keep finished runs of a stage, by their numbers, now or later."""
-        self._waiting.append(lambda: self._store.add(stage, runs, outcomes))
-        self._keep()
+    def read(self, keys: Sequence[str]) -> dict[str, Outcome]:
+        """What the runs of these keys came to, of those that are kept; none where the storage does not say."""
+        return self._asked(lambda: self._store.read(keys), dict[str, Outcome]())
 
-    def recall(self, fact: str) -> Any | None:
+    def ask(self, stage: str, keys: Keyed) -> None:
+        """Note that the race had these runs, now or later."""
+        self._later(lambda: self._store.ask(stage, keys))
+
+    def add(
+        self, stage: str, keys: Mapping[int, str], runs: Mapping[int, Run], outcomes: Mapping[int, Outcome]
+    ) -> None:
+        """Keep finished runs of a stage, now or later."""
+        self._later(lambda: self._store.add(stage, keys, runs, outcomes))
+
+    def recall(self, scope: str, name: str) -> Any | None:
         """A fact that was kept, or None; None as well where the storage does not say."""
-        found: list[Any] = [None]
-        self._tried(lambda: found.append(self._store.recall(fact)))
-        return found[-1]
+        return self._asked(lambda: self._store.recall(scope, name), None)
 
-    def remember(self, fact: str, value: Any) -> None:
-        """Keep a fact, now or later: plain data, as JSON holds it."""
-        self._waiting.append(lambda: self._store.remember(fact, value))
-        self._keep()
+    def remember(self, scope: str, name: str, value: Any) -> None:
+        """Keep a fact, now or later."""
+        self._later(lambda: self._store.remember(scope, name, value))
+
+    def answer(self, result: Mapping[str, Any]) -> None:
+        """Keep what the race concludes, now or later."""
+        self._later(lambda: self._store.answer(result))
 
     def told(self) -> tuple[str, ...]:
         """After a last try, a sentence where not all is kept."""
         self._not_before = 0.0
-        try:
-            self._keep()
-            self._tried(lambda: self._store.recall("plan"))  # it may have gone since
-        except TakenOverError as error:
-            self.trouble = str(error)
+        self._keep()
+        if self.trouble is None:
+            self._tried(self._check)
         if self.trouble is None:
             return ()
         return (
@@ -118,177 +128,218 @@ class Lasting(Store):
         )
 
     def close(self) -> None:
-        """Let go of the race, so that any process may take it up."""
+        """Let go of the storage."""
         self._tried(self._store.close)
+
+    def _check(self) -> None:
+        """Raise OSError where what was kept is not there: a file may have gone since, or have been written to."""
+        if lost := self._store.lost():
+            raise OSError(f"{counted(lost, 'run')} can't be read back from the storage {self.where}")
+
+    def _asked(self, find: Callable[[], Found], otherwise: Found) -> Found:
+        found = [otherwise]
+        if time.monotonic() >= self._not_before:
+            self._tried(lambda: found.append(find()))
+        return found[-1]
+
+    def _later(self, work: Callable[[], object]) -> None:
+        self._waiting.append(work)
+        self._keep()
 
     def _keep(self) -> None:
         if time.monotonic() < self._not_before:
             return
-        begun = time.monotonic()
         while self._waiting:
             work = self._waiting.popleft()
             if not self._tried(work):
                 self._waiting.appendleft(work)
-                self._not_before = time.monotonic() + _PATIENCE * (time.monotonic() - begun)
                 return
         self.trouble = None
 
     def _tried(self, work: Callable[[], object]) -> bool:
+        begun = time.monotonic()
         try:
             work()
-        except TakenOverError:
-            raise
         except OSError as error:
             if self.trouble is None:
                 self._tell(f"{str(error)[:1].upper()}{str(error)[1:]}; the race goes on, and its result is shown here.")
             self.trouble = str(error)
+            self._not_before = time.monotonic() + _PATIENCE * (time.monotonic() - begun)
             return False
         return True
 
 
-class StudyStore(Store):
-    """Keeps one race that this process has claimed. Optuna's dashboard opens the same storage.
+class KeptStore(Store):
+    """Runs in a database, and the race that asks for them. With `fresh` only what was added here counts as kept.
 
-    Every method raises OSError, in a sentence, where the database fails or another process has taken the race over.
+    Every method raises OSError, in a sentence, where the database fails.
     """
 
-    def __init__(
-        self, database: Database, study: int, name: str, claim: Claim, spaces: Spaces, *, resumed: bool
+    def __init__(self, database: Database, race: int, name: str, card: Card, *, fresh: bool) -> None:
+        self.name, self.where = name, database.where
+        self._database, self._race, self._card = database, race, card
+        self._own: set[str] | None = set() if fresh else None
+
+    def there(self, keys: Sequence[str]) -> set[str]:
+        """Those of these keys whose runs are kept."""
+        column = tables().runs.c.key
+        return {key for (key,) in self._rows(keys, column)}
+
+    def read(self, keys: Sequence[str]) -> dict[str, Outcome]:
+        """What the runs of these keys came to, of those that are kept; a damaged one is as if it were not."""
+        runs = tables().runs.c
+        found: dict[str, Outcome] = {}
+        for key, packed in self._rows(keys, runs.key, runs.outcome):
+            try:
+                found[key] = unpack(packed)
+            except ValueError:
+                continue
+        return found
+
+    def ask(self, stage: str, keys: Keyed) -> None:
+        """Note that the race had these runs, by their numbers in a stage."""
+        with self._database.transaction() as connection:
+            self._ask(connection, stage, keys)
+
+    def add(
+        self, stage: str, keys: Mapping[int, str], runs: Mapping[int, Run], outcomes: Mapping[int, Outcome]
     ) -> None:
-        self.name, self.where, self.resumed = name, database.where, resumed
-        self._database, self._study, self._claim = database, study, claim
-        self._trials = Trials(study, spaces)
-        self._outcomes: dict[str, dict[int, Outcome]] = {}
-        if resumed:
-            with told(database.where, "failed"):
-                self._outcomes = read_runs(database.storage.get_all_trials(study, deepcopy=False))
-        self.kept = sum(map(len, self._outcomes.values()))
-        self._heartbeat = Heartbeat(database, study, name, claim)
-        weakref.finalize(self, self._heartbeat.silence)
+        """Keep finished runs of a stage, by their numbers: all of them or none."""
+        rows = {keys[number]: self._row(keys[number], runs[number], outcome) for number, outcome in outcomes.items()}
+        with self._database.transaction() as connection:
+            upsert(connection, tables().runs, list(rows.values()), by=("key",))
+            self._ask(connection, stage, {number: keys[number] for number in outcomes})
+        if self._own is not None:
+            self._own |= set(rows)
 
-    def outcomes(self, stage: str) -> Mapping[int, Outcome]:
-        """The runs of a stage that have been kept."""
-        return self._outcomes.get(stage, {})
-
-    def add(self, stage: str, runs: Mapping[int, Run], outcomes: Mapping[int, Outcome]) -> None:
-        """Keep finished runs of a stage, by their numbers: all of them or none; of two of one number, the first."""
-        there = self._outcomes.setdefault(stage, {})
-        new = {number: outcome for number, outcome in outcomes.items() if number not in there}
-        with self._database.alone() as session:
-            renew_claim(session, self._study, str(self.name), self._claim)
-            self._trials.add(session, stage, runs, new)
-        there.update(new)
-
-    def recall(self, fact: str) -> Any | None:
+    def recall(self, scope: str, name: str) -> Any | None:
         """A fact that was kept, or None."""
-        with self._database.session() as session:
-            return read_attribute(session, self._study, fact)
+        from sqlalchemy import select
 
-    def remember(self, fact: str, value: Any) -> None:
-        """Keep a fact: plain data, as JSON holds it."""
-        with self._database.alone() as session:
-            renew_claim(session, self._study, str(self.name), self._claim)
-            write_attribute(session, self._study, fact, value)
+        facts = tables().facts.c
+        with self._database.transaction() as connection:
+            query = select(facts.value).where(facts.scope == scope, facts.name == name)
+            text = connection.execute(query).scalar()
+        return None if text is None else json.loads(text)
+
+    def remember(self, scope: str, name: str, value: Any) -> None:
+        """Keep a fact."""
+        row = {"scope": scope, "name": name, "value": json.dumps(value)}
+        with self._database.transaction() as connection:
+            upsert(connection, tables().facts, [row], by=("scope", "name"))
+
+    def answer(self, result: Mapping[str, Any]) -> None:
+        """Keep what the race concludes."""
+        self._change(result=json.dumps(result))
+
+    def lost(self) -> int:
+        """How many runs of the race can't be read back, as the storage is now."""
+        from sqlalchemy import select
+
+        asked = tables().asked.c
+        self._database.reopen()
+        with self._database.transaction() as connection:
+            keys = list(connection.execute(select(asked.key).where(asked.race == self._race).distinct()).scalars())
+        read = (len(self.read(keys[start : start + _AT_ONCE])) for start in range(0, len(keys), _AT_ONCE))
+        return len(keys) - sum(read)
 
     def close(self) -> None:
-        """Let go of the race, so that any process may take it up."""
-        self._heartbeat.stop()
+        """Let go of the storage."""
         self._database.close()
+
+    def _rows(self, keys: Iterable[str], *columns: Column[Any]) -> Iterator[Any]:
+        from sqlalchemy import select
+
+        asked = sorted(set(keys) if self._own is None else self._own.intersection(keys))
+        with self._database.transaction() as connection:
+            for start in range(0, len(asked), _AT_ONCE):
+                some = tables().runs.c.key.in_(asked[start : start + _AT_ONCE])
+                yield from connection.execute(select(*columns).where(some))
+
+    def _ask(self, connection: Connection, stage: str, keys: Keyed) -> None:
+        rows = [{"race": self._race, "stage": stage, "number": number, "key": key} for number, key in keys.items()]
+        upsert(connection, tables().asked, rows, by=("race", "stage", "number"))
+        self._change(connection, changed_at=time.time())
+
+    def _change(self, connection: Connection | None = None, **values: Any) -> None:
+        races = tables().races
+        change = races.update().where(races.c.race == self._race).values(**values)
+        if connection is not None:
+            connection.execute(change)
+            return
+        with self._database.transaction() as own:
+            own.execute(change)
+
+    def _row(self, key: str, run: Run, outcome: Outcome) -> dict[str, Any]:
+        scored = not math.isnan(outcome.score)
+        value = outcome.score if scored else float(outcome.valid_metric[-1])
+        return {
+            "key": key,
+            "problem_key": self._card.problem_key,
+            "problem": self._card.problem,
+            "arm": run.arm,
+            "configuration": json.dumps(dict(run.configuration), default=repr),
+            "seed": run.seed,
+            "steps": run.steps,
+            "scored": scored,
+            "value": value if math.isfinite(value) and not outcome.diverged else None,
+            "kept_at": time.time(),
+            "outcome": pack(outcome),
+        }
 
 
 _LONGEST_NAME = 80
 
 
-def open_store(storage: str | Path | None, card: RaceCard, *, name: str | None = None) -> Store:
-    """Where a race's runs are kept: an SQLite file, the URL of an Optuna storage, or nowhere for None.
+def open_store(storage: str | Path | None, card: Card, *, fresh: bool = False) -> Store:
+    """Where a race's runs are kept: an SQLite file, a PostgreSQL database by URL, or nowhere for None.
 
-    A race of the card's fingerprint that has not finished is taken up again; else a new one begins, called after its
-    problem and the time. With `name`, that race is taken up. Where a race holds what can't be told apart in another
-    process, only its name takes it up, as a warning says.
+    A race that was asked before has its name from then; a new one is called after its problem and the time.
 
-    Raises ValueError where there is no such race or it differs, and for a URL that names no kind of database,
-    ImportError where its driver is not installed, OSError for a storage that can't be opened and for a race that is
-    being run.
+    Raises ValueError for a URL of another kind, ImportError where its driver is not installed, OSError for a storage
+    that can't be opened.
     """
     if storage is None:
-        if name is not None:
-            raise ValueError(f"the race '{name}' can't be taken up without a storage; say which one holds it")
         return Store()
     database = open_database(storage)
-    claim = Claim()
     try:
-        with database.alone() as session:
-            found = _named(session, database, card, name) if name is not None else _stopped(session, card)
-            study, title = found or _new(session, card)
-            take_claim(session, study, title, claim)
-        return StudyStore(database, study, title, claim, card.spaces, resumed=found is not None)
+        race, name = _asked_before(database, card) or _new(database, card)
     except BaseException:
-        forget_claim(claim)
         database.close()
         raise
+    return KeptStore(database, race, name, card, fresh=fresh)
 
 
-def _stopped(session: Session, card: RaceCard) -> tuple[int, str] | None:
-    """The last race of this fingerprint that has not finished."""
-    for study, name, kept in reversed(kept_cards(session)):
-        if not differences(kept["fingerprint"], card.fingerprint) and not has_attribute(session, study, RESULT):
-            doubtful = unknown(card.fingerprint)
-            if not doubtful:
-                return study, name
-            warnings.warn(
-                f"a new race begins: '{name}' was stopped, but whether it is the same can't be told, as the problem or "
-                f"an arm holds {', '.join(doubtful)}; take it up by its name, with resume='{name}' or "
-                f"`fallline race --resume --race '{name}'`"
-            )
-            break
-    return None
+def _asked_before(database: Database, card: Card) -> tuple[int, str] | None:
+    from sqlalchemy import select
+
+    races = tables().races.c
+    with database.transaction() as connection:
+        found = connection.execute(select(races.race, races.name).where(races.question == card.question)).first()
+    return None if found is None else (int(found[0]), str(found[1]))
 
 
-def _named(session: Session, database: Database, card: RaceCard, name: str) -> tuple[int, str]:
-    races = {title: (study, kept) for study, title, kept in kept_cards(session)}
-    if name not in races:
-        there = f"it has {', '.join(map(repr, races))}" if races else "it has none"
-        raise ValueError(f"there is no race '{name}' in {database.where}; {there}")
-    study, kept = races[name]
-    different = differences(kept["fingerprint"], card.fingerprint)
-    if different:
-        told = ", ".join(_told(part, kept, card) for part in different)
-        raise ValueError(
-            f"the race '{name}' can't be taken up, as it differs in its {told}; start it as it was begun, or leave the "
-            "name out to begin a new one"
-        )
-    return study, name
+def _new(database: Database, card: Card, number: int = 1) -> tuple[int, str]:
+    """The race with a name that is nobody's; another process may ask the same, or take a name, at this moment."""
+    from sqlalchemy import exists, select
 
-
-def _told(part: str, kept: dict[str, Any], card: RaceCard) -> str:
-    """What differs, with what is there and what is here where that is short."""
-    there, here = kept["command"].get(part), card.command.get(part)
-    if part == "arms":
-        there, here = ", ".join(kept["spaces"]), ", ".join(card.spaces)
-    return part if there == here else f"{part} ({_short(there)} there, {_short(here)} here)"
-
-
-def _short(value: Any) -> str:
-    return ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
-
-
-def _new(session: Session, card: RaceCard) -> tuple[int, str]:
-    from optuna.study import StudyDirection
-
-    models = tables()
+    races = tables().races
     started = datetime.now().astimezone()
-    problem = printable(card.problem[:_LONGEST_NAME])
-    title = name = f"{problem} {started:%Y-%m-%d %H:%M:%S}"
-    number = 1
-    while models.StudyModel.find_by_name(name, session) is not None:
-        number += 1
-        name = f"{title} ({number})"
-    direction = StudyDirection.MAXIMIZE if card.higher_is_better else StudyDirection.MINIMIZE
-    study = models.StudyModel(
-        study_name=name, directions=[models.StudyDirectionModel(objective=0, direction=direction)]
-    )
-    session.add(study)
-    session.flush()
-    key = int(study.study_id)
-    write_attribute(session, key, CARD, card.as_fact(started))
-    return key, name
+    title = name = f"{printable(card.problem[:_LONGEST_NAME])} {started:%Y-%m-%d %H:%M:%S}"
+    row = {"question": card.question, "card": json.dumps(card.as_fact(started)), "changed_at": started.timestamp()}
+    while True:
+        with database.transaction() as connection:
+            while connection.execute(select(exists().where(races.c.name == name))).scalar():
+                number += 1
+                name = f"{title} ({number})"
+        try:
+            with database.transaction() as connection:
+                made = connection.execute(races.insert().values(name=name, **row)).inserted_primary_key
+                assert made is not None
+                return int(made[0]), name
+        except OSError:
+            if (found := _asked_before(database, card)) is not None:
+                return found
+            with database.transaction() as connection:
+                if not connection.execute(select(exists().where(races.c.name == name))).scalar():
+                    raise
