@@ -21,6 +21,7 @@ from fallline.training.memory import keep_freed_memory
 from fallline.training.modules import differing, python_state, slots
 from fallline.training.problem import Problem
 from fallline.training.stack import SharedTensors
+from fallline.training.tape import Tapes
 
 
 class BatchedLanes(Lanes):
@@ -57,6 +58,7 @@ class BatchedLanes(Lanes):
         self._state = python_state(self._module)
         self._shared = SharedTensors()
         self._operations = LaneOperations(self._shared.escaped)
+        self._tapes = Tapes()
         self._arrange()
         self._rebind()
 
@@ -79,6 +81,7 @@ class BatchedLanes(Lanes):
 
     def _arrange(self) -> None:
         """Part what is stacked from what all lanes share, which stays in the module and has no lane dimension."""
+        self._tapes.clear()
         self._rest, shared = self._stack.share(self._untrained)
         self._shared.hold(shared)
         training_loss = partial(self.problem.training_loss, self._module)
@@ -97,27 +100,31 @@ class BatchedLanes(Lanes):
         return torch.cat(rows) if len(rows) > 1 else rows[0].contiguous()
 
     def _pass(self, indices: Tensor, lanes: slice, keys: Tensor) -> Pass:
-        batch = self._batch(indices, lanes)
-        leaves = [leaf[lanes] for leaf in self._leaves]
-
-        def compute(buffers: list[Tensor]) -> Sequence[Tensor]:
+        def compute(inputs: Tensor, targets: Tensor, keys: Tensor, *_: Tensor) -> Sequence[Tensor]:
+            leaves = [leaf[lanes] for leaf in self._leaves]
             loss = self._loss_of_same if self._same_batches else self._loss_of_own
-            return loss(batch.inputs, batch.targets, keys[lanes], *leaves, *buffers)
+            losses = self._with_buffers(lanes, lambda buffers: loss(inputs, targets, keys, *leaves, *buffers))
+            gradients = torch.autograd.grad(losses, leaves, torch.ones_like(losses), materialize_grads=True)
+            return losses.detach(), *gradients
 
-        losses = self._with_buffers(lanes, compute)
-        gradients = torch.autograd.grad(losses, leaves, torch.ones_like(losses), materialize_grads=True)
-        return losses.detach(), gradients
+        batch = self._batch(indices, lanes)
+        given = batch.inputs, batch.targets, keys[lanes]
+        losses, *gradients = self._tapes.call(("pass", lanes.start, lanes.stop), compute, given, self.buffers)
+        return losses, gradients
 
     def _evaluated(self, compute: Callable[..., Tensor], lanes: slice, keys: Tensor, *data: Tensor) -> Tensor:
-        inputs, *others = data
-        parameters = [parameter[lanes] for parameter in self.parameters]
-
-        def of_all(buffers: list[Tensor]) -> Sequence[Tensor]:
+        def of_all(inputs: Tensor, *others: Tensor) -> Sequence[Tensor]:
+            *others, keys = others[: len(data)]
+            parameters = [parameter[lanes] for parameter in self.parameters]
             mapped = self._mapped(partial(compute, self._module), *[None] * len(data))
-            return mapped(inputs.clone(), *others, keys, *parameters, *buffers)
+            with evaluating(self._module):
+                return [
+                    self._with_buffers(
+                        lanes, lambda buffers: mapped(inputs.clone(), *others, keys, *parameters, *buffers)
+                    )
+                ]
 
-        with evaluating(self._module):
-            return self._with_buffers(lanes, of_all)
+        return self._tapes.call(("evaluated", compute, lanes.start, lanes.stop), of_all, (*data, keys), self.buffers)[0]
 
     def _with_buffers(self, lanes: slice, compute: Callable[[list[Tensor]], Sequence[Tensor]]) -> Tensor:
         """Compute something of some lanes, and what becomes of their buffers; their own, where they were shared."""
@@ -156,11 +163,14 @@ class BatchedLanes(Lanes):
             with self._drawing(key):
                 return score(output, targets)
 
-        with self._operations:
-            scores: Tensor = vmap(one, in_dims=(0, None, 0))(outputs, targets, keys)
-        return scores
+        def of_all(outputs: Tensor, targets: Tensor, keys: Tensor) -> Sequence[Tensor]:
+            with self._operations:
+                return [vmap(one, in_dims=(0, None, 0))(outputs, targets, keys)]
+
+        return self._tapes.call(("each", score), of_all, (outputs, targets, keys))[0]
 
     def _rebind(self) -> None:
+        self._tapes.clear()
         self._stack.buffers = self.buffers
         self._leaves = [parameter.detach().requires_grad_() for parameter in self.parameters]
 

@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-_VECTOR_BYTES = 64 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 32
+from fallline.training.lane_layers import carries_lanes, cross_entropy, is_short, linear
 
 _ESCAPES = (
     Tensor.data.__get__,  # type: ignore[attr-defined]
@@ -64,7 +64,7 @@ class LaneOperations(TorchFunctionMode):
 
 
 def _short(rows: Tensor) -> bool:
-    few = rows.ndim >= 2 and rows.shape[-1] * rows.element_size() < _VECTOR_BYTES and rows.shape[-2] > 1
+    few = rows.ndim >= 2 and is_short(rows.shape[-1], rows) and rows.shape[-2] > 1
     return few and rows.is_floating_point() and rows.device.type == "cpu"
 
 
@@ -91,13 +91,10 @@ def _cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor | None:
-    """Cross-entropy of rows [n, classes] with labels [n]; None for every other form of it."""
-    labels = input.ndim == 2 and target.ndim == 1 and not target.is_floating_point()
-    plain = size_average is None and reduce is None and not label_smoothing
-    if not labels or not plain or not _short(input):
-        return None
-    logarithms = torch.log_softmax(input.t(), 0).t()
-    return functional.nll_loss(logarithms, target, weight, ignore_index=ignore_index, reduction=reduction)
+    """The mean cross-entropy of rows [n, classes] with labels [n]; None for every other form of it."""
+    labels = carries_lanes(input) and input.ndim == 2 and target.ndim == 1 and not target.is_floating_point()
+    plain = size_average is None and reduce is None and weight is None and reduction == "mean" and not label_smoothing
+    return cross_entropy(input, target, ignore_index) if labels and plain and input.device.type == "cpu" else None
 
 
 def _attention(*given: Any, **named: Any) -> Tensor:
@@ -272,6 +269,7 @@ _REPLACEMENTS: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
     **dict.fromkeys((torch.softmax, Tensor.softmax, functional.softmax), _across(torch.softmax)),
     **dict.fromkeys((torch.log_softmax, Tensor.log_softmax, functional.log_softmax), _across(torch.log_softmax)),
     functional.cross_entropy: _cross_entropy,
+    functional.linear: linear,
     scaled_dot_product_attention: _attention,
     torch.conv2d: _conv2d,
     functional.batch_norm: _batch_norm,

@@ -1,0 +1,128 @@
+"""Linear layers and cross-entropy of all lanes at once, forward and backward, in as few passes over memory as can be.
+
+torch maps a linear layer to a batched product, whose results have short rows where a layer has few outputs, and
+differentiates it by products of transposed operands, which leave gradients that must be copied. Cross-entropy is mapped
+operation by operation. Here both say themselves what they are for all lanes, and what their derivatives are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Places = tuple[int | None, ...]  # which dimension of each argument counts the lanes
+
+_VECTOR_BYTES = 64 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 32
+
+
+def is_short(length: int, tensor: Tensor) -> bool:
+    """Whether rows of so many numbers fill no vector of the processor."""
+    return length * tensor.element_size() < _VECTOR_BYTES
+
+
+def carries_lanes(tensor: Tensor | None) -> bool:
+    """Whether a tensor is mapped over lanes, and nothing else is done to it in between."""
+    return tensor is not None and torch._C._functorch.is_batchedtensor(tensor)
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
+    """The linear layer of each lane, whose weight and bias are its own; None for every other one."""
+    own = carries_lanes(weight) and (bias is None or carries_lanes(bias))
+    if not own or input.ndim < 2 or weight.ndim != 2 or input.device.type != "cpu":
+        return None
+    rows = input.reshape(-1, input.shape[-1])
+    output: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
+    return output.reshape(*input.shape[:-1], -1) if input.ndim > 2 else output
+
+
+class _Linear(torch.autograd.Function):
+    """A linear layer of rows that says itself how it is mapped."""
+
+    @staticmethod
+    def forward(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return torch.nn.functional.linear(rows, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
+
+    @staticmethod
+    def vmap(info: Any, at: Places, rows: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, int]:
+        rows = rows.expand(info.batch_size, -1, -1) if at[0] is None else rows.movedim(at[0], 0)
+        weight = weight.movedim(at[1] or 0, 0)
+        bias = None if bias is None else bias.movedim(at[2] or 0, 0)
+        output: Tensor = _LinearOfLanes.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
+        return output, 0
+
+
+class _LinearOfLanes(torch.autograd.Function):
+    """Rows [K, n, in] times weights [K, out, in] plus biases [K, out]; short results lie transposed in memory."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        if is_short(weight.shape[1], weight) and rows.shape[1] > weight.shape[1]:
+            return _product(None if bias is None else bias[:, :, None], weight, rows.mT).mT
+        return _product(None if bias is None else bias[:, None], rows, weight.mT)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight = ctx.saved_tensors
+        needed = ctx.needs_input_grad
+        return (
+            torch.bmm(gradient, weight) if needed[0] else None,
+            torch.bmm(gradient.mT, rows) if needed[1] else None,
+            gradient.sum(1) if needed[2] else None,
+        )
+
+
+def _product(added: Tensor | None, one: Tensor, other: Tensor) -> Tensor:
+    return torch.bmm(one, other) if added is None else torch.baddbmm(added, one, other)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, ignored: int) -> Tensor:
+    """The mean cross-entropy of rows [n, classes] with labels [n], but for those that are ignored."""
+    loss: Tensor = _CrossEntropy.apply(logits, labels, ignored)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """The mean cross-entropy of rows that says itself how it is mapped."""
+
+    @staticmethod
+    def forward(logits: Tensor, labels: Tensor, ignored: int) -> Tensor:
+        return torch.nn.functional.cross_entropy(logits, labels, ignore_index=ignored)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
+
+    @staticmethod
+    def vmap(info: Any, at: Places, logits: Tensor, labels: Tensor, ignored: int) -> tuple[Tensor, int]:
+        logits = logits.movedim(at[0] or 0, 0)
+        labels = labels.expand(info.batch_size, -1) if at[1] is None else labels.movedim(at[1], 0)
+        loss: Tensor = _CrossEntropyOfLanes.apply(logits, labels, ignored)  # type: ignore[no-untyped-call]
+        return loss, 0
+
+
+class _CrossEntropyOfLanes(torch.autograd.Function):
+    """That of logits [K, n, classes] with labels [K, n]; rows that are short are taken across."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, ignored: int) -> Tensor:
+        across = is_short(logits.shape[2], logits)
+        logarithms = torch.log_softmax(logits.mT, 1) if across else torch.log_softmax(logits, 2)
+        counted = labels != ignored
+        place = torch.where(counted, labels, 0).unsqueeze(1 if across else 2)
+        count = counted.sum(1)
+        ctx.across = across
+        ctx.save_for_backward(logarithms, place, counted, count)
+        picked = logarithms.gather(1 if across else 2, place).flatten(1)
+        return torch.where(counted, picked, 0).sum(1) / -count
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        logarithms, place, counted, count = ctx.saved_tensors
+        share = torch.where(counted, (gradient / count)[:, None], 0).view_as(place)
+        found = (logarithms.exp() * share).scatter_add(1 if ctx.across else 2, place, -share)
+        return (found.mT if ctx.across else found), None, None
