@@ -159,13 +159,13 @@ class BatchedLanes(Lanes):
         self._arrange()
 
     def _each(self, score: Score, outputs: Tensor, targets: Tensor, keys: Tensor) -> Tensor:
-        def one(output: Tensor, targets: Tensor, key: Tensor) -> Tensor:
+        def one(output: Tensor, targets: Tensor, key: Tensor) -> tuple[Tensor]:
             with self._drawing(key):
-                return score(output, targets)
+                return (score(output, targets),)
 
         def of_all(outputs: Tensor, targets: Tensor, keys: Tensor) -> Sequence[Tensor]:
             with self._operations:
-                return [vmap(one, in_dims=(0, None, 0))(outputs, targets, keys)]
+                return self._even(vmap(one, (0, None, 0)), (0, None, 0))(outputs, targets, keys)
 
         return self._tapes.call(("each", score), of_all, (outputs, targets, keys))[0]
 
@@ -186,12 +186,32 @@ class BatchedLanes(Lanes):
             with self._holding(given[count + 1 :]), self._drawing(given[count]):
                 return compute(*given[:count]), *(slot.get() for slot in self._rest)
 
-        tensors = [0] * (len(self.parameters) + len(self.buffers))
-        mapped: Callable[..., Sequence[Tensor]] = vmap(of_one, in_dims=(*data, 0, *tensors), randomness="error")
-        return mapped
+        places = (*data, 0, *[0] * (len(self.parameters) + len(self.buffers)))
+        return self._even(vmap(of_one, in_dims=places, randomness="error"), places)
+
+    def _even(self, mapped: Callable[..., Sequence[Tensor]], places: Sequence[int | None]) -> Callable[..., Sequence[Tensor]]:
+        """Map a function over so many lanes that none lies where others would not; those too many are copies."""
+
+        def of_more(*given: Tensor) -> Sequence[Tensor]:
+            lanes = next(len(tensor) for tensor, place in zip(given, places, strict=True) if place == 0)
+            rows = given[0].shape[1 if places[0] == 0 else 0]
+            missing = self._traits.evenness.missing(lanes, rows)
+            if missing:
+                given = tuple(
+                    tensor if place is None else torch.cat([tensor, tensor[:1].detach().expand(missing, *tensor.shape[1:])])
+                    for tensor, place in zip(given, places, strict=True)
+                )
+            found = mapped(*given)
+            return [one[:lanes] for one in found] if missing else found
+
+        return of_more
+
+    @property
+    def _draws(self) -> bool:
+        return self._traits.replaced
 
     def _drawing(self, key: Tensor) -> AbstractContextManager[object]:
-        return LaneMasks(key, count()) if self._traits.replaced else nullcontext()
+        return LaneMasks(key, count()) if self._draws else nullcontext()
 
     @contextmanager
     def _holding(self, tensors: Sequence[Tensor]) -> Iterator[None]:

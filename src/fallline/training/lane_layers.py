@@ -23,8 +23,10 @@ def is_short(length: int, tensor: Tensor) -> bool:
 
 
 def carries_lanes(tensor: Tensor | None) -> bool:
-    """Whether a tensor is mapped over lanes, and nothing else is done to it in between."""
-    return tensor is not None and torch._C._functorch.is_batchedtensor(tensor)
+    """Whether a tensor is mapped over lanes, once, and over nothing else."""
+    functorch = torch._C._functorch
+    once = tensor is not None and functorch.is_batchedtensor(tensor)
+    return once and not functorch.is_functorch_wrapped_tensor(functorch.get_unwrapped(tensor))
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
@@ -52,28 +54,32 @@ class _Linear(torch.autograd.Function):
         rows = rows.expand(info.batch_size, -1, -1) if at[0] is None else rows.movedim(at[0], 0)
         weight = weight.movedim(at[1] or 0, 0)
         bias = None if bias is None else bias.movedim(at[2] or 0, 0)
-        output: Tensor = _LinearOfLanes.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
-        return output, 0
+        across = is_short(weight.shape[1], weight) and rows.shape[1] > weight.shape[1]
+        output: Tensor = _LinearOfLanes.apply(rows, weight, bias, across)  # type: ignore[no-untyped-call]
+        return output.mT if across else output, 0
 
 
 class _LinearOfLanes(torch.autograd.Function):
-    """Rows [K, n, in] times weights [K, out, in] plus biases [K, out]; short results lie transposed in memory."""
+    """Rows [K, n, in] times weights [K, out, in] plus biases [K, out]: [K, n, out], or `across` [K, out, n]."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, across: bool) -> Tensor:
+        ctx.across = across
         ctx.save_for_backward(rows, weight)
-        if is_short(weight.shape[1], weight) and rows.shape[1] > weight.shape[1]:
-            return _product(None if bias is None else bias[:, :, None], weight, rows.mT).mT
+        if across:
+            return _product(None if bias is None else bias[:, :, None], weight, rows.mT)
         return _product(None if bias is None else bias[:, None], rows, weight.mT)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight = ctx.saved_tensors
         needed = ctx.needs_input_grad
+        gradient = gradient.mT if ctx.across else gradient
         return (
             torch.bmm(gradient, weight) if needed[0] else None,
             torch.bmm(gradient.mT, rows) if needed[1] else None,
             gradient.sum(1) if needed[2] else None,
+            None,
         )
 
 

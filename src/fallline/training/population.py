@@ -39,7 +39,9 @@ def lanes_for(problem: Problem, seeds: Sequence[int]) -> Lanes:
     >>> type(lanes_for(digits(), seeds=range(8))).__name__
     'BatchedLanes'
     """
-    obstacle = obstacle_to_batching(problem, seeds[0]) if len(seeds) >= _FEWEST else None
+    if len(seeds) < _FEWEST:
+        return make_lanes(problem, seeds, batched=False)
+    obstacle = obstacle_to_batching(problem, seeds[0])
     if obstacle is not None:
         warnings.warn(f"The lanes are trained one at a time, since they can't be batched: {obstacle}.", stacklevel=2)
     return make_lanes(problem, seeds, batched=obstacle is None)
@@ -51,9 +53,9 @@ def make_lanes(problem: Problem, seeds: Sequence[int], *, batched: bool) -> Lane
     Args:
         problem: What is trained.
         seeds: One a lane.
-        batched: Whether all lanes share every operation, where there are enough for it to pay; else they take turns.
+        batched: Whether all lanes share every operation, be there only one; else they take turns.
     """
-    return (BatchedLanes if batched and len(seeds) >= _FEWEST else SequentialLanes)(problem, seeds)
+    return (BatchedLanes if batched else SequentialLanes)(problem, seeds)
 
 
 def obstacle_to_batching(problem: Problem, seed: int) -> str | None:

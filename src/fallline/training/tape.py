@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from fallline.training.evenness import Watch
 
 Function = Callable[..., Sequence[Tensor]]
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(Watch):
     """Notes the operations that reach torch's kernels, below autograd and `torch.func`, in a graph.
 
     What is neither given nor computed is there for good, such as parameters: `constants`. So are views of them.
@@ -33,10 +34,6 @@ class _Recorder(TorchDispatchMode):
         self._kept: list[Tensor] = []  # so that no other gets an id that is known
         for number, tensor in enumerate(given):
             self._note(tensor, self.graph.placeholder(f"given_{number}"))
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # torch's compiler, which would be imported for it, takes a second
 
     def node(self, value: Any) -> Any:
         """The node of a tensor; what is none stands for itself."""

@@ -1,0 +1,78 @@
+"""Which functions torch computes otherwise in a processor's vectors than for the numbers left over at a tensor's end.
+
+Where those numbers lie hangs on how many lanes there are. So that a lane's numbers do not, passes with such functions
+are taken by so many lanes that none are left over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_MOST_AT_ONCE = 32  # numbers that a loop of torch's takes at once: two vectors of sixteen
+_SAMPLE = 4096
+
+
+class Watch(TorchDispatchMode):
+    """What watches the operations that reach torch's kernels."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # torch's compiler, which would be imported for it, takes a second
+
+
+class Evenness(Watch):
+    """While active, notes whether there are functions whose last digit hangs on where a number lies.
+
+    >>> with Evenness() as evenness:
+    ...     _ = torch.ones(3, 7).relu() + 1
+    >>> evenness.missing(5, rows=7)
+    0
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Of each number, and of a channel's, which lie beside those of other lanes.
+        self._uneven = self._by_channel = False
+        self._known: set[Any] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Do an operation, and try it on a sample where it is one of single numbers."""
+        result = func(*args, **(kwargs or {}))
+        self._by_channel |= "batch_norm" in func.name()
+        if torch.Tag.pointwise in func.tags and isinstance(result, Tensor) and result.is_floating_point():
+            if not self._uneven and (func, result.dtype) not in self._known:
+                self._known.add((func, result.dtype))
+                self._uneven = _is_uneven(func, args, kwargs or {})
+        return result
+
+    def missing(self, lanes: int, rows: int) -> int:
+        """How many lanes are to be added to those of a pass over so many rows; a single one is always given another.
+
+        torch takes batched products and grouped convolutions of one lane in another way than those of several.
+        """
+        multiple = _MOST_AT_ONCE // math.gcd(_MOST_AT_ONCE, rows) if self._uneven else 1
+        return max(2 - lanes, -lanes % (_MOST_AT_ONCE if self._by_channel else multiple))
+
+
+def _is_uneven(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Compare a function of numbers that lie side by side, in vectors, with that of numbers that do not."""
+    generator = torch.Generator().manual_seed(0)
+    spread = [_sample(value, generator) for value in args]
+    together = [value[:, 0].contiguous() if value is not old else old for value, old in zip(spread, args, strict=True)]
+    alone = [value[:, 0] if value is not old else old for value, old in zip(spread, args, strict=True)]
+    one, other = func(*together, **kwargs), func(*alone, **kwargs)
+    return not torch.equal(one.nan_to_num(), other.nan_to_num())
+
+
+def _sample(value: Any, generator: torch.Generator) -> Any:
+    if not isinstance(value, Tensor) or value.ndim == 0:
+        return value
+    return torch.randn(_SAMPLE, 2, generator=generator).to(value.device, value.dtype)
