@@ -32,7 +32,7 @@ def carries_lanes(tensor: Tensor | None) -> bool:
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
     """The linear layer of each lane, whose weight and bias are its own; None for every other one."""
     own = carries_lanes(weight) and (bias is None or carries_lanes(bias))
-    if not own or input.ndim < 2 or weight.ndim != 2 or input.device.type != "cpu":
+    if not own or torch.is_autocast_enabled(input.device.type) or input.ndim < 2 or weight.ndim != 2 or input.device.type != "cpu":
         return None
     rows = input.reshape(-1, input.shape[-1])
     output: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]

@@ -92,6 +92,8 @@ def _cross_entropy(
     label_smoothing: float = 0.0,
 ) -> Tensor | None:
     """The mean cross-entropy of rows [n, classes] with labels [n]; None for every other form of it."""
+    if torch.is_autocast_enabled(input.device.type):
+        return None
     labels = carries_lanes(input) and input.ndim == 2 and target.ndim == 1 and not target.is_floating_point()
     plain = size_average is None and reduce is None and weight is None and reduction == "mean" and not label_smoothing
     return cross_entropy(input, target, ignore_index) if labels and plain and input.device.type == "cpu" else None
