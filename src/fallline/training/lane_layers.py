@@ -130,5 +130,5 @@ class _CrossEntropyOfLanes(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         logarithms, place, counted, count = ctx.saved_tensors
         share = torch.where(counted, (gradient / count)[:, None], 0).view_as(place)
-        found = (logarithms.exp() * share).scatter_add(1 if ctx.across else 2, place, -share)
+        found = (logarithms.exp() * share).scatter_add_(1 if ctx.across else 2, place, -share)
         return (found.mT if ctx.across else found), None, None
