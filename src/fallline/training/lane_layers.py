@@ -1,8 +1,9 @@
-"""Linear layers and cross-entropy of all lanes at once, forward and backward, in as few passes over memory as can be.
+"""Linear layers, embeddings and cross-entropy of all lanes at once, in as few passes over memory as can be.
 
 torch maps a linear layer to a batched product, whose results have short rows where a layer has few outputs, and
 differentiates it by products of transposed operands, which leave gradients that must be copied. Cross-entropy is mapped
-operation by operation. Here both say themselves what they are for all lanes, and what their derivatives are.
+operation by operation, and an embedding's derivative searches all rows for each index. Here they say themselves what
+they are for all lanes, and what their derivatives are.
 """
 
 from __future__ import annotations
@@ -85,6 +86,42 @@ class _LinearOfLanes(torch.autograd.Function):
 
 def _product(added: Tensor | None, one: Tensor, other: Tensor) -> Tensor:
     return torch.bmm(one, other) if added is None else torch.baddbmm(added, one, other)
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor | None:
+    """The rows of each lane's own weight; None for every other form of it."""
+    plain = padding_idx is None and max_norm is None and not scale_grad_by_freq and not sparse
+    if not plain or not carries_lanes(weight) or input.device.type != "cpu":
+        return None
+    output: Tensor = _Embedding.apply(input, weight)  # type: ignore[no-untyped-call]
+    return output
+
+
+class _Embedding(torch.autograd.Function):
+    """An embedding that says itself how it is mapped."""
+
+    @staticmethod
+    def forward(codes: Tensor, weight: Tensor) -> Tensor:
+        return torch.nn.functional.embedding(codes, weight)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
+
+    @staticmethod
+    def vmap(info: Any, at: Places, codes: Tensor, weight: Tensor) -> tuple[Tensor, int]:
+        weight = weight.movedim(at[1] or 0, 0)
+        codes = codes[None] if at[0] is None else codes.movedim(at[0], 0)
+        first = torch.arange(0, weight.shape[0] * weight.shape[1], weight.shape[1], device=codes.device)
+        places = codes + first.view(-1, *[1] * (codes.ndim - 1))
+        return weight.flatten(0, 1).index_select(0, places.flatten()).view(*places.shape, -1), 0
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, ignored: int) -> Tensor:

@@ -10,16 +10,18 @@ vectors; small convolutional networks take about half the time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, vmap
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-from fallline.training.lane_layers import carries_lanes, cross_entropy, is_short, linear
+from fallline.training.attention import attend
+from fallline.training.drawing import entered
+from fallline.training.lane_layers import carries_lanes, cross_entropy, embedding, is_short, linear
 
 _ESCAPES = (
     Tensor.data.__get__,  # type: ignore[attr-defined]
@@ -52,7 +54,9 @@ class LaneOperations(TorchFunctionMode):
             if not torch._C._functorch.is_batchedtensor(tensor):
                 escaped(tensor)
 
-        self._replacements = {**_REPLACEMENTS, **dict.fromkeys(_ESCAPES, tell)}
+        attention = functional.multi_head_attention_forward
+        own = {attention: partial(entered(attention), self)}
+        self._replacements = {**_REPLACEMENTS, **own, **dict.fromkeys(_ESCAPES, tell)}
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
@@ -99,10 +103,23 @@ def _cross_entropy(
     return cross_entropy(input, target, ignore_index) if labels and plain and input.device.type == "cpu" else None
 
 
-def _attention(*given: Any, **named: Any) -> Tensor:
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor | None:
     """Attend by matrix products and a softmax; torch takes its faster kernels one lane after the other."""
-    with sdpa_kernel(SDPBackend.MATH):
-        return scaled_dot_product_attention(*given, **named)
+    return None if dropout_p else attend(query, key, value, attn_mask, is_causal, scale, enable_gqa, _softmax)
+
+
+def _softmax(rows: Tensor) -> Tensor:
+    found = _across(torch.softmax)(rows, -1)
+    return torch.softmax(rows, -1) if found is None else found
 
 
 Places = tuple[int | None, ...]  # which dimension of each argument counts the lanes
@@ -272,6 +289,7 @@ _REPLACEMENTS: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
     **dict.fromkeys((torch.log_softmax, Tensor.log_softmax, functional.log_softmax), _across(torch.log_softmax)),
     functional.cross_entropy: _cross_entropy,
     functional.linear: linear,
+    functional.embedding: embedding,
     scaled_dot_product_attention: _attention,
     torch.conv2d: _conv2d,
     functional.batch_norm: _batch_norm,
