@@ -144,28 +144,11 @@ class _CrossEntropy(torch.autograd.Function):
     def vmap(info: Any, at: Places, logits: Tensor, labels: Tensor, ignored: int) -> tuple[Tensor, int]:
         logits = logits.movedim(at[0] or 0, 0)
         labels = labels.expand(info.batch_size, -1) if at[1] is None else labels.movedim(at[1], 0)
-        loss: Tensor = _CrossEntropyOfLanes.apply(logits, labels, ignored)  # type: ignore[no-untyped-call]
-        return loss, 0
-
-
-class _CrossEntropyOfLanes(torch.autograd.Function):
-    """That of logits [K, n, classes] with labels [K, n]; rows that are short are taken across."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor, ignored: int) -> Tensor:
+        # Rows that are short are taken across.
         across = is_short(logits.shape[2], logits)
-        logarithms = torch.log_softmax(logits.mT, 1) if across else torch.log_softmax(logits, 2)
+        classes = 1 if across else 2
+        logarithms = torch.log_softmax(logits.mT if across else logits, classes)
         counted = labels != ignored
-        place = torch.where(counted, labels, 0).unsqueeze(1 if across else 2)
-        count = counted.sum(1)
-        ctx.across = across
-        ctx.save_for_backward(logarithms, place, counted, count)
-        picked = logarithms.gather(1 if across else 2, place).flatten(1)
-        return torch.where(counted, picked, 0).sum(1) / -count
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        logarithms, place, counted, count = ctx.saved_tensors
-        share = torch.where(counted, (gradient / count)[:, None], 0).view_as(place)
-        found = (logarithms.exp() * share).scatter_add_(1 if ctx.across else 2, place, -share)
-        return (found.mT if ctx.across else found), None, None
+        place = torch.where(counted, labels, 0).unsqueeze(classes)
+        found = torch.where(counted, logarithms.gather(classes, place).squeeze(classes), 0)
+        return found.sum(1) / -counted.sum(1), 0

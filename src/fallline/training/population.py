@@ -120,7 +120,10 @@ def _difference(some: list[Tensor], others: list[Tensor]) -> float:
     return difference / largest if largest else difference
 
 
-_MOST = 256
+#: More take longer each, since what a step touches no longer fits the processor's cache.
+_MOST = 128
+#: Passes over odd numbers of examples are taken by multiples of so many lanes, see `evenness`.
+_ROUND = 32
 #: Bytes of the lanes' tensors. What a machine has free at the moment has no say: a race that is taken up again must
 #: find the same populations.
 _BYTES = {"cpu": 2**30, "cuda": 2**33}
@@ -133,7 +136,7 @@ _PASSES = 3
 
 
 def lanes_that_fit(problem: Problem, steps: int | None = None) -> int:
-    """Count the lanes, from 4 to 256, that a population of this problem should have at most.
+    """Count the lanes, from 4 to 128, that a population of this problem should have at most.
 
     It follows from the size of the model and from the work alone.
 
@@ -143,7 +146,7 @@ def lanes_that_fit(problem: Problem, steps: int | None = None) -> int:
 
     >>> from fallline.problems import digits
     >>> lanes_that_fit(digits()), lanes_that_fit(digits(), steps=10**6)
-    (256, 4)
+    (128, 4)
     """
     module = problem.build(0)
     batch = problem.train.take(slice(problem.batch))
@@ -151,7 +154,8 @@ def lanes_that_fit(problem: Problem, steps: int | None = None) -> int:
     each = _COPIES * sum(map(bytes_of, parameters)) + sum(map(bytes_of, others))
     work = _PASSES * _operations(problem, module) * (problem.steps if steps is None else steps)
     fitting = min(_BYTES[problem.training_device.type] / each, _OPERATIONS / max(1, work))
-    return min(max(int(fitting), _FEWEST), _MOST)
+    lanes = min(max(int(fitting), _FEWEST), _MOST)
+    return lanes if lanes < _ROUND else lanes // _ROUND * _ROUND
 
 
 def _operations(problem: Problem, module: nn.Module) -> int:
