@@ -65,9 +65,8 @@ def population(name: str, lanes: int) -> Callable[[], int]:
 
     problem = transformer() if name == "transformer" else find(name).make(epochs=EPOCHS[name])
     kinds = (rules.adam, rules.adamw, rules.momentum, rules.lion)
-    chosen = [
-        LaneRule(rule, {**rule.defaults, "lr": 1e-4 * (1 + lane % 7)}) for lane, rule in zip(range(lanes), kinds * lanes)
-    ]
+    moving = [kinds[lane % len(kinds)] for lane in range(lanes)]
+    chosen = [LaneRule(rule, {**rule.defaults, "lr": 1e-4 * (1 + lane % 7)}) for lane, rule in enumerate(moving)]
     seeds = [lane // LANES_A_SEED for lane in range(lanes)]
 
     def action() -> int:
@@ -150,7 +149,12 @@ def sides(name: str, given: argparse.Namespace, folder: Path) -> dict[str, Side]
         if given.before:
             found["before, two"] = Side(command, {"PYTHONPATH": str(Path(given.before).resolve() / "src")}, processes=2)
         if has_jax(given.jax_python):
-            program = [given.jax_python, str(HERE.with_name("limit_jax.py")), str(digits_file(folder)), str(given.lanes)]
+            program = [
+                given.jax_python,
+                str(HERE.with_name("limit_jax.py")),
+                str(digits_file(folder)),
+                str(given.lanes),
+            ]
             found["JAX"] = Side(program, {"JAX_THREADS": "1"})
             found["JAX, two"] = Side(program, {"JAX_THREADS": "1"}, processes=2)
         else:
@@ -169,9 +173,7 @@ def digits_file(folder: Path) -> Path:
     from fallline.problems import digits
 
     problem, path = digits(), folder / "digits.npz"
-    arrays = (*problem.train, *problem.valid) if isinstance(problem.train, tuple) else (
-        problem.train.inputs, problem.train.targets, problem.valid.inputs, problem.valid.targets
-    )  # fmt: skip
+    arrays = problem.train.inputs, problem.train.targets, problem.valid.inputs, problem.valid.targets
     np.savez(path, *(array.numpy() for array in arrays))
     return path
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 THREADS = os.environ.get("JAX_THREADS", "1")
 os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads={THREADS}"
@@ -18,7 +19,7 @@ EPOCHS, BATCH, LANES_A_SEED = 20, 64, 4
 FILE, LANES = sys.argv[1], int(sys.argv[2])
 
 
-def initial(key):
+def initial(key: Any) -> Any:
     first, second = jax.random.split(key)
     return {
         "w1": jax.random.uniform(first, (64, 32), minval=-0.125, maxval=0.125), "b1": jnp.zeros(32),
@@ -26,16 +27,16 @@ def initial(key):
     }  # fmt: skip
 
 
-def outputs(p, inputs):
+def outputs(p: Any, inputs: Any) -> Any:
     return jax.nn.relu(inputs @ p["w1"] + p["b1"]) @ p["w2"] + p["b2"]
 
 
-def loss(p, inputs, labels):
+def loss(p: Any, inputs: Any, labels: Any) -> Any:
     logarithms = jax.nn.log_softmax(outputs(p, inputs))
     return -jnp.take_along_axis(logarithms, labels[:, None], 1).mean()
 
 
-def adam(p, m, v, step, inputs, labels, rate):
+def adam(p: Any, m: Any, v: Any, step: Any, inputs: Any, labels: Any, rate: Any) -> Any:
     value, g = jax.value_and_grad(loss)(p, inputs, labels)
     m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
     v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
@@ -44,7 +45,7 @@ def adam(p, m, v, step, inputs, labels, rate):
     return value, p, m, v
 
 
-def main():
+def main() -> None:
     inputs, labels, valid_inputs, valid_labels = map(jnp.asarray, np.load(FILE).values())
     stream = jnp.arange(LANES) // LANES_A_SEED
     rates = jnp.asarray(1e-4 * (1 + np.arange(LANES) % 7), jnp.float32)
@@ -58,25 +59,25 @@ def main():
     )
     orders = jnp.asarray(orders.reshape(EPOCHS, -1, batches, BATCH).swapaxes(1, 2))
 
-    def step(carry, rows):
+    def step(carry: Any, rows: Any) -> Any:
         p, m, v, number = carry
         rows = rows[stream]
         each = jax.vmap(adam, (0, 0, 0, None, 0, 0, 0))
         values, p, m, v = each(p, m, v, number, inputs[rows], labels[rows], rates)
         return (p, m, v, number + 1), values
 
-    def epoch(carry, order):
+    def epoch(carry: Any, order: Any) -> Any:
         carry, values = jax.lax.scan(step, carry, order)
         found = jax.vmap(outputs, (0, None))(carry[0], valid_inputs)
         hits = (found.argmax(-1) == valid_labels).mean(-1)
         losses = jax.vmap(loss, (0, None, None))(carry[0], valid_inputs, valid_labels)
         return carry, (values, losses, hits)
 
-    @jax.jit
-    def run(p):
+    def all_epochs(p: Any) -> Any:
         zeros = jax.tree.map(jnp.zeros_like, p)
         return jax.lax.scan(epoch, (p, zeros, zeros, 1.0), orders)
 
+    run = jax.jit(all_epochs)
     p = jax.vmap(initial)(jax.random.split(jax.random.key(0), LANES))
     begun = time.perf_counter()
     jax.block_until_ready(run(p))

@@ -44,7 +44,9 @@ def flat(*layers: Callable[[], nn.Module], outputs: int = 5) -> Callable[[], nn.
     return lambda: nn.Sequential(nn.Linear(17, 13), *(layer() for layer in layers), nn.Linear(13, outputs))
 
 
-def convolutional(pool: Callable[[], nn.Module], norm: Callable[[], nn.Module] = nn.Identity) -> Callable[[], nn.Module]:
+def convolutional(
+    pool: Callable[[], nn.Module], norm: Callable[[], nn.Module] = nn.Identity
+) -> Callable[[], nn.Module]:
     return lambda: nn.Sequential(
         nn.Linear(17, 49), nn.Unflatten(1, (1, 7, 7)), nn.Conv2d(1, 3, 3), norm(), nn.ReLU(), pool(),
         nn.Conv2d(3, 5, 2), nn.ReLU(), nn.Flatten(), nn.Linear(5, 5),
@@ -74,7 +76,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "attention": Attending,
 }
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "one output": lambda output, target: functional.binary_cross_entropy_with_logits(output[:, 0], (target > 2).to(output)),
+    "one output": lambda output, target: functional.binary_cross_entropy_with_logits(
+        output[:, 0], (target > 2).to(output)
+    ),
     "sigmoid": lambda output, target: functional.mse_loss(output, functional.one_hot(target, 5).to(output)),
 }
 

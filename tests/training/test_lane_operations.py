@@ -62,45 +62,34 @@ BY_CHANNEL: dict[str, tuple[Function, str]] = {
     "attention": (lambda x, w, b: functional.scaled_dot_product_attention(x, x, x, is_causal=True), "image"),
 }
 
-#: Functions of (rows [n, ...], weight, bias) and the shapes of these.
-LAYERS: dict[str, tuple[Function, tuple[str, ...]]] = {
-    "linear": (functional.linear, ("rows", "matrix", "bias")),
-    "linear, many outputs": (lambda x, w, b: functional.linear(x, w.repeat(4, 1), b.repeat(4)), ("rows", "matrix", "bias")),
-    "linear, one row": (lambda x, w, b: functional.linear(x[:1], w, b), ("rows", "matrix", "bias")),
-    "linear, one vector": (lambda x, w, b: functional.linear(x[0], w, b), ("rows", "matrix", "bias")),
-    "linear, without bias": (lambda x, w, b: functional.linear(x, w), ("rows", "matrix", "bias")),
-    "linear, tokens": (functional.linear, ("tokens", "matrix", "bias")),
-    "linear, changed in place": (lambda x, w, b: functional.linear(x, w, b).relu_(), ("many rows", "matrix", "bias")),
-    "linear, viewed": (lambda x, w, b: functional.linear(x, w, b).flatten(), ("many rows", "matrix", "bias")),
-    "embedding": (lambda x, w, b: functional.embedding(CODES, w) + b[:4], ("rows", "matrix", "bias")),
-    "embedding, own codes": (
-        lambda x, w, b: functional.embedding((x.abs() > 1).long() + 1, w) + b[:4], ("rows", "matrix", "bias")
-    ),
-    "embedding, padded": (
-        lambda x, w, b: functional.embedding(CODES, w, padding_idx=1) + b[:4], ("rows", "matrix", "bias")
-    ),
-    "cross-entropy": (lambda x, w, b: functional.cross_entropy(x, LABELS), ("many rows", "matrix", "bias")),
-    "cross-entropy, many classes": (
-        lambda x, w, b: functional.cross_entropy(x.repeat(1, 6), LABELS), ("many rows", "matrix", "bias")
-    ),
-    "cross-entropy, ignored": (
-        lambda x, w, b: functional.cross_entropy(x, LABELS, ignore_index=1), ("many rows", "matrix", "bias")
-    ),
-    "cross-entropy, own labels": (
-        lambda x, w, b: functional.cross_entropy(x, (x[:, 0] > 0).long()), ("many rows", "matrix", "bias")
-    ),
-    "cross-entropy, weighted": (
-        lambda x, w, b: functional.cross_entropy(x, LABELS, torch.arange(1.0, 5).double()), ("many rows", "matrix", "bias")
-    ),
-    "cross-entropy, smoothed": (
-        lambda x, w, b: functional.cross_entropy(x, LABELS, label_smoothing=0.1), ("many rows", "matrix", "bias")
-    ),
-    "cross-entropy, each": (
-        lambda x, w, b: functional.cross_entropy(x, LABELS, reduction="none"), ("many rows", "matrix", "bias")
-    ),
-}  # fmt: skip
 CODES = torch.tensor([[0, 1, 5], [1, 1, 3]])
 LABELS = torch.tensor([0, 3, 1, 1, 2, 0, 3, 1, 0])
+
+FEW, MANY = ("rows", "matrix", "bias"), ("many rows", "matrix", "bias")
+#: Functions of (rows [n, ...], weight, bias) and the shapes of these.
+LAYERS: dict[str, tuple[Function, tuple[str, ...]]] = {
+    "linear": (functional.linear, FEW),
+    "linear, many outputs": (lambda x, w, b: functional.linear(x, w.repeat(4, 1), b.repeat(4)), FEW),
+    "linear, one row": (lambda x, w, b: functional.linear(x[:1], w, b), FEW),
+    "linear, one vector": (lambda x, w, b: functional.linear(x[0], w, b), FEW),
+    "linear, without bias": (lambda x, w, b: functional.linear(x, w), FEW),
+    "linear, tokens": (functional.linear, ("tokens", "matrix", "bias")),
+    "linear, changed in place": (lambda x, w, b: functional.linear(x, w, b).relu_(), MANY),
+    "linear, viewed": (lambda x, w, b: functional.linear(x, w, b).flatten(), MANY),
+    "embedding": (lambda x, w, b: functional.embedding(CODES, w) + b[:4], FEW),
+    "embedding, own codes": (lambda x, w, b: functional.embedding((x.abs() > 1).long() + 1, w) + b[:4], FEW),
+    "embedding, padded": (lambda x, w, b: functional.embedding(CODES, w, padding_idx=1) + b[:4], FEW),
+    "cross-entropy": (lambda x, w, b: functional.cross_entropy(x, LABELS), MANY),
+    "cross-entropy, many classes": (lambda x, w, b: functional.cross_entropy(x.repeat(1, 6), LABELS), MANY),
+    "cross-entropy, ignored": (lambda x, w, b: functional.cross_entropy(x, LABELS, ignore_index=1), MANY),
+    "cross-entropy, own labels": (lambda x, w, b: functional.cross_entropy(x, (x[:, 0] > 0).long()), MANY),
+    "cross-entropy, weighted": (
+        lambda x, w, b: functional.cross_entropy(x, LABELS, torch.arange(1.0, 5).double()),
+        MANY,
+    ),
+    "cross-entropy, smoothed": (lambda x, w, b: functional.cross_entropy(x, LABELS, label_smoothing=0.1), MANY),
+    "cross-entropy, each": (lambda x, w, b: functional.cross_entropy(x, LABELS, reduction="none"), MANY),
+}
 
 #: Which of (image, weight, bias) carry the lanes.
 CARRIED = [(0, 0, 0), (0, 0, None), (None, 0, 0), (0, None, None), (0, None, 0), (None, 0, None)]
@@ -152,11 +141,12 @@ def test_layers_are_differentiated_twice(name: str) -> None:
     def twice() -> list[Tensor]:
         generator = torch.Generator().manual_seed(0)
         given = [
-            torch.randn(LANES, *SHAPES[shape], generator=generator, dtype=torch.float64).requires_grad_() for shape in shapes
+            torch.randn(LANES, *SHAPES[shape], generator=generator, dtype=torch.float64).requires_grad_()
+            for shape in shapes
         ]
         total = vmap(slope)(*given).square().sum() + sum(tensor.square().sum() for tensor in given)
         first = torch.autograd.grad(total, given, create_graph=True)
-        return [*torch.autograd.grad(sum(one.square().sum() for one in first), given)]
+        return [*torch.autograd.grad(torch.cat([one.square().flatten() for one in first]).sum(), given)]
 
     expected = twice()
     with LaneOperations(id):

@@ -108,7 +108,7 @@ def test_state_changes_once_a_call_and_stays_where_it_raises() -> None:
 
 def test_shapes_and_names_have_records_of_their_own() -> None:
     tapes = Tapes()
-    functions = {"sum": lambda x: [x.sum()], "mean": lambda x: [x.mean()]}
+    functions: dict[str, Callable[[Tensor], list[Tensor]]] = {"sum": lambda x: [x.sum()], "mean": lambda x: [x.mean()]}
     for _ in range(3):
         for name, function in functions.items():
             for size in (2, 3):

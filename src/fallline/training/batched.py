@@ -23,6 +23,8 @@ from fallline.training.problem import Problem
 from fallline.training.stack import SharedTensors
 from fallline.training.tape import Tapes
 
+_Mapped = Callable[..., Sequence[Tensor]]
+
 
 class BatchedLanes(Lanes):
     """Lanes of one module whose tensors carry a lane dimension through every operation (`torch.func.vmap`).
@@ -113,16 +115,11 @@ class BatchedLanes(Lanes):
         return losses, gradients
 
     def _evaluated(self, compute: Callable[..., Tensor], lanes: slice, keys: Tensor, *data: Tensor) -> Tensor:
-        def of_all(inputs: Tensor, *others: Tensor) -> Sequence[Tensor]:
-            *others, keys = others[: len(data)]
-            parameters = [parameter[lanes] for parameter in self.parameters]
+        def of_all(inputs: Tensor, *given: Tensor) -> Sequence[Tensor]:
             mapped = self._mapped(partial(compute, self._module), *[None] * len(data))
+            own = *given[: len(data)], *(parameter[lanes] for parameter in self.parameters)
             with evaluating(self._module):
-                return [
-                    self._with_buffers(
-                        lanes, lambda buffers: mapped(inputs.clone(), *others, keys, *parameters, *buffers)
-                    )
-                ]
+                return [self._with_buffers(lanes, lambda buffers: mapped(inputs.clone(), *own, *buffers))]
 
         return self._tapes.call(("evaluated", compute, lanes.start, lanes.stop), of_all, (*data, keys), self.buffers)[0]
 
@@ -174,7 +171,7 @@ class BatchedLanes(Lanes):
         self._stack.buffers = self.buffers
         self._leaves = [parameter.detach().requires_grad_() for parameter in self.parameters]
 
-    def _mapped(self, compute: Callable[..., Tensor], *data: int | None) -> Callable[..., Sequence[Tensor]]:
+    def _mapped(self, compute: Callable[..., Tensor], *data: int | None) -> _Mapped:
         """Map what the module computes of data over the lanes; data of dimension None are the same for all.
 
         The function takes the data, the lanes' keys and all their tensors, and returns the buffers afterwards as well.
@@ -189,20 +186,18 @@ class BatchedLanes(Lanes):
         places = (*data, 0, *[0] * (len(self.parameters) + len(self.buffers)))
         return self._even(vmap(of_one, in_dims=places, randomness="error"), places)
 
-    def _even(self, mapped: Callable[..., Sequence[Tensor]], places: Sequence[int | None]) -> Callable[..., Sequence[Tensor]]:
-        """Map a function over so many lanes that none lies where others would not; those too many are copies."""
+    def _even(self, mapped: _Mapped, places: Sequence[int | None]) -> _Mapped:
+        """Add as many copies of a lane to what is mapped as are missing, so that each has the same numbers anyway."""
 
         def of_more(*given: Tensor) -> Sequence[Tensor]:
             lanes = next(len(tensor) for tensor, place in zip(given, places, strict=True) if place == 0)
             rows = given[0].shape[1 if places[0] == 0 else 0]
             missing = self._traits.evenness.missing(lanes, rows)
-            if missing:
-                given = tuple(
-                    tensor if place is None else torch.cat([tensor, tensor[:1].detach().expand(missing, *tensor.shape[1:])])
-                    for tensor, place in zip(given, places, strict=True)
-                )
-            found = mapped(*given)
-            return [one[:lanes] for one in found] if missing else found
+            if not missing:
+                return mapped(*given)
+            pairs = zip(given, places, strict=True)
+            found = mapped(*(tensor if place is None else _with_copies(tensor, missing) for tensor, place in pairs))
+            return [one[:lanes] for one in found]
 
         return of_more
 
@@ -225,6 +220,10 @@ class BatchedLanes(Lanes):
             self._shared.put_back()
             for slot in places:
                 slot.put(slot.tensor)
+
+
+def _with_copies(rows: Tensor, count: int) -> Tensor:
+    return torch.cat([rows, rows[:1].detach().expand(count, *rows.shape[1:])])
 
 
 def _keeps(name: str) -> str:

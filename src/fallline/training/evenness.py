@@ -18,7 +18,7 @@ _MOST_AT_ONCE = 32  # numbers that a loop of torch's takes at once: two vectors 
 _SAMPLE = 4096
 
 
-class Watch(TorchDispatchMode):
+class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """What watches the operations that reach torch's kernels."""
 
     @classmethod
@@ -26,7 +26,7 @@ class Watch(TorchDispatchMode):
         return False  # torch's compiler, which would be imported for it, takes a second
 
 
-class Evenness(Watch):
+class Evenness(Watch):  # type: ignore[no-untyped-call]
     """While active, notes whether there are functions whose last digit hangs on where a number lies.
 
     >>> with Evenness() as evenness:
@@ -36,7 +36,7 @@ class Evenness(Watch):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         #: Of each number, and of a channel's, which lie beside those of other lanes.
         self._uneven = self._by_channel = False
         self._known: set[Any] = set()
@@ -47,10 +47,10 @@ class Evenness(Watch):
         """Do an operation, and try it on a sample where it is one of single numbers."""
         result = func(*args, **(kwargs or {}))
         self._by_channel |= "batch_norm" in func.name()
-        if torch.Tag.pointwise in func.tags and isinstance(result, Tensor) and result.is_floating_point():
-            if not self._uneven and (func, result.dtype) not in self._known:
-                self._known.add((func, result.dtype))
-                self._uneven = _is_uneven(func, args, kwargs or {})
+        single = torch.Tag.pointwise in func.tags and isinstance(result, Tensor) and result.is_floating_point()
+        if single and not self._uneven and (func, result.dtype) not in self._known:
+            self._known.add((func, result.dtype))
+            self._uneven = _is_uneven(func, args, kwargs or {})
         return result
 
     def missing(self, lanes: int, rows: int) -> int:

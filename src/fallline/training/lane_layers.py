@@ -26,14 +26,21 @@ def is_short(length: int, tensor: Tensor) -> bool:
 def carries_lanes(tensor: Tensor | None) -> bool:
     """Whether a tensor is mapped over lanes, once, and over nothing else."""
     functorch = torch._C._functorch
-    once = tensor is not None and functorch.is_batchedtensor(tensor)
-    return once and not functorch.is_functorch_wrapped_tensor(functorch.get_unwrapped(tensor))
+    if tensor is None or not functorch.is_batchedtensor(tensor):
+        return False
+    return not functorch.is_functorch_wrapped_tensor(functorch.get_unwrapped(tensor))
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
     """The linear layer of each lane, whose weight and bias are its own; None for every other one."""
     own = carries_lanes(weight) and (bias is None or carries_lanes(bias))
-    if not own or torch.is_autocast_enabled(input.device.type) or input.ndim < 2 or weight.ndim != 2 or input.device.type != "cpu":
+    if (
+        not own
+        or torch.is_autocast_enabled(input.device.type)
+        or input.ndim < 2
+        or weight.ndim != 2
+        or input.device.type != "cpu"
+    ):
         return None
     rows = input.reshape(-1, input.shape[-1])
     output: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
@@ -124,9 +131,22 @@ class _Embedding(torch.autograd.Function):
         return weight.flatten(0, 1).index_select(0, places.flatten()).view(*places.shape, -1), 0
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, ignored: int) -> Tensor:
-    """The mean cross-entropy of rows [n, classes] with labels [n], but for those that are ignored."""
-    loss: Tensor = _CrossEntropy.apply(logits, labels, ignored)  # type: ignore[no-untyped-call]
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor | None:
+    """The mean cross-entropy of rows [n, classes] with labels [n]; None for every other form of it."""
+    labels = carries_lanes(input) and input.ndim == 2 and target.ndim == 1 and not target.is_floating_point()
+    plain = size_average is None and reduce is None and weight is None and reduction == "mean" and not label_smoothing
+    if not labels or not plain or torch.is_autocast_enabled(input.device.type) or input.device.type != "cpu":
+        return None
+    loss: Tensor = _CrossEntropy.apply(input, target, ignore_index)  # type: ignore[no-untyped-call]
     return loss
 
 

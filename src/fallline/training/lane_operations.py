@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from fallline.training.attention import attend
 from fallline.training.drawing import entered
-from fallline.training.lane_layers import carries_lanes, cross_entropy, embedding, is_short, linear
+from fallline.training.lane_layers import cross_entropy, embedding, is_short, linear
 
 _ESCAPES = (
     Tensor.data.__get__,  # type: ignore[attr-defined]
@@ -55,8 +55,11 @@ class LaneOperations(TorchFunctionMode):
                 escaped(tensor)
 
         attention = functional.multi_head_attention_forward
-        own = {attention: partial(entered(attention), self)}
-        self._replacements = {**_REPLACEMENTS, **own, **dict.fromkeys(_ESCAPES, tell)}
+        self._replacements: dict[Any, Callable[..., Any]] = {
+            **_REPLACEMENTS,
+            attention: partial(entered(attention), self),
+            **dict.fromkeys(_ESCAPES, tell),
+        }
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
@@ -83,24 +86,6 @@ def _across(function: Callable[..., Tensor]) -> Callable[..., Tensor | None]:
         return function(input.transpose(-1, -2), -2).transpose(-1, -2)
 
     return replacement
-
-
-def _cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    ignore_index: int = -100,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Tensor | None:
-    """The mean cross-entropy of rows [n, classes] with labels [n]; None for every other form of it."""
-    if torch.is_autocast_enabled(input.device.type):
-        return None
-    labels = carries_lanes(input) and input.ndim == 2 and target.ndim == 1 and not target.is_floating_point()
-    plain = size_average is None and reduce is None and weight is None and reduction == "mean" and not label_smoothing
-    return cross_entropy(input, target, ignore_index) if labels and plain and input.device.type == "cpu" else None
 
 
 def _attention(
@@ -287,7 +272,7 @@ _POOLING = (torch.max_pool2d, functional.max_pool2d, functional.avg_pool2d, func
 _REPLACEMENTS: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
     **dict.fromkeys((torch.softmax, Tensor.softmax, functional.softmax), _across(torch.softmax)),
     **dict.fromkeys((torch.log_softmax, Tensor.log_softmax, functional.log_softmax), _across(torch.log_softmax)),
-    functional.cross_entropy: _cross_entropy,
+    functional.cross_entropy: cross_entropy,
     functional.linear: linear,
     functional.embedding: embedding,
     scaled_dot_product_attention: _attention,

@@ -19,7 +19,7 @@ from fallline.training.counter_random import evaluation_keys, run_keys, step_key
 from fallline.training.errors import ProblemError, first_line
 from fallline.training.evaluation import Evaluation, Score, example_losses, join_evaluations, needs_outputs
 from fallline.training.generators import preserved
-from fallline.training.memory import apart, parts, pass_budget
+from fallline.training.memory import apart, joined, parts, pass_budget
 from fallline.training.metrics import Metric, value_of
 from fallline.training.modules import slots
 from fallline.training.problem import Problem
@@ -333,8 +333,3 @@ def _value(metric: Metric, output: Tensor, targets: Tensor) -> Tensor:
 
 def _rows(values: Tensor, rows: Tensor) -> Tensor:
     return values.index_select(0, rows.flatten()).view(*rows.shape, *values.shape[1:])
-
-
-def joined(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Put tensors together; one alone is not copied."""
-    return torch.cat([*parts], dim) if len(parts) > 1 else parts[0]

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from fallline.training.drawing import LaneMasks
-from fallline.training.evenness import Evenness
 from fallline.training.evaluation import Manner, evaluating, footprint, manner_of, needs_outputs
+from fallline.training.evenness import Evenness
 from fallline.training.generators import draws, preserved
 from fallline.training.modules import Slot, differing, mark, python_state, same, slots, stackable, unchanged_by
 from fallline.training.splits import Split

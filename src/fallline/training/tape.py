@@ -18,14 +18,14 @@ from fallline.training.evenness import Watch
 Function = Callable[..., Sequence[Tensor]]
 
 
-class _Recorder(Watch):
+class _Recorder(Watch):  # type: ignore[no-untyped-call]
     """Notes the operations that reach torch's kernels, below autograd and `torch.func`, in a graph.
 
     What is neither given nor computed is there for good, such as parameters: `constants`. So are views of them.
     """
 
     def __init__(self, given: Sequence[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.graph = fx.Graph()
         self.constants: dict[fx.Node, Tensor] = {}
         #: Whether it did something that may not be the same when it is done again.
@@ -45,7 +45,7 @@ class _Recorder(Watch):
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Do an operation, and note it; torch calls this for every one."""
-        given, named = fx.node.map_aggregate((args, kwargs or {}), self.node)  # type: ignore[misc]
+        given, named = fx.node.map_aggregate((args, kwargs or {}), self.node)
         result = func(*args, **(kwargs or {}))
         found = result if isinstance(result, tuple | list) else [result]
         if func.is_view and given[0] in self.constants:

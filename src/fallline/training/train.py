@@ -122,6 +122,8 @@ class _Run:
 
     _total: Tensor
     _diverged_at: Tensor
+    _losses: list[Tensor]
+    _sizes: list[int]
 
     def __init__(self, lanes: Lanes, update: Update, points: list[int]) -> None:
         self.lanes = lanes
@@ -210,8 +212,7 @@ class _Run:
     def _begin_interval(self) -> None:
         lanes = self.lanes
         self._samples = 0
-        self._losses: list[Tensor] = []
-        self._sizes: list[int] = []
+        self._losses, self._sizes = [], []
         self._total = torch.zeros(len(lanes), dtype=torch.float64, device=lanes.device)
         self._diverged_at = torch.full((len(lanes),), -1, device=lanes.device)
 
