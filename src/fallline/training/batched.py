@@ -106,7 +106,8 @@ class BatchedLanes(Lanes):
             leaves = [leaf[lanes] for leaf in self._leaves]
             loss = self._loss_of_same if self._same_batches else self._loss_of_own
             losses = self._with_buffers(lanes, lambda buffers: loss(inputs, targets, keys, *leaves, *buffers))
-            gradients = torch.autograd.grad(losses, leaves, torch.ones_like(losses), materialize_grads=True)
+            # Of their sum: where gradients are given, torch imports a computer algebra system to compare shapes.
+            gradients = torch.autograd.grad(losses.sum(), leaves, materialize_grads=True)
             return losses.detach(), *gradients
 
         batch = self._batch(indices, lanes)
