@@ -186,8 +186,7 @@ def test_another_program_locks_it_for_a_while(monkeypatch: pytest.MonkeyPatch) -
     """What could not be kept at first is kept in the end."""
     with ExitStack() as until:
         happens(monkeypatch, lambda: until.enter_context(locked()), "tuning")
-        stage = LiveRace.stage
-        monkeypatch.setattr(LiveRace, "stage", lambda *given: (given[1] == "finals" and until.close(), stage(*given)))
+        happens(monkeypatch, until.close, "finals")
         done = race()
     text = " ".join(done.stdout.split())
     assert "failed: database is locked; the race goes on, and its result is shown here." in text
@@ -212,7 +211,7 @@ def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     connect = sqlite3.connect
 
     def small(*given: Any, **named: Any) -> sqlite3.Connection:
-        connection = connect(*given, **named)
+        connection: sqlite3.Connection = connect(*given, **named)
         connection.execute("PRAGMA max_page_count = 18")
         return connection
 
@@ -268,7 +267,8 @@ def test_a_server_that_is_stopped(monkeypatch: pytest.MonkeyPatch, server: Serve
 
 
 def test_a_server_that_is_begun_again(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
-    happens(monkeypatch, lambda: (server.stop(), server.start()), "finals")
+    happens(monkeypatch, server.stop, "finals")
+    happens(monkeypatch, server.start, "finals")
     done = race("--seed", "99", storage=server.url)
     assert done.exit_code == 0, done.output
     assert json.loads(Path("race.json").read_text())["occasion"]["storage"] is not None
