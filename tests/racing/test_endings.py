@@ -57,7 +57,7 @@ class SilentError(Exception):
 PARTS = {
     "a program": ((ArmResult, "code"), "The program for adam could not be written"),
     "the result's JSON": ((RaceResult, "to_json"), "The result could not be kept in the storage"),
-    "training the slices' models": (("fallline.racing.result", "trained_models"), "The cuts through the loss"),
+    "training the slices' models": (("fallline.racing.result", "trained_again"), "The cuts through the loss"),
     "the slices": (("fallline.racing.result", "slices_around"), "The cuts through the loss"),
     "timing": (("fallline.racing.protocol", "solo_seconds"), "The steps could not be timed alone"),
 }
@@ -97,7 +97,7 @@ def test_what_fails_at_the_end_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_report_goes_without_what_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = run()
-    monkeypatch.setattr("fallline.racing.result.trained_models", lambda *_, **__: 1 // 0)
+    monkeypatch.setattr("fallline.racing.result.trained_again", lambda *_, **__: 1 // 0)
     result.report(tmp_path / "race.html")
     assert "The cuts through the loss around the best runs are left out" in (tmp_path / "race.html").read_text()
 

@@ -383,3 +383,34 @@ def test_a_goal_is_reached_by_steps_of_a_sound_run(at: int, met: list[bool]) -> 
     steps, curve = np.arange(3), np.array([0.1, 0.1, 0.1])
     found = goal_reached(0.2, [Outcome(steps, steps, curve, curve, curve, at)], lambda run: run.valid_loss <= 0.2)
     assert (found.reached, found.steps) == (int(any(met)), 1 if any(met) else None)
+
+
+class Counting(nn.Module):
+    """A model of the test's own that counts its passes, so that it can't be batched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.passes = nn.Linear(4, 1), 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
+        return torch.as_tensor(self.inner(x))
+
+
+@pytest.mark.parametrize("model", [None, Counting], ids=["batched", "in turn"])
+def test_a_run_is_had_again_to_the_bit(model: Any) -> None:
+    result = fl.race(regression(**({} if model is None else {"model": model})), ["adam", "sgd"], SMALL, storage=None)
+    for arm in result.arms:
+        for seed, run in zip(arm.final_seeds, arm.finals[0], strict=True):
+            again = arm.train(seed)
+            assert (again.seed, again.outcome.score) == (seed, run.score)
+            for name in ("train_loss", "valid_loss", "valid_metric"):
+                assert getattr(again.outcome, name).tobytes() == getattr(run, name).tobytes()
+            with torch.no_grad():
+                loss = nn.functional.mse_loss(again.model.eval()(X[72:]), Y[72:])
+            np.testing.assert_allclose(float(loss), run.score, rtol=1e-5)
+    if model is not None:
+        assert result.protocol["training"] == "in turn"
+        trained = result.best.model()
+        assert isinstance(trained, Counting)
+        assert trained.passes > 12

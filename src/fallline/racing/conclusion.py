@@ -107,7 +107,10 @@ def _arm_results(raced: Raced, untrained_loss: float) -> list[ArmResult]:
             stratified=raced.effort.rounds == 1 and raced.effort.halving == 1,
         )
         goals = tuple(reached(raced.problem, finals[0], untrained_loss))
-        results.append(ArmResult(arm, raced.problem, entry, goals, tuple(tuned.outcomes), finals, raced.final_seeds))
+        trials, training = tuple(tuned.outcomes), raced.plan.training
+        results.append(
+            ArmResult(arm, raced.problem, entry, goals, trials, finals, raced.final_seeds, training=training)
+        )
     return results
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
@@ -15,14 +15,28 @@ from fallline.racing.arms import Arm, torch_code
 from fallline.racing.failure import attempted
 from fallline.racing.judging import Entry, Estimate, Verdict
 from fallline.racing.renderers import Figure, renderer
-from fallline.racing.runs import Outcome, Reached
-from fallline.racing.solo import slices_around, trained_models
+from fallline.racing.runs import Outcome, Reached, run_of
+from fallline.racing.solo import slices_around, trained_again
 from fallline.training import Problem, torch_threads
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fallline.schedules import Schedule
+
+
+class Trained(NamedTuple):
+    """A run that was trained again.
+
+    Args:
+        model: The network that it ended with.
+        outcome: What it came to.
+        seed: What it was drawn from.
+    """
+
+    model: nn.Module
+    outcome: Outcome
+    seed: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,6 +65,7 @@ class ArmResult:
     finals: tuple[tuple[Outcome, ...], ...]
     final_seeds: tuple[int, ...]
     score: Estimate | None = None
+    training: str = "in turn"
 
     @property
     def name(self) -> str:
@@ -111,19 +126,33 @@ class ArmResult:
         """
         return torch_code(self.arm, self._sound(), self.problem)
 
+    def train(self, seed: int | None = None) -> Trained:
+        """Train the best configuration again as the race did, to the bit on the same machine.
+
+        Args:
+            seed: Of the weights, the batches and all that is drawn; the first final seed by default.
+
+        Returns:
+            The network, and what the run came to.
+
+        Raises:
+            ValueError: The arm diverged as a whole, or this run did.
+        """
+        run = run_of(self.arm, self._sound(), self.problem, self.final_seeds[0] if seed is None else seed)
+        (outcome,) = trained_again(self.problem, [run], self.training)
+        if outcome.model is None:
+            raise ValueError(
+                f"the run of arm '{self.name}' from seed {run.seed} diverged; train another seed, or by fallline.fit"
+            )
+        return Trained(outcome.model, outcome, run.seed)
+
     def model(self) -> nn.Module:
         """The network that the best configuration trains from the first final seed: trained again, as none is kept.
 
         Raises:
             ValueError: The arm diverged as a whole, or this run did.
         """
-        best = self.arm, self._sound()
-        trained = trained_models(self.problem, [best], self.final_seeds[0], batched=False)
-        if self.name not in trained:
-            raise ValueError(
-                f"the run of arm '{self.name}' from the first final seed diverged; train it by fallline.fit"
-            )
-        return trained[self.name]
+        return self.train().model
 
     def _sound(self) -> dict[str, Any]:
         if self.entry.diverged:
@@ -217,12 +246,14 @@ class RaceResult:
 
         Where that fails or is interrupted there are none, and a warning says so.
         """
-        problem, batched = self.best.problem, self.protocol["training"] == "batched"
+        problem, training = self.best.problem, str(self.protocol["training"])
 
         def cut() -> tuple[Mapping[str, Any], ...]:
-            bests = [(arm.arm, arm.configuration) for arm in self.arms if not arm.entry.diverged]
-            with torch_threads(None if self.protocol["training"] == "threads" else 1):
-                models = trained_models(problem, bests, self.best.final_seeds[0], batched=batched)
+            sound = [arm for arm in self.arms if not arm.entry.diverged]
+            runs = [run_of(arm.arm, arm.configuration, problem, arm.final_seeds[0]) for arm in sound]
+            trained = zip(runs, trained_again(problem, runs, training), strict=True)
+            models = {run.arm: one.model for run, one in trained if one.model is not None}
+            with torch_threads(None if training == "threads" else 1):
                 return tuple(slices_around(models, problem))
 
         slices, failed = attempted("The cuts through the loss around the best runs are left out", cut)

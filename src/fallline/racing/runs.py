@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from fallline.training import (
     BatchedLanes,
@@ -68,6 +69,7 @@ class Outcome:
         diverged_at: The step whose loss was out of bounds, or -1.
         score: The metric on the test split; NaN where the run diverged or was not scored there.
         examples: Each test example's share in it, shape (n,); None where there is no score or it is no mean of shares.
+        model: The network at the end; None unless it was asked for, and where the run diverged.
     """
 
     steps: NDArray[np.int64]
@@ -78,6 +80,7 @@ class Outcome:
     diverged_at: int
     score: float = float("nan")
     examples: NDArray[np.float64] | None = None
+    model: nn.Module | None = None
 
     @property
     def diverged(self) -> bool:
@@ -92,6 +95,7 @@ class Job:
     runs: tuple[Run, ...]
     batched: bool
     score: bool
+    models: bool = False
 
     @property
     def steps(self) -> int:
@@ -110,6 +114,7 @@ class Work:
         width: The most runs of a job.
         seconds: Those of a processor that a step of one run takes, about.
         wanted: Asked before a job begins: those of these numbers that are still missing.
+        models: Whether outcomes are to hold them.
     """
 
     runs: Mapping[int, Run]
@@ -118,10 +123,11 @@ class Work:
     width: int
     seconds: float
     wanted: Callable[[list[int]], list[int]]
+    models: bool = False
 
     def job(self, numbers: Sequence[int]) -> Job:
         """The job of some runs, which share their batch size and length."""
-        return Job(tuple(self.runs[number] for number in numbers), self.batched, self.score)
+        return Job(tuple(self.runs[number] for number in numbers), self.batched, self.score, self.models)
 
 
 @dataclass(frozen=True)
@@ -163,6 +169,7 @@ def train_job(problem: Problem, job: Job, tell: Callable[[int], None]) -> list[O
         def trained(lanes: Lanes, update: LaneUpdate) -> list[Outcome]:
             curves = train(lanes, update, steps=steps, progress=lambda step, _: tell(done * steps + step * len(runs)))
             scores = _scores(lanes, update, steps) if job.score else {}
+            models = _models(lanes, update) if job.models else {}
             return [
                 Outcome(
                     curves.steps,
@@ -172,6 +179,7 @@ def train_job(problem: Problem, job: Job, tell: Callable[[int], None]) -> list[O
                     curves.valid_metric[lane],
                     int(curves.diverged_at[lane]),
                     *scores.get(lane, (math.nan, None)),
+                    models.get(lane),
                 )
                 for lane in range(len(runs))
             ]
@@ -212,6 +220,12 @@ def _scores(lanes: Lanes, update: LaneUpdate, steps: int) -> dict[int, tuple[flo
         quality = lanes.evaluate(test, examples=True, step=steps)
     shares = [None] * len(lanes) if quality.example_metric is None else quality.example_metric.numpy()
     return dict(zip(lanes.index.tolist(), zip(quality.metric.tolist(), shares, strict=True), strict=True))
+
+
+def _models(lanes: Lanes, update: LaneUpdate) -> dict[int, nn.Module]:
+    """The networks of the lanes that are left."""
+    with update.evaluated(lanes.parameters):
+        return {first: lanes.module(lane) for lane, first in enumerate(lanes.index.tolist())}
 
 
 _RUNGS = 6

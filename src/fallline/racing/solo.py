@@ -1,7 +1,7 @@
 """Each arm's best alone, beside the race: the time of its step, its trained model, and cuts through the loss there.
 
 A lane's time inside a population means nothing, and a race keeps no weights: each best configuration is trained again
-from the first final seed, which gives the same run.
+from a final seed, which gives the same run.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import copy
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from torch import nn
 
 from fallline.landscape.slices import slice as slice_of
 from fallline.racing.arms import Arm
-from fallline.racing.runs import Run, alike, in_turn_if_need_be, run_of
+from fallline.racing.engines import choose_engine
+from fallline.racing.runs import Outcome, Run, Work
 from fallline.racing.search import sobol_points
-from fallline.training import Lanes, Problem, densify, train, trainable
-from fallline.training.updates import LaneUpdate
+from fallline.racing.stages import Plan, engine_for
+from fallline.training import Problem, densify, trainable
 
 #: Rounds, those without which no two arms could be told apart, and steps of which a round keeps an arm's fastest.
 _ROUNDS, _FEWEST_ROUNDS, _STEPS = 31, 11, 3
@@ -103,27 +105,29 @@ def _stepper(problem: Problem, arm: Arm, configuration: Mapping[str, Any]) -> St
     return step
 
 
+#: About what a step takes, where nobody has measured it.
+_STEP_SECONDS = 1e-4
 #: Examples that the loss of a slice is a mean over, at most: two thousand evaluations are to take seconds.
 _EXAMPLES = 512
 _POINTS_2D = 21
 
 
-def trained_models(
-    problem: Problem, bests: Sequence[tuple[Arm, Mapping[str, Any]]], seed: int, *, batched: bool
-) -> dict[str, nn.Module]:
-    """The models of arms, each with one configuration, trained from one seed; without those whose run diverges."""
-    runs = dict(enumerate(run_of(arm, configuration, problem, seed) for arm, configuration in bests))
-    found: dict[str, nn.Module] = {}
-    for numbers in alike(runs):
-        some = [runs[number] for number in numbers]
-        found |= in_turn_if_need_be(problem, some, batched, functools.partial(_models, some))
-    return {run.arm: found[run.arm] for run in runs.values() if run.arm in found}
+def trained_again(problem: Problem, runs: Sequence[Run], training: str) -> list[Outcome]:
+    """Runs as a race trained them, to the bit on the same machine, with their networks.
 
-
-def _models(runs: Sequence[Run], lanes: Lanes, update: LaneUpdate) -> dict[str, nn.Module]:
-    train(lanes, update, steps=runs[0].steps)
-    with update.evaluated(lanes.parameters):
-        return {runs[first].arm: lanes.module(lane) for lane, first in enumerate(lanes.index.tolist())}
+    Args:
+        problem: What is trained.
+        runs: The runs.
+        training: The race's way of training.
+    """
+    plan = Plan(training, len(runs), None, _STEP_SECONDS)
+    work = Work(dict(enumerate(runs)), plan.batched, True, plan.width, plan.seconds, list, models=True)
+    found: dict[int, Outcome] = {}
+    with closing(choose_engine()) as processes:
+        engine = engine_for(plan, processes, problem, runs, lambda line: None, asked=False)
+        for numbers, outcomes in engine.train(problem, work, lambda progress: None):
+            found |= dict(zip(numbers, outcomes, strict=True))
+    return [found[number] for number in range(len(runs))]
 
 
 def slices_around(models: Mapping[str, nn.Module], problem: Problem) -> list[dict[str, Any]]:

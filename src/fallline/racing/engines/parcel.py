@@ -50,11 +50,12 @@ def pack_job(job: Job) -> bytes:
 
 
 def can_be_sent(problem: Problem, job: Job) -> bool:
-    """Whether a problem and a job can be packed."""
+    """Whether a problem and a job can be packed, and a network to come back."""
     try:
         pack_job(job)
         pack_problem(problem, _Nowhere())
-    except ValueError:
+        torch.save(problem.build(0), _Nowhere(), pickle_module=_PICKLING)
+    except Exception:  # a stranger's object may do anything as it is packed
         return False
     return True
 

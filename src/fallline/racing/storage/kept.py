@@ -113,7 +113,9 @@ def _write_studies(storage: str | Path, races: list[PastRace], file: Path) -> No
     target = optuna.storages.RDBStorage(f"sqlite:///{file.resolve()}")
     try:
         for race in reversed(races):
-            direction = "maximize" if race.higher_is_better else "minimize"
+            direction = (
+                optuna.study.StudyDirection.MAXIMIZE if race.higher_is_better else optuna.study.StudyDirection.MINIMIZE
+            )
             study = optuna.create_study(storage=target, study_name=race.name, direction=direction)
             study.add_trials(_trials(storage, race))
     finally:

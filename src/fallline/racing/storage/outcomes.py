@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,8 @@ def unpack(packed: bytes) -> Outcome:
     if len(content) < _HEAD.size or _CHECK.unpack_from(packed) != (zlib.crc32(content),):
         raise ValueError("this is no outcome, or a damaged one")
     points, diverged_at, score, has_examples = _HEAD.unpack_from(content)
-    begin, curves = _HEAD.size, {}
+    begin = _HEAD.size
+    curves: dict[str, Any] = {}
     for name, kind in _CURVES.items():
         curves[name] = np.frombuffer(content, kind, points, begin)
         begin += curves[name].nbytes
