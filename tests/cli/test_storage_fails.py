@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from fallline.cli.main import app
 from fallline.cli.race_outputs import LiveRace
+from fallline.racing.result import RaceResult
 from fallline.racing.storage import database
 from fallline.racing.storage.kept import kept_runs
 from fallline.racing.storage.races import past_races
@@ -45,14 +46,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def race(*options: str, storage: str = "runs.db", arms: str = "sgd,adam") -> Result:
     asked = ["race", "mine.py", "--effort", "quick", "--workers", "1", "--training", "in turn", "--json", "race.json"]
-    return CliRunner().invoke(
-        app, [*asked, "--arms", arms, "--storage", storage, *options], env={"COLUMNS": "200"}
-    )  # fmt: skip
+    return CliRunner().invoke(app, [*asked, "--arms", arms, "--storage", storage, *options], env={"COLUMNS": "200"})
 
 
 def happens(monkeypatch: pytest.MonkeyPatch, accident: Callable[[], object], when: str) -> None:
     """Let an accident happen as a stage begins, or after the last."""
-    stage, with_slices = LiveRace.stage, "fallline.racing.result.RaceResult.with_slices"
+    stage, cut = LiveRace.stage, RaceResult.with_slices
 
     def begins(self: LiveRace, title: str, total: int) -> None:
         if title == when:
@@ -61,10 +60,7 @@ def happens(monkeypatch: pytest.MonkeyPatch, accident: Callable[[], object], whe
 
     monkeypatch.setattr(LiveRace, "stage", begins)
     if when == "the end":
-        import fallline.racing.result as results
-
-        cut = results.RaceResult.with_slices
-        monkeypatch.setattr(with_slices, lambda self: (accident(), cut(self))[1])
+        monkeypatch.setattr(RaceResult, "with_slices", lambda self: (accident(), cut(self))[1])
 
 
 def told(done: Result, sentence: str) -> dict[str, Any]:
@@ -186,8 +182,7 @@ def test_another_program_locks_it_for_a_while(monkeypatch: pytest.MonkeyPatch) -
     """What could not be kept at first is kept in the end."""
     with ExitStack() as until:
         happens(monkeypatch, lambda: until.enter_context(locked()), "tuning")
-        stage = LiveRace.stage
-        monkeypatch.setattr(LiveRace, "stage", lambda *given: (given[1] == "finals" and until.close(), stage(*given)))
+        happens(monkeypatch, until.close, "finals")
         done = race()
     text = " ".join(done.stdout.split())
     assert "failed: database is locked; the race goes on, and its result is shown here." in text
@@ -212,7 +207,7 @@ def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     connect = sqlite3.connect
 
     def small(*given: Any, **named: Any) -> sqlite3.Connection:
-        connection = connect(*given, **named)
+        connection: sqlite3.Connection = connect(*given, **named)
         connection.execute("PRAGMA max_page_count = 18")
         return connection
 
@@ -268,7 +263,8 @@ def test_a_server_that_is_stopped(monkeypatch: pytest.MonkeyPatch, server: Serve
 
 
 def test_a_server_that_is_begun_again(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
-    happens(monkeypatch, lambda: (server.stop(), server.start()), "finals")
+    happens(monkeypatch, server.start, "finals")
+    happens(monkeypatch, server.stop, "finals")  # before that
     done = race("--seed", "99", storage=server.url)
     assert done.exit_code == 0, done.output
     assert json.loads(Path("race.json").read_text())["occasion"]["storage"] is not None

@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 import torch
-from fallline.racing.storage.claim import TakenOverError
 from torch import nn
 
 import fallline as fl
 from fallline.racing import Effort, RaceResult
 from fallline.racing.engines.engine import LocalEngine
 from fallline.racing.result import ArmResult
+from fallline.racing.storage.kept import forget_runs
 from fallline.racing.storage.races import past_races
-from fallline.racing.storage.store import StudyStore
+from fallline.racing.storage.store import KeptStore
 
 X = torch.linspace(-1, 1, 240).reshape(60, 4)
 Y = X.square().sum(1, keepdim=True)
@@ -38,7 +38,13 @@ def problem(**changes: Any) -> fl.Problem:
 
 def run(storage: Path | None = None, **changes: Any) -> RaceResult:
     given = changes.pop("problem", None) or problem()
-    how = {"arms": ["sgd", "adam"], "effort": Effort(trials=3, finalists=1, seeds=2), "training": "batched", **changes}
+    how = {
+        "arms": ["sgd", "adam"],
+        "effort": Effort(trials=3, finalists=1, seeds=2),
+        "training": "batched",
+        "workers": 1,
+        **changes,
+    }
     return fl.race(given, storage=storage, **how)
 
 
@@ -73,7 +79,7 @@ def test_what_fails_at_the_end_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     def fail(*_: Any, **__: Any) -> Any:
         raise make()
 
-    path = tmp_path / "races.db"
+    path = tmp_path / "runs.db"
     with monkeypatch.context() as patch:
         if isinstance(owner, str):
             patch.setattr(f"{owner}.{name}", fail)
@@ -131,7 +137,7 @@ def replaced(path: Path) -> None:
 
 def without_tables(path: Path) -> None:
     database = sqlite3.connect(path)
-    database.execute("drop table if exists trial_user_attributes")
+    database.execute("drop table if exists runs")
     database.commit()
     database.close()
 
@@ -140,7 +146,7 @@ def without_tables(path: Path) -> None:
 ACCIDENTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "deleted": (deleted, "was deleted while it was in use"),
     "replaced": (replaced, "was replaced by another file while it was in use"),
-    "its tables dropped": (without_tables, "no such table: trial_user_attributes"),
+    "its tables dropped": (without_tables, "no such table: runs"),
 }
 
 
@@ -152,7 +158,7 @@ ACCIDENTS: dict[str, tuple[Callable[[Path], None], str]] = {
 def test_a_storage_that_fails_costs_no_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accident: str, when: str
 ) -> None:
-    path = tmp_path / "races.db"
+    path = tmp_path / "runs.db"
     happen, said = ACCIDENTS[accident]
     train = LocalEngine.train
 
@@ -190,14 +196,14 @@ class Notes:
 
 
 def test_a_storage_that_recovers_has_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, add, fails = tmp_path / "races.db", StudyStore.add, [OSError("the storage is locked")]
+    path, add, fails = tmp_path / "runs.db", KeptStore.add, [OSError("the storage is locked")]
 
-    def adding(self: StudyStore, *given: Any) -> None:
+    def adding(self: KeptStore, *given: Any) -> None:
         if fails:
             raise fails.pop()
         add(self, *given)
 
-    monkeypatch.setattr(StudyStore, "add", adding)
+    monkeypatch.setattr(KeptStore, "add", adding)
     notes: list[str] = []
     result = run(path, watcher=Notes(notes))
     assert any("The storage is locked; the race goes on" in note for note in notes)
@@ -206,13 +212,13 @@ def test_a_storage_that_recovers_has_everything(tmp_path: Path, monkeypatch: pyt
     assert (race.kept, race.finished) == (race.planned, True)
 
 
-def test_a_race_that_was_taken_over_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lost(self: StudyStore, *given: Any) -> None:
-        raise TakenOverError("the race was taken over")
-
-    monkeypatch.setattr(StudyStore, "add", lost)
-    with pytest.raises(OSError, match="taken over"):
-        run(tmp_path / "races.db")
+def test_what_was_kept_and_is_gone_at_the_end_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "runs.db"
+    monkeypatch.setattr(RaceResult, "with_slices", lambda self: (forget_runs(path, arm="adam"), self)[1])
+    result = run(path, slices=True)
+    (told,) = (warning for warning in result.verdict.warnings if warning.startswith("Not every run of this race is"))
+    assert f"5 runs can't be read back from the storage {path}" in told
+    assert result.to_json()["occasion"]["storage"] is None
 
 
 FULL = """
@@ -225,12 +231,12 @@ from fallline.racing.engines.engine import LocalEngine
 train = LocalEngine.train
 
 def training(self, *given):
-    size = max(file.stat().st_size for file in Path().glob("races.db*"))
+    size = max(file.stat().st_size for file in Path().glob("runs.db*"))
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
     return train(self, *given)
 
 LocalEngine.train = training
-print(test_endings.run(Path("races.db")))
+print(test_endings.run(Path("runs.db")))
 """
 
 
