@@ -114,3 +114,29 @@ def test_shapes_and_names_have_records_of_their_own() -> None:
             for size in (2, 3):
                 given = torch.arange(size) + 1.0
                 assert torch.equal(tapes.call(name, function, [given])[0], function(given)[0])
+
+
+def test_what_is_written_outside_goes_on_being_written() -> None:
+    """A log that a loss keeps has every step of a population, though its passes are recorded where there is none."""
+    from torch import nn
+
+    import fallline as fl
+    from fallline.training import BatchedLanes
+
+    log: list[int] = []
+
+    def logging(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        log.append(len(output))
+        return nn.functional.mse_loss(output, target)
+
+    x = torch.randn(40, 3)
+    problem = fl.Problem(
+        model=lambda: nn.Linear(3, 1), loss=logging, train=(x, x[:, :1]), valid=(x, x[:, :1]), batch=10
+    )
+    with pytest.warns(UserWarning, match="changes 'log'"):
+        problem.check()
+    lanes = BatchedLanes(problem, [0, 1, 2])
+    before = len(log)
+    for step in range(6):
+        lanes.gradients(lanes.batches().at(step))
+    assert len(log) - before == 6

@@ -18,7 +18,7 @@ from fallline.training.evaluation import Score, evaluating
 from fallline.training.lane_operations import LaneOperations
 from fallline.training.lanes import Lanes, Pass
 from fallline.training.memory import keep_freed_memory
-from fallline.training.modules import differing, python_state, slots
+from fallline.training.modules import differing, outer_state, python_state, slots
 from fallline.training.problem import Problem
 from fallline.training.stack import SharedTensors
 from fallline.training.tape import Tapes
@@ -60,7 +60,7 @@ class BatchedLanes(Lanes):
         self._state = python_state(self._module)
         self._shared = SharedTensors()
         self._operations = LaneOperations(self._shared.escaped)
-        self._tapes = Tapes()
+        self._tapes = Tapes(partial(outer_state, problem.loss if problem.step is None else problem.step))
         self._arrange()
         self._rebind()
 
