@@ -265,7 +265,7 @@ def locked() -> type[torch.optim.SGD]:
 
 
 def test_an_arm_that_cannot_be_sent_is_named() -> None:
-    with pytest.raises(ValueError, match=r"an arm among Locked can't be sent to another process .*leave workers and"):
+    with pytest.raises(ValueError, match=r"an arm among Locked can't be sent to another process .*give workers=1"):
         run(arms=[locked()], workers=2)
 
 

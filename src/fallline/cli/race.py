@@ -166,6 +166,9 @@ def race(
     # on where in memory they lie, which the processes that train don't have either.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("MKL_CBWR", "AUTO")
+    from fallline.racing.engines import warm_up
+
+    warm_up(workers, ray)
     from fallline.cli.race_outputs import Outputs, race_on_one
     from fallline.racing.effort import as_effort
 

@@ -19,7 +19,7 @@ from fallline.racing.arms import Arm, as_arms, one_optimizer_twice
 from fallline.racing.audit import one_at_a_time
 from fallline.racing.conclusion import Raced, conclude
 from fallline.racing.effort import Cost, Effort, as_effort
-from fallline.racing.engines import Engine, choose_engine
+from fallline.racing.engines import Engine, choose_engine, warm_up
 from fallline.racing.failure import attempted
 from fallline.racing.result import RaceResult
 from fallline.racing.solo import solo_seconds, try_arms
@@ -104,6 +104,7 @@ def race(
         arms = list(arms)  # which may be read once alone
     entrants = as_arms(arms, search=search, problem=problem)
     spent = as_effort(effort, rounds=rounds, halving=halving)
+    warm_up(workers, ray)
     watcher.note(f"Checking the problem and {counted(len(entrants), 'arm')}.")
     with torch_threads(1):  # threads that wait for each other cost more than they give, most of all on a busy machine
         problem.check(_seeds(seed, 1)[0])

@@ -45,7 +45,7 @@ def pack_job(job: Job) -> bytes:
         arms = ", ".join(dict.fromkeys(run.arm for run in job.runs))
         raise ValueError(
             f"an arm among {arms} can't be sent to another process ({first_line(error)}); keep open files, locks and "
-            "connections out of what makes its optimizer, or train in this process alone: leave workers and ray out"
+            "connections out of what makes its optimizer, or train in this process alone: give workers=1"
         ) from error
 
 
@@ -81,7 +81,7 @@ def pack_problem(problem: Problem, target: Path | IO[bytes]) -> None:
     except Exception as error:
         raise ProblemError(
             f"the problem can't be sent to another process ({first_line(error)}); keep open files, locks and "
-            "connections out of its model, loss and metric, or train in this process alone: leave workers and ray out."
+            "connections out of its model, loss and metric, or train in this process alone: give workers=1."
         ) from error
 
 
@@ -187,8 +187,7 @@ def lost(job: Job, times: int) -> ChildProcessError:
     arms = ", ".join(dict.fromkeys(run.arm for run in job.runs))
     return ChildProcessError(
         f"a worker died {times} times while it trained the same runs of {arms}; if memory ran out, give "
-        "fewer workers or smaller data, else train in this process alone to see what it dies of: leave workers and "
-        "ray out"
+        "fewer workers or smaller data, else train in this process alone, to see what it dies of: give workers=1"
     )
 
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from fallline.racing.engines.dealing import Dealer
 from fallline.racing.engines.parcel import RERUNS, lost, pack_job, pack_problem, read_report
-from fallline.racing.engines.workers import Worker, warm_up
+from fallline.racing.engines.workers import Worker
 from fallline.racing.runs import Outcome, Progress, Tell, Work
 from fallline.training import Problem
 
@@ -58,10 +58,9 @@ class ProcessEngine:
     def __init__(self, workers: int) -> None:
         self.slots = workers
         self._hands: dict[Connection, _Hand] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="fallline-", ignore_cleanup_errors=True)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._sent: tuple[Problem, Path] | None = None
         self._shown: dict[Any, Any] = {}
-        warm_up()
 
     def train(self, problem: Problem, work: Work, tell: Tell) -> Iterator[tuple[list[int], list[Outcome]]]:
         """Train the runs and yield the numbers of some with their outcomes, as jobs end.
@@ -70,7 +69,7 @@ class ProcessEngine:
         processes keep dying of, and what the user's own code raises.
         """
         if work.runs:
-            stage = _Stage(work, tell, self._file(problem), self._hands, self.slots, Path(self._folder.name))
+            stage = _Stage(work, tell, self._file(problem), self._hands, self.slots)
             try:
                 for numbers, parcel in stage.train():
                     yield numbers, read_report(parcel, self._shown)
@@ -82,11 +81,15 @@ class ProcessEngine:
         for hand in self._hands.values():
             hand.worker.end()
         self._hands.clear()
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
+        self._folder = self._sent = None
 
     def _file(self, problem: Problem) -> Path:
         """The file that the problem is packed into."""
         if self._sent is None or self._sent[0] is not problem:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="fallline-", ignore_cleanup_errors=True)
             path = Path(self._folder.name, uuid4().hex)
             pack_problem(problem, path)
             self._sent = problem, path
@@ -96,10 +99,8 @@ class ProcessEngine:
 class _Stage:
     """One piece of work: what of it is dealt out, to whom, and what has become of it."""
 
-    def __init__(
-        self, work: Work, tell: Tell, file: Path, hands: dict[Connection, _Hand], slots: int, folder: Path
-    ) -> None:
-        self._work, self._tell, self._file, self._folder = work, tell, file, folder
+    def __init__(self, work: Work, tell: Tell, file: Path, hands: dict[Connection, _Hand], slots: int) -> None:
+        self._work, self._tell, self._file = work, tell, file
         self._hands, self._slots = hands, slots
         self._dealer = Dealer(work, slots)
         self._deaths = Counter[int]()
@@ -146,7 +147,7 @@ class _Stage:
                 hand.worker.connection.send((self._file, task.parcel))
 
     def _hired(self) -> _Hand:
-        worker = Worker(self._folder)
+        worker = Worker(self._file.parent)
         self._hands[worker.connection] = hand = _Hand(worker)
         return hand
 

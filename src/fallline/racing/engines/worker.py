@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,22 +24,13 @@ import torch
 
 from fallline.racing.engines.parcel import attempt, unpack
 from fallline.racing.engines.stopwatch import Stopwatch
+from fallline.racing.engines.workers import Surroundings
 from fallline.training import Problem
 
 #: What the first job of a process would load.
 _LATE = ("torch.fx.experimental.symbolic_shapes", "fallline.kernels.compile")
 #: Without work for so long a server ends; whoever wants it again starts it again.
 _IDLE_SECONDS = 600
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a worker takes over from the process that wants it."""
-
-    path: list[str]
-    folder: str
-    environment: dict[str, str]
-    files: Path  # where problems lie: deleted when that process is gone
 
 
 def serve(handle: int) -> None:

@@ -15,15 +15,24 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Pipe
 from pathlib import Path
-
-from fallline.racing.engines.worker import Surroundings
 
 #: One thread each. Without the last, how MKL multiplies matrices hangs on where in memory they lie, and with it the
 #: last digit of a run on what else is trained beside it.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MKL_CBWR": os.environ.get("MKL_CBWR", "AUTO")}
 _FORKS = sys.platform == "linux"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a worker takes over from the process that wants it."""
+
+    path: list[str]
+    folder: str
+    environment: dict[str, str]
+    files: Path  # where problems lie: deleted when that process is gone
 
 
 class Worker:
@@ -101,9 +110,14 @@ _server = _Server()
 atexit.register(_server.stop)
 
 
-def warm_up() -> None:
-    """Begin to load what workers need, so that it is there when they are wanted."""
-    if _FORKS:
+def warm_up(workers: int | None = None, ray: str | None = None) -> None:
+    """Begin to load what a race's processes need, so that it is there when they are wanted.
+
+    Args:
+        workers: As `fallline.race` is given it.
+        ray: As `fallline.race` is given it.
+    """
+    if _FORKS and workers != 1 and ray is None:
         _server.start()
 
 
