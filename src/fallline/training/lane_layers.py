@@ -176,8 +176,10 @@ class _Attention(torch.autograd.Function):
         is_causal: bool,
         scale: float | None,
     ) -> tuple[Tensor, int]:
-        rows = (one.movedim(place or 0, 0).flatten(0, 1) for one, place in zip((query, key, value), at, strict=False))
-        found = scaled_dot_product_attention(*rows, mask, is_causal=is_causal, scale=scale)
+        query, key, value = (
+            one.movedim(place or 0, 0).flatten(0, 1) for one, place in zip((query, key, value), at, strict=False)
+        )
+        found = scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal, scale=scale)
         return found.view(info.batch_size, -1, *found.shape[1:]), 0
 
 
