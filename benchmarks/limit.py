@@ -52,7 +52,7 @@ def transformer() -> Any:
     text = find("characters").make()
     train, valid = ((split.inputs[:1024], split.targets[:1024]) for split in (text.train, text.valid))
     return Problem(
-        model=Transformer, loss=nn.functional.cross_entropy, train=train, valid=valid, epochs=1, name="transformer"
+        model=Transformer, loss=nn.functional.cross_entropy, train=train, valid=valid, epochs=2, name="transformer"
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -19,7 +18,6 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from fallline import _asked
-from fallline.training.attention import attend
 from fallline.training.counter_random import NUMBERS, Calls, Draws, evaluation_keys, run_keys, step_keys
 from fallline.training.generators import preserved, reseed
 
@@ -128,15 +126,21 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor | None:
-    """Attend with dropout of the weights."""
+    """Attend with dropout of the weights, as torch's documentation defines it (Vaswani and others, 2017)."""
     if not 0 < dropout_p < 1:
         return None
-
-    def dropped(weights: Tensor) -> Tensor:
-        return _scaled(weights, masks.kept(tuple(weights.shape), dropout_p), dropout_p)
-
-    softmax = partial(torch.softmax, dim=-1)
-    return attend(query, key, value, attn_mask, is_causal, scale, enable_gqa, softmax, dropped)
+    if enable_gqa:
+        key, value = (each.repeat_interleave(query.shape[-3] // each.shape[-3], -3) for each in (key, value))
+    scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if attn_mask is None:
+        weights = torch.softmax(scores, -1)
+    else:
+        scores = scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+        blind = (scores == -torch.inf).all(-1, keepdim=True)  # tokens that may see none attend to nothing
+        weights = torch.softmax(scores.masked_fill(blind, 0), -1).masked_fill(blind, 0)
+    return _scaled(weights, masks.kept(tuple(weights.shape), dropout_p), dropout_p) @ value
 
 
 def entered(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Linear layers, embeddings and cross-entropy of all lanes at once, in as few passes over memory as can be.
+"""Linear layers, embeddings, attention and cross-entropy of all lanes at once, in as few passes over memory as can be.
 
 torch maps a linear layer to a batched product, whose results have short rows where a layer has few outputs, and
 differentiates it by products of transposed operands, which leave gradients that must be copied. Cross-entropy is mapped
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
 Places = tuple[int | None, ...]  # which dimension of each argument counts the lanes
 
@@ -129,6 +130,57 @@ class _Embedding(torch.autograd.Function):
         first = torch.arange(0, weight.shape[0] * weight.shape[1], weight.shape[1], device=codes.device)
         places = codes + first.view(-1, *[1] * (codes.ndim - 1))
         return weight.flatten(0, 1).index_select(0, places.flatten()).view(*places.shape, -1), 0
+
+
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor | None:
+    """Attention of each lane on its own rows [n, ...], with one mask for all; None for every other form of it."""
+    rows = query, key, value
+    alike = all(carries_lanes(one) and one.ndim == query.ndim for one in rows)
+    functorch = torch._C._functorch
+    alone = attn_mask is None or (attn_mask.ndim == 2 and not functorch.is_functorch_wrapped_tensor(attn_mask))
+    if not alike or not alone or query.ndim < 3 or dropout_p or enable_gqa or query.device.type != "cpu":
+        return None
+    output: Tensor = _Attention.apply(*rows, attn_mask, is_causal, scale)  # type: ignore[no-untyped-call]
+    return output
+
+
+class _Attention(torch.autograd.Function):
+    """Attention that says itself how it is mapped: to that of as many more examples as there are lanes."""
+
+    @staticmethod
+    def forward(
+        query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, is_causal: bool, scale: float | None
+    ) -> Tensor:
+        return scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal, scale=scale)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        at: Places,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        is_causal: bool,
+        scale: float | None,
+    ) -> tuple[Tensor, int]:
+        query, key, value = (
+            one.movedim(place or 0, 0).flatten(0, 1) for one, place in zip((query, key, value), at, strict=False)
+        )
+        found = scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal, scale=scale)
+        return found.view(info.batch_size, -1, *found.shape[1:]), 0
 
 
 def cross_entropy(

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, vmap
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-from fallline.training.attention import attend
 from fallline.training.drawing import entered
-from fallline.training.lane_layers import cross_entropy, embedding, is_short, linear
+from fallline.training.lane_layers import attention, cross_entropy, embedding, is_short, linear
 
 _ESCAPES = (
     Tensor.data.__get__,  # type: ignore[attr-defined]
@@ -54,10 +54,10 @@ class LaneOperations(TorchFunctionMode):
             if not torch._C._functorch.is_batchedtensor(tensor):
                 escaped(tensor)
 
-        attention = functional.multi_head_attention_forward
+        with_heads = functional.multi_head_attention_forward
         self._replacements: dict[Any, Callable[..., Any]] = {
             **_REPLACEMENTS,
-            attention: partial(entered(attention), self),
+            with_heads: partial(entered(with_heads), self),
             **dict.fromkeys(_ESCAPES, tell),
         }
 
@@ -88,23 +88,13 @@ def _across(function: Callable[..., Tensor]) -> Callable[..., Tensor | None]:
     return replacement
 
 
-def _attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor | None:
-    """Attend by matrix products and a softmax; torch takes its faster kernels one lane after the other."""
-    return None if dropout_p else attend(query, key, value, attn_mask, is_causal, scale, enable_gqa, _softmax)
-
-
-def _softmax(rows: Tensor) -> Tensor:
-    found = _across(torch.softmax)(rows, -1)
-    return torch.softmax(rows, -1) if found is None else found
+def _attention(query: Tensor, key: Tensor, value: Tensor, *given: Any, **named: Any) -> Tensor:
+    """Attend for all lanes at once; torch takes its faster kernels one lane after the other."""
+    found = attention(query, key, value, *given, **named)
+    if found is not None:
+        return found
+    with sdpa_kernel(SDPBackend.MATH):
+        return scaled_dot_product_attention(query, key, value, *given, **named)
 
 
 Places = tuple[int | None, ...]  # which dimension of each argument counts the lanes
