@@ -61,7 +61,7 @@ class Race:
         """How many runs are kept by now; what has become of those that were before is noted, if it is a fault."""
         with closing(open_database(self.storage)) as database, database.transaction() as connection:
             runs = tables().runs.c
-            now = dict(connection.execute(select(runs.key, runs.kept_at)).tuples().all())
+            now = {row.key: row.kept_at for row in connection.execute(select(runs.key, runs.kept_at))}
         lost = len(self.kept.keys() - now.keys())
         twice = sum(now[key] != at for key, at in self.kept.items() if key in now)
         self.faults += [f"{count} {what}" for count, what in ((lost, "lost"), (twice, "trained twice")) if count]
