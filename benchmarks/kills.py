@@ -1,10 +1,10 @@
 """Races that are killed at random moments: do they end with what an undisturbed race gives, and is anything done twice?
 
 `fallline race` runs in a process of its own. At a random moment while it trains, SIGKILL ends either all of it, and
-the same command goes on, or a single worker, and it has to go on by itself; so until it comes through,
-and then the next race begins. Its JSON must be that of a race that nothing disturbed, byte for byte, but for what a
-clock or a place had a say in. The storage is read after every kill: a run that was there must be there still, and
-never be kept again, as one is that was trained once more. No process of a race that was killed may be left behind.
+the same command goes on, or a single worker, and it has to go on by itself; so until it comes through, and then the
+next race begins. Its JSON must be that of a race that nothing disturbed, byte for byte, but for what a clock or a
+place had a say in. The storage is read after every kill: a run that was there must be there still, and never be kept
+again, as one is that was trained once more. No process of a race that was killed may be left behind.
 
     python -m benchmarks.kills --workers 2 4
     python -m benchmarks.kills --workers 2 4 --postgres  # a throw-away server
@@ -258,7 +258,7 @@ def main() -> int:
     kind = "PostgreSQL" if options.postgres or options.url else "SQLite"
     print(
         f"{options.problem}, {options.arms}, {options.effort}, {kind}: {met['all']} kills of a race, {met['one']} of a "
-        f"single process; races of {whole:.1f} s: {len(races)}; with anything wrong: {faulty}"
+        f"single worker; races of {whole:.1f} s: {len(races)}; with anything wrong: {faulty}"
     )
     return 1 if faulty else 0
 
