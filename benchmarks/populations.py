@@ -21,10 +21,10 @@ import torch
 from fallline.problems import REAL, find
 from fallline.racing.arms.entrants import as_arms
 from fallline.racing.engines.engine import choose_engine
-from fallline.racing.runs import Run, gather_jobs, run_of
+from fallline.racing.runs import Run, Work, run_of
 from fallline.racing.search import sobol_points
-from fallline.racing.stages import Plan, make_plan
-from fallline.training import Problem, cores, epoch_order
+from fallline.racing.stages import Plan, engine_for, make_plan
+from fallline.training import Problem, epoch_order
 
 PLAIN_TRIALS = 2  # of each round; their time does not hang on how many there are
 
@@ -58,11 +58,13 @@ def train_by_optuna(problem: Problem, trials: int) -> None:
 
 
 def train_ours(problem: Problem, runs: Sequence[Run]) -> Plan:
-    """As a race tunes: the way is measured, processes are started where they are the fastest."""
-    plan = make_plan(problem, runs, "auto", 1)
-    jobs = gather_jobs(dict(enumerate(runs)), width=plan.width, batched=plan.batched, score=False)
-    with closing(choose_engine(cores() if plan.training == "processes" else 1)) as engine:
-        for _ in engine.train(problem, {key: job for key, (_, job) in enumerate(jobs)}, lambda done: None):
+    """As a race tunes: the way is measured, processes are started."""
+    plan = make_plan(problem, runs, "auto")
+    work = Work(dict(enumerate(runs)), plan.batched, False, plan.width, plan.seconds, lambda numbers: numbers)
+    with closing(choose_engine()) as engine:
+        for _ in engine_for(plan, engine, problem, runs, print, asked=False).train(
+            problem, work, lambda progress: None
+        ):
             pass
     return plan
 
@@ -130,7 +132,7 @@ def main() -> None:
         runs = [run_of(adam, {"lr": 1e-2 * float(point["lr"])}, problem, 0) for point in points]  # none that diverges
         plan = train_ours(problem, runs[:8])  # warm up
         rounds = [measure(problem, runs) for _ in range(given.rounds)]
-        plan = make_plan(problem, runs, "auto", 1)
+        plan = make_plan(problem, runs, "auto")
         print(f"{name:16} {row(problem, plan, rounds)}", flush=True)
 
 

@@ -12,14 +12,12 @@ import argparse
 import importlib
 import importlib.util
 import logging
-import math
 import statistics
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 
 from fallline.problems import digits
@@ -27,7 +25,7 @@ from fallline.racing.arms.entrants import as_arms
 from fallline.racing.effort import Effort
 from fallline.racing.engines.engine import Engine, choose_engine
 from fallline.racing.engines.processes import ProcessEngine
-from fallline.racing.runs import Run, gather_jobs
+from fallline.racing.runs import Run, Work
 from fallline.racing.tuning import tuning_runs
 from fallline.training import Problem
 
@@ -47,11 +45,10 @@ def branching(epochs: int) -> Problem:
 
 
 def seconds(engine: Engine, problem: Problem, runs: Sequence[Run], batched: bool) -> float:
-    width = math.ceil(len(runs) / engine.slots) if batched else 1
-    jobs = gather_jobs(dict(enumerate(runs)), width=width, batched=batched, score=False)
+    each = 3e-5 if batched else 3e-4  # seconds of a step of a run, until they are measured
+    work = Work(dict(enumerate(runs)), batched, False, len(runs), each, lambda numbers: numbers)
     start = time.perf_counter()
-    outcomes = list(engine.train(problem, {key: job for key, (_, job) in enumerate(jobs)}, lambda steps: None))
-    assert len(outcomes) == len(jobs)
+    assert sum(len(outcomes) for _, outcomes in engine.train(problem, work, lambda progress: None)) == len(runs)
     return time.perf_counter() - start
 
 
@@ -96,11 +93,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20, help="epochs of a trial (20)")
     parser.add_argument("--trials", type=int, default=16, help="trials of each arm (16)")
     given = parser.parse_args()
-    print(f"{torch.get_num_threads()} threads in this process, shared out among several")
+    print("one thread in each process")
     for workers in given.workers:
         times = [start_up(workers, digits()) for _ in range(3)]
         print(f"{workers} processes have trained a first step after {statistics.median(times):.1f} s")
-    engines = {"this process": choose_engine()}
+    engines = {"this process": choose_engine(1)}
     engines |= {f"{workers} processes": choose_engine(workers) for workers in given.workers}
     if importlib.util.find_spec("ray"):
         engines |= {f"Ray, {given.workers[0]} processors": ray_engine(given.workers[0])}

@@ -23,6 +23,9 @@ SHAPES = {
     "bias": (6,),
     "channels": (4,),
     "rows": (BATCH, 4),
+    "many rows": (9, 4),
+    "tokens": (BATCH, 3, 4),
+    "matrix": (6, 4),
 }
 
 CONVOLUTIONS: dict[str, tuple[Function, str]] = {
@@ -52,7 +55,40 @@ BY_CHANNEL: dict[str, tuple[Function, str]] = {
     "group_norm of rows": (lambda x, w, b: functional.group_norm(x, 2, w, b), "rows"),
     "view": (lambda x, w, b: functional.relu(x).view(x.size(0), -1), "image"),
     "view as bits": (lambda x, w, b: x + 0 * x.detach().view(torch.int64), "image"),
+    "attention, masked": (
+        lambda x, w, b: functional.scaled_dot_product_attention(x, x, x, torch.tensor([[True] * 6, [False] * 6] * 3)),
+        "image",
+    ),
     "attention": (lambda x, w, b: functional.scaled_dot_product_attention(x, x, x, is_causal=True), "image"),
+}
+
+CODES = torch.tensor([[0, 1, 5], [1, 1, 3]])
+LABELS = torch.tensor([0, 3, 1, 1, 2, 0, 3, 1, 0])
+
+FEW, MANY = ("rows", "matrix", "bias"), ("many rows", "matrix", "bias")
+#: Functions of (rows [n, ...], weight, bias) and the shapes of these.
+LAYERS: dict[str, tuple[Function, tuple[str, ...]]] = {
+    "linear": (functional.linear, FEW),
+    "linear, many outputs": (lambda x, w, b: functional.linear(x, w.repeat(4, 1), b.repeat(4)), FEW),
+    "linear, one row": (lambda x, w, b: functional.linear(x[:1], w, b), FEW),
+    "linear, one vector": (lambda x, w, b: functional.linear(x[0], w, b), FEW),
+    "linear, without bias": (lambda x, w, b: functional.linear(x, w), FEW),
+    "linear, tokens": (functional.linear, ("tokens", "matrix", "bias")),
+    "linear, changed in place": (lambda x, w, b: functional.linear(x, w, b).relu_(), MANY),
+    "linear, viewed": (lambda x, w, b: functional.linear(x, w, b).flatten(), MANY),
+    "embedding": (lambda x, w, b: functional.embedding(CODES, w) + b[:4], FEW),
+    "embedding, own codes": (lambda x, w, b: functional.embedding((x.abs() > 1).long() + 1, w) + b[:4], FEW),
+    "embedding, padded": (lambda x, w, b: functional.embedding(CODES, w, padding_idx=1) + b[:4], FEW),
+    "cross-entropy": (lambda x, w, b: functional.cross_entropy(x, LABELS), MANY),
+    "cross-entropy, many classes": (lambda x, w, b: functional.cross_entropy(x.repeat(1, 6), LABELS), MANY),
+    "cross-entropy, ignored": (lambda x, w, b: functional.cross_entropy(x, LABELS, ignore_index=1), MANY),
+    "cross-entropy, own labels": (lambda x, w, b: functional.cross_entropy(x, (x[:, 0] > 0).long()), MANY),
+    "cross-entropy, weighted": (
+        lambda x, w, b: functional.cross_entropy(x, LABELS, torch.arange(1.0, 5).double()),
+        MANY,
+    ),
+    "cross-entropy, smoothed": (lambda x, w, b: functional.cross_entropy(x, LABELS, label_smoothing=0.1), MANY),
+    "cross-entropy, each": (lambda x, w, b: functional.cross_entropy(x, LABELS, reduction="none"), MANY),
 }
 
 #: Which of (image, weight, bias) carry the lanes.
@@ -87,6 +123,35 @@ def agree(function: Function, names: tuple[str, ...], carried: tuple[int | None,
 def test_convolutions(name: str, carried: tuple[int | None, ...]) -> None:
     function, weight = CONVOLUTIONS[name]
     agree(function, ("image", weight, "bias"), carried)
+
+
+@pytest.mark.parametrize("carried", [(0, 0, 0), (None, 0, 0), (0, None, None), (0, 0, None)], ids=str)
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers(name: str, carried: tuple[int | None, ...]) -> None:
+    agree(*LAYERS[name], carried)
+
+
+@pytest.mark.parametrize("name", ["linear", "embedding", "cross-entropy"])
+def test_layers_are_differentiated_twice(name: str) -> None:
+    function, shapes = LAYERS[name]
+
+    def slope(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return function(x.square(), w.square(), b)
+
+    def twice() -> list[Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        given = [
+            torch.randn(LANES, *SHAPES[shape], generator=generator, dtype=torch.float64).requires_grad_()
+            for shape in shapes
+        ]
+        total = vmap(slope)(*given).square().sum() + sum(tensor.square().sum() for tensor in given)
+        first = torch.autograd.grad(total, given, create_graph=True)
+        return [*torch.autograd.grad(torch.cat([one.square().flatten() for one in first]).sum(), given)]
+
+    expected = twice()
+    with LaneOperations(id):
+        actual = twice()
+    torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")

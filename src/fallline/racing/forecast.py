@@ -34,6 +34,7 @@ class Forecast:
         self._fair = self._at_once / slots
         self._note, self._clock = note, clock
         self._slowed = False
+        self._since: float | None = None  # when it began to look otherwise
         self.begin(0)
 
     def begin(self, steps: int) -> None:
@@ -70,13 +71,15 @@ class Forecast:
             return
         share = busy / (busy + waited) / self._fair
         alone = left * busy / steps / self._at_once
-        if alone / share < _SECONDS_LEFT:
+        if (share < _CALM if self._slowed else share > _SLOWED) or alone / share < _SECONDS_LEFT:
+            self._since = None
             return
-        if not self._slowed and share < _SLOWED:
-            self._slowed = True
-            self._note(
-                f"Other work runs on this machine: {rough_duration(alone / share)} instead of {rough_duration(alone)}."
-            )
-        elif self._slowed and share > _CALM:
-            self._slowed = False
-            self._note(f"The other work on this machine is over: {rough_duration(alone)} left.")
+        self._since = now if self._since is None else self._since
+        if now - self._since < _SECONDS_SO:
+            return
+        self._slowed, self._since = not self._slowed, None
+        with_it, without = rough_duration(alone / share), rough_duration(alone)
+        if self._slowed:
+            self._note(f"Other work runs on this machine: {with_it} instead of {without}.")
+        else:
+            self._note(f"The other work on this machine is over: {without} left.")

@@ -99,7 +99,7 @@ def engine_for(
 
 
 class Watcher:
-    """Told of the race and of each stage as they begin, of steps forward, of runs as they end, and what is worth a line.
+    """Told of the race and its stages as they begin, of steps forward, of runs as they end, and what is worth a line.
 
     This one looks away; one's own overrides what it wants to be told.
 

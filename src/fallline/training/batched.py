@@ -18,9 +18,12 @@ from fallline.training.evaluation import Score, evaluating
 from fallline.training.lane_operations import LaneOperations
 from fallline.training.lanes import Lanes, Pass
 from fallline.training.memory import keep_freed_memory
-from fallline.training.modules import differing, python_state, slots
+from fallline.training.modules import differing, outer_state, python_state, slots
 from fallline.training.problem import Problem
 from fallline.training.stack import SharedTensors
+from fallline.training.tape import Tapes
+
+_Mapped = Callable[..., Sequence[Tensor]]
 
 
 class BatchedLanes(Lanes):
@@ -57,6 +60,7 @@ class BatchedLanes(Lanes):
         self._state = python_state(self._module)
         self._shared = SharedTensors()
         self._operations = LaneOperations(self._shared.escaped)
+        self._tapes = Tapes(partial(outer_state, problem.loss if problem.step is None else problem.step))
         self._arrange()
         self._rebind()
 
@@ -79,6 +83,7 @@ class BatchedLanes(Lanes):
 
     def _arrange(self) -> None:
         """Part what is stacked from what all lanes share, which stays in the module and has no lane dimension."""
+        self._tapes.clear()
         self._rest, shared = self._stack.share(self._untrained)
         self._shared.hold(shared)
         training_loss = partial(self.problem.training_loss, self._module)
@@ -97,27 +102,27 @@ class BatchedLanes(Lanes):
         return torch.cat(rows) if len(rows) > 1 else rows[0].contiguous()
 
     def _pass(self, indices: Tensor, lanes: slice, keys: Tensor) -> Pass:
-        batch = self._batch(indices, lanes)
-        leaves = [leaf[lanes] for leaf in self._leaves]
-
-        def compute(buffers: list[Tensor]) -> Sequence[Tensor]:
+        def compute(inputs: Tensor, targets: Tensor, keys: Tensor, *_: Tensor) -> Sequence[Tensor]:
+            leaves = [leaf[lanes] for leaf in self._leaves]
             loss = self._loss_of_same if self._same_batches else self._loss_of_own
-            return loss(batch.inputs, batch.targets, keys[lanes], *leaves, *buffers)
+            losses = self._with_buffers(lanes, lambda buffers: loss(inputs, targets, keys, *leaves, *buffers))
+            # Of their sum: where gradients are given, torch imports a computer algebra system to compare shapes.
+            gradients = torch.autograd.grad(losses.sum(), leaves, materialize_grads=True)
+            return losses.detach(), *gradients
 
-        losses = self._with_buffers(lanes, compute)
-        gradients = torch.autograd.grad(losses, leaves, torch.ones_like(losses), materialize_grads=True)
-        return losses.detach(), gradients
+        batch = self._batch(indices, lanes)
+        given = batch.inputs, batch.targets, keys[lanes]
+        losses, *gradients = self._tapes.call(("pass", lanes.start, lanes.stop), compute, given, self.buffers)
+        return losses, gradients
 
     def _evaluated(self, compute: Callable[..., Tensor], lanes: slice, keys: Tensor, *data: Tensor) -> Tensor:
-        inputs, *others = data
-        parameters = [parameter[lanes] for parameter in self.parameters]
-
-        def of_all(buffers: list[Tensor]) -> Sequence[Tensor]:
+        def of_all(inputs: Tensor, *given: Tensor) -> Sequence[Tensor]:
             mapped = self._mapped(partial(compute, self._module), *[None] * len(data))
-            return mapped(inputs.clone(), *others, keys, *parameters, *buffers)
+            own = *given[: len(data)], *(parameter[lanes] for parameter in self.parameters)
+            with evaluating(self._module):
+                return [self._with_buffers(lanes, lambda buffers: mapped(inputs.clone(), *own, *buffers))]
 
-        with evaluating(self._module):
-            return self._with_buffers(lanes, of_all)
+        return self._tapes.call(("evaluated", compute, lanes.start, lanes.stop), of_all, (*data, keys), self.buffers)[0]
 
     def _with_buffers(self, lanes: slice, compute: Callable[[list[Tensor]], Sequence[Tensor]]) -> Tensor:
         """Compute something of some lanes, and what becomes of their buffers; their own, where they were shared."""
@@ -152,18 +157,22 @@ class BatchedLanes(Lanes):
         self._arrange()
 
     def _each(self, score: Score, outputs: Tensor, targets: Tensor, keys: Tensor) -> Tensor:
-        def one(output: Tensor, targets: Tensor, key: Tensor) -> Tensor:
+        def one(output: Tensor, targets: Tensor, key: Tensor) -> tuple[Tensor]:
             with self._drawing(key):
-                return score(output, targets)
+                return (score(output, targets),)
 
-        with self._operations:
-            return _mapped_in_company(lambda *given: (one(*given),), (0, None, 0))(outputs, targets, keys)[0]
+        def of_all(outputs: Tensor, targets: Tensor, keys: Tensor) -> Sequence[Tensor]:
+            with self._operations:
+                return self._even(vmap(one, (0, None, 0)), (0, None, 0))(outputs, targets, keys)
+
+        return self._tapes.call(("each", score), of_all, (outputs, targets, keys))[0]
 
     def _rebind(self) -> None:
+        self._tapes.clear()
         self._stack.buffers = self.buffers
         self._leaves = [parameter.detach().requires_grad_() for parameter in self.parameters]
 
-    def _mapped(self, compute: Callable[..., Tensor], *data: int | None) -> Callable[..., Sequence[Tensor]]:
+    def _mapped(self, compute: Callable[..., Tensor], *data: int | None) -> _Mapped:
         """Map what the module computes of data over the lanes; data of dimension None are the same for all.
 
         The function takes the data, the lanes' keys and all their tensors, and returns the buffers afterwards as well.
@@ -175,11 +184,30 @@ class BatchedLanes(Lanes):
             with self._holding(given[count + 1 :]), self._drawing(given[count]):
                 return compute(*given[:count]), *(slot.get() for slot in self._rest)
 
-        tensors = [0] * (len(self.parameters) + len(self.buffers))
-        return _mapped_in_company(of_one, (*data, 0, *tensors))
+        places = (*data, 0, *[0] * (len(self.parameters) + len(self.buffers)))
+        return self._even(vmap(of_one, in_dims=places, randomness="error"), places)
+
+    def _even(self, mapped: _Mapped, places: Sequence[int | None]) -> _Mapped:
+        """Add as many copies of a lane to what is mapped as are missing, so that each has the same numbers anyway."""
+
+        def of_more(*given: Tensor) -> Sequence[Tensor]:
+            lanes = next(len(tensor) for tensor, place in zip(given, places, strict=True) if place == 0)
+            rows = given[0].shape[1 if places[0] == 0 else 0]
+            missing = self._traits.evenness.missing(lanes, rows)
+            if not missing:
+                return mapped(*given)
+            pairs = zip(given, places, strict=True)
+            found = mapped(*(tensor if place is None else _with_copies(tensor, missing) for tensor, place in pairs))
+            return [one[:lanes] for one in found]
+
+        return of_more
+
+    @property
+    def _draws(self) -> bool:
+        return self._traits.replaced
 
     def _drawing(self, key: Tensor) -> AbstractContextManager[object]:
-        return LaneMasks(key, count()) if self._traits.replaced else nullcontext()
+        return LaneMasks(key, count()) if self._draws else nullcontext()
 
     @contextmanager
     def _holding(self, tensors: Sequence[Tensor]) -> Iterator[None]:
@@ -195,27 +223,8 @@ class BatchedLanes(Lanes):
                 slot.put(slot.tensor)
 
 
-def _mapped_in_company(
-    compute: Callable[..., tuple[Tensor, ...]], dimensions: Sequence[int | None]
-) -> Callable[..., Sequence[Tensor]]:
-    """Map a function over lanes; one lane alone has a copy of itself beside it.
-
-    Otherwise torch would take it for no batch, and another way through some operations, to other last digits than in
-    company.
-    """
-    mapped: Callable[..., Sequence[Tensor]] = vmap(compute, in_dims=tuple(dimensions), randomness="error")
-
-    def of_lanes(*given: Tensor) -> Sequence[Tensor]:
-        lanes = next(len(each) for each, dimension in zip(given, dimensions, strict=True) if dimension is not None)
-        if lanes > 1:
-            return mapped(*given)
-        twice = (
-            each if dimension is None else torch.cat([each, each])
-            for each, dimension in zip(given, dimensions, strict=True)
-        )
-        return [each[:1] for each in mapped(*twice)]
-
-    return of_lanes
+def _with_copies(rows: Tensor, count: int) -> Tensor:
+    return torch.cat([rows, rows[:1].detach().expand(count, *rows.shape[1:])])
 
 
 def _keeps(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from fallline import _asked
+from fallline.training.attention import attend
 from fallline.training.counter_random import NUMBERS, Calls, Draws, evaluation_keys, run_keys, step_keys
 from fallline.training.generators import preserved, reseed
 
@@ -126,25 +128,19 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor | None:
-    """Attend with dropout of the weights, as torch's documentation defines it (Vaswani and others, 2017)."""
+    """Attend with dropout of the weights."""
     if not 0 < dropout_p < 1:
         return None
-    if enable_gqa:
-        key, value = (each.repeat_interleave(query.shape[-3] // each.shape[-3], -3) for each in (key, value))
-    scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if is_causal:
-        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-    if attn_mask is None:
-        weights = torch.softmax(scores, -1)
-    else:
-        scores = scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
-        blind = (scores == -torch.inf).all(-1, keepdim=True)  # tokens that may see none attend to nothing
-        weights = torch.softmax(scores.masked_fill(blind, 0), -1).masked_fill(blind, 0)
-    return _scaled(weights, masks.kept(tuple(weights.shape), dropout_p), dropout_p) @ value
+
+    def dropped(weights: Tensor) -> Tensor:
+        return _scaled(weights, masks.kept(tuple(weights.shape), dropout_p), dropout_p)
+
+    softmax = partial(torch.softmax, dim=-1)
+    return attend(query, key, value, attn_mask, is_causal, scale, enable_gqa, softmax, dropped)
 
 
-def _entered(function: Callable[..., Any]) -> Replacement:
-    """Replace a function of torch by itself, with the functions that it calls replaced.
+def entered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Replace a function of torch by itself, with the functions that it calls replaced by a mode, which comes first.
 
     While torch handles an override, none is active; so this copy does not ask whether it is overridden.
     """
@@ -152,8 +148,8 @@ def _entered(function: Callable[..., Any]) -> Replacement:
     names = {**function.__globals__, "has_torch_function": lambda tensors: False}
     copy = FunctionType(function.__code__, names, argdefs=function.__defaults__)
 
-    def replacement(masks: LaneMasks, *given: Any, **named: Any) -> Any:
-        with masks:
+    def replacement(mode: TorchFunctionMode, *given: Any, **named: Any) -> Any:
+        with mode:
             return copy(*given, **named)
 
     return replacement
@@ -180,8 +176,8 @@ _REPLACEMENTS: dict[Callable[..., Any], Replacement] = {
     torch.feature_alpha_dropout: _of_torch(_ALPHA_CHANNELS, inplace=False),
     torch.feature_alpha_dropout_: _of_torch(_ALPHA_CHANNELS, inplace=True),
     functional.scaled_dot_product_attention: _attention,
-    functional.multi_head_attention_forward: _entered(functional.multi_head_attention_forward),
-    torch.autograd.grad: _entered(torch.autograd.grad),  # which computes checkpointed parts of a model again
+    functional.multi_head_attention_forward: entered(functional.multi_head_attention_forward),
+    torch.autograd.grad: entered(torch.autograd.grad),  # which computes checkpointed parts of a model again
 }
 
 

@@ -10,16 +10,18 @@ vectors; small convolutional networks take about half the time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, vmap
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-_VECTOR_BYTES = 64 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 32
+from fallline.training.attention import attend
+from fallline.training.drawing import entered
+from fallline.training.lane_layers import cross_entropy, embedding, is_short, linear
 
 _ESCAPES = (
     Tensor.data.__get__,  # type: ignore[attr-defined]
@@ -52,7 +54,12 @@ class LaneOperations(TorchFunctionMode):
             if not torch._C._functorch.is_batchedtensor(tensor):
                 escaped(tensor)
 
-        self._replacements = {**_REPLACEMENTS, **dict.fromkeys(_ESCAPES, tell)}
+        attention = functional.multi_head_attention_forward
+        self._replacements: dict[Any, Callable[..., Any]] = {
+            **_REPLACEMENTS,
+            attention: partial(entered(attention), self),
+            **dict.fromkeys(_ESCAPES, tell),
+        }
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
@@ -64,7 +71,7 @@ class LaneOperations(TorchFunctionMode):
 
 
 def _short(rows: Tensor) -> bool:
-    few = rows.ndim >= 2 and rows.shape[-1] * rows.element_size() < _VECTOR_BYTES and rows.shape[-2] > 1
+    few = rows.ndim >= 2 and is_short(rows.shape[-1], rows) and rows.shape[-2] > 1
     return few and rows.is_floating_point() and rows.device.type == "cpu"
 
 
@@ -81,29 +88,23 @@ def _across(function: Callable[..., Tensor]) -> Callable[..., Tensor | None]:
     return replacement
 
 
-def _cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    ignore_index: int = -100,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> Tensor | None:
-    """Cross-entropy of rows [n, classes] with labels [n]; None for every other form of it."""
-    labels = input.ndim == 2 and target.ndim == 1 and not target.is_floating_point()
-    plain = size_average is None and reduce is None and not label_smoothing
-    if not labels or not plain or not _short(input):
-        return None
-    logarithms = torch.log_softmax(input.t(), 0).t()
-    return functional.nll_loss(logarithms, target, weight, ignore_index=ignore_index, reduction=reduction)
-
-
-def _attention(*given: Any, **named: Any) -> Tensor:
     """Attend by matrix products and a softmax; torch takes its faster kernels one lane after the other."""
-    with sdpa_kernel(SDPBackend.MATH):
-        return scaled_dot_product_attention(*given, **named)
+    return None if dropout_p else attend(query, key, value, attn_mask, is_causal, scale, enable_gqa, _softmax)
+
+
+def _softmax(rows: Tensor) -> Tensor:
+    found = _across(torch.softmax)(rows, -1)
+    return torch.softmax(rows, -1) if found is None else found
 
 
 Places = tuple[int | None, ...]  # which dimension of each argument counts the lanes
@@ -271,7 +272,9 @@ _POOLING = (torch.max_pool2d, functional.max_pool2d, functional.avg_pool2d, func
 _REPLACEMENTS: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
     **dict.fromkeys((torch.softmax, Tensor.softmax, functional.softmax), _across(torch.softmax)),
     **dict.fromkeys((torch.log_softmax, Tensor.log_softmax, functional.log_softmax), _across(torch.log_softmax)),
-    functional.cross_entropy: _cross_entropy,
+    functional.cross_entropy: cross_entropy,
+    functional.linear: linear,
+    functional.embedding: embedding,
     scaled_dot_product_attention: _attention,
     torch.conv2d: _conv2d,
     functional.batch_norm: _batch_norm,

@@ -19,7 +19,7 @@ from fallline.training.counter_random import evaluation_keys, run_keys, step_key
 from fallline.training.errors import ProblemError, first_line
 from fallline.training.evaluation import Evaluation, Score, example_losses, join_evaluations, needs_outputs
 from fallline.training.generators import preserved
-from fallline.training.memory import apart, parts, pass_budget
+from fallline.training.memory import apart, joined, parts, pass_budget
 from fallline.training.metrics import Metric, value_of
 from fallline.training.modules import slots
 from fallline.training.problem import Problem
@@ -124,7 +124,7 @@ class Lanes(ABC):
             ProblemError: The user's code raises for a lane that has not diverged.
         """
         indices = self._read_anew(indices, step)
-        keys = step_keys(self._keys, step)
+        keys = step_keys(self._keys, step) if self._draws else self._keys
 
         def compute(lanes: slice) -> Pass:
             return self._pass(indices, lanes, keys)
@@ -163,8 +163,9 @@ class Lanes(ABC):
         size = 1 if self._traits.state is not None else self._budget // max(1, self._traits.manner.output * len(split))
 
         def compute(lanes: slice) -> Evaluation:
-            keys = partial(evaluation_keys, self._keys[lanes], step, self.problem.name_of(split))
-            return self._evaluate(lanes, here, examples, keys)
+            keys = self._keys[lanes]
+            own = partial(evaluation_keys, keys, step, self.problem.name_of(split))
+            return self._evaluate(lanes, here, examples, own if self._draws else lambda first: keys)
 
         def stand_in(lane: slice, error: Exception) -> Evaluation:
             self._excuse(lane, here.inputs, error, "an evaluation")
@@ -231,6 +232,11 @@ class Lanes(ABC):
         return self._moved[id(split)][1]
 
     @property
+    def _draws(self) -> bool:
+        """Whether what the lanes draw takes keys."""
+        return True
+
+    @property
     def _draws_from_libraries(self) -> bool:
         """Whether Python's and NumPy's generators are to be started for each pass: one that changes may begin to."""
         return self._traits.libraries or self._traits.state is not None
@@ -263,7 +269,7 @@ class Lanes(ABC):
 
     def _batch(self, indices: Tensor, lanes: slice) -> Split:
         """Gather inputs and targets of some lanes: [batch, ...] where all lanes see the same, else [k, batch, ...]."""
-        rows = indices[0] if self._same_batches else indices[self._stream[lanes]]
+        rows = indices[0] if self._same_batches else indices.index_select(0, self._stream[lanes])
         return Split(_rows(self._train.inputs, rows), _rows(self._train.targets, rows))
 
     def _own_batch(self, indices: Tensor, lane: slice) -> Split:
@@ -300,7 +306,7 @@ class Lanes(ABC):
             self._by_lanes(operator.call, lanes, width, keys(rows.start), inputs[rows])
             for rows in parts(len(inputs), examples)
         )
-        return torch.cat([*outputs], 1)
+        return joined([*outputs], 1)
 
     def _by_lanes(
         self, compute: Callable[..., Tensor], lanes: slice, width: int, keys: Tensor, *data: Tensor
@@ -308,7 +314,7 @@ class Lanes(ABC):
         """What is `_evaluated` of so many lanes at once, for all of some lanes."""
         some = parts(lanes.stop - lanes.start, width)
         first = lanes.start
-        return torch.cat(
+        return joined(
             [self._evaluated(compute, slice(first + part.start, first + part.stop), keys[part], *data) for part in some]
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from fallline.training.errors import BatchingError, ProblemError, first_line
 
@@ -44,6 +45,11 @@ def parts(total: int, size: int) -> Iterator[slice]:
     size = max(1, size)
     for start in range(0, total, size):
         yield slice(start, min(start + size, total))
+
+
+def joined(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Put what was computed in parts together; one alone is not copied."""
+    return torch.cat([*parts], dim) if len(parts) > 1 else parts[0]
 
 
 def keep_freed_memory() -> None:

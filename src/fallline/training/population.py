@@ -40,7 +40,9 @@ def lanes_for(problem: Problem, seeds: Sequence[int]) -> Lanes:
     >>> type(lanes_for(digits(), seeds=range(8))).__name__
     'BatchedLanes'
     """
-    obstacle = obstacle_to_batching(problem, seeds[0]) if len(seeds) >= _FEWEST else None
+    if len(seeds) < _FEWEST:
+        return make_lanes(problem, seeds, batched=False)
+    obstacle = obstacle_to_batching(problem, seeds[0])
     if obstacle is not None:
         warnings.warn(f"The lanes are trained one at a time, since they can't be batched: {obstacle}.", stacklevel=2)
     return make_lanes(problem, seeds, batched=obstacle is None)
@@ -52,9 +54,9 @@ def make_lanes(problem: Problem, seeds: Sequence[int], *, batched: bool) -> Lane
     Args:
         problem: What is trained.
         seeds: One a lane.
-        batched: Whether all lanes share every operation, where there are enough for it to pay; else they take turns.
+        batched: Whether all lanes share every operation, be there only one; else they take turns.
     """
-    return (BatchedLanes if batched and len(seeds) >= _FEWEST else SequentialLanes)(problem, seeds)
+    return (BatchedLanes if batched else SequentialLanes)(problem, seeds)
 
 
 def obstacle_to_batching(problem: Problem, seed: int) -> str | None:
@@ -119,7 +121,10 @@ def _difference(some: list[Tensor], others: list[Tensor]) -> float:
     return difference / largest if largest else difference
 
 
-_MOST = 256
+#: More take longer each, since what a step touches no longer fits the processor's cache.
+_MOST = 128
+#: Passes over odd numbers of examples are taken by multiples of so many lanes, see `evenness`.
+_ROUND = 32
 #: Bytes of the lanes' tensors. What a machine has free at the moment has no say: a race that is taken up again must
 #: find the same populations.
 _BYTES = {"cpu": 2**30, "cuda": 2**33}
@@ -132,7 +137,7 @@ _PASSES = 3
 
 
 def lanes_that_fit(problem: Problem, steps: int | None = None) -> int:
-    """Count the lanes, from 4 to 256, that a population of this problem should have at most.
+    """Count the lanes, from 4 to 128, that a population of this problem should have at most.
 
     It follows from the size of the model and from the work alone.
 
@@ -142,7 +147,7 @@ def lanes_that_fit(problem: Problem, steps: int | None = None) -> int:
 
     >>> from fallline.problems import digits
     >>> lanes_that_fit(digits()), lanes_that_fit(digits(), steps=10**6)
-    (256, 4)
+    (128, 4)
     """
     module = problem.build(0)
     batch = problem.train.take(slice(problem.batch))
@@ -150,7 +155,8 @@ def lanes_that_fit(problem: Problem, steps: int | None = None) -> int:
     each = _COPIES * sum(map(bytes_of, parameters)) + sum(map(bytes_of, others))
     work = _PASSES * _operations(problem, module) * (problem.steps if steps is None else steps)
     fitting = min(_BYTES[problem.training_device.type] / each, _OPERATIONS / max(1, work))
-    return min(max(int(fitting), _FEWEST), _MOST)
+    lanes = min(max(int(fitting), _FEWEST), _MOST)
+    return lanes if lanes < _ROUND else lanes // _ROUND * _ROUND
 
 
 def _operations(problem: Problem, module: nn.Module) -> int:

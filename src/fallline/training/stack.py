@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fallline.training.drawing import LaneMasks
 from fallline.training.evaluation import Manner, evaluating, footprint, manner_of, needs_outputs
+from fallline.training.evenness import Evenness
 from fallline.training.generators import draws, preserved
 from fallline.training.modules import Slot, differing, mark, python_state, same, slots, stackable, unchanged_by
 from fallline.training.splits import Split
@@ -164,7 +165,7 @@ class Traits:
     `kept` counts the bytes that an example needs in a pass forward and backward. `replaced` says that there are random
     numbers that `LaneMasks` replaces, `others` that torch's generator is drawn from, `libraries` that Python's or
     NumPy's is. `state` names an attribute, no registered tensor, that a pass changes. `constant` says of each untrained
-    tensor whether no pass changed it.
+    tensor whether no pass changed it. `evenness` tells how many lanes a pass is to have.
     """
 
     manner: Manner
@@ -174,6 +175,7 @@ class Traits:
     libraries: bool
     state: str | None
     constant: list[bool]
+    evenness: Evenness
 
 
 def traits_of(problem: SplitTask, build: Callable[[], nn.Module], train: Split, key: Tensor) -> Traits:
@@ -203,8 +205,10 @@ def traits_of(problem: SplitTask, build: Callable[[], nn.Module], train: Split, 
 
         def watched() -> None:
             nonlocal drawn
-            with LaneMasks(key, calls):
+            with LaneMasks(key, calls), evenness:
                 drawn = draws(passes, key.device)
 
+        evenness = Evenness()
         constant = unchanged_by(watched, rest)
-        return Traits(manner, kept, next(calls) > 0, *drawn, differing(before, python_state(module)), constant)
+        state = differing(before, python_state(module))
+        return Traits(manner, kept, next(calls) > 0, *drawn, state, constant, evenness)

@@ -20,6 +20,8 @@ from fallline.training.task import SplitTask
 Progress = Callable[[int, int], None]
 
 BOUND = 1e4
+_MOST_LOSSES = 64  # steps whose losses are looked at together
+_NEVER = 2**62
 _SMALLEST_SCALE = 1e-6  # of a first loss, so that a lane that starts at a loss of 0 is not out of bounds at once
 
 
@@ -120,6 +122,8 @@ class _Run:
 
     _total: Tensor
     _diverged_at: Tensor
+    _losses: list[Tensor]
+    _sizes: list[int]
 
     def __init__(self, lanes: Lanes, update: Update, points: list[int]) -> None:
         self.lanes = lanes
@@ -142,24 +146,37 @@ class _Run:
             self._drop()
             self._begin_interval()
         elif lanes.failed:
-            self._part()
+            self._part(step)
 
     def _watch(self, step: int, losses: Tensor, batch: int) -> None:
-        """Add up the losses [K] of a step, and mark the lanes that are out of bounds."""
-        index = self.lanes.index
+        """Keep the losses [K] of a step; they are looked at together, as each look costs as much as a small step."""
         if self.lanes.first_loss is None:
             self.lanes.first_loss = losses
             if self.recorder.wants(0):
-                self.recorder.write(0, index, train_loss=losses)
+                self.recorder.write(0, self.lanes.index, train_loss=losses)
+        self._losses.append(losses)
+        self._sizes.append(batch)
+        if len(self._losses) == _MOST_LOSSES:
+            self._look(step)
+
+    def _look(self, last: int) -> None:
+        """Add up the losses kept, up to step `last`, and mark the lanes that were out of bounds."""
         first = self.lanes.first_loss
+        if not self._losses or first is None:
+            return
+        losses = torch.stack(self._losses)
         sound = losses.isfinite() & (losses <= first + BOUND * first.abs().clamp_min(_SMALLEST_SCALE))
-        # Told to the recorder later: to ask a device for it in every step would hold it up.
-        self._diverged_at = torch.where(sound | (self._diverged_at >= 0), self._diverged_at, step)
-        self._total += losses * batch
-        self._samples += batch
+        steps = torch.arange(last + 1 - len(losses), last + 1, device=losses.device)
+        left = torch.where(sound, _NEVER, steps[:, None]).amin(0)
+        self._diverged_at = torch.where((self._diverged_at < 0) & (left < _NEVER), left, self._diverged_at)
+        shares = losses.double() * torch.tensor(self._sizes, device=losses.device)[:, None]
+        # Added up one after the other, so that a lane's sum does not hang on how many stand beside it.
+        self._total = torch.cat([self._total[None], shares]).cumsum(0)[-1]
+        self._samples += sum(self._sizes)
+        self._losses, self._sizes = [], []
 
     def _evaluate(self, step: int) -> None:
-        self._part()
+        self._part(step)
         if not len(self.lanes):
             return
         index = self.lanes.index
@@ -171,8 +188,12 @@ class _Run:
         if step:
             self.recorder.write(step, index, train_loss=self._total / self._samples)
 
-    def _part(self) -> None:
-        """Part with the lanes marked since the last point; moving the others costs more than a few of their steps."""
+    def _part(self, step: int) -> None:
+        """Part with the lanes that left since the last point; moving the others costs more than a few of their steps.
+
+        To ask a device for them in every step would hold it up as well.
+        """
+        self._look(step)
         self.recorder.diverge(self.lanes.index, self._diverged_at.cpu())
         self._drop()
 
@@ -191,6 +212,7 @@ class _Run:
     def _begin_interval(self) -> None:
         lanes = self.lanes
         self._samples = 0
+        self._losses, self._sizes = [], []
         self._total = torch.zeros(len(lanes), dtype=torch.float64, device=lanes.device)
         self._diverged_at = torch.full((len(lanes),), -1, device=lanes.device)
 

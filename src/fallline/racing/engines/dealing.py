@@ -10,7 +10,8 @@ from fallline.racing.runs import Work, alike
 
 #: Seconds of a processor that a job should take: less is lost when it is interrupted, but a population of few runs
 #: pays as much for the operations of a step as one of many.
-_SECONDS = 3.0
+_SECONDS = 2.0
+_LEAST = 1e-9
 
 
 class Dealer:
@@ -27,7 +28,7 @@ class Dealer:
         self._left = deque(map(deque, alike(work.runs)))
         self._suspects = deque[int]()
         self._steps_left = self._steps([*work.runs])
-        self._each = work.seconds
+        self._each = max(work.seconds, _LEAST)
         self._learned = 0, 0.0
         self.settled = 0  # run-steps that nobody wanted any more
 
@@ -76,7 +77,7 @@ class Dealer:
     def learn(self, steps: int, seconds: float) -> None:
         """Take over what a job has measured: the seconds of a processor that so many run-steps took."""
         self._learned = self._learned[0] + steps, self._learned[1] + seconds
-        self._each = max(self._learned[1], 1e-6) / self._learned[0]
+        self._each = max(self._learned[1] / self._learned[0], _LEAST)
 
     def seconds(self, steps: int) -> float:
         """Seconds of a processor that so many run-steps should take."""
@@ -87,4 +88,4 @@ class Dealer:
         each = self.seconds(steps)
         fair = (elsewhere + self.seconds(self._steps_left)) / self._slots / each
         most = max(1.0, min(self._work.width, _SECONDS / each))
-        return max(1, round(fair / math.ceil(fair / most)))
+        return math.ceil(fair / math.ceil(fair / most) - 1e-6)

@@ -44,10 +44,11 @@ class LocalEngine:
         """Train the runs and yield the numbers of some with their outcomes."""
         dealer, done = Dealer(work, self.slots), Progress()
         while numbers := dealer.deal([]):
-            job, watch = work.job(numbers), Stopwatch()
+            job, watch, before = work.job(numbers), Stopwatch(), done + Progress(dealer.settled)
 
-            def say(steps: int, watch: Stopwatch = watch) -> None:
-                tell(done + Progress(dealer.settled) + watch.read(steps))
+            def say(steps: int, watch: Stopwatch = watch, before: Progress = before) -> None:
+                if watch.due():
+                    tell(before + watch.read(steps))
 
             with torch_threads(self._threads):
                 outcomes = train_job(problem, job, say)

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class _Hand:
     worker: Worker
     task: _Task | None = None
     begun: float = 0.0
-    progress: Progress = Progress()
+    progress: Progress = field(default_factory=Progress)
 
 
 class ProcessEngine:

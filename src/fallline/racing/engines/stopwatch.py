@@ -7,12 +7,23 @@ from pathlib import Path
 
 from fallline.racing.runs import Progress
 
+_SECONDS_BETWEEN_TELLS = 0.2
+
 
 class Stopwatch:
     """How long this thread has been at work since it was made, and how long it had to wait for a processor."""
 
     def __init__(self) -> None:
         self._begun = _times()
+        self._told = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time to tell of it again."""
+        now = time.monotonic()
+        due = now - self._told >= _SECONDS_BETWEEN_TELLS
+        if due:
+            self._told = now
+        return due
 
     def read(self, steps: int = 0) -> Progress:
         """So many run-steps, and the seconds since it was made."""

@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,7 +29,6 @@ from fallline.training import Problem
 
 #: What the first job of a process would load.
 _LATE = ("torch.fx.experimental.symbolic_shapes", "fallline.kernels.compile")
-_SECONDS_BETWEEN_TELLS = 0.2
 #: Without work for so long a server ends; whoever wants it again starts it again.
 _IDLE_SECONDS = 600
 
@@ -109,13 +107,8 @@ def _flush() -> None:
 
 
 def _teller(connection: Connection, watch: Stopwatch) -> Callable[[int], None]:
-    last = time.monotonic()
-
     def tell(steps: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_TELLS:
-            last = now
+        if watch.due():
             connection.send((None, watch.read(steps)))
 
     return tell

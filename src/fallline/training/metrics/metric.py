@@ -212,7 +212,7 @@ def top_accuracy(k: int) -> Metric:
 
 
 def _hits(scores: Tensor, labels: Tensor) -> Tensor:
-    return (scores.argmax(-1) if scores.ndim > labels.ndim else (scores > 0).long()) == labels
+    return (scores.max(-1).indices if scores.ndim > labels.ndim else (scores > 0).long()) == labels
 
 
 def _log_losses(scores: Tensor, labels: Tensor) -> Tensor:
