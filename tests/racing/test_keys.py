@@ -157,6 +157,8 @@ def made(momentum: float) -> Any:
 
 
 SPACE = {"lr": (1e-3, 1.0)}
+
+
 class Noted(torch.optim.SGD):
     def __init__(self, params: Any, lr: float = 0.1, note: Any = None) -> None:
         super().__init__(params, lr=lr)
