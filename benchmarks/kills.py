@@ -1,10 +1,10 @@
 """Races that are killed at random moments: do they end with what an undisturbed race gives, and is anything done twice?
 
 `fallline race` runs in a process of its own. At a random moment while it trains, SIGKILL ends either all of it, and
-the same command goes on, or a single one of its processes, and it has to go on by itself; so until it comes through,
-and then the next race begins. Its JSON must be that of a race that nothing disturbed, byte for byte, but for what a
-clock or a place had a say in. The storage is read after every kill: a run that was there must be there still, and
-never be kept again, as one is that was trained once more. No process of a race that was killed may be left behind.
+the same command goes on, or a single worker, and it has to go on by itself; so until it comes through, and then the
+next race begins. Its JSON must be that of a race that nothing disturbed, byte for byte, but for what a clock or a
+place had a say in. The storage is read after every kill: a run that was there must be there still, and never be kept
+again, as one is that was trained once more. No process of a race that was killed may be left behind.
 
     python -m benchmarks.kills --workers 2 4
     python -m benchmarks.kills --workers 2 4 --postgres  # a throw-away server
@@ -61,7 +61,7 @@ class Race:
         """How many runs are kept by now; what has become of those that were before is noted, if it is a fault."""
         with closing(open_database(self.storage)) as database, database.transaction() as connection:
             runs = tables().runs.c
-            now = dict(connection.execute(select(runs.key, runs.kept_at)).tuples().all())
+            now = {row.key: row.kept_at for row in connection.execute(select(runs.key, runs.kept_at))}
         lost = len(self.kept.keys() - now.keys())
         twice = sum(now[key] != at for key, at in self.kept.items() if key in now)
         self.faults += [f"{count} {what}" for count, what in ((lost, "lost"), (twice, "trained twice")) if count]
@@ -119,9 +119,10 @@ def lives(race: Race, moments: Iterator[float], kinds: Iterator[str]) -> bool:
                 race.kills.append(f"all {seconds:.1f}")
                 gone(race, others)
                 return False
-            if alive := sorted(descendants(process.pid)):
+            # Its children are what workers are forked from; these are the workers.
+            if workers := sorted(descendants(process.pid) - children(process.pid)):
                 with suppress(ProcessLookupError):
-                    os.kill(random.Random(seconds).choice(alive), signal.SIGKILL)
+                    os.kill(random.Random(seconds).choice(workers), signal.SIGKILL)
                     race.kills.append(f"one {seconds:.1f}")
             race.look()
         _, errors = process.communicate()
@@ -143,11 +144,15 @@ def is_there(storage: str) -> bool:
 
 def descendants(process: int) -> set[int]:
     """The processes that a process has begun, and those that these have."""
-    try:
-        children = {int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()}
-    except OSError:
-        return set()
-    return children.union(*map(descendants, children))
+    own = children(process)
+    return own.union(*map(descendants, own))
+
+
+def children(process: int) -> set[int]:
+    """The processes that a process has begun; none where it is gone."""
+    with suppress(OSError):
+        return {int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()}
+    return set()
 
 
 def gone(race: Race, processes: set[int]) -> None:
@@ -253,7 +258,7 @@ def main() -> int:
     kind = "PostgreSQL" if options.postgres or options.url else "SQLite"
     print(
         f"{options.problem}, {options.arms}, {options.effort}, {kind}: {met['all']} kills of a race, {met['one']} of a "
-        f"single process; races of {whole:.1f} s: {len(races)}; with anything wrong: {faulty}"
+        f"single worker; races of {whole:.1f} s: {len(races)}; with anything wrong: {faulty}"
     )
     return 1 if faulty else 0
 

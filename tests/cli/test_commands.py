@@ -309,5 +309,8 @@ def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=600)
     assert running.returncode == 130
-    assert f"stopped; the runs that had ended are kept in {tmp_path / 'fallline-runs.db'}, and the same" in errors
+    told = re.search(r"stopped: (\d+) of 792 runs had ended, (\d+) are still to be trained; the runs that had", errors)
+    assert told is not None
+    assert int(told[1]) + int(told[2]) == 792
+    assert f"ended are kept in {tmp_path / 'fallline-runs.db'}, and the same command goes on." in errors
     assert "Traceback" not in errors

@@ -6,16 +6,19 @@ import io
 import sys
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from fallline import rules
 from fallline.cli import race_outputs
 from fallline.cli.console import Beat
 from fallline.cli.main import app
 from fallline.cli.race_outputs import LiveRace
+from fallline.racing.runs import Outcome, Run
+from fallline.training.updates import LaneRule
 
 MINE = """
 import torch, fallline as fl
@@ -50,20 +53,28 @@ def test_a_line_comes_again_and_again() -> None:
     assert next(count) == told.getvalue().count("line")  # it has ended
 
 
-def test_what_a_line_says(lines: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter([100.0, 110.0, 160.0])
-    monkeypatch.setattr(race_outputs, "time", SimpleNamespace(monotonic=lambda: next(now)))
+def test_what_a_line_says(lines: io.StringIO) -> None:
     live = LiveRace(quiet=False)
     assert "is being prepared" in live._line()
     live.stage("tuning", 1000)
     assert lines.getvalue() == "tuning: 1,000 steps\n"
-    assert live._line() == "tuning: 0% of 1,000 steps"
-    live.advance(500)  # runs that were kept before
-    assert live._line() == "tuning: 50% of 1,000 steps"
-    live.advance(600)
-    assert live._line() == "tuning: 60% of 1,000 steps, about 40 seconds left"
+    assert live._line() == "tuning: 0 of 1,000 steps (0%)"
+    live.advance(500)
+    live.left(30.0, 50.0)
+    assert live._line() == "tuning: 500 of 1,000 steps (50%), 30 to 50 seconds left"
     live.advance(1000)
     assert live._line().startswith("tuning: done")
+
+
+def test_how_far_a_race_was_that_is_stopped() -> None:
+    live = LiveRace(quiet=True)
+    assert live.stopped() == "no run had begun"
+    live.planned(1200)
+    curve = np.ones(1)
+    outcome = Outcome(curve.astype(int), curve.astype(int), curve, curve, curve, -1)
+    for arm in ("sgd", "adam", "adam"):
+        live.ran(Run(arm, {}, 0, LaneRule(rules.adam, rules.adam.defaults), 1, 1), outcome)
+    assert live.stopped() == "3 of 1,200 runs had ended, 1,197 are still to be trained"
 
 
 @pytest.mark.parametrize("quiet", [False, True])

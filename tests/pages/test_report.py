@@ -238,6 +238,16 @@ def test_the_goal_shown_is_the_last_that_half_of_the_arms_reached(reached: tuple
     assert shown_goal(read_race(data)) == goal
 
 
+@pytest.mark.parametrize(("before", "told"), [(0, ""), (40, "; 40 of 1,240 were there already")])
+def test_where_it_is_kept(before: int, told: str) -> None:
+    data = race_data()
+    data["occasion"] |= {
+        "storage": {"where": "runs.db", "race": "digits of today"},
+        "runs": {"trained": 1200, "kept_before": before},
+    }
+    assert dict(measured(read_race(data)))["Kept"] == f"race digits of today in runs.db{told}"
+
+
 def test_how_it_was_measured() -> None:
     rows = dict(measured(read_race(race_data())))
     assert rows["Problem"] == "hills: 80 train examples, 20 valid examples and 20 test examples"

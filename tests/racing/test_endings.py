@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 import fallline as fl
-from fallline.racing import Effort, RaceResult
+from fallline.racing import Effort, RaceResult, Watcher
 from fallline.racing.engines.engine import LocalEngine
 from fallline.racing.result import ArmResult
 from fallline.racing.storage.kept import forget_runs
@@ -181,18 +181,12 @@ def test_a_storage_that_fails_costs_no_result(
     assert result.to_json()["occasion"]["storage"] is None
 
 
-class Notes:
-    def __init__(self, lines: list[str]) -> None:
-        self.note = lines.append
+class Notes(Watcher):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
 
-    def stage(self, title: str, total: int) -> None:
-        pass
-
-    def advance(self, done: int) -> None:
-        pass
-
-    def ran(self, run: Any, outcome: Any) -> None:
-        pass
+    def note(self, line: str) -> None:
+        self.lines.append(line)
 
 
 def test_a_storage_that_recovers_has_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,9 +198,9 @@ def test_a_storage_that_recovers_has_everything(tmp_path: Path, monkeypatch: pyt
         add(self, *given)
 
     monkeypatch.setattr(KeptStore, "add", adding)
-    notes: list[str] = []
-    result = run(path, watcher=Notes(notes))
-    assert any("The storage is locked; the race goes on" in note for note in notes)
+    notes = Notes()
+    result = run(path, watcher=notes)
+    assert any("The storage is locked; the race goes on" in note for note in notes.lines)
     assert "Every run is kept in" in str(result)
     (race,) = past_races(path)
     assert (race.kept, race.finished) == (race.planned, True)
@@ -269,9 +263,10 @@ def test_an_arm_that_cannot_be_sent_is_named() -> None:
         run(arms=[locked()], workers=2)
 
 
-def test_a_race_that_cannot_be_sent_takes_turns_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fallline.racing.stages._fastest_in_all", lambda *_: "processes")
-    assert run(arms=[locked()], training="auto").protocol["training"] != "processes"
+def test_a_race_that_cannot_be_sent_is_trained_here() -> None:
+    notes = Notes()
+    run(arms=[locked()], workers=None, training="auto", watcher=notes)
+    assert any("can't be sent to other processes, so all runs are trained in this one" in note for note in notes.lines)
 
 
 # A metric that is no finite number at times.

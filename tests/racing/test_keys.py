@@ -157,6 +157,20 @@ def made(momentum: float) -> Any:
 
 
 SPACE = {"lr": (1e-3, 1.0)}
+
+
+class Noted(torch.optim.SGD):
+    def __init__(self, params: Any, lr: float = 0.1, note: Any = None) -> None:
+        super().__init__(params, lr=lr)
+
+
+def noted(middle: float) -> Arm:
+    """Of a value whose middle is not printed."""
+    note = torch.zeros(5000)
+    note[2500] = middle
+    return Arm("noted", Noted, SPACE, {"note": note})
+
+
 ARM = Arm("mine", mine, SPACE)
 SGD = Arm("sgd", torch.optim.SGD, SPACE)
 
@@ -192,6 +206,7 @@ OTHER = {
     "a batch": (Arm("mine", mine, SPACE, {"batch": 4}), Arm("mine", mine, SPACE, {"batch": 5})),
     "a class": (SGD, Arm("sgd", torch.optim.Adagrad, SPACE)),
     "a class's option": (SGD, Arm("sgd", torch.optim.SGD, SPACE, {"nesterov": True, "momentum": 0.9})),
+    "a value that is printed alike": (noted(0.0), noted(1.0)),
     "a class attribute": (Arm("l", Late, SPACE), Arm("l", Later, SPACE)),
     "what a function holds": (Arm("f", made(0.5), SPACE), Arm("f", made(0.9), SPACE)),
 }  # fmt: skip

@@ -9,9 +9,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import pickle
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -117,9 +119,21 @@ def _makers(arm: Arm, problem: Problem) -> list[Any] | None:
 
 def _lane(lane: LaneRule, steps: int) -> list[Any]:
     made = _formula(lane.rule, tuple(lane.static.items())) if isinstance(lane.rule, Rule) else None
-    values = {name: repr(value) for name, value in lane.values.items()}
+    values = {name: _value(value) for name, value in lane.values.items()}
     then = None if lane.then is None else [lane.then[0], _lane(lane.then[1], steps)]
     return [made, values, _factors(lane.schedule, steps), then]
+
+
+def _value(value: Any) -> str:
+    """A number, a text or a list of such as it is; anything else by its content, or by a name that nothing else has."""
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError):
+        pass
+    try:
+        return hashlib.sha256(pickle.dumps(value)).hexdigest()
+    except Exception:  # the user's own objects may do anything
+        return uuid4().hex
 
 
 @functools.lru_cache(maxsize=512)
