@@ -18,7 +18,8 @@ from fallline.math import sqrt
 from fallline.racing import Arm
 from fallline.racing.arms.dimensions import Choice
 from fallline.racing.runs import run_of
-from fallline.racing.storage.keys import Keys, problem_key, question_key
+from fallline.racing.search import sobol_points
+from fallline.racing.storage.keys import Keys, problem_key
 
 X = torch.linspace(-1, 1, 60).reshape(20, 3)
 Y = torch.arange(20) % 2
@@ -55,6 +56,34 @@ def step_of(factor: float) -> Any:
     return step
 
 
+def clamped(low: float) -> Any:
+    def step(model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(model(inputs), targets).clamp(min=low)
+
+    return step
+
+
+def above(threshold: float) -> Any:
+    def hits_score(output: torch.Tensor, target: torch.Tensor) -> float:
+        sure = output.softmax(1).amax(1) > threshold
+        return float(((output.argmax(1) == target) & sure).double().mean())
+
+    return hits_score
+
+
+class Gated(nn.Module):
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.inner, self.limit = nn.Linear(3, 2), limit
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.inner(x).clamp(max=self.limit))
+
+
+def gated(limit: float) -> Any:
+    return lambda: Gated(limit)
+
+
 class Mirrored(torch.utils.data.Dataset[Any]):
     """An augmentation that turns up in training alone."""
 
@@ -83,6 +112,9 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a loss": ({}, {"loss": doubled}),
     "a step": ({"step": step_of(1.0)}, {"step": step_of(1.001)}),
     "a metric": ({}, {"metric": "loss"}),
+    "a step's bound": ({"step": clamped(0.1)}, {"step": clamped(0.5)}),
+    "a metric's threshold": ({"metric": above(0.5)}, {"metric": above(0.9)}),
+    "a model's constant that acts late": ({"model": gated(40.0)}, {"model": gated(50.0)}),
     "batch": ({}, {"batch": 5}),
     "epochs": ({}, {"epochs": 4}),
     "precision": ({}, {"precision": "bfloat16"}),
@@ -156,6 +188,20 @@ def made(momentum: float) -> Any:
     return lambda params, lr: torch.optim.SGD(params, lr=lr, momentum=momentum)
 
 
+def decayed(decay: float) -> Any:
+    return lambda params, lr, wd=decay: torch.optim.AdamW(params, lr=lr, weight_decay=wd)
+
+
+def clipped(bound: float) -> Any:
+    class Clipped(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            for group in self.param_groups:
+                torch.nn.utils.clip_grad_value_(group["params"], bound)
+            return super().step(closure)
+
+    return Clipped
+
+
 SPACE = {"lr": (1e-3, 1.0)}
 
 
@@ -209,6 +255,9 @@ OTHER = {
     "a value that is printed alike": (noted(0.0), noted(1.0)),
     "a class attribute": (Arm("l", Late, SPACE), Arm("l", Later, SPACE)),
     "what a function holds": (Arm("f", made(0.5), SPACE), Arm("f", made(0.9), SPACE)),
+    "what hardly shows at first": (Arm("f", made(0.0), SPACE), Arm("f", made(1e-7), SPACE)),
+    "a function's default": (Arm("f", decayed(0.0), SPACE), Arm("f", decayed(5e-4), SPACE)),
+    "what a class of a function holds": (Arm("c", clipped(1.0), SPACE), Arm("c", clipped(100.0), SPACE)),
 }  # fmt: skip
 
 
@@ -242,17 +291,25 @@ def test_a_batch_that_is_the_problems_own_is_the_same() -> None:
     assert key(raced, batch=4) == key(ARM) != key(raced, batch=5)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"problem": "other"}, {"spaces": {"mine": {"lr": [1, 2]}}}, {"spaces": {"other": {"lr": [0, 1]}}},
-        {"asked": {"seed": 1, "search": ["lr"]}}, {"asked": {"seed": 0, "search": ["lr", "batch"]}},
-    ],
-)  # fmt: skip
-def test_questions_that_differ(change: dict[str, Any]) -> None:
-    asked: dict[str, Any] = {"problem": "p", "spaces": {"mine": {"lr": [0, 1]}}, "asked": {"seed": 0, "search": ["lr"]}}
-    first = question_key(**asked)
-    assert first == question_key(**asked) != question_key(**{**asked, **change})
+QUESTIONS: dict[str, tuple[list[Arm], dict[str, Any]]] = {
+    "an arm's name": ([Arm("other", mine, SPACE)], {}),
+    "its optimizer": ([Arm("mine", rules.adagrad, SPACE)], {}),
+    "its space": ([Arm("mine", mine, {"lr": (1e-3, 2.0)})], {}),
+    "what it fixes": ([Arm("mine", mine, SPACE, {"eps": 1e-7})], {}),
+    "another arm": ([ARM, Arm("sgd", rules.gradient_descent)], {}),
+    "an option": ([ARM], {"target": 0.9}),
+}
+
+
+@pytest.mark.parametrize(("arms", "change"), QUESTIONS.values(), ids=QUESTIONS)
+def test_questions_that_differ(arms: list[Arm], change: dict[str, Any]) -> None:
+    whole = problem()
+
+    def question(arms: list[Arm], **asked: Any) -> str:
+        planned = {arm.name: [run_of(arm, point, whole, 0) for point in sobol_points(arm, 2, 0)] for arm in arms}
+        return Keys(whole, "p", arms).question(planned, {"seed": 0, **asked})
+
+    assert question([ARM]) == question([Arm("mine", mine, SPACE)]) != question(arms, **change)
 
 
 FILE = """

@@ -8,6 +8,7 @@ import linecache
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from fallline.racing.storage.own_code import is_installed, own_code
+from fallline.racing.storage.written import written
 
 #: Files of a folder on `sys.path`, and whether each is installed.
 FOLDER = {
@@ -142,7 +144,7 @@ def read(folder: Path, monkeypatch: pytest.MonkeyPatch, **files: str) -> dict[st
         mine = importlib.import_module("mine")
         things = {"Net": mine.Net, "decorated": mine.decorated, "other": mine.other, "loss": mine.main()}
         things |= {"an object": mine.Net(), "a part": functools.partial(mine.scaled, 1), "a method": mine.Net().forward}
-        told = {name: own_code([thing]) for name, thing in things.items()}
+        told = {name: written([thing]) for name, thing in things.items()}
         for name in ("mine", "helper", "inside", "inside.one", "inside.two"):
             del sys.modules[name]
     return told
@@ -162,7 +164,7 @@ ALL = {*SCALED, "decorated", "other"}
         ("mine.py", "return FACTOR * x", "return x * FACTOR", SCALED),
         ("mine.py", "SEEDS = [1, 2]", "SEEDS = [1]", {"other"}),
         ("mine.py", "y + FACTOR", "y - FACTOR", {"decorated"}),
-        ("mine.py", "class Above:\n    pass", "class Above:\n    eps = 1", NET - {"a method"}),
+        ("mine.py", "class Above:\n    pass", "class Above:\n    eps = 1", NET),
         ("mine.py", "scaled(output - target)", "scaled(output + target)", {"loss"}),
         ("helper.py", "1.0", "2.0", ALL),
         ("inside/two.py", "3", "4", ALL),
@@ -186,7 +188,70 @@ def test_what_is_installed_has_no_code_of_the_users(thing: object) -> None:
     assert own_code([thing]) == []
 
 
-def test_what_was_typed_into_a_prompt_has_none() -> None:
+#: Ways to come by a number, and programs that end with a function that reads it.
+NUMBERS = {
+    "a global": "A = {0}\ndef f(x): return A * x",
+    "under a condition": "if True:\n    A = {0}\ndef f(x): return A * x",
+    "in a loop": "for A in ({0},): pass\ndef f(x): return A * x",
+    "an attribute of a class": "class C: a = 0\nC.a = {0}\ndef f(x): return C.a * x",
+    "an attribute of an object": "class C: pass\nc = C()\nc.a = {0}\ndef f(x): return c.a * x",
+    "a property": "class C:\n    @property\n    def a(self): return {0}\nc = C()\ndef f(x): return c.a * x",
+    "an entry": "C = dict()\nC['a'] = {0}\ndef f(x): return C['a'] * x",
+    "an entry of a list in it": "C = dict(a=[1])\nC['a'].append({0})\ndef f(x): return C['a'] * x",
+    "an updated one": "C = dict()\nC.update(a={0})\ndef f(x): return C['a'] * x",
+    "a closure": "def make(a):\n    return lambda x: a * x\nf = make({0})",
+    "a closure's closure": "def make(a):\n    g = lambda x: a * x\n    return lambda x: g(x)\nf = make({0})",
+    "a default": "def f(x, a={0}): return a * x",
+    "a keyword's default": "def f(x, *, a={0}): return a * x",
+    "a part": "import functools\ndef g(x, a): return a * x\nf = functools.partial(g, a={0})",
+    "a tensor": "import torch\nA = torch.tensor([1.0, {0}])\ndef f(x): return A * x",
+    "an array": "import numpy as np\nA = np.array([1.0, {0}])\ndef f(x): return A * x",
+    "another function's": "A = {0}\ndef g(x): return A * x\ndef f(x): return g(x)",
+    "an inner function's": "A = {0}\ndef f(x):\n    def g(x): return A * x\n    return g(x)",
+    "a method's": "A = {0}\nclass C:\n    def __call__(self, x): return A * x\nf = C()",
+    "a class above's": "class B:\n    a = {0}\nclass C(B): pass\nf = C",
+    "a module's weights": "import torch\nteacher = torch.nn.Linear(1, 1)\nteacher.weight.data.fill_({0})\n"
+    "def f(x): return teacher(x)",
+    "a loss's option": "import torch\nf = torch.nn.CrossEntropyLoss(label_smoothing={0} / 10)",
+    "a choice among functions": "F = [lambda x: x, lambda x: {0} * x]\ndef f(x): return F[1](x)",
+}
+
+
+def typed(text: str) -> Any:
+    """What a program without a file ends with, as in a plain prompt."""
     names: dict[str, Any] = {"__name__": "__main__"}
-    exec(compile("def mine(x):\n    return x", "<stdin>", "exec"), names)
-    assert own_code([names["mine"]]) == []
+    exec(compile(text, "<cell>", "exec"), names)
+    return names["f"]
+
+
+@pytest.mark.parametrize("text", NUMBERS.values(), ids=NUMBERS)
+def test_a_number_that_is_read_is_told(text: str) -> None:
+    torch.manual_seed(0)
+    first = written([typed(text.format(1))])
+    torch.manual_seed(0)
+    again = written([typed(text.format(1))])
+    torch.manual_seed(0)
+    assert first == again != written([typed(text.format(2))])
+
+
+def test_what_can_not_be_read_is_told_by_its_type() -> None:
+    lock, stream = threading.Lock(), (number for number in range(3))
+
+    def guarded(x: float) -> float:
+        with lock:
+            return x * next(stream)
+
+    told = written([guarded])
+    assert {"lock lock", "stream generator"} <= set(told)
+    assert told == written([guarded])
+
+
+def test_what_refers_to_itself_comes_to_an_end() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    assert written([lambda: loop]) == written([lambda: loop])
+
+
+def test_what_was_typed_into_a_prompt_is_told_by_its_bytecode() -> None:
+    one, same, other = (own_code([typed(f"def f(x):\n    return {body}")]) for body in ("x + 1", "x  +  1", "x - 1"))
+    assert one == same != other

@@ -159,8 +159,8 @@ def test_what_fails_half_way_leaves_nothing(storage: str, store: Store) -> None:
 def test_facts_are_kept(storage: str, fact: Any) -> None:
     store = open_store(storage, CARD)
     assert store.recall("p", "plan") is None
-    store.remember("p", "plan", "before")
     store.remember("p", "plan", fact)
+    store.remember("p", "plan", "of another race, a moment later")
     store.remember("other", "plan", 1)
     store.close()
     again = open_store(storage, CARD)
@@ -173,6 +173,23 @@ def test_a_question_has_one_race(storage: str, store: Store) -> None:
     assert again.name == store.name != other.name  # though asked within the same second
     again.close()
     other.close()
+
+
+def test_races_that_share_runs_do_not_wait_for_each_other(storage: str) -> None:
+    """Each adds the same runs in an order of its own, in one transaction."""
+    keys = {number: f"{number:04}" for number in range(300)}
+    backward = dict(reversed(keys.items()))
+    stores = [open_store(storage, replace(CARD, question=question)) for question in "ab"]
+
+    def add(store: Store, order: dict[int, str]) -> None:
+        for _ in range(6):
+            store.add("tuning", order, dict.fromkeys(order, RUNS[0]), {number: outcome() for number in order})
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(add, stores, [keys, backward]))
+    assert [race.kept for race in past_races(storage)] == [300, 300]
+    for store in stores:
+        store.close()
 
 
 def test_of_many_that_ask_at_once_all_have_one_race(storage: str) -> None:

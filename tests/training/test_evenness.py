@@ -60,3 +60,14 @@ def test_what_is_tried_changes_nothing_of_a_models_own() -> None:
         torch.sin(other, out=torch.empty(5))
     assert (count.item(), other.tolist()) == (1.0, [2.0] * 5)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("function", [lambda x: x.abs() ** 1.7, lambda x: torch.logaddexp(x, x.flip(0) / 3)])
+def test_every_constant_and_operand_is_tried(function: Callable[[Tensor], Tensor]) -> None:
+    """A power says nothing of another, nor a function of two numbers by what it makes of one of them twice."""
+    apart = torch.randn(4096, 2, generator=torch.Generator().manual_seed(3))[:, 0]
+    if torch.equal(function(apart), function(apart.contiguous())):
+        pytest.skip("this processor takes the function alike everywhere")
+    with Evenness() as evenness:
+        function(2 * (apart**2).sqrt())
+    assert evenness.missing(5, rows=7) == 27

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import vmap
 
+import fallline as fl
+from fallline.training import BatchedLanes
+from fallline.training.errors import BatchingError
 from fallline.training.tape import Tapes, recorded
 
 WEIGHT = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
@@ -118,11 +121,6 @@ def test_shapes_and_names_have_records_of_their_own() -> None:
 
 def test_what_is_written_outside_goes_on_being_written() -> None:
     """A log that a loss keeps has every step of a population, though its passes are recorded where there is none."""
-    from torch import nn
-
-    import fallline as fl
-    from fallline.training import BatchedLanes
-
     log: list[int] = []
 
     def logging(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -140,3 +138,72 @@ def test_what_is_written_outside_goes_on_being_written() -> None:
     for step in range(6):
         lanes.gradients(lanes.batches().at(step))
     assert len(log) - before == 6
+
+
+class Counter:
+    """A place outside the model."""
+
+    calls = 0
+
+
+SEEN: list[int] = []
+
+
+def counted_in_a_class(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    Counter.calls += 1
+    return torch.nn.functional.mse_loss(output, target)
+
+
+class Seeing(torch.nn.Linear):
+    """Its passes are counted in a global list."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        SEEN.append(1)
+        return super().forward(x)
+
+
+def numbers() -> Iterator[float]:
+    yield from (0.0 if place < 40 else 1.0 for place in range(10**6))
+
+
+@pytest.mark.parametrize("where", ["a class", "a forward pass", "a generator"])
+def test_whatever_python_does_in_a_pass_goes_on(where: str) -> None:
+    counts: list[int] = []
+    drawn = numbers()
+
+    def drawing(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        counts.append(0)
+        return torch.nn.functional.mse_loss(output, target) + next(drawn) * output.square().mean()
+
+    x = torch.randn(40, 3)
+    model = Seeing if where == "a forward pass" else torch.nn.Linear
+    loss = {"a class": counted_in_a_class, "a generator": drawing}.get(where, torch.nn.functional.mse_loss)
+    problem = fl.Problem(model=lambda: model(3, 1), loss=loss, train=(x, x[:, :1]), valid=(x, x[:, :1]), batch=10)
+    lanes = BatchedLanes(problem, [0, 1, 2])
+    kinds = {"a class": lambda: Counter.calls, "a forward pass": lambda: len(SEEN), "a generator": lambda: len(counts)}
+    before = kinds[where]()
+    for step in range(20):
+        lanes.gradients(lanes.batches().at(step % 4))
+    assert kinds[where]() - before == 20
+
+
+LEVEL = [0.0]
+
+
+def annealed(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.mse_loss(output, target) + LEVEL[0] * output.square().mean()
+
+
+def test_what_changes_outside_later_is_told() -> None:
+    x = torch.randn(40, 3)
+    problem = fl.Problem(
+        model=lambda: torch.nn.Linear(3, 1), loss=annealed, train=(x, x[:, :1]), valid=(x, x[:, :1]), batch=10
+    )
+    lanes = BatchedLanes(problem, [0, 1, 2])
+    for step in range(8):
+        lanes.gradients(lanes.batches().at(step % 4))
+    lanes.check()
+    LEVEL[0] = 1.0
+    with pytest.raises(BatchingError, match="'LEVEL', changes outside the model"):
+        lanes.check()
+    LEVEL[0] = 0.0

@@ -210,7 +210,7 @@ def race(
     except KeyboardInterrupt as error:
         how_far = f": {error}" if error.args else ""
         again = "the same command without --fresh goes on" if fresh else "the same command goes on"
-        fail(f"stopped{how_far}; the runs that had ended are kept in {_shown(storage)}, and {again}.", 130)
+        fail(f"stopped{how_far}; {_kept(error, storage)}, and {again}.", 130)
 
 
 def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) -> NoReturn:
@@ -227,10 +227,20 @@ def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) 
         fail(told, error=error, whole=whole, beside=problem)
     if not own and not isinstance(error, RuntimeError):
         raise error
-    kept = f"the runs that had ended are kept in {_shown(storage)}, and the same command goes on once it is mended"
+    kept = f"{_kept(error, storage)}, and the same command goes on once it is mended"
     kind = type(error).__name__
     sentence = f"something failed in mid-race ({kind}: {first_line(error).removeprefix(f'{kind}: ')}); {kept}."
     fail(sentence, 1, error, whole=whole, beside=problem)
+
+
+def _kept(error: BaseException, storage: str) -> str:
+    """What has become of the runs that had ended when an error came."""
+    from fallline.racing.storage import NOT_KEPT
+
+    lost = next((note for note in getattr(error, "__notes__", ()) if note.startswith(NOT_KEPT)), None)
+    if lost is None:
+        return f"the runs that had ended are kept in {_shown(storage)}"
+    return f"not all of the runs that had ended are kept: {lost.removeprefix(NOT_KEPT)}"
 
 
 def _shown(storage: str) -> str:

@@ -94,6 +94,8 @@ def _runs(race: PastRace) -> str:
 
 
 def _outcome(race: PastRace) -> str:
+    if not race.finished and not race.kept:
+        return "unfinished, no run is kept"
     if not race.finished:
         ago = rough_duration((datetime.now().astimezone() - race.changed).total_seconds())
         return f"unfinished, last run {ago} ago; the same command goes on"

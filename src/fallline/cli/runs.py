@@ -100,9 +100,9 @@ def export(
 
     storage = storage_of(given, named)
     try:
-        count = export_to_optuna(storage, optuna, race)
+        races, runs = export_to_optuna(storage, optuna, race)
     except LookupError as error:
         fail(str(error.args[0]))
     except (ValueError, OSError, ImportError) as error:
         fail(str(error))
-    print(f"{counted(count, 'race')} written to {optuna.resolve()}.")
+    print(f"{counted(races, 'race')} with the {counted(runs, 'run')} that are kept written to {optuna.resolve()}.")

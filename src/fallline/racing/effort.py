@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fallline import _asked
-from fallline._text import counted, duration, rough_duration, rough_range
+from fallline._text import counted, duration, rough_range
 
 if TYPE_CHECKING:
     from fallline.racing.runs import Run
@@ -112,18 +112,23 @@ def budget_of(problem: Problem, runs: Iterable[Run]) -> Budget:
 
 @dataclass(frozen=True)
 class Cost:
-    """The budget of each stage, all arms together, and the seconds that it should take."""
+    """The budget of each stage, all arms together, and the seconds that it should take.
+
+    `kept` is what of the tuning need not be trained, since its runs are kept.
+    """
 
     arms: int
     tuning: Budget
     finals: Budget
     seconds_per_step: float
     slots: int
+    kept: Budget = Budget(0, 0, 0)
 
     @property
     def seconds(self) -> float:
-        """Of the whole race, by its steps alone, where it has the machine to itself."""
-        return (self.tuning.steps + self.finals.steps) * self.seconds_per_step / self.slots
+        """Of what is to be trained, by its steps alone, where it has the machine to itself."""
+        steps = self.tuning.steps - self.kept.steps + self.finals.steps
+        return steps * self.seconds_per_step / self.slots
 
     def before(self) -> str:
         """All of it, before anything is spent.
@@ -135,13 +140,17 @@ measured just now.'
         both = self.tuning + self.finals
         # Beside its steps, training evaluates, and processes start.
         seconds = rough_range(self.seconds, 2 * self.seconds + 1)
+        kept = f" {self.kept.runs} of those to tune are kept already." if self.kept.runs else ""
         return (
             f"{counted(self.arms, 'arm')}: {counted(both.runs, 'run')} ({self.tuning.runs} to tune, "
             f"{counted(self.finals.runs, 'final')}), {counted(both.steps, 'step')} and "
-            f"{counted(both.samples, 'sample')} in all, {seconds} of training by steps measured just now."
+            f"{counted(both.samples, 'sample')} in all, {seconds} of training by steps measured just now.{kept}"
         )
 
-    def after_tuning(self, seconds: float) -> str:
-        """What the finals should take, now that the tuning took so long."""
-        finals = seconds * self.finals.steps / self.tuning.steps
-        return f"Tuning took {duration(seconds)}; the finals should take {rough_duration(finals)}."
+    def after_tuning(self, seconds: float) -> str | None:
+        """What the finals should take at most, now that the tuning took so long; None where none of it was trained."""
+        trained = self.tuning.steps - self.kept.steps
+        if not trained:
+            return None
+        finals = seconds * self.finals.steps / trained
+        return f"Tuning took {duration(seconds)}; the finals should take {rough_range(finals / 2, finals)}."

@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import asdict, replace
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,12 +22,15 @@ from fallline.racing.effort import Cost, Effort, as_effort
 from fallline.racing.engines import Engine, choose_engine, warm_up
 from fallline.racing.failure import attempted
 from fallline.racing.result import RaceResult
+from fallline.racing.runs import Run
 from fallline.racing.solo import solo_seconds, try_arms
 from fallline.racing.stages import Plan, Stages, Watcher, engine_for, make_plan
-from fallline.racing.storage import Card, Keys, Lasting, open_store, problem_key, question_key
+from fallline.racing.storage import NOT_KEPT, Card, Keys, Lasting, open_store, problem_key
 from fallline.racing.tuning import best_trials, expected_cost, run_finals, tune, tuning_runs
 from fallline.rules import DEFAULT_ARMS
 from fallline.training import Problem, ProblemError, torch_threads
+
+Found = TypeVar("Found")
 
 DEFAULT_STORAGE = Path("fallline-runs.db")
 
@@ -113,71 +116,85 @@ def race(
     repeated = one_optimizer_twice(entrants)
     for line in repeated:
         watcher.note(line)
-    settings = {"smallest_difference": smallest_difference, "search": list(search)}
-    spaces = {arm.name: {name: one.to_json() for name, one in arm.space.items()} for arm in entrants}
-    asked = {"arms": list(keys.arms.values()), "effort": asdict(spent), "seed": seed, **settings}
+    # The first seed tunes; the others, which no trial has seen, run the finals.
+    tuning_seed, *final_seeds = _seeds(seed, 1 + spent.seeds)
+    planned = {arm.name: tuning_runs(arm, problem, spent, seed, tuning_seed) for arm in entrants}
+    settings = {"smallest_difference": smallest_difference, "search": list(search), "training": training}
+    asked = {"effort": asdict(spent), "seed": seed, "target": problem.target, **settings}
     card = Card(
         problem=problem.name,
         problem_key=keys.problem,
-        question=question_key(keys.problem, spaces, asked),
+        question=keys.question(planned, asked),
         higher_is_better=problem.metric.higher_is_better,
-        spaces=spaces,
-        command=_command(problem, arms, spent, seed, {**settings, "training": training}),
-        planned_runs=len(entrants)
-        * (len(tuning_runs(entrants[0], problem, spent, seed, seed)) + spent.finalists * spent.seeds),
+        spaces={arm.name: {name: one.to_json() for name, one in arm.space.items()} for arm in entrants},
+        command=_command(problem, arms, spent, seed, settings),
+        planned_runs=sum(len(own) + spent.finalists * spent.seeds for own in planned.values()),
     )
-    with closing(choose_engine(workers, ray)) as engine, closing(open_store(storage, card, fresh=fresh)) as opened:
-        store = Lasting(opened, watcher.note)
-        own = workers is not None or ray is not None
-        result = _held(problem, entrants, spent, seed, store, keys, card, engine, own, watcher, training)
-        return _ended(result.warned(*repeated), store, slices=slices)
+    race_asked = _Asked(problem, entrants, spent, seed, tuning_seed, tuple(final_seeds), planned, keys, card, training)
+    with (
+        closing(choose_engine(workers, ray)) as engine,
+        closing(Lasting(open_store(storage, card, fresh=fresh), watcher.note)) as store,
+    ):
+        try:
+            result = _held(race_asked, store, engine, watcher, own_engine=workers is not None or ray is not None)
+            return _ended(replace(result, workers=workers).warned(*repeated), store, slices=slices)
+        except BaseException as error:
+            if store.told():  # whoever shows the error must not say that all is kept
+                error.add_note(f"{NOT_KEPT}{store.trouble}")
+            raise
 
 
-def _held(
-    problem: Problem,
-    arms: tuple[Arm, ...],
-    effort: Effort,
-    seed: int,
-    store: Lasting,
-    keys: Keys,
-    card: Card,
-    engine: Engine,
-    own_engine: bool,
-    watcher: Watcher,
-    training: str,
-) -> RaceResult:
+@dataclass(frozen=True)
+class _Asked:
+    """A race as it is asked: what is trained, who races, and what is known of the runs before the first of them."""
+
+    problem: Problem
+    arms: tuple[Arm, ...]
+    effort: Effort
+    seed: int
+    tuning_seed: int
+    final_seeds: tuple[int, ...]
+    planned: Mapping[str, Sequence[Run]]
+    keys: Keys
+    card: Card
+    training: str
+
+
+def _held(asked: _Asked, store: Lasting, engine: Engine, watcher: Watcher, *, own_engine: bool) -> RaceResult:
     """All stages in turn."""
     started = time.perf_counter()
-    # The first seed tunes; the others, which no trial has seen, run the finals.
-    tuning_seed, *final_seeds = _seeds(seed, 1 + effort.seeds)
-
-    planned = {arm.name: tuning_runs(arm, problem, effort, seed, tuning_seed) for arm in arms}
+    problem, arms, effort, planned, card = asked.problem, asked.arms, asked.effort, asked.planned, asked.card
     runs = [run for own in planned.values() for run in own]
-    planning = f"plan {training}"
-    plan = Plan(**_once(store, keys.problem, planning, lambda: asdict(make_plan(problem, runs, training))))
+    plan = _once(
+        store, card.problem_key, f"plan {asked.training}", lambda: asdict(make_plan(problem, runs, asked.training)),
+        lambda kept: Plan(**kept),
+    )  # fmt: skip
     engine = engine_for(plan, engine, problem, runs, watcher.note, asked=own_engine)
-    cost = expected_cost(problem, arms, effort, planned, final_seeds, plan.seconds, engine.slots)
+    known = {asked.keys.of(run, batched=plan.batched, scored=False): run for run in runs}
+    kept = [known[key] for key in store.there([*known])]
+    cost = expected_cost(problem, arms, effort, planned, asked.final_seeds, plan.seconds, engine.slots, kept)
     _announce(cost, plan, store, watcher)
     watcher.planned(cost.tuning.runs + cost.finals.runs)
 
-    stages = Stages(problem, store, keys, engine, plan, watcher)
+    stages = Stages(problem, store, asked.keys, engine, plan, watcher)
     tuning_started = time.perf_counter()
-    tuned = tune(stages, arms, effort, seed, tuning_seed)
-    watcher.note(cost.after_tuning(time.perf_counter() - tuning_started))
+    tuned = tune(stages, arms, effort, asked.seed, asked.tuning_seed)
+    if (line := cost.after_tuning(time.perf_counter() - tuning_started)) is not None:
+        watcher.note(line)
 
     chosen = best_trials(tuned, problem, effort)
-    finals = run_finals(stages, arms, tuned, chosen, final_seeds)
+    finals = run_finals(stages, arms, tuned, chosen, asked.final_seeds)
 
     bests = [(arm, tuned[arm.name].points[chosen[arm.name][0]]) for arm in arms]
     with torch_threads(plan.threads):
         seconds, untimed = attempted(
             "The steps could not be timed alone, so all arms have the time that was measured before the race",
-            lambda: _once(store, card.question, "step seconds", lambda: solo_seconds(problem, bests)),
+            lambda: _once(store, card.question, "step seconds", lambda: solo_seconds(problem, bests), _as_seconds),
         )
 
     raced = Raced(
-        problem, arms, effort, seed, tuning_seed, tuple(final_seeds), plan, stages.granted, tuned, chosen, finals,
-        seconds or [plan.seconds] * len(arms),
+        problem, arms, effort, asked.seed, asked.tuning_seed, asked.final_seeds, plan, stages.granted, tuned, chosen,
+        finals, seconds or [plan.seconds] * len(arms),
     )  # fmt: skip
     with torch_threads(plan.threads):
         result = conclude(raced, card.command["smallest_difference"], untimed)
@@ -209,13 +226,21 @@ def _kept(result: RaceResult, store: Lasting) -> RaceResult:
     return result.warned(*attempted(without, lambda: store.answer(result.to_json()))[1])
 
 
-def _once(store: Lasting, scope: str, name: str, find: Callable[[], Any]) -> Any:
-    """What was found before, or is found now."""
-    kept = store.recall(scope, name)
-    if kept is None:
-        kept = find()
-        store.remember(scope, name, kept)
-    return kept
+def _once(store: Lasting, scope: str, name: str, find: Callable[[], Any], read: Callable[[Any], Found]) -> Found:
+    """What was found before, by this race or one at the same moment, or is found now; what can't be read counts not."""
+    with suppress(TypeError, ValueError):
+        if (kept := store.recall(scope, name)) is not None:
+            return read(kept)
+    found = find()
+    store.remember(scope, name, found)
+    with suppress(TypeError, ValueError):
+        return read(store.recall(scope, name) or found)
+    return read(found)
+
+
+def _as_seconds(kept: Any) -> list[list[float]]:
+    """Seconds of a step, by arm and round."""
+    return [[float(one) for one in own] for own in kept]
 
 
 def _announce(cost: Cost, plan: Plan, store: Lasting, watcher: Watcher) -> None:

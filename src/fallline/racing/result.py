@@ -126,11 +126,12 @@ class ArmResult:
         """
         return torch_code(self.arm, self._sound(), self.problem)
 
-    def train(self, seed: int | None = None) -> Trained:
+    def train(self, seed: int | None = None, workers: int | None = None) -> Trained:
         """Train the best configuration again as the race did, to the bit on the same machine.
 
         Args:
             seed: Of the weights, the batches and all that is drawn; the first final seed by default.
+            workers: As the race was asked; 1 trains in this process.
 
         Returns:
             The network, and what the run came to.
@@ -139,7 +140,7 @@ class ArmResult:
             ValueError: The arm diverged as a whole, or this run did.
         """
         run = run_of(self.arm, self._sound(), self.problem, self.final_seeds[0] if seed is None else seed)
-        (outcome,) = trained_again(self.problem, [run], self.training)
+        (outcome,) = trained_again(self.problem, [run], self.training, workers)
         if outcome.model is None:
             raise ValueError(
                 f"the run of arm '{self.name}' from seed {run.seed} diverged; train another seed, or by fallline.fit"
@@ -182,6 +183,7 @@ class RaceResult:
         protocol: How it was measured, as plain data.
         occasion: What holds for this time only: seconds, machine, storage, how many runs were trained or kept before.
         slices: Cuts through the loss around the best runs; None where they were not asked for.
+        workers: How many processes were asked for to train in; None for one a core.
     """
 
     arms: tuple[ArmResult, ...]
@@ -189,6 +191,7 @@ class RaceResult:
     protocol: Mapping[str, Any]
     occasion: Mapping[str, Any]
     slices: tuple[Mapping[str, Any], ...] | None = None
+    workers: int | None = None
 
     @property
     def best(self) -> ArmResult:
@@ -251,7 +254,7 @@ class RaceResult:
         def cut() -> tuple[Mapping[str, Any], ...]:
             sound = [arm for arm in self.arms if not arm.entry.diverged]
             runs = [run_of(arm.arm, arm.configuration, problem, arm.final_seeds[0]) for arm in sound]
-            trained = zip(runs, trained_again(problem, runs, training), strict=True)
+            trained = zip(runs, trained_again(problem, runs, training, self.workers), strict=True)
             models = {run.arm: one.model for run, one in trained if one.model is not None}
             with torch_threads(None if training == "threads" else 1):
                 return tuple(slices_around(models, problem))

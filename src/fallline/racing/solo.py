@@ -112,19 +112,20 @@ _EXAMPLES = 512
 _POINTS_2D = 21
 
 
-def trained_again(problem: Problem, runs: Sequence[Run], training: str) -> list[Outcome]:
+def trained_again(problem: Problem, runs: Sequence[Run], training: str, workers: int | None) -> list[Outcome]:
     """Runs as a race trained them, to the bit on the same machine, with their networks.
 
     Args:
         problem: What is trained.
         runs: The runs.
         training: The race's way of training.
+        workers: How many processes were asked for; None for one a core.
     """
     plan = Plan(training, len(runs), None, _STEP_SECONDS)
     work = Work(dict(enumerate(runs)), plan.batched, True, plan.width, plan.seconds, list, models=True)
     found: dict[int, Outcome] = {}
-    with closing(choose_engine()) as processes:
-        engine = engine_for(plan, processes, problem, runs, lambda line: None, asked=False)
+    with closing(choose_engine(workers)) as processes:
+        engine = engine_for(plan, processes, problem, runs, lambda line: None, asked=workers is not None)
         for numbers, outcomes in engine.train(problem, work, lambda progress: None):
             found |= dict(zip(numbers, outcomes, strict=True))
     return [found[number] for number in range(len(runs))]

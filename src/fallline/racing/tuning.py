@@ -129,12 +129,16 @@ def expected_cost(
     final_seeds: Sequence[int],
     seconds_per_step: float,
     slots: int,
+    kept: Sequence[Run],
 ) -> Cost:
-    """What a race should cost, by its planned runs of the tuning, whose first points stand for the finalists'."""
+    """What a race should cost, by its planned runs of the tuning, whose first points stand for the finalists'.
+
+    `kept` are those of them that need not be trained.
+    """
     first = {name: [run.configuration for run in runs[: effort.finalists]] for name, runs in planned.items()}
     tuning = budget_of(problem, [run for runs in planned.values() for run in runs])
     finals = budget_of(problem, final_runs(problem, arms, first, final_seeds))
-    return Cost(len(arms), tuning, finals, seconds_per_step, slots)
+    return Cost(len(arms), tuning, finals, seconds_per_step, slots, budget_of(problem, kept))
 
 
 def _points(arm: Arm, tuned: Tuned, effort: Effort, count: int, seed: int, sign: float) -> Points:

@@ -16,7 +16,7 @@ from fallline.training.generators import seeded
 from fallline.training.lanes import Lanes
 from fallline.training.memory import parts, pass_budget, train_in_parts
 from fallline.training.metrics import Metric, as_metric, loss_of_step
-from fallline.training.modules import densify, trainable
+from fallline.training.modules import closed_over, densify, names_in, trainable
 from fallline.training.population import (
     Speed,
     cores,
@@ -51,6 +51,7 @@ __all__ = [
     "StreamProblem",
     "Update",
     "as_metric",
+    "closed_over",
     "cores",
     "densify",
     "draws_of",
@@ -63,6 +64,7 @@ __all__ = [
     "lanes_that_fit",
     "loss_of_step",
     "make_lanes",
+    "names_in",
     "needs_closure",
     "obstacle_to_batching",
     "parts",

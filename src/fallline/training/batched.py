@@ -60,7 +60,8 @@ class BatchedLanes(Lanes):
         self._state = python_state(self._module)
         self._shared = SharedTensors()
         self._operations = LaneOperations(self._shared.escaped)
-        self._tapes = Tapes(partial(outer_state, problem.loss if problem.step is None else problem.step))
+        called = [type(part).forward for part in self._module.modules()]
+        self._tapes = Tapes(partial(outer_state, problem.loss if problem.step is None else problem.step, *called))
         self._arrange()
         self._rebind()
 
@@ -68,6 +69,8 @@ class BatchedLanes(Lanes):
         """Raise BatchingError where lanes have come to share what each should have for itself."""
         if (changed := differing(self._state, python_state(self._module))) is not None:
             raise BatchingError(_keeps(changed))
+        if (changed := self._tapes.changed()) is not None:
+            raise BatchingError(f"what it computes with, '{changed}', changes outside the model in mid-training")
 
     def _check_traits(self) -> None:
         traits = self._traits

@@ -48,9 +48,11 @@ class Evenness(Watch):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         self._by_channel |= "batch_norm" in func.name()
         single = torch.Tag.pointwise in func.tags and isinstance(result, Tensor) and result.is_floating_point()
-        if single and not self._uneven and (func, result.dtype) not in self._known:
-            self._known.add((func, result.dtype))
-            self._uneven = _is_uneven(func, args, kwargs or {})
+        if single and not self._uneven:
+            numbers = [None if isinstance(value, Tensor) else value for value in (*args, *(kwargs or {}).values())]
+            if (kind := (func, result.dtype, repr(numbers))) not in self._known:
+                self._known.add(kind)
+                self._uneven = _is_uneven(func, args, kwargs or {})
         return result
 
     def missing(self, lanes: int, rows: int) -> int:
@@ -69,7 +71,7 @@ def _is_uneven(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool
     """
     if any(isinstance(value, Tensor) for value in kwargs.values()):
         return True
-    apart, together = ([_sample(value, step) for value in args] for step in (2, 1))
+    apart, together = ([_sample(value, place, step) for place, value in enumerate(args)] for step in (2, 1))
     try:
         one, other = func(*apart, **kwargs), func(*together, **kwargs)
     except Exception:
@@ -77,9 +79,9 @@ def _is_uneven(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool
     return not torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
-def _sample(value: Any, step: int) -> Any:
+def _sample(value: Any, place: int, step: int) -> Any:
     """In the place of a tensor one of random numbers, each so many places from the next; of a number's, a copy."""
     if not isinstance(value, Tensor) or value.ndim == 0:
         return value.clone() if isinstance(value, Tensor) else value
-    drawn = torch.randn(_SAMPLE, generator=torch.Generator().manual_seed(value.numel())).to(value.device, value.dtype)
+    drawn = torch.randn(_SAMPLE, generator=torch.Generator().manual_seed(place)).to(value.device, value.dtype)
     return drawn.repeat_interleave(step)[::step]

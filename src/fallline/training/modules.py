@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from types import FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -174,8 +174,10 @@ def python_state(module: nn.Module) -> dict[str, bytes]:
     return found
 
 
-def outer_state(function: Any) -> dict[str, bytes]:
-    """A digest of what a loss or a step reaches beside its arguments: closures, globals, attributes, by their names.
+def outer_state(*functions: Any) -> dict[str, bytes]:
+    """A digest of what losses, steps and the like reach beside their arguments, by name.
+
+    That is closures, globals, attributes, also those of modules and classes.
 
     >>> calls = [0]
     >>> def loss(output, target):
@@ -188,7 +190,7 @@ def outer_state(function: Any) -> dict[str, bytes]:
     """
     found: dict[str, bytes] = {}
     seen: list[Any] = []
-    waiting: list[Any] = [function]
+    waiting: list[Any] = [*functions]
     while waiting and len(seen) < _MOST_FUNCTIONS:
         thing = waiting.pop()
         if any(thing is one for one in seen) or str(getattr(thing, "__module__", "")).startswith("torch."):
@@ -210,6 +212,9 @@ def _reached(thing: Any) -> tuple[dict[str, Any], list[Any]]:
         return {}, [thing.__func__, thing.__self__]
     if isinstance(thing, FunctionType):
         held = {**read_globals(thing), **closed_over(thing), "its defaults": thing.__defaults__}
+        for name, value in list(held.items()):
+            if isinstance(value, type | ModuleType) and not value.__name__.startswith("torch"):
+                held |= {f"{name}.{own}": vars(value)[own] for own in names_in(thing.__code__) if own in vars(value)}
         return held, [value for value in held.values() if isinstance(value, FunctionType)]
     own = (getattr(type(thing), name, None) for name in ("__call__", "forward"))
     return dict(getattr(thing, "__dict__", {})), [one for one in own if isinstance(one, FunctionType)]
@@ -225,9 +230,15 @@ def closed_over(function: FunctionType) -> dict[str, Any]:
 
 
 def read_globals(function: FunctionType) -> dict[str, Any]:
-    """The globals that a function names."""
+    """The globals that a function names, and that functions within it do."""
     there = function.__globals__
-    return {name: there[name] for name in function.__code__.co_names if name in there}
+    return {name: there[name] for name in names_in(function.__code__) if name in there}
+
+
+def names_in(code: CodeType) -> dict[str, None]:
+    """The globals and attributes that code names, and that code within it does."""
+    inner = (one for part in code.co_consts if isinstance(part, CodeType) for one in names_in(part))
+    return dict.fromkeys([*code.co_names, *inner])
 
 
 def differing(before: dict[str, bytes], after: dict[str, bytes]) -> str | None:
@@ -255,6 +266,8 @@ class _Digest(pickle.Pickler):
             return id(value), value.shape, str(value.dtype), value.flat[:: value.size // _READ].tobytes()
         if isinstance(value, torch.Generator):
             return value.get_state().numpy().tobytes()
+        if isinstance(value, GeneratorType):
+            return id(value), None if value.gi_frame is None else repr(value.gi_frame.f_locals)
         if isinstance(value, type | FunctionType | MethodType | ModuleType):
             return id(value)
         return None

@@ -131,7 +131,7 @@ class Tapes:
 
     The first call with tensors of some shapes is recorded. In the second the function and the record both compute, and
     only if they agree to the bit, and nothing outside has changed by then, a record takes the function's place from the
-    third call on: a counter or a log outside goes on being written.
+    third call on: a counter or a log outside goes on being written. What changes later is told by `changed`.
 
     Args:
         outside: Gives a digest of each thing outside that the functions reach, by its name.
@@ -153,6 +153,10 @@ class Tapes:
     def clear(self) -> None:
         """Forget all records, as what they hold for good has moved."""
         self._records, self._trusted = {}, set()
+
+    def changed(self) -> str | None:
+        """What has changed outside since records took the place of functions; None where nothing has, or none does."""
+        return differing(self._before, self._outside()) if self._trusted else None
 
     def call(
         self, name: Hashable, function: Function, given: Sequence[Tensor], state: Sequence[Tensor] = ()
@@ -197,4 +201,6 @@ class Tapes:
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
-    return torch.equal(one.nan_to_num(), other.nan_to_num()) if one.is_floating_point() else torch.equal(one, other)
+    if not one.is_floating_point():
+        return torch.equal(one, other)
+    return torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(), other.nan_to_num())

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Pipe
@@ -76,9 +77,14 @@ class _Server:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._lock = threading.RLock()  # races may run in several threads
 
     def start(self) -> None:
         """Start it, unless it runs; it is not waited for."""
+        with self._lock:
+            self._start()
+
+    def _start(self) -> None:
         if self._process is not None and self._process.poll() is None:
             return
         self.stop()
@@ -88,13 +94,14 @@ class _Server:
 
     def fork(self, handle: int) -> None:
         """Ask for a worker at one end of a connection."""
-        self.start()
-        assert self._socket is not None
-        try:
-            socket.send_fds(self._socket, [b"w"], [handle])
-        except OSError:  # it ended just now
-            self.stop()
-            self.fork(handle)
+        with self._lock:
+            self._start()
+            assert self._socket is not None
+            try:
+                socket.send_fds(self._socket, [b"w"], [handle])
+            except OSError:  # it ended just now
+                self.stop()
+                self.fork(handle)
 
     def stop(self) -> None:
         """Close the socket, at which it ends."""

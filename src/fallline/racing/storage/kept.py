@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,11 +55,20 @@ def kept_runs(storage: str | Path, problem: str | None = None, arm: str | None =
     now = time.time()
     return [
         KeptRun(
-            row.key, row.problem, row.arm, read_json(row.configuration), row.seed, row.steps, row.scored, row.value,
+            row.key, row.problem, row.arm, _configuration(row.configuration), row.seed, row.steps, row.scored, row.value,
             max(0.0, now - row.kept_at),
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _configuration(text: str | None) -> dict[str, Any]:
+    """A run's configuration; nothing where it can't be read."""
+    with suppress(ValueError, TypeError):
+        found = read_json(text or "")
+        if isinstance(found, dict):
+            return found
+    return {}
 
 
 def forget_runs(storage: str | Path, problem: str | None = None, arm: str | None = None) -> int:
@@ -78,8 +88,8 @@ def _some(problem: str | None, arm: str | None) -> list[ColumnElement[bool]]:
     return [column == value for column, value in asked if value is not None]
 
 
-def export_to_optuna(storage: str | Path, file: Path, name: str | None = None) -> int:
-    """Write races as studies of Optuna into an SQLite file, a trial a run; give how many they are.
+def export_to_optuna(storage: str | Path, file: Path, name: str | None = None) -> tuple[int, int]:
+    """Write races as studies of Optuna into an SQLite file, a trial a run; give how many races and runs they are.
 
     Raises LookupError where there is no such race, OSError where the file is there or can't be written, else what
     `open_store` does.
@@ -103,7 +113,7 @@ def export_to_optuna(storage: str | Path, file: Path, name: str | None = None) -
         if isinstance(error, SQLAlchemyError | optuna.exceptions.OptunaError):
             raise OSError(f"{file} can't be written ({' '.join(str(error).split())})") from error
         raise
-    return len(races)
+    return len(races), sum(race.kept for race in races)
 
 
 def _write_studies(storage: str | Path, races: list[PastRace], file: Path) -> None:
@@ -132,7 +142,7 @@ def _trials(storage: str | Path, race: PastRace) -> list[FrozenTrial]:
     query = select(*columns).join_from(asked, runs, asked.c.key == runs.c.key).where(asked.c.race == race.number)
     with reading(storage) as connection:
         rows = [] if connection is None else connection.execute(query.order_by(asked.c.place)).all()
-    configurations = [_plain(read_json(row.configuration)) for row in rows]
+    configurations = [_plain(_configuration(row.configuration)) for row in rows]
     spaces = _spaces(configurations)
     state = optuna.trial.TrialState
     return [

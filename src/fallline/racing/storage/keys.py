@@ -21,6 +21,7 @@ from torch import Tensor
 from fallline._version import __version__
 from fallline.racing.runs import population, run_of
 from fallline.racing.storage.own_code import own_code
+from fallline.racing.storage.written import written
 from fallline.symbolic import Rule, walk
 from fallline.training import Problem, make_lanes, torch_threads, train
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from fallline.training.updates import LaneRule
 
 _SHORT = 3  # steps
-_POINTS = 64  # of a schedule
 
 
 def digest(parts: Any) -> str:
@@ -55,17 +55,13 @@ def problem_key(problem: Problem) -> str:
     return digest({
         "short run": _short_run(problem),
         "data": [_content([split.inputs, split.targets]) for split in problem.splits().values()] + second,
-        "code": own_code([problem.model, problem.loss, problem.step, metric.function, data.reader, data.order.sampler]),
+        "code": written([problem.model, problem.loss, problem.step, metric.function]),
+        "reading": own_code([data.reader, data.order.sampler]),
         "metric": [metric.name, metric.higher_is_better],
         "length": [problem.epochs, problem.shuffle, data.order.drop_last],
         "manner": [problem.precision, problem.training_device.type],
         "versions": [__version__, torch.__version__],
     })  # fmt: skip
-
-
-def question_key(problem: str, spaces: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    """What a race is known by: the problem's key, its arms with their spaces, and what else was asked."""
-    return digest([problem, spaces, dict(asked)])
 
 
 class Keys:
@@ -92,6 +88,16 @@ class Keys:
         lane = _lane(run.lane, run.steps)
         return digest([self.problem, self.arms[run.arm], lane, run.batch, run.steps, run.seed, batched, scored])
 
+    def question(self, planned: Mapping[str, Sequence[Run]], asked: Mapping[str, Any]) -> str:
+        """What a race is known by.
+
+        Args:
+            planned: The runs of each arm that are known before it, by the arms' names, in order.
+            asked: What else was asked, as plain data.
+        """
+        runs = [[name, [self.of(run, batched=False, scored=False) for run in own]] for name, own in planned.items()]
+        return digest([self.problem, runs, dict(asked)])
+
 
 def _makers(arm: Arm, problem: Problem) -> list[Any] | None:
     """Classes and functions that make optimizers: their names, their source, and what a short run of theirs computes.
@@ -106,7 +112,7 @@ def _makers(arm: Arm, problem: Problem) -> list[Any] | None:
         lane = None if lane.then is None else lane.then[1]
     if not makers:
         return None
-    names = [f"{getattr(one, '__module__', '')}.{getattr(one, '__qualname__', '')}" for one in makers]
+    names = [getattr(one, "__qualname__", "") for one in makers]
     try:
         with torch_threads(1):
             lanes, update = population(problem, [run], False)
@@ -114,7 +120,7 @@ def _makers(arm: Arm, problem: Problem) -> list[Any] | None:
         numbers = [f"{number:.3e}" for number in (*curves.train_loss[0], *curves.valid_loss[0])]
     except Exception as error:  # what can't be raced is told by the race
         numbers = [type(error).__name__]
-    return [names, own_code(makers), numbers]
+    return [names, written(makers), numbers]
 
 
 def _lane(lane: LaneRule, steps: int) -> list[Any]:
@@ -152,7 +158,7 @@ def _formula(rule: Rule, static: tuple[tuple[str, Any], ...]) -> str:
 def _factors(schedule: Schedule | None, steps: int) -> list[float] | None:
     if schedule is None:
         return None
-    return [schedule(step * (steps - 1) // (_POINTS - 1)) for step in range(_POINTS)]
+    return [schedule(step) for step in range(steps)]
 
 
 def _second_epoch(problem: Problem) -> list[str]:

@@ -38,10 +38,15 @@ def unpack(packed: bytes) -> Outcome:
     if len(content) < _HEAD.size or _CHECK.unpack_from(packed) != (zlib.crc32(content),):
         raise ValueError("this is no outcome, or a damaged one")
     points, diverged_at, score, has_examples = _HEAD.unpack_from(content)
+    if points < 1:
+        raise ValueError("this is no outcome: it has no point")
     begin = _HEAD.size
     curves: dict[str, Any] = {}
     for name, kind in _CURVES.items():
-        curves[name] = np.frombuffer(content, kind, points, begin)
+        curves[name] = np.frombuffer(content, kind, points, begin).copy()  # which may be written to
         begin += curves[name].nbytes
-    shares = np.frombuffer(zlib.decompress(content[begin:]), "<f8") if has_examples else None
+    try:
+        shares = np.frombuffer(zlib.decompress(content[begin:]), "<f8").copy() if has_examples else None
+    except zlib.error as error:
+        raise ValueError("the examples' shares of this outcome are damaged") from error
     return Outcome(**curves, diverged_at=diverged_at, score=score, examples=shares)

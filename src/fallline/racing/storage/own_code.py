@@ -12,7 +12,8 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
 
 #: Where every installer puts packages, in whatever environment or module system.
 _PACKAGES = ("site-packages", "dist-packages")
@@ -70,12 +71,21 @@ def _distributed(folder: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def is_own(thing: Any) -> bool:
+    """Whether a function, a class or a module is the user's own."""
+    if isinstance(thing, FunctionType):
+        return not is_installed(thing.__code__.co_filename)
+    if isinstance(thing, type) and thing.__module__ == "__main__":  # a notebook's, for one, which a program runs
+        return True
+    file = _class_file(thing) if isinstance(thing, type) else getattr(thing, "__file__", None)
+    return file is not None and not is_installed(file)
+
+
 def own_code(things: Iterable[object]) -> list[str]:
     """The source of functions and classes, as far as it is the user's own: comments, layout and file names aside.
 
-    With a definition comes what it names at the top of its file, and so on; with its file all of the user's files that
-    this imports, whole. The rest of the file, such as the lines that call a race, has no say. What has no source, as in
-    a plain Python prompt, gives none.
+    With a file come all of the user's files that it imports at its top, whole. A function that has no source, as in a
+    plain Python prompt, is told by its bytecode.
 
     >>> own_code([ast.parse])
     []
@@ -84,8 +94,9 @@ def own_code(things: Iterable[object]) -> list[str]:
     seen: set[str] = set()
     for file, module, code in _places(things):
         tree = _tree(file)
+        found = [] if tree is None else [ast.dump(node) for node in _definitions(tree, code)]
+        texts |= set(found or ([] if isinstance(code, str) else [_bytecode(code)]))
         if tree is not None:
-            texts |= {ast.dump(node) for node in _named(tree, _roots(tree, code))}
             for imported in _imports(tree, module):
                 texts |= set(_whole(imported, seen))
     return sorted(texts)
@@ -116,13 +127,14 @@ def _class_file(kind: type) -> str | None:
 
 
 def _tree(file: str) -> ast.Module | None:
+    linecache.checkcache(file)  # which may have been edited and loaded anew
     try:
         return ast.parse("".join(linecache.getlines(file)))
     except (SyntaxError, ValueError):
         return None
 
 
-def _roots(tree: ast.Module, code: CodeType | str) -> list[ast.AST]:
+def _definitions(tree: ast.Module, code: CodeType | str) -> list[ast.AST]:
     """The definitions of a class by its name, or of a function by its line."""
     defined = [node for node in ast.walk(tree) if isinstance(node, _DEFINITIONS)]
     if isinstance(code, str):
@@ -130,43 +142,24 @@ def _roots(tree: ast.Module, code: CodeType | str) -> list[ast.AST]:
     return [node for node in defined if _first_line(node) == code.co_firstlineno]
 
 
+def _bytecode(code: CodeType) -> str:
+    constants = [_bytecode(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
+    return repr([code.co_code.hex(), code.co_names, constants])
+
+
 def _first_line(node: ast.AST) -> int:
     """Where Python says that a definition begins: at its first decorator."""
     return min(getattr(line, "lineno", sys.maxsize) for line in (*getattr(node, "decorator_list", ()), node))
 
 
-def _named(tree: ast.Module, roots: Iterable[ast.AST]) -> list[ast.AST]:
-    """These nodes, and all statements at the top of the file that define what they name, directly or not."""
-    defining: dict[str, list[ast.AST]] = {}
-    for statement in tree.body:
-        for name in _defined(statement):
-            defining.setdefault(name, []).append(statement)
-    found: dict[ast.AST, None] = {}
-    waiting = list(roots)
-    while waiting:
-        node = waiting.pop()
-        if node not in found:
-            found[node] = None
-            names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
-            waiting += [statement for name in sorted(names) for statement in defining.get(name, ())]
-    return list(found)
-
-
-def _defined(statement: ast.stmt) -> list[str]:
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [statement.name]
-    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
-        return [
-            part.id for part in ast.walk(statement) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-        ]
-    return []
-
-
 def _imports(tree: ast.Module, module: str) -> Iterator[ModuleType]:
     """The modules that a file imports, as far as they are imported."""
     package = getattr(sys.modules.get(module), "__package__", None) or ""
+    inner = {part for node in ast.walk(tree) if isinstance(node, _DEFINITIONS) for part in ast.walk(node)}
     for node in ast.walk(tree):
         names: list[str] = []
+        if node in inner:  # it is imported once that runs, if ever
+            continue
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

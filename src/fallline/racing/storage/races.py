@@ -84,8 +84,9 @@ def past_races(storage: str | Path) -> list[PastRace]:
     with reading(storage) as connection:
         if connection is None:
             return []
-        races, asked = tables().races.c, tables().asked.c
-        counts = dict(tuple(row) for row in connection.execute(select(asked.race, func.count()).group_by(asked.race)))
+        races, asked, runs = tables().races.c, tables().asked, tables().runs
+        kept = select(asked.c.race, func.count()).join_from(asked, runs, asked.c.key == runs.c.key)
+        counts = dict(tuple(row) for row in connection.execute(kept.group_by(asked.c.race)))
         rows = connection.execute(select(tables().races).order_by(races.race.desc())).all()
     found = (_past_race(row._asdict(), int(counts.get(row.race, 0))) for row in rows)
     return [race for race in found if race is not None]

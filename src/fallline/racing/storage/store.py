@@ -7,6 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 #: A storage that failed is left alone for so many times as long as it took to fail: a lock takes a minute.
 _PATIENCE = 10
 _AT_ONCE = 500  # keys in one query
+#: How a sentence begins that says what is lost.
+NOT_KEPT = "Not every run of this race is kept: "
 Keyed = Mapping[int, str]  # keys of runs by their numbers in a stage
 Found = TypeVar("Found")
 
@@ -57,7 +60,7 @@ class Store:
         return None
 
     def remember(self, scope: str, name: str, value: Any) -> None:
-        """Keep a fact."""
+        """Keep a fact, unless one is kept."""
 
     def answer(self, result: Mapping[str, Any]) -> None:
         """Keep what the race concludes."""
@@ -107,7 +110,7 @@ class Lasting(Store):
         return self._asked(lambda: self._store.recall(scope, name), None)
 
     def remember(self, scope: str, name: str, value: Any) -> None:
-        """Keep a fact, now or later."""
+        """Keep a fact, unless one is kept, now or later."""
         self._later(lambda: self._store.remember(scope, name, value))
 
     def answer(self, result: Mapping[str, Any]) -> None:
@@ -122,13 +125,11 @@ class Lasting(Store):
             self._tried(self._check)
         if self.trouble is None:
             return ()
-        return (
-            f"Not every run of this race is kept: {self.trouble}. The result stands here all the same; "
-            "write it to a file to keep it.",
-        )
+        return (f"{NOT_KEPT}{self.trouble}. The result stands here all the same; write it to a file to keep it.",)
 
     def close(self) -> None:
-        """Let go of the storage."""
+        """Let go of the storage, after a last try to keep what waits."""
+        self._keep()
         self._tried(self._store.close)
 
     def _check(self) -> None:
@@ -191,7 +192,7 @@ class KeptStore(Store):
         for key, packed in self._rows(keys, runs.key, runs.outcome):
             try:
                 found[key] = unpack(packed)
-            except ValueError:
+            except (ValueError, TypeError):
                 continue
         return found
 
@@ -206,7 +207,8 @@ class KeptStore(Store):
         """Keep finished runs of a stage, by their numbers: all of them or none."""
         rows = {keys[number]: self._row(keys[number], runs[number], outcome) for number, outcome in outcomes.items()}
         with self._database.transaction() as connection:
-            upsert(connection, tables().runs, list(rows.values()), by=("key",))
+            # In one order everywhere, so that no two races wait for each other's rows.
+            upsert(connection, tables().runs, [rows[key] for key in sorted(rows)], by=("key",))
             self._ask(connection, stage, {number: keys[number] for number in outcomes})
 
     def recall(self, scope: str, name: str) -> Any | None:
@@ -217,13 +219,16 @@ class KeptStore(Store):
         with self._database.transaction() as connection:
             query = select(facts.value).where(facts.scope == scope, facts.name == name)
             text = connection.execute(query).scalar()
-        return None if text is None else json.loads(text)
+        with suppress(ValueError, TypeError):
+            return json.loads(text or "")
+        return None
 
     def remember(self, scope: str, name: str, value: Any) -> None:
-        """Keep a fact."""
+        """Keep a fact, unless another race has kept one meanwhile; one that can't be read gives way."""
         row = {"scope": scope, "name": name, "value": json.dumps(value)}
-        with self._database.transaction() as connection:
-            upsert(connection, tables().facts, [row], by=("scope", "name"))
+        if self.recall(scope, name) is None:
+            with self._database.transaction() as connection:
+                upsert(connection, tables().facts, [row], by=("scope", "name"))
 
     def answer(self, result: Mapping[str, Any]) -> None:
         """Keep what the race concludes."""
