@@ -134,14 +134,19 @@ def test_a_damaged_run_is_as_if_it_were_not_there(storage: str, store: Store, da
     assert same(store.read(["k0"])["k0"], outcome(0.5))
 
 
-def test_fresh_runs_count_from_now(storage: str, store: Store) -> None:
+def test_a_fresh_race_forgets_its_problem(storage: str, store: Store) -> None:
     store.add("tuning", KEYS, RUNS, {0: outcome(), 1: outcome()})
+    store.remember("p", "plan", 1)
+    other = open_store(storage, replace(CARD, problem_key="other", question="other"))
+    other.add("tuning", {0: "another's"}, RUNS, {0: outcome()})
+    other.remember("other", "plan", 2)
     fresh = open_store(storage, CARD, fresh=True)
-    assert (fresh.there(["k0", "k1"]), fresh.read(["k0"])) == (set(), {})
+    assert (fresh.there(["k0", "k1", "another's"]), fresh.recall("p", "plan")) == ({"another's"}, None)
+    assert other.recall("other", "plan") == 2
     fresh.add("tuning", KEYS, RUNS, {1: outcome(0.7)})
-    assert (fresh.there(["k0", "k1"]), same(fresh.read(["k1"])["k1"], outcome(0.7))) == ({"k1"}, True)
-    assert same(store.read(["k1"])["k1"], outcome(0.7))
-    fresh.close()
+    assert same(store.read(["k0", "k1"])["k1"], outcome(0.7))
+    for one in (fresh, other):
+        one.close()
 
 
 def test_what_fails_half_way_leaves_nothing(storage: str, store: Store) -> None:

@@ -119,8 +119,8 @@ def race(
         bool,
         typer.Option(
             "--fresh",
-            help="Train every run anew, whatever is kept: after a change that shows neither in the code of the problem "
-            "nor in what it computes in a few steps.",
+            help="Forget first what is kept of this problem, so that every run is trained anew: after a change that "
+            "shows neither in the code of the problem nor in what it computes in a few steps.",
         ),
     ] = False,
     resume: Annotated[
@@ -209,7 +209,7 @@ def race(
         fail(sentence, error=error, whole=whole)
     except KeyboardInterrupt as error:
         how_far = f": {error}" if error.args else ""
-        again = "--fresh would train them again" if fresh else "the same command goes on"
+        again = "the same command without --fresh goes on" if fresh else "the same command goes on"
         fail(f"stopped{how_far}; the runs that had ended are kept in {_shown(storage)}, and {again}.", 130)
 
 

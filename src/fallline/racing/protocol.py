@@ -77,7 +77,7 @@ def race(
             process, by all its threads); "auto" for the fastest, by a short measurement.
         workers: Train in so many processes of this machine; None for one a core, 1 for this process alone.
         ray: Train on the Ray cluster at this address.
-        fresh: Train every run anew, whatever is kept.
+        fresh: Forget first what is kept of this problem, so that every run is trained anew.
         slices: Also cut through the loss around the best runs, for the report.
         watcher: A `fallline.racing.Watcher`, told of stages, steps and runs as they end; None for nobody.
         elsewhere: None; it is there to say where what belongs elsewhere has its place.

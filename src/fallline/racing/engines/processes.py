@@ -204,7 +204,7 @@ class _Stage:
             return
         if hand.worker.pid is None:
             self._failed_starts += 1
-            if self._failed_starts > RERUNS:
+            if self._failed_starts > RERUNS * self._slots:  # all that wait for one server end when it does
                 raise ChildProcessError(
                     "the processes that are to train end as they start; what they print says why. To train in this "
                     "process alone, give workers=1"

@@ -170,15 +170,14 @@ class Lasting(Store):
 
 
 class KeptStore(Store):
-    """Runs in a database, and the race that asks for them. With `fresh` only what was added here counts as kept.
+    """Runs in a database, and the race that asks for them.
 
     Every method raises OSError, in a sentence, where the database fails.
     """
 
-    def __init__(self, database: Database, race: int, name: str, card: Card, *, fresh: bool) -> None:
+    def __init__(self, database: Database, race: int, name: str, card: Card) -> None:
         self.name, self.where = name, database.where
         self._database, self._race, self._card = database, race, card
-        self._own: set[str] | None = set() if fresh else None
 
     def there(self, keys: Sequence[str]) -> set[str]:
         """Those of these keys whose runs are kept."""
@@ -209,8 +208,6 @@ class KeptStore(Store):
         with self._database.transaction() as connection:
             upsert(connection, tables().runs, list(rows.values()), by=("key",))
             self._ask(connection, stage, {number: keys[number] for number in outcomes})
-        if self._own is not None:
-            self._own |= set(rows)
 
     def recall(self, scope: str, name: str) -> Any | None:
         """A fact that was kept, or None."""
@@ -250,7 +247,7 @@ class KeptStore(Store):
     def _rows(self, keys: Iterable[str], *columns: Column[Any]) -> Iterator[Any]:
         from sqlalchemy import select
 
-        asked = sorted(set(keys) if self._own is None else self._own.intersection(keys))
+        asked = sorted(set(keys))
         with self._database.transaction() as connection:
             for start in range(0, len(asked), _AT_ONCE):
                 some = tables().runs.c.key.in_(asked[start : start + _AT_ONCE])
@@ -294,7 +291,8 @@ _LONGEST_NAME = 80
 def open_store(storage: str | Path | None, card: Card, *, fresh: bool = False) -> Store:
     """Where a race's runs are kept: an SQLite file, a PostgreSQL database by URL, or nowhere for None.
 
-    A race that was asked before has its name from then; a new one is called after its problem and the time.
+    A race that was asked before has its name from then; a new one is called after its problem and the time. A `fresh`
+    one begins with all forgotten that was trained and measured on its problem.
 
     Raises ValueError for a URL of another kind, ImportError where its driver is not installed, OSError for a storage
     that can't be opened.
@@ -304,10 +302,19 @@ def open_store(storage: str | Path | None, card: Card, *, fresh: bool = False) -
     database = open_database(storage)
     try:
         race, name = _asked_before(database, card) or _new(database, card)
+        if fresh:
+            _forget(database, card)
     except BaseException:
         database.close()
         raise
-    return KeptStore(database, race, name, card, fresh=fresh)
+    return KeptStore(database, race, name, card)
+
+
+def _forget(database: Database, card: Card) -> None:
+    runs, facts = tables().runs, tables().facts
+    with database.transaction() as connection:
+        connection.execute(runs.delete().where(runs.c.problem_key == card.problem_key))
+        connection.execute(facts.delete().where(facts.c.scope.in_([card.problem_key, card.question])))
 
 
 def _asked_before(database: Database, card: Card) -> tuple[int, str] | None:
