@@ -21,9 +21,12 @@ from fallline.racing.engines.stopwatch import Stopwatch
 from fallline.racing.runs import Job, Outcome, Progress, Tell, Work
 from fallline.training import Problem, ProblemError
 
+#: Jobs in hand for each processor: so a machine that joins has one to begin, and a cluster knows that it may grow.
+_IN_HAND = 2
+
 
 class RayEngine:
-    """Trains jobs as Ray tasks of one processor and one thread, as many at once as the cluster has processors.
+    """Trains jobs as Ray tasks of one processor and one thread.
 
     The problem is put into the object store once, and each worker unpacks it once. The task of a worker or a machine
     that dies is run again, at most three times.
@@ -50,7 +53,7 @@ class RayEngine:
         running: dict[Any, list[int]] = {}
 
         def deal() -> None:
-            while len(running) < self.slots:
+            while len(running) < _IN_HAND * self.slots:
                 left = [dealer.seconds(work.job(numbers).steps) for numbers in running.values()]
                 if not (numbers := dealer.deal(left)):
                     return
