@@ -164,7 +164,10 @@ def study(name: str, file: str = "optuna.db") -> optuna.Study:
 
 def test_races_are_written_for_optuna(names: tuple[str, str], folder: Path) -> None:
     told = fallline("export", "runs.db")
-    assert (told.exit_code, told.stdout) == (0, f"2 races written to {folder / 'optuna.db'}.\n")
+    assert (told.exit_code, told.stdout) == (
+        0,
+        f"2 races with the 5 runs that are kept written to {folder / 'optuna.db'}.\n",
+    )
     digits, moons = map(study, names)
     assert [one.direction.name for one in (digits, moons)] == ["MAXIMIZE", "MINIMIZE"]
     assert [trial.state.name for trial in digits.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]

@@ -279,7 +279,7 @@ def test_races_are_written_for_optuna(storage: str, store: Store, tmp_path: Path
     other.add("finals", {1: "f1"}, RUNS, {1: outcome(score=0.75)})
     other.close()
     file = tmp_path / "optuna.db"
-    assert export_to_optuna(storage, file) == 2
+    assert export_to_optuna(storage, file) == (2, 4)
     there = f"sqlite:///{file}"
     one, two = (optuna.load_study(study_name=str(made.name), storage=there) for made in (store, other))
     assert [study.direction.name for study in (one, two)] == ["MAXIMIZE", "MINIMIZE"]
@@ -291,7 +291,7 @@ def test_races_are_written_for_optuna(storage: str, store: Store, tmp_path: Path
         export_to_optuna(storage, file)
     with pytest.raises(LookupError, match="there is no race 'x'"):
         export_to_optuna(storage, tmp_path / "x.db", "x")
-    assert export_to_optuna(storage, tmp_path / "one.db", store.name) == 1
+    assert export_to_optuna(storage, tmp_path / "one.db", store.name) == (1, 2)
 
 
 def test_a_storage_that_is_not_there_holds_no_races_and_is_not_made(tmp_path: Path) -> None:

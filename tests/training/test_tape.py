@@ -146,7 +146,7 @@ class Counter:
     calls = 0
 
 
-SEEN: list[int] = []
+PASSES: list[int] = []
 
 
 def counted_in_a_class(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -158,7 +158,7 @@ class Seeing(torch.nn.Linear):
     """Its passes are counted in a global list."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        SEEN.append(1)
+        PASSES.append(1)
         return super().forward(x)
 
 
@@ -180,7 +180,11 @@ def test_whatever_python_does_in_a_pass_goes_on(where: str) -> None:
     loss = {"a class": counted_in_a_class, "a generator": drawing}.get(where, torch.nn.functional.mse_loss)
     problem = fl.Problem(model=lambda: model(3, 1), loss=loss, train=(x, x[:, :1]), valid=(x, x[:, :1]), batch=10)
     lanes = BatchedLanes(problem, [0, 1, 2])
-    kinds = {"a class": lambda: Counter.calls, "a forward pass": lambda: len(SEEN), "a generator": lambda: len(counts)}
+    kinds = {
+        "a class": lambda: Counter.calls,
+        "a forward pass": lambda: len(PASSES),
+        "a generator": lambda: len(counts),
+    }
     before = kinds[where]()
     for step in range(20):
         lanes.gradients(lanes.batches().at(step % 4))

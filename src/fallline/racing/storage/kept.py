@@ -55,11 +55,18 @@ def kept_runs(storage: str | Path, problem: str | None = None, arm: str | None =
     now = time.time()
     return [
         KeptRun(
-            row.key, row.problem, row.arm, _configuration(row.configuration), row.seed, row.steps, row.scored, row.value,
-            max(0.0, now - row.kept_at),
+            key=row.key,
+            problem=row.problem,
+            arm=row.arm,
+            configuration=_configuration(row.configuration),
+            seed=row.seed,
+            steps=row.steps,
+            scored=row.scored,
+            value=row.value,
+            seconds_ago=max(0.0, now - row.kept_at),
         )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def _configuration(text: str | None) -> dict[str, Any]:

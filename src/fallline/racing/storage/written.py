@@ -26,10 +26,9 @@ def written(things: Iterable[object]) -> list[str]:
     user's own functions and classes, the globals that they name, and their source, with that of all functions and
     classes of the user's own that are reached so. What can't be read, such as a lock, is told by its type.
 
-    >>> def scaled(factor):
-    ...     return lambda loss: factor * loss
-    >>> [text for text in written([scaled(2.0)]) if "factor" in text]
-    ['factor float 2.0']
+    >>> import functools
+    >>> written([functools.partial(torch.clamp, min=0.5)])[0]
+    "arguments list [dict {str 'min': float 0.5}]"
     """
     reader = _Reader()
     for thing in things:
