@@ -46,8 +46,7 @@ def test_a_table_newest_first(tmp_path: Path) -> None:
     assert lines[0] == "race problem arms effort runs outcome"
     rows = [line for line in lines if line.startswith((old, won, new))]
     assert rows == [
-        f"{new} moons sgd, adam 1000 trials, 2 x 5 finals 0 of 2,010 unfinished, last run less than a second ago; the "
-        "same command goes on",
+        f"{new} moons sgd, adam 1000 trials, 2 x 5 finals 0 of 2,010 unfinished, no run is kept",
         f"{won} faces sgd, adam quick 0 adam wins",
         f"{old} digits sgd, adam quick 0 no winner, adam comes first",
     ]

@@ -55,6 +55,7 @@ class ArmResult:
         score: The mean test score of the best configuration over the seeds, by which the verdict ranks, with its 95 %
             interval. A seed that diverged counts as the untrained model, or as worse than the worst score where that is
             worse still. None for an arm that diverged as a whole.
+        training: How the race trained its runs.
     """
 
     arm: Arm

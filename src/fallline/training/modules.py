@@ -221,7 +221,16 @@ def _reached(thing: Any) -> tuple[dict[str, Any], list[Any]]:
 
 
 def closed_over(function: FunctionType) -> dict[str, Any]:
-    """What a function has of the functions around it, by name; without what is not there as yet."""
+    """What a function has of the functions around it, by name; without what is not there as yet.
+
+    Args:
+        function: The function.
+
+    >>> def around(factor):
+    ...     return lambda x: factor * x
+    >>> closed_over(around(2.0))
+    {'factor': 2.0}
+    """
     found = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         with suppress(ValueError):
@@ -236,7 +245,14 @@ def read_globals(function: FunctionType) -> dict[str, Any]:
 
 
 def names_in(code: CodeType) -> dict[str, None]:
-    """The globals and attributes that code names, and that code within it does."""
+    """The globals and attributes that code names, and that code within it does, in order.
+
+    Args:
+        code: Of a function.
+
+    >>> list(names_in((lambda x: torch.relu(x)).__code__))
+    ['torch', 'relu']
+    """
     inner = (one for part in code.co_consts if isinstance(part, CodeType) for one in names_in(part))
     return dict.fromkeys([*code.co_names, *inner])
 

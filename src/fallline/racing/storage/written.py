@@ -125,9 +125,15 @@ class _Reader:
 
 
 def _content(value: torch.Tensor | np.ndarray[Any, Any]) -> str:
-    array = value.detach().cpu().contiguous().reshape(-1) if isinstance(value, torch.Tensor) else value
+    """An array by its bytes; one that has none of its own, such as a sparse one, by its parts."""
+    kind = f"{value.dtype} {tuple(value.shape)}"
+    if isinstance(value, torch.Tensor) and value.layout != torch.strided:
+        value = value.to_dense() if value.layout != torch.sparse_coo else value.coalesce()
+        if value.layout == torch.sparse_coo:
+            return f"{kind} {_content(value.indices())} {_content(value.values())}"
     try:
-        content = array.view(torch.uint8).numpy() if isinstance(array, torch.Tensor) else np.ascontiguousarray(array)
-        return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(content.tobytes()).hexdigest()}"
+        plain = value.detach().cpu().contiguous().reshape(-1) if isinstance(value, torch.Tensor) else value
+        content = plain.view(torch.uint8).numpy() if isinstance(plain, torch.Tensor) else np.ascontiguousarray(plain)
+        return f"{kind} {hashlib.sha256(content.tobytes()).hexdigest()}"
     except Exception:  # of a kind that has no bytes to read
-        return f"{value.dtype} {tuple(value.shape)}"
+        return kind
