@@ -47,6 +47,8 @@ class BatchedLanes(Lanes):
     (torch.Size([3]), torch.Size([3, 32, 64]), '0.weight')
     """
 
+    _fewest = 2  # one alone would be given another
+
     def __init__(self, problem: Problem, seeds: Sequence[int]) -> None:
         super().__init__(problem, seeds)
         self._check_traits()
@@ -94,7 +96,7 @@ class BatchedLanes(Lanes):
         self._loss_of_own = self._mapped(training_loss, 0, 0)
 
     def _lanes_at_once(self, examples: int) -> int:
-        return self._budget // (examples * self._traits.kept)
+        return max(self._fewest, self._budget // (examples * self._traits.kept))
 
     @staticmethod
     def _at(lane: slice) -> slice:

@@ -49,6 +49,9 @@ class Lanes(ABC):
         ValueError: There are no seeds, or one is no whole number from 0 to 2**63 - 1.
     """
 
+    #: Lanes that a pass takes in any case.
+    _fewest = 1
+
     def __init__(self, problem: Problem, seeds: Sequence[int]) -> None:
         self.problem = problem
         self.device = problem.training_device
@@ -312,7 +315,7 @@ class Lanes(ABC):
         self, compute: Callable[..., Tensor], lanes: slice, width: int, keys: Tensor, *data: Tensor
     ) -> Tensor:
         """What is `_evaluated` of so many lanes at once, for all of some lanes."""
-        some = parts(lanes.stop - lanes.start, width)
+        some = parts(lanes.stop - lanes.start, max(width, self._fewest))
         first = lanes.start
         return joined(
             [self._evaluated(compute, slice(first + part.start, first + part.stop), keys[part], *data) for part in some]
