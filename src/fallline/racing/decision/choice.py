@@ -12,86 +12,142 @@ REDRAWS = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
-    """An arm with its configuration chosen, as losses: lower is better.
+class Redraws:
+    """What other draws of trials and seeds would have chosen: each a finalist, or a point on the way to a neighbour."""
 
-    `losses` (seeds,) and `examples` (seeds, examples) are scored by a choice that did not see the seed.
-    """
+    finalist: Integers  # (redraws,)
+    neighbour: Integers  # (redraws,) the finalist towards which the point lies; itself where none does
+    share: Floats  # (redraws,) of the way
+    rise: Floats  # (redraws,) in loss towards a neighbour that is no finalist, as validation has it
+
+    def variance(self, values: Floats, rise: Floats | float = 0.0) -> float:
+        """The variance over the redraws of values (finalists, seeds), averaged over the seeds.
+
+        Less what the finalists differ by through their seeds alone, which is no draw of trials.
+        """
+        means, seeds = values.mean(axis=1), values.shape[1]
+        found = means[self.finalist] + self.share * (means[self.neighbour] - means[self.finalist]) + rise
+        if seeds < 2:
+            return float(found.var())
+        chance = np.atleast_2d(np.cov(values)) / seeds
+        shares = np.bincount(self.finalist, minlength=len(values)) / len(self.finalist)
+        by_chance = shares @ np.diag(chance) - shares @ chance @ shares
+        return float(max(found.var() - by_chance, 0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """An arm with the configuration that it takes, as losses: lower is better."""
 
     entrant: Entrant
     finalist: int
-    losses: Floats
-    examples: Floats | None
-    redraws: float  # variance of the mean loss over other draws of the trials
-    diverged: int  # final runs of the configuration taken
+    losses: Floats  # (seeds,)
+    examples: Floats | None  # (seeds, examples)
+    luck: float  # by which its mean loss looks lower for having been chosen on these seeds
+    trials: float  # variance of the mean loss over other draws of the trials
+    redraws: Redraws | None  # None where nothing was searched
+    diverged: int  # of the final runs of the configuration
 
     @property
     def name(self) -> str:
         """The arm's name."""
         return self.entrant.name
 
+    @property
+    def loss(self) -> float:
+        """The mean loss that the configuration has, without the luck of having been chosen."""
+        return float(self.losses.mean()) + self.luck
+
 
 def choose(entrant: Entrant, sign: float, stand_in: float, rng: np.random.Generator) -> Chosen | None:
     """Take the finalist of best mean validation over the tuning seed and the final seeds; None if no run is usable.
 
-    A configuration with fewer diverged runs goes before any with more. Each seed is then scored by the configuration
-    that the *other* seeds choose: a run that is lucky in validation is lucky in test too, and choosing by it would
-    favour arms with many finalists over those with one.
+    A configuration with fewer diverged runs goes before any with more; `stand_in` is the loss that such a run counts
+    for. `sign` makes losses of scores. A run that is lucky in validation is lucky in test as well, so by as much as
+    redrawn seeds favour what they choose, the mean loss is corrected, or arms with many finalists would be favoured
+    over those with one.
     """
     usable = entrant.usable
     if not usable.any():
         return None
     validation = _validation(entrant, sign)
     losses = np.where(usable, sign * entrant.test, stand_in)
-    apart = (validation.sum(axis=1, keepdims=True) - validation[:, 1:]).argmin(axis=0)
-    seeds = np.arange(entrant.seeds)
     taken = int(validation.sum(axis=1).argmin())
     examples = None
     if entrant.examples is not None:
-        examples = np.where(usable[..., None], sign * entrant.examples, stand_in)[apart, seeds]
-    redraws = _redraws(entrant, validation, losses, rng) if entrant.searched else 0.0
-    return Chosen(entrant, taken, losses[apart, seeds], examples, redraws, int((~usable[taken]).sum()))
+        examples = np.where(usable[taken][:, None], sign * entrant.examples[taken], stand_in)
+    luck, trials, redraws = 0.0, 0.0, None
+    if entrant.searched:
+        seeds = entrant.seeds
+        weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), REDRAWS) / seeds
+        redraws = _redraws(entrant, sign, validation, weights, rng)
+        kept = losses[redraws.finalist]
+        luck = max(float((kept.mean(axis=1) - (weights * kept).sum(axis=1)).mean()), 0.0)
+        trials = redraws.variance(losses, redraws.rise)
+    diverged = int((~usable[taken]).sum())
+    return Chosen(entrant, taken, losses[taken], examples, luck, trials, redraws, diverged)
 
 
 def _validation(entrant: Entrant, sign: float) -> Floats:
     """Validation losses (finalists, 1 + seeds), the tuning seed first, those that diverged far above all others."""
-    found = np.concatenate([entrant.trials[entrant.finals, None], entrant.validation], axis=1) * sign
+    found = sign * np.concatenate([entrant.trials[entrant.finals, None], entrant.validation], axis=1)
     sound = sane(found)
-    if not entrant.searched:
-        sound[:, 0], found[:, 0] = True, 0.0
     sound[:, 1:] &= entrant.usable
+    if not entrant.searched:
+        return np.where(sound, found, 0.0)
     low, high = found[sound].min(), found[sound].max()
     return np.where(sound, found, high + (high - low + 1.0) * found.size)
 
 
-def _redraws(entrant: Entrant, validation: Floats, losses: Floats, rng: np.random.Generator) -> float:
-    """The variance of the mean loss when trials and seeds are drawn again and the choice is made anew."""
-    drawn = redrawn(entrant, rng)
-    there = np.stack([(drawn == trial).any(axis=1) for trial in entrant.finals], axis=1)
-    seeds = validation.shape[1] - 1
-    counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), REDRAWS)
-    means = validation[:, 0] + counts @ validation[:, 1:].T
-    last = int(validation.sum(axis=1).argmax())  # stands in where none of the finalists is drawn
-    chosen = np.where(there.any(axis=1), np.where(there, means, np.inf).argmin(axis=1), last)
-    return float(losses.mean(axis=1)[chosen].var())
+def _redraws(
+    entrant: Entrant, sign: float, validation: Floats, weights: Floats, rng: np.random.Generator
+) -> Redraws:  # fmt: skip
+    """Draw trials and seeds again, and choose anew.
 
-
-def redrawn(entrant: Entrant, rng: np.random.Generator) -> Integers:
-    """Trials (redraws, trials) as another search might have drawn them.
-
-    Trials that lie evenly give way to a neighbour of their stage at most, in half of the redraws, for another draw
-    would be as even; others are drawn with replacement. Source: Wolter, Introduction to Variance Estimation, 2007,
-    sections 2.5 (collapsed strata) and 8.2 (overlapping differences).
+    Trials that lie evenly on one dimension would lie as evenly in another draw, each somewhat to a side: by the
+    difference of two draws within a stretch, at most as far as its neighbour. What that costs is read off the straight
+    line to the neighbour. Others are drawn with replacement, and the worst finalist stands in where none is drawn.
     """
-    count = entrant.trials.size
+    finalists, seeds = entrant.validation.shape
+    means = (validation[:, 0] + seeds * weights @ validation[:, 1:].T) / (1 + seeds)
+    rows, nobody = np.arange(REDRAWS), np.zeros(REDRAWS)
     if entrant.places is None:
-        return rng.integers(0, count, (REDRAWS, count))
-    stages = np.zeros(count, dtype=np.int64) if entrant.stages is None else entrant.stages
-    drawn = np.empty((REDRAWS, count), dtype=np.int64)
-    for stage in np.unique(stages):
-        own = np.flatnonzero(stages == stage)
-        order = own[np.argsort(entrant.places[own], kind="stable")]
-        order = np.pad(order, 1, "reflect") if len(own) > 1 else np.repeat(order, 3)  # an end has one neighbour
-        step = np.array([-1, 0, 0, 1])[rng.integers(0, 4, (REDRAWS, len(own)))]
-        drawn[:, own] = order[np.arange(1, len(own) + 1) + step]
-    return drawn
+        count = entrant.trials.size
+        drawn = np.zeros((REDRAWS, count), dtype=bool)
+        drawn[rows[:, None], rng.integers(0, count, (REDRAWS, count))] = True
+        there = drawn[:, entrant.finals]
+        there[~there.any(axis=1), validation.sum(axis=1).argmax()] = True
+        chosen = np.where(there, means, np.inf).argmin(axis=1)
+        return Redraws(chosen, chosen, nobody, nobody)
+    neighbours, rises = _sides(entrant, sign, validation)
+    moves = rng.triangular(-1.0, 0.0, 1.0, (REDRAWS, finalists))
+    side, share = (moves > 0).astype(np.int64), np.abs(moves)
+    towards = neighbours[np.arange(finalists), side]
+    rise = share * rises[np.arange(finalists), side]
+    average = validation.mean(axis=1)
+    chosen = (means + share * (average[towards] - average) + rise).argmin(axis=1)
+    return Redraws(chosen, towards[rows, chosen], share[rows, chosen], rise[rows, chosen])
+
+
+def _sides(entrant: Entrant, sign: float, validation: Floats) -> tuple[Integers, Floats]:
+    """Of each finalist (finalists, 2) the neighbours of its stage below and above; an end has the same one twice.
+
+    A neighbour that is no finalist gives the rise in validation of its trial, as it was not among the best.
+    """
+    assert entrant.places is not None
+    losses = sign * entrant.trials
+    losses = np.where(sane(losses), losses, losses[sane(losses)].max(initial=validation[:, 0].max()))
+    stages = np.zeros(losses.size, dtype=np.int64) if entrant.stages is None else entrant.stages
+    finalist_of = {int(trial): place for place, trial in enumerate(entrant.finals)}
+    found, rises = np.arange(len(validation))[:, None].repeat(2, axis=1), np.zeros((len(validation), 2))
+    for trial, own in finalist_of.items():
+        stage = np.flatnonzero(stages == stages[trial])
+        order = stage[np.argsort(entrant.places[stage], kind="stable")]
+        at = int(np.flatnonzero(order == trial)[0])
+        ends = [at - 1 if at > 0 else at + 1, at + 1 if at + 1 < len(order) else at - 1]
+        for side, end in enumerate(ends if len(order) > 1 else []):
+            neighbour = int(order[end])
+            found[own, side] = finalist_of.get(neighbour, own)
+            if neighbour not in finalist_of:
+                rises[own, side] = max(losses[neighbour] - losses[trial], 0.0)
+    return found, rises

@@ -57,7 +57,7 @@ def spread(arms: Sequence[Chosen]) -> Spread:
         rest = whole - whole.mean(axis=2, keepdims=True) - (means - means.mean(axis=1, keepdims=True))[:, None]
         rest = rest.reshape(len(arms), -1)
         common = rest @ rest.T / ((seeds - 1) * (examples - 1) * seeds * examples)
-    own = np.array([arm.redraws for arm in arms])
+    own = np.array([arm.trials for arm in arms])
     parts = [_of_differences(one) for one in (by_seed, by_example, common)]
     crossed = np.maximum(np.maximum(parts[0], parts[1]), parts[0] + parts[1] - parts[2])
     trials = np.add.outer(own, own)
@@ -65,8 +65,9 @@ def spread(arms: Sequence[Chosen]) -> Spread:
     variance = crossed + trials
     squares = parts[0] ** 2 / (seeds - 1) + parts[1] ** 2 / (examples - 1)
     squares += np.add.outer(own**2, own**2) / TRIAL_FREEDOM
+    np.fill_diagonal(squares, 0.0)
     freedom = np.divide(variance**2, squares, out=np.full_like(variance, seeds - 1.0), where=squares > 0)
-    return Spread(losses.mean(axis=1), by_seed + by_example - common + np.diag(own), *parts[:2], trials, freedom,
+    return Spread(np.array([arm.loss for arm in arms]), by_seed + by_example - common + np.diag(own), *parts[:2], trials, freedom,
                   variance)  # fmt: skip
 
 

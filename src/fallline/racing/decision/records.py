@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +36,7 @@ class Entrant:
             the learning rate; None where they were drawn at random or in several dimensions.
         stages: In which stage of the search each trial (trials,) was drawn; None for one stage.
         curves: Validation losses (finalists, seeds, evaluations) on the way; None where none were kept.
+        configurations: What each trial was run with; None where that is not known.
         searched: Whether another search could have given another configuration.
         bytes: Bytes a parameter that a step moves, NaN where not known.
 
@@ -52,6 +54,7 @@ class Entrant:
     places: Floats | None = None
     stages: Integers | None = None
     curves: Floats | None = None
+    configurations: Sequence[Mapping[str, Any]] | None = None
     searched: bool = True
     bytes: float = math.nan
 
@@ -82,6 +85,11 @@ class Entrant:
             value = getattr(self, name)
             if value is not None and value.shape[: len(whole)] != whole:
                 raise ValueError(f"{name} of arm {self.name!r} must begin with the shape {whole}, not {value.shape}.")
+        if self.configurations is not None and len(self.configurations) != self.trials.size:
+            raise ValueError(
+                f"configurations of arm {self.name!r} must be one for each of its {self.trials.size} trials, "
+                f"not {len(self.configurations)}."
+            )
         if self.places is not None and not np.isfinite(self.places).all():
             raise ValueError(f"places of arm {self.name!r} must be finite numbers.")
 
@@ -104,6 +112,7 @@ def fixed(
     examples: ArrayLike | None = None,
     *,
     curves: ArrayLike | None = None,
+    configuration: Mapping[str, Any] | None = None,
     bytes: float = math.nan,
 ) -> Entrant:
     """An arm whose one configuration was given and not searched: scores (seeds,), examples (seeds, examples).
@@ -114,7 +123,8 @@ def fixed(
     rows = [None if one is None else np.asarray(one, dtype=np.float64)[None] for one in (examples, curves)]
     return Entrant(
         name, np.array([math.nan]), np.array([0]), np.asarray(validation, dtype=np.float64)[None],
-        np.asarray(test, dtype=np.float64)[None], rows[0], curves=rows[1], searched=False, bytes=bytes,
+        np.asarray(test, dtype=np.float64)[None], rows[0], curves=rows[1],
+        configurations=None if configuration is None else [configuration], searched=False, bytes=bytes,
     )  # fmt: skip
 
 
