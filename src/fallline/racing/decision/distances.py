@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fallline.racing.decision.choice import Chosen
-from fallline.racing.decision.records import LEVEL, Floats
+from fallline.racing.decision.records import Floats
 
 DRAWS = 10_000
 TRIAL_FREEDOM = 3.0
@@ -19,56 +18,65 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """Mean losses (arms,) and the variances of their differences (arms, arms), by where these come from."""
+    """Mean losses (arms,) and where the variances (arms, arms) of their differences come from."""
 
     means: Floats
-    covariance: Floats  # of the means: seeds, examples and trials
+    covariance: Floats  # of the means, from all sources
     seeds: Floats
     examples: Floats
-    trials: Floats
-    freedom: Floats  # degrees of freedom of a difference's variance
-    variance: Floats
+    common: Floats  # what is in both of these
+    trials: Floats  # (arms,) each arm's own
+    n_seeds: int
+    n_examples: int
+
+    def variance(self, times: float = 1.0) -> Floats:
+        """Of the differences, had there been so many times the seeds."""
+        seeds = self.seeds / times
+        crossed = np.maximum(np.maximum(seeds, self.examples), seeds + self.examples - self.common / times)
+        return np.where(np.eye(len(seeds), dtype=bool), 0.0, crossed + np.add.outer(self.trials, self.trials))
+
+    def freedom(self, times: float = 1.0) -> Floats:
+        """Satterthwaite's degrees of freedom of that variance."""
+        seeds = min(max(times * self.n_seeds - 1, 1.0), 1e6)
+        variance, own = self.variance(times), self.trials**2 / TRIAL_FREEDOM
+        squares = (self.seeds / times) ** 2 / seeds + self.examples**2 / max(self.n_examples - 1, 1)
+        squares += np.add.outer(own, own)
+        return np.divide(variance**2, squares, out=np.full_like(variance, seeds), where=(variance > 0) & (squares > 0))
 
     @property
-    def errors(self) -> Floats:
-        """Standard errors (arms, arms) of the differences."""
-        return np.asarray(np.sqrt(self.variance))
+    def differences(self) -> Floats:
+        """Of the means, row less column; what is zero but for rounding is zero."""
+        found = np.subtract.outer(self.means, self.means)
+        sizes = np.maximum.outer(np.abs(self.means), np.abs(self.means))
+        return np.where(np.abs(found) <= ROUNDING * sizes, 0.0, found)
 
 
-def spread(arms: Sequence[Chosen]) -> Spread:
-    """The spread of the arms' mean losses over at least two seeds.
+def spread(losses: Floats, *, luck: Floats, trials: Floats, examples: Floats | None = None) -> Spread:
+    """The spread of the arms' mean losses (arms, seeds), over at least two seeds.
 
-    Seeds and examples are crossed and shared by all arms: the variance of a difference is that of its means by seed,
-    and that of its means by example, less what the two have in common, which is in both. Resampling seeds and examples
-    would count this part three times. The draw of trials is each arm's own. Sources: Owen, The pigeonhole bootstrap,
-    2007; Satterthwaite, An approximate distribution of estimates of variance components, 1946.
+    Seeds and examples (arms, seeds, examples) are crossed and shared by all arms: the variance of a difference is that
+    of its means by seed, and that of its means by example, less what the two have in common. Drawing seeds and examples
+    again would count this part three times. `trials` (arms,) are variances over other draws of each arm's trials, and
+    `luck` (arms,) is added to the means. Sources: Owen, The pigeonhole bootstrap, 2007; Satterthwaite, An approximate
+    distribution of estimates of variance components, 1946.
+
+    >>> found = spread(np.array([[1.0, 2.0, 3.0], [1.0, 3.0, 5.0]]), luck=np.zeros(2), trials=np.zeros(2))
+    >>> found.differences[1, 0].item(), found.variance()[1, 0].round(6).item(), found.freedom()[1, 0].item()
+    (1.0, 0.333333, 2.0)
     """
-    losses = np.stack([arm.losses for arm in arms])
-    seeds = losses.shape[1]
+    arms, seeds = losses.shape
     by_seed = _covariance(losses)
-    by_example = common = np.zeros_like(by_seed)
-    examples = 2
-    if arms[0].examples is not None:
-        whole = np.stack([arm.examples for arm in arms if arm.examples is not None])
-        examples = whole.shape[2]
-    if examples > 1 and arms[0].examples is not None:
-        means = whole.mean(axis=1)
+    by_example, common, count = np.zeros_like(by_seed), np.zeros_like(by_seed), 1
+    if examples is not None and examples.shape[2] > 1:
+        count = examples.shape[2]
+        means = examples.mean(axis=1)
         by_example = _covariance(means)
-        rest = whole - whole.mean(axis=2, keepdims=True) - (means - means.mean(axis=1, keepdims=True))[:, None]
-        rest = rest.reshape(len(arms), -1)
-        common = rest @ rest.T / ((seeds - 1) * (examples - 1) * seeds * examples)
-    own = np.array([arm.trials for arm in arms])
+        rest = examples - examples.mean(axis=2, keepdims=True)
+        rest = (rest - rest.mean(axis=1, keepdims=True)).reshape(arms, -1)
+        common = rest @ rest.T / ((seeds - 1) * (count - 1) * seeds * count)
+    covariance = by_seed + by_example - common + np.diag(trials)
     parts = [_of_differences(one) for one in (by_seed, by_example, common)]
-    crossed = np.maximum(np.maximum(parts[0], parts[1]), parts[0] + parts[1] - parts[2])
-    trials = np.add.outer(own, own)
-    np.fill_diagonal(trials, 0.0)
-    variance = crossed + trials
-    squares = parts[0] ** 2 / (seeds - 1) + parts[1] ** 2 / (examples - 1)
-    squares += np.add.outer(own**2, own**2) / TRIAL_FREEDOM
-    np.fill_diagonal(squares, 0.0)
-    freedom = np.divide(variance**2, squares, out=np.full_like(variance, seeds - 1.0), where=squares > 0)
-    return Spread(np.array([arm.loss for arm in arms]), by_seed + by_example - common + np.diag(own), *parts[:2], trials, freedom,
-                  variance)  # fmt: skip
+    return Spread(losses.mean(axis=1) + luck, covariance, *parts, trials, seeds, count)
 
 
 def _covariance(values: Floats) -> Floats:
@@ -79,8 +87,8 @@ def _covariance(values: Floats) -> Floats:
 def _of_differences(covariance: Floats) -> Floats:
     """Variances (arms, arms) of the differences of what has this covariance."""
     own = np.diag(covariance)
-    found = np.maximum(np.add.outer(own, own) - 2 * covariance, 0.0)
-    return np.where(found > ROUNDING**2 * np.add.outer(own, own), found, 0.0)
+    found = np.add.outer(own, own) - 2 * covariance
+    return np.where(found > ROUNDING * np.add.outer(own, own), found, 0.0)
 
 
 def joint_level(covariance: Floats, level: float, rng: np.random.Generator) -> float:
@@ -109,33 +117,41 @@ def joint_level(covariance: Floats, level: float, rng: np.random.Generator) -> f
 
 @dataclass(frozen=True, eq=False)
 class Distances:
-    """Simultaneous intervals of the differences of mean loss (arms, arms), row less column, and what follows."""
+    """Simultaneous intervals (arms, arms) of the differences of mean loss, row less column, and what follows.
+
+    Bounds of each arm's distance from the best, whichever that is, hold whenever the intervals do. Source: Hsu,
+    Constrained simultaneous confidence intervals for multiple comparisons with the best, 1984.
+    """
 
     low: Floats
     high: Floats
+    each: float  # the level of each of them
 
     @property
     def nearest(self) -> Floats:
-        """The least (arms,) that each arm may be from the best."""
+        """The least (arms,) that each arm is from the best."""
         return np.asarray(np.maximum(self.low.max(axis=1), 0.0))
 
     @property
     def furthest(self) -> Floats:
-        """The most (arms,) that each arm may be from the best."""
+        """The most (arms,) that each arm is from the best."""
         return np.asarray(np.maximum(self.high.max(axis=1), 0.0))
 
+    def behind(self, margin: float) -> NDArray[np.bool_]:
+        """Which arms (arms,) are further from the best than a margin for certain."""
+        return self.nearest > margin
 
-def distances(found: Spread, *, level: float = LEVEL, seed: int = 0) -> Distances:
-    """Intervals of all differences that hold together in all but `level` of the races.
 
-    From them follow bounds of each arm's distance from the best, whichever that is. Source: Hsu, Constrained
-    simultaneous confidence intervals for multiple comparisons with the best, 1984.
+def distances(found: Spread, level: float, rng: np.random.Generator) -> Distances:
+    """Intervals of all differences that hold together in all but a share `level` of the races.
+
+    Differences that vary with nothing are told by their signs alone, which takes several seeds.
     """
     from scipy.special import stdtrit
 
-    each = joint_level(found.covariance, level, np.random.default_rng(seed))
-    reach = stdtrit(found.freedom, 1 - each / 2) * found.errors
-    difference = np.subtract.outer(found.means, found.means)
-    difference[np.abs(difference) <= ROUNDING * np.abs(found.means).max()] = 0.0
-    np.fill_diagonal(reach, 0.0)
-    return Distances(difference - reach, difference + reach)
+    each = joint_level(found.covariance, level, rng)
+    errors, difference = np.sqrt(found.variance()), found.differences
+    reach = stdtrit(found.freedom(), 1 - each / 2) * errors
+    if 2.0 ** (1 - found.n_seeds) > each:
+        reach = np.where((errors == 0) & (difference != 0), np.inf, reach)
+    return Distances(difference - reach, difference + reach, each)
