@@ -62,11 +62,12 @@ def decide(
     Take a.
     It is the best: with 95 % confidence every other arm is behind it.
     Behind for certain: b by at least 0.0904.
+    Scores do not split by test example, so how much hangs on this test split is not included.
     This holds on this problem, budget and split only: 10 seeds.
     """
     check_comparable(entrants)
     for name, value in (("untrained", untrained), ("untrained_validation", untrained_validation), ("margin", margin)):
-        if value is not None and not sane(np.float64(value)):
+        if value is not None and not sane(np.array(value)):
             raise ValueError(f"{name} must be a finite number, not {value}.")
     if margin < 0:
         raise ValueError(f"margin must be at least 0, not {margin}.")
@@ -97,6 +98,7 @@ def decide(
         level=level,
         margin=margin,
         metric=metric,
+        higher_is_better=higher_is_better,
         counts=_counts(entrants),
         notes=_notes(entrants, arms, look),
     )
@@ -185,11 +187,11 @@ def _settling(found: _Judged, place: int) -> Settling | None:
     rivals = [other for other in found.leading if other != place]
     if found.spread is None or found.judged is None or not rivals:
         return None
-    rival = max(rivals, key=lambda other: (found.judged.high[place, other], -other))
-    if found.judged.high[place, rival] <= found.margin:
+    ends = found.judged.high[place]
+    rival = max(rivals, key=lambda other: (ends[other], -other))
+    if ends[rival] <= found.margin:
         return None
-    names = (found.arms[place].name, found.arms[rival].name)
-    return settling(names, found.spread, found.judged, (place, rival))
+    return settling((found.arms[place].name, found.arms[rival].name), found.spread, found.judged, (place, rival))
 
 
 def _diverged(entrants: Sequence[Entrant], arms: Sequence[Chosen]) -> dict[str, int]:

@@ -75,13 +75,15 @@ def spread(losses: Floats, *, luck: Floats, trials: Floats, examples: Floats | N
         rest = (rest - rest.mean(axis=1, keepdims=True)).reshape(arms, -1)
         common = rest @ rest.T / ((seeds - 1) * (count - 1) * seeds * count)
     covariance = by_seed + by_example - common + np.diag(trials)
-    parts = [_of_differences(one) for one in (by_seed, by_example, common)]
-    return Spread(losses.mean(axis=1) + luck, covariance, *parts, trials, seeds, count)
+    return Spread(
+        losses.mean(axis=1) + luck, covariance, _of_differences(by_seed), _of_differences(by_example),
+        _of_differences(common), trials, seeds, count,
+    )  # fmt: skip
 
 
 def _covariance(values: Floats) -> Floats:
     """Of the means over the last axis of values (arms, n)."""
-    return np.atleast_2d(np.cov(values)) / values.shape[1]
+    return np.asarray(np.atleast_2d(np.cov(values)) / values.shape[1])
 
 
 def _of_differences(covariance: Floats) -> Floats:

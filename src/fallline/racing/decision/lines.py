@@ -47,12 +47,10 @@ def _cost(decision: Decision) -> Iterator[str]:
     elif decision.winner == take.arm and most == 0:
         yield f"It is the best: with {_sure(decision)} confidence every other arm is behind it."
     elif decision.winner == take.arm:
-        yield f"It is the best but for {_number(most)} at most, which does not matter, with {_sure(decision)} confidence."
+        yield f"With {_sure(decision)} confidence no arm is better by more than {_number(most)}, which does not matter."
     else:
-        yield (
-            f"With {_sure(decision)} confidence its {decision.metric} ends at most {_number(most)} short of whichever arm "
-            "is best."
-        )
+        side = "below" if decision.higher_is_better else "above"
+        yield f"With {_sure(decision)} confidence it ends at most {_number(most)} {side} whichever arm is best."
 
 
 def _speed(decision: Decision) -> Iterator[str]:
@@ -65,12 +63,10 @@ def _speed(decision: Decision) -> Iterator[str]:
     faster = {name: one for name, one in others.items() if one.high < 1}
     for what, group in (("more", slower), ("fewer", faster)):
         if 0 < len(group) <= MOST_NAMES:
-            told = [
-                f"{name} {one.ratio:.2f} times as many ({_range(one.low, one.high)})" for name, one in group.items()
-            ]
-            yield f"For certain {'need' if len(group) > 1 else 'needs'} {what}: {'; '.join(told)}."
+            told = [f"{name} {one.ratio:.2f} times ({_range(one.low, one.high)})" for name, one in group.items()]
+            yield f"For certain {what} steps: {'; '.join(told)}."
         elif group:
-            yield f"{len(group)} arms need {what} for certain."
+            yield f"{len(group)} arms need {what} steps for certain."
     if missed := {name: one.missed for name, one in speeds.of.items() if one.missed}:
         told = [f"{name} in {count} of {decision.counts.seeds}" for name, count in missed.items()]
         yield f"Runs that missed it: {_names(told, 'arms in some')}; they count as having needed every step."
@@ -109,15 +105,9 @@ def _open(decision: Decision) -> Iterator[str]:
     elif found.limited_by == "difference":
         yield f"What {pair} seem to differ by is too small for any affordable number of seeds."
     else:
-        what = {
-            "examples": f"the {counted(decision.counts.examples or 0, 'test example')}",
-            "trials": "the draw of trials",
-        }
-        yield f"More seeds would not tell {pair} apart: {what[found.limited_by]} limit{_s(found.limited_by)} it."
-
-
-def _s(limit: str) -> str:
-    return "s" if limit == "trials" else ""
+        examples = f"the {counted(decision.counts.examples or 0, 'test example')} limit"
+        what = {"examples": examples, "trials": "the draw of trials limits"}[found.limited_by]
+        yield f"More seeds would not tell {pair} apart: {what} it."
 
 
 def _diverged(decision: Decision) -> Iterator[str]:

@@ -55,6 +55,7 @@ class Decision:
         level: The share of races in which some interval may fail.
         margin: The difference that does not matter.
         metric: What the scores are called.
+        higher_is_better: Whether scores are better the higher they are.
         counts: How much was run.
         notes: What else limits this, in sentences.
         lines: All of it in short sentences.
@@ -75,6 +76,7 @@ class Decision:
     level: float
     margin: float
     metric: str
+    higher_is_better: bool
     counts: Counts
     notes: tuple[str, ...]
     lines: tuple[str, ...] = ()
