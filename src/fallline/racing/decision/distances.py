@@ -21,7 +21,7 @@ class Spread:
     """Mean losses (arms,) and where the variances (arms, arms) of their differences come from."""
 
     means: Floats
-    covariance: Floats  # of the means, from all sources
+    covariance: Floats  # of the means: seeds, examples and trials, with what is common counted twice
     seeds: Floats
     examples: Floats
     common: Floats  # what is in both of these
@@ -74,7 +74,7 @@ def spread(losses: Floats, *, luck: Floats, trials: Floats, examples: Floats | N
         rest = examples - examples.mean(axis=2, keepdims=True)
         rest = (rest - rest.mean(axis=1, keepdims=True)).reshape(arms, -1)
         common = rest @ rest.T / ((seeds - 1) * (count - 1) * seeds * count)
-    covariance = by_seed + by_example - common + np.diag(trials)
+    covariance = by_seed + by_example + np.diag(trials)
     return Spread(
         losses.mean(axis=1) + luck, covariance, _of_differences(by_seed), _of_differences(by_example),
         _of_differences(common), trials, seeds, count,
