@@ -79,13 +79,13 @@ class World:
     seeds: Floats  # (seeds,)
 
     def quality(self, points: Floats, gap: float) -> Floats:
-        return self.landscape(points) + gap
+        return np.asarray(self.landscape(points) + gap)
 
     def tuned(self, quality: Floats) -> Floats:
         """Validation scores (n,) of one run each."""
         if self.setting.metric == "loss":
             return quality + NOISE * self.rng.standard_normal(len(quality))
-        return self.right(self.hard_valid, quality).mean(axis=1)
+        return np.asarray(self.right(self.hard_valid, quality).mean(axis=1))
 
     def right(self, hard: Floats, quality: Floats) -> Floats:
         """Which examples (n, examples) a run of each quality gets right."""

@@ -72,28 +72,29 @@ def recommended(
     steps: Sequence[float | None],
     widths: Sequence[float | None],
     bytes: Sequence[float | None],
+    losses: Sequence[float],
 ) -> tuple[int, str]:
     """Which candidate to take, and what decided: the smallest upper end of its distance from the best.
 
     Among those that are alike in that, within the margin or a twentieth, the fastest; then the one of the widest range
-    of good settings; then the one whose step moves the fewest bytes; else the first. What is not known of all of them
-    does not decide.
+    of good settings; then the one whose step moves the fewest bytes; then the one of the lowest mean loss; else the
+    first. What is not known of all of them does not decide.
 
     >>> recommended(np.array([0.2, 0.2, 0.5]), [0, 1, 2], margin=0.0, steps=[30.0, 20.0, 1.0], widths=[None] * 3,
-    ...             bytes=[None] * 3)
+    ...             bytes=[None] * 3, losses=[0.1, 0.1, 0.1])
     (1, 'speed')
     """
     if len(candidates) == 1:
         return candidates[0], "alone"
     least = float(furthest[list(candidates)].min())
     alike = [one for one in candidates if furthest[one] <= max(margin, least * (1 + ALIKE))]
-    decided = "distance" if len(alike) < len(candidates) else ""
-    for reason, values in (("speed", steps), ("range", [None if one is None else -one for one in widths]),
-                           ("bytes", bytes)):  # fmt: skip
+    if len(alike) == 1:
+        return alike[0], "distance"
+    wide = [None if one is None else -one for one in widths]
+    for reason, values in (("speed", steps), ("range", wide), ("bytes", bytes), ("score", losses)):
         known = [value for one in alike if (value := values[one]) is not None]
-        if len(alike) == 1 or len(known) < len(alike):
-            continue
-        kept = [one for one in alike if values[one] == min(known)]
-        decided = reason if len(kept) < len(alike) else decided
-        alike = kept
-    return alike[0], decided if len(alike) == 1 else "name"
+        if len(known) == len(alike):
+            alike = [one for one in alike if values[one] == min(known)]
+        if len(alike) == 1:
+            return alike[0], reason
+    return alike[0], "name"

@@ -60,7 +60,7 @@ def decide(
     >>> arms = [fixed("a", scores, scores), fixed("b", scores, scores[::-1] - 0.1)]
     >>> print(decide(arms, higher_is_better=True, metric="accuracy"))
     Take a.
-    It is the best: with 95 % confidence every other arm is behind it.
+    With 95 % confidence it is the best: every other arm is behind it.
     Behind for certain: b by at least 0.0904.
     Scores do not split by test example, so how much hangs on this test split is not included.
     This holds on this problem, budget and split only: 10 seeds.
@@ -88,7 +88,7 @@ def decide(
         winner=winner,
         distances={one.name: ends.get(one.name) for one in entrants},
         behind={arms[at].name: ends[arms[at].name][0] for at in range(len(arms)) if at not in found.leading},
-        tied=tuple(name for at in found.leading if found.judged and (name := arms[at].name) != winner),
+        tied=tuple(arms[at].name for at in found.leading) if found.judged and len(found.leading) > 1 else (),
         scores={arm.name: sign * arm.loss + 0.0 for arm in arms},
         speeds=None if found.paces is None else found.paces.against(place),
         rates=good[place] if arms else None,
@@ -103,6 +103,10 @@ def decide(
         notes=_notes(entrants, arms, look),
     )
     return replace(decision, lines=lines(decision))
+
+
+FEW = 20
+"""Of test examples: with fewer, normal means are not to be trusted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +160,9 @@ def _judge(arms: list[Chosen], margin: float, level: float, steps: ArrayLike | N
         leading = [place for place in leading if judged.nearest[place] <= margin]
     pace = None
     if steps is not None and len(arms) > 1:
-        pace = paces(arms, steps, leading=leading, confidence=level, rng=np.random.default_rng(seed))
+        best = sorted(range(len(arms)), key=lambda place: arms[place].loss)[:2]
+        two = leading if len(leading) > 1 else best
+        pace = paces(arms, steps, leading=two, confidence=level, rng=np.random.default_rng(seed))
     return _Judged(arms, found, judged, leading, pace, margin)
 
 
@@ -174,6 +180,7 @@ def _recommended(found: _Judged, widths: Sequence[float | None]) -> tuple[int, s
         steps=[None] * len(arms) if found.paces is None else found.paces.steps.tolist(),
         widths=widths,
         bytes=[None if math.isnan(arm.entrant.bytes) else arm.entrant.bytes for arm in arms],
+        losses=[arm.loss for arm in arms],
     )
 
 
@@ -216,6 +223,8 @@ def _notes(entrants: Sequence[Entrant], arms: Sequence[Chosen], look: int | None
     if len(arms) > 1 and counts.seeds > 1:
         if counts.examples is None or counts.examples == 1:
             notes.append("Scores do not split by test example, so how much hangs on this test split is not included.")
+        elif counts.examples < FEW:
+            notes.append(f"{counts.examples} test examples are few to tell what others would come to.")
         if single := [arm.name for arm in arms if arm.entrant.searched and len(arm.entrant.finals) == 1]:
             notes.append(f"With one finalist, another draw of the trials of {listed(single)} is not included.")
     if look is not None:

@@ -36,12 +36,14 @@ class Spread:
         return np.where(np.eye(len(seeds), dtype=bool), 0.0, crossed + np.add.outer(self.trials, self.trials))
 
     def freedom(self, times: float = 1.0) -> Floats:
-        """Satterthwaite's degrees of freedom of that variance."""
+        """Satterthwaite's degrees of freedom of that variance, no more than the examples have."""
         seeds = min(max(times * self.n_seeds - 1, 1.0), 1e6)
         variance, own = self.variance(times), self.trials**2 / TRIAL_FREEDOM
         squares = (self.seeds / times) ** 2 / seeds + self.examples**2 / max(self.n_examples - 1, 1)
         squares += np.add.outer(own, own)
-        return np.divide(variance**2, squares, out=np.full_like(variance, seeds), where=(variance > 0) & (squares > 0))
+        known = (variance > 0) & (squares > 0)
+        found = np.divide(variance**2, squares, out=np.full_like(variance, seeds), where=known)
+        return found if self.n_examples == 1 else np.minimum(found, self.n_examples - 1)
 
     @property
     def differences(self) -> Floats:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from fallline._text import counted, listed
 from fallline.racing.decision.record import Decision
+from fallline.racing.decision.speed import Speed
 
 MOST_NAMES = 4
 """Names in a line; more are a table's work."""
@@ -42,15 +43,20 @@ def _cost(decision: Decision) -> Iterator[str]:
     take, most = decision.take, decision.at_most_below_best
     if take is None:
         return
+    sure = f"{100 * (1 - decision.level):.3g} % confidence"
     if most is None:
         yield "How much it could cost can't be told."
-    elif decision.winner == take.arm and most == 0:
-        yield f"It is the best: with {_sure(decision)} confidence every other arm is behind it."
-    elif decision.winner == take.arm:
-        yield f"With {_sure(decision)} confidence no arm is better by more than {_number(most)}, which does not matter."
+    elif decision.winner == take.arm and len(decision.behind) == len(decision.distances) - 1:
+        yield f"With {sure} it is the best: every other arm is behind it."
+    elif most <= decision.margin:
+        yield f"With {sure} no arm that is compared is better{_matters(most)}."
     else:
         side = "below" if decision.higher_is_better else "above"
-        yield f"With {_sure(decision)} confidence it ends at most {_number(most)} {side} whichever arm is best."
+        yield f"With {sure} it ends at most {_number(most)} {side} whichever arm is best."
+
+
+def _matters(most: float) -> str:
+    return f" by more than {_number(most)}, which does not matter" if most else ""
 
 
 def _speed(decision: Decision) -> Iterator[str]:
@@ -63,7 +69,7 @@ def _speed(decision: Decision) -> Iterator[str]:
     faster = {name: one for name, one in others.items() if one.high < 1}
     for what, group in (("more", slower), ("fewer", faster)):
         if 0 < len(group) <= MOST_NAMES:
-            told = [f"{name} {one.ratio:.2f} times ({_range(one.low, one.high)})" for name, one in group.items()]
+            told = [f"{name} {_times(one)}" for name, one in group.items()]
             yield f"For certain {what} steps: {'; '.join(told)}."
         elif group:
             yield f"{len(group)} arms need {what} steps for certain."
@@ -72,8 +78,10 @@ def _speed(decision: Decision) -> Iterator[str]:
         yield f"Runs that missed it: {_names(told, 'arms in some')}; they count as having needed every step."
 
 
-def _range(low: float, high: float) -> str:
-    return f"{low:.2f} or more" if math.isinf(high) else f"{low:.2f} to {high:.2f}"
+def _times(speed: Speed) -> str:
+    if math.isinf(speed.high):
+        return f"at least {speed.low:.2f} times"
+    return f"{speed.ratio:.2f} times ({speed.low:.2f} to {speed.high:.2f})"
 
 
 def _rates(decision: Decision) -> Iterator[str]:
@@ -129,10 +137,6 @@ def _limits(decision: Decision) -> Iterator[str]:
 
 def _names(names: Sequence[str], what: str = "arms") -> str:
     return listed(list(names)) if len(names) <= MOST_NAMES else f"{len(names)} {what}"
-
-
-def _sure(decision: Decision) -> str:
-    return f"{100 * (1 - decision.level):.3g} %"
 
 
 def _number(value: float) -> str:

@@ -90,11 +90,13 @@ class Settling:
 def settling(names: tuple[str, str], found: Spread, judged: Distances, pair: tuple[int, int]) -> Settling:
     """How many seeds would settle a pair, at most a hundred times those that ran."""
     gap = abs(float(found.differences[pair]))
-    if _gap(found, judged.each, MOST_TIMES, pair) > gap or gap == 0:
+    if gap == 0 or _gap(found, judged.each, MOST_TIMES, pair) > gap:
         rest = {"examples": float(found.examples[pair]), "trials": float(found.trials[list(pair)].sum())}
-        limit = max(rest, key=rest.__getitem__)
-        return Settling(names, None, limit if _gap(found, judged.each, math.inf, pair) > gap > 0 else "difference")
+        endless = _gap(found, judged.each, math.inf, pair)
+        return Settling(names, None, max(rest, key=rest.__getitem__) if endless > gap > 0 else "difference")
     least, most = found.n_seeds, math.ceil(MOST_TIMES * found.n_seeds)
+    if found.variance()[pair] == 0:  # then signs alone tell
+        least = most = max(least, math.ceil(1 - math.log2(judged.each)))
     while least < most:
         middle = (least + most) // 2
         enough = _gap(found, judged.each, middle / found.n_seeds, pair) <= gap

@@ -21,7 +21,8 @@ REACH = 0.9
 class Speed:
     """Steps of an arm over those of the arm that is taken, with the ends of a simultaneous interval.
 
-    Where more runs missed than the level allows a leading arm the upper end is open, infinity.
+    Where more runs missed than the level allows a leading arm, the ratio is not known, NaN, and the upper end open,
+    infinity.
     """
 
     ratio: float
@@ -85,7 +86,8 @@ class Paces:
 
     def against(self, taken: int) -> Speeds:
         """The ratios to one arm's steps."""
-        ratios, low, high = self.steps / self.steps[taken], np.exp(self.low[:, taken]), np.exp(self.high[:, taken])
+        low, high = np.exp(self.low[:, taken]), np.exp(self.high[:, taken])
+        ratios = np.where((low > 0) & np.isfinite(high), self.steps / self.steps[taken], np.nan)
         rows = zip(self.names, ratios.tolist(), low.tolist(), high.tolist(), self.missed, strict=True)
         return Speeds(self.level, float(self.steps[taken]), {name: Speed(*rest) for name, *rest in rows})
 

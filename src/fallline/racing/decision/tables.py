@@ -136,8 +136,8 @@ def _resolved(name: str, values: Mapping[str, Any]) -> str:
         if prefix + name in values:
             return prefix + name
     raise ValueError(
-        f"There is no column {name!r}; there are {listed(list(values))}. Say which holds what: arm=, configuration=[...]"
-        " ([] where each arm has one), seed=, validation= and test=."
+        f"There is no column {name!r}; there are {listed(list(values))}. Say which holds what: arm=, seed=, "
+        "validation=, test= and configuration=[...], which is [] where each arm has one."
     )
 
 
@@ -172,7 +172,8 @@ def _told(configuration: tuple[Any, ...], columns: Columns) -> str:
 def _largest(configurations: Mapping[tuple[Any, ...], list[_Row]]) -> list[Any]:
     """The seeds of the configuration that has test scores on most."""
     tested = [[row.seed for row in rows if row.test is not None] for rows in configurations.values()]
-    return sorted(max(tested, key=lambda seeds: len(seeds)), key=str)
+    most = max(len(seeds) for seeds in tested)
+    return sorted(next(seeds for seeds in tested if len(seeds) == most), key=str)
 
 
 def _entrant(name: str, found: Mapping[tuple[Any, ...], list[_Row]], seeds: Sequence[Any], columns: Columns) -> Entrant:
