@@ -63,9 +63,9 @@ def choose(entrant: Entrant, sign: float, stand_in: float, rng: np.random.Genera
     """Take the finalist of best mean validation over the tuning seed and the final seeds; None if no run is usable.
 
     A configuration with fewer diverged runs goes before any with more; `stand_in` is the loss that such a run counts
-    for. `sign` makes losses of scores. A run that is lucky in validation is lucky in test as well, so by as much as
-    redrawn seeds favour what they choose, the mean loss is corrected, or arms with many finalists would be favoured
-    over those with one.
+    for. `sign` makes losses of scores. A run that is lucky in validation is lucky in test as well, which would favour
+    arms with many finalists over those with one: so the mean loss is corrected by as much as redrawn seeds favour what
+    they choose. That is two thirds of it where all finalists are alike, and all of it where they differ a little.
     """
     usable = entrant.usable
     if not usable.any():
@@ -78,11 +78,11 @@ def choose(entrant: Entrant, sign: float, stand_in: float, rng: np.random.Genera
         examples = np.where(usable[taken][:, None], sign * entrant.examples[taken], stand_in)
     luck, trials, redraws = 0.0, 0.0, None
     if entrant.searched:
-        seeds = entrant.seeds
-        weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), REDRAWS) / seeds
-        redraws = _redraws(entrant, sign, validation, weights, rng)
-        kept = losses[redraws.finalist]
+        weights = rng.multinomial(entrant.seeds, np.full(entrant.seeds, 1 / entrant.seeds), REDRAWS) / entrant.seeds
+        means = (validation[:, 0] + entrant.seeds * weights @ validation[:, 1:].T) / (1 + entrant.seeds)
+        kept = losses[means.argmin(axis=1)]
         luck = max(float((kept.mean(axis=1) - (weights * kept).sum(axis=1)).mean()), 0.0)
+        redraws = _redraws(entrant, sign, validation, means, rng)
         trials = redraws.variance(losses, redraws.rise)
     diverged = int((~usable[taken]).sum())
     return Chosen(entrant, taken, losses[taken], examples, luck, trials, redraws, diverged)
@@ -100,16 +100,15 @@ def _validation(entrant: Entrant, sign: float) -> Floats:
 
 
 def _redraws(
-    entrant: Entrant, sign: float, validation: Floats, weights: Floats, rng: np.random.Generator
+    entrant: Entrant, sign: float, validation: Floats, means: Floats, rng: np.random.Generator
 ) -> Redraws:  # fmt: skip
-    """Draw trials and seeds again, and choose anew.
+    """Draw trials again, beside the seeds whose draws gave the validation means (redraws, finalists); choose anew.
 
     Trials that lie evenly on one dimension would lie as evenly in another draw, each somewhat to a side: by the
     difference of two draws within a stretch, at most as far as its neighbour. What that costs is read off the straight
     line to the neighbour. Others are drawn with replacement, and the worst finalist stands in where none is drawn.
     """
-    finalists, seeds = entrant.validation.shape
-    means = (validation[:, 0] + seeds * weights @ validation[:, 1:].T) / (1 + seeds)
+    finalists = len(validation)
     rows, nobody = np.arange(REDRAWS), np.zeros(REDRAWS)
     if entrant.places is None:
         count = entrant.trials.size

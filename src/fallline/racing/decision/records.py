@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fallline._text import counted, listed
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -148,5 +150,9 @@ def check_comparable(entrants: Sequence[Entrant]) -> None:
     if len(shapes) > 1:
         raise ValueError(
             "All arms must have run on the same seeds and test examples; they have "
-            f"{' and '.join(f'{seeds} seeds with {examples} examples' for seeds, examples in sorted(shapes, key=str))}."
+            f"{listed([_told(*shape) for shape in sorted(shapes, key=str)])}."
         )
+
+
+def _told(seeds: int, examples: int | None) -> str:
+    return counted(seeds, "seed") + ("" if examples is None else f" with {counted(examples, 'example')}")
