@@ -17,6 +17,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ class Setting:
     stages: int = 1
     gap: float = 0.0
     hardness: float = 0.3  # of examples, in a loss
-    given: bool = False  # whether the first arm's configuration is given, at the middle of what is searched
+    given: bool = False  # whether the first arm's configuration is given, as good as a search's on average
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +127,11 @@ def even_points(world: World, gap: float) -> tuple[Floats, Floats, NDArray[np.in
     first = (np.arange(half) + rng.random(half)) / half
     scores = world.tuned(world.quality(first[:, None], gap))
     best = first[scores.argmin() if setting.metric == "loss" else scores.argmax()]
-    second = best + (2 * (np.arange(half) + rng.random(half)) / half - 1) / half
+    # Between its neighbours; where it has but one, as far beyond itself.
+    lower, upper = first[first < best], first[first > best]
+    below = lower.max() if lower.size else 2 * best - upper.min()
+    above = upper.min() if upper.size else 2 * best - lower.max()
+    second = below + (above - below) * (np.arange(half) + rng.random(half)) / half
     points = np.concatenate([first, second])[:, None]
     scores = np.concatenate([scores, world.tuned(world.quality(second[:, None], gap))])
     return points, scores, np.repeat([0, 1], half)
@@ -174,10 +179,21 @@ def make_race(setting: Setting, number: int) -> Race:
     gaps = [0.0] * (setting.arms - 1) + [setting.gap]
     arms = [make_arm(world, f"arm {place:2d}", gap) for place, gap in enumerate(gaps)]
     if setting.given:
-        middle = np.array([float(np.mean([quality[0] for _, quality in arms]))])
+        middle = np.array([typical_quality(replace(setting, given=False), number % len(LANDSCAPES))])
         validation, examples = world.finals(middle)
         arms[0] = fixed("arm  0", validation[0], examples[0].mean(axis=1), examples[0]), middle
     return Race([arm for arm, _ in arms], [true_score(setting.metric, one) for _, one in arms], setting.metric)
+
+
+@cache
+def typical_quality(setting: Setting, landscape: int) -> float:
+    """The mean quality that a search comes to."""
+    sign = 1.0 if setting.metric == "loss" else -1.0
+    races = [make_race(setting, landscape + len(LANDSCAPES) * (1000 + number)) for number in range(300)]
+    scores = np.mean([one.scores[0][chosen(one.entrants[0], sign)] for one in races])
+    if setting.metric == "loss":
+        return float(scores)
+    return float(brentq(lambda quality: true_score("accuracy", np.array([quality]))[0] - scores, -1.0, 2.0))
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def _redraws(
         chosen = np.where(there, means, np.inf).argmin(axis=1)
         return Redraws(chosen, chosen, nobody, nobody)
     neighbours, rises = _sides(entrant, sign, validation)
-    moves = rng.triangular(-1.0, 0.0, 1.0, (REDRAWS, finalists))
+    moves = rng.uniform(-1.0, 1.0, (REDRAWS, finalists))
     side, share = (moves > 0).astype(np.int64), np.abs(moves)
     towards = neighbours[np.arange(finalists), side]
     rise = share * rises[np.arange(finalists), side]

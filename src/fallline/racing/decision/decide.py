@@ -75,7 +75,7 @@ def decide(
     sign = -1.0 if higher_is_better else 1.0
     entrants = sorted(entrants, key=lambda one: one.name)
     arms, apart = _chosen(entrants, sign, untrained, seed)
-    found = _judge(arms, margin, level, steps, seed)
+    found = _judge(arms, margin, level, steps)
     good = [good_range(arm, sign, untrained_validation) for arm in arms]
     place, reason = _recommended(found, [None if one is None else one.width for one in good])
     taken = arms[place] if arms else None
@@ -146,7 +146,7 @@ def _chosen(
     return arms, apart
 
 
-def _judge(arms: list[Chosen], margin: float, level: float, steps: ArrayLike | None, seed: int) -> _Judged:
+def _judge(arms: list[Chosen], margin: float, level: float, steps: ArrayLike | None) -> _Judged:
     found, judged, leading = None, None, list(range(len(arms)))
     if len(arms) > 1 and arms[0].entrant.seeds > 1:
         examples = [arm.examples for arm in arms if arm.examples is not None]
@@ -156,13 +156,13 @@ def _judge(arms: list[Chosen], margin: float, level: float, steps: ArrayLike | N
             trials=np.array([arm.trials for arm in arms]),
             examples=np.stack(examples) if examples else None,
         )
-        judged = distances(found, level, np.random.default_rng(seed))
+        judged = distances(found, level)
         leading = [place for place in leading if judged.nearest[place] <= margin]
     pace = None
     if steps is not None and len(arms) > 1:
         best = sorted(range(len(arms)), key=lambda place: arms[place].loss)[:2]
         two = leading if len(leading) > 1 else best
-        pace = paces(arms, steps, leading=two, confidence=level, rng=np.random.default_rng(seed))
+        pace = paces(arms, steps, leading=two, confidence=level)
     return _Judged(arms, found, judged, leading, pace, margin)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fallline.racing.decision.distances import Distances, Spread, joint_level
+from fallline.racing.decision.distances import Distances, Spread, level_of_each
 from fallline.racing.decision.records import LEVEL, Floats
 
 POWER = 0.8
@@ -54,10 +54,10 @@ def resolution(
         raise ValueError(f"A gap is told between two arms or more over two seeds or more, not {arms} over {seeds}.")
     pair = 1 - np.eye(2)
     found = Spread(
-        np.zeros(2), np.eye(2), seed_spread**2 / seeds * pair, example_spread**2 / (examples or 1) * pair,
+        np.zeros(2), seed_spread**2 / seeds * pair, example_spread**2 / (examples or 1) * pair,
         np.zeros((2, 2)), np.full(2, trial_spread**2), seeds, examples or 1,
     )  # fmt: skip
-    each = joint_level(np.eye(arms), level, np.random.default_rng(0))
+    each = level_of_each(arms, level)
     return Resolution(_gap(found, each, 1.0), _gap(found, each, math.inf), _largest(found))
 
 

@@ -92,9 +92,7 @@ class Paces:
         return Speeds(self.level, float(self.steps[taken]), {name: Speed(*rest) for name, *rest in rows})
 
 
-def paces(
-    arms: Sequence[Chosen], steps: ArrayLike, *, leading: Sequence[int], confidence: float, rng: np.random.Generator
-) -> Paces | None:
+def paces(arms: Sequence[Chosen], steps: ArrayLike, *, leading: Sequence[int], confidence: float) -> Paces | None:
     """The steps of each arm to the level that the leading arms share; None where there is no such level, or one seed.
 
     Logarithms of steps are judged as losses are: seeds are paired, other draws of trials included, and the intervals
@@ -120,7 +118,7 @@ def paces(
         missed.append(int((~reached[arm.finalist]).sum()))
         trials.append(0.0 if arm.redraws is None else arm.redraws.variance(np.log(needed)))
     found = spread(np.stack(logs), luck=np.zeros(len(arms)), trials=np.array(trials))
-    judged = distances(found, confidence, rng)
+    judged = distances(found, confidence)
     open_end = np.array(missed) > seeds - _needed(seeds)
     return Paces(
         tuple(arm.name for arm in arms), level, np.exp(found.means),
