@@ -186,9 +186,9 @@ def test_a_neighbour_that_is_no_finalist_rises_as_its_trial() -> None:
     assert redraws is not None
     slopes = np.unique((redraws.rise[redraws.share > 0] / redraws.share[redraws.share > 0]).round(9))
     assert slopes.tolist() == [1.0, 3.0]
-    assert redraws.share.mean() == pytest.approx(1 / 3, abs=0.03)  # of two draws within a stretch
-    # Sides by halves, shares s of triangular density: E[rise^2] = (1 + 9)/2 / 6 and E[rise] = 2 / 3.
-    assert found.trials == pytest.approx(5 / 6 - 4 / 9, rel=0.15)
+    assert redraws.share.mean() == pytest.approx(1 / 2, abs=0.03)
+    # Sides by halves, shares even: the mean square of the rise is (1 + 9) / 2 / 3 and its mean is 1.
+    assert found.trials == pytest.approx(5 / 3 - 1, rel=0.15)
 
 
 @pytest.mark.parametrize("bad", [NAN, math.inf])

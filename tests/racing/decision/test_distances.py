@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import studentized_range, t, ttest_rel
+from scipy.stats import norm, studentized_range, t, ttest_rel
 
-from fallline.racing.decision.distances import TRIAL_FREEDOM, Distances, Spread, distances, joint_level, spread
+from fallline.racing.decision.distances import TRIAL_FREEDOM, Distances, Spread, distances, level_of_each, spread
 from fallline.racing.decision.records import Floats
 
 RNG = np.random.default_rng
@@ -23,7 +23,7 @@ def plain(
 @pytest.mark.parametrize("seeds", [2, 3, 10, 40])
 def test_two_arms_without_examples_or_trials_have_students_paired_interval(seeds: int) -> None:
     losses = RNG(seeds).standard_normal((2, seeds)) + np.linspace(0, 5, seeds)
-    found = distances(plain(losses), 0.05, RNG(0))
+    found = distances(plain(losses), 0.05)
     expected = ttest_rel(losses[0], losses[1]).confidence_interval(0.95)
     assert (found.low[0, 1], found.high[0, 1]) == pytest.approx((expected.low, expected.high))
     assert (found.low[1, 0], found.high[1, 0]) == pytest.approx((-expected.high, -expected.low))
@@ -80,7 +80,7 @@ def test_the_variance_of_crossed_means_is_estimated_without_counting_chance_twic
 @pytest.mark.parametrize("times", [1.0, 2.0, 10.0, math.inf])
 def test_more_seeds_leave_examples_and_trials(times: float) -> None:
     pair = 1 - np.eye(2)
-    found = Spread(np.zeros(2), np.eye(2), 4 * pair, 3 * pair, 2 * pair, np.array([0.5, 0.25]), 5, 100)
+    found = Spread(np.zeros(2), 4 * pair, 3 * pair, 2 * pair, np.array([0.5, 0.25]), 5, 100)
     assert found.variance(times)[0, 1] == max(4 / times, 3.0, 4 / times + 3 - 2 / times) + 0.75
     squares = (4 / times) ** 2 / min(5 * times - 1, 1e6) + 9 / 99 + (0.25 + 0.0625) / TRIAL_FREEDOM
     assert found.freedom(times)[0, 1] == pytest.approx(found.variance(times)[0, 1] ** 2 / squares)
@@ -97,27 +97,16 @@ def test_trials_are_each_arms_own_and_luck_is_added() -> None:
 
 
 @pytest.mark.parametrize("arms", [3, 5, 12])
-def test_the_joint_level_of_equal_arms_is_that_of_the_studentised_range(arms: int) -> None:
-    from scipy.stats import norm
-
-    expected = 2 * norm.sf(studentized_range.ppf(0.95, arms, 1e5) / math.sqrt(2))
-    assert joint_level(np.eye(arms), 0.05, RNG(0)) == pytest.approx(expected, rel=0.1)
-    # What all arms share leaves the differences as they are; so do other units.
-    assert joint_level(np.eye(arms) * 1e-12 + 1e-11, 0.05, RNG(0)) == pytest.approx(expected, rel=0.1)
+def test_the_level_of_each_pair_is_a_little_below_that_of_the_studentised_range(arms: int) -> None:
+    each = level_of_each(arms, 0.05)
+    reach = studentized_range.ppf(0.95, arms, 1e5) / math.sqrt(2)
+    assert 1.0 < norm.isf(each / 2) / reach < 1.04
+    assert (1 - each) ** (arms * (arms - 1) / 2) == pytest.approx(0.95)
 
 
-@pytest.mark.parametrize(
-    ("covariance", "level"),
-    [
-        (np.eye(1), 0.05),
-        (np.eye(2), 0.05),
-        (np.zeros((4, 4)), 0.05),
-        (np.ones((4, 4)), 0.05),  # all arms alike: no pair differs
-        (np.diag([1.0, 0.0, 0.0]), 0.05),  # two of three are twins: one difference
-    ],
-)
-def test_one_difference_alone_has_the_whole_level(covariance: Floats, level: float) -> None:
-    assert joint_level(covariance, level, RNG(0)) == pytest.approx(level, rel=0.05)
+@pytest.mark.parametrize("level", [0.05, 0.01])
+def test_one_arm_or_two_have_the_whole_level(level: float) -> None:
+    assert level_of_each(1, level) == level_of_each(2, level) == pytest.approx(level)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +144,7 @@ def test_distances_from_the_best_follow_from_differences(
 )
 def test_what_never_varies_is_told_by_signs(seeds: int, gap: float, reach: float) -> None:
     losses = np.stack([np.linspace(0, 1, seeds), np.linspace(0, 1, seeds) + gap])
-    found = distances(plain(losses), 0.05, RNG(0))
+    found = distances(plain(losses), 0.05)
     assert found.high[1, 0] == pytest.approx(gap + reach)
     assert found.low[1, 0] == pytest.approx(gap - reach)
 
@@ -163,7 +152,7 @@ def test_what_never_varies_is_told_by_signs(seeds: int, gap: float, reach: float
 def test_what_differs_by_rounding_is_equal() -> None:
     losses = np.array([[0.1, 0.2, 0.3], [0.1, 0.2, 0.3]])
     losses[1] += np.array([1e-17, -3e-17, 5e-17])
-    found = distances(plain(losses), 0.05, RNG(0))
+    found = distances(plain(losses), 0.05)
     assert (found.low == 0).all()
     assert (found.high == 0).all()
 
@@ -176,14 +165,14 @@ def test_equal_arms_are_seldom_told_apart(arms: int, examples: int) -> None:
         losses = rng.standard_normal((arms, 10)) + 3 * rng.standard_normal(10)
         whole = losses[..., None] + rng.standard_normal((arms, 10, examples)) if examples else None
         means = losses if whole is None else whole.mean(axis=2)
-        told += bool(distances(plain(means, whole), 0.05, RNG(0)).behind(0.0).any())
+        told += bool(distances(plain(means, whole), 0.05).behind(0.0).any())
     assert told <= 24  # 15 are expected; more than 24 of 300 at 5 % in one of a hundred
 
 
 def test_one_pair_among_many_has_a_wider_interval() -> None:
     losses = RNG(0).standard_normal((12, 10))
-    alone = distances(plain(losses[:2]), 0.05, RNG(0))
-    among = distances(plain(losses), 0.05, RNG(0))
+    alone = distances(plain(losses[:2]), 0.05)
+    among = distances(plain(losses), 0.05)
     reach = t.ppf(1 - among.each / 2, 9) / t.ppf(0.975, 9)
     assert among.high[0, 1] - among.low[0, 1] == pytest.approx(reach * (alone.high[0, 1] - alone.low[0, 1]))
-    assert 0.0005 < among.each < 0.003
+    assert among.each == level_of_each(12, 0.05)

@@ -13,7 +13,7 @@ from fallline.racing.decision.records import Floats
 TRIAL_FREEDOM = 2.0
 """Degrees of freedom of what another draw of the trials would change: calibrated by `benchmarks/decisions.py`."""
 ROUNDING = 1e-12
-"""Losses within this share of each other are equal: shares of whole examples differ by the rounding of sums."""
+"""Means that differ by this share of the largest loss are equal: shares of whole examples differ by rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +27,7 @@ class Spread:
     trials: Floats  # (arms,) each arm's own
     n_seeds: int
     n_examples: int
+    size: float = 0.0  # of the largest loss, in whose rounding differences are zero
 
     def variance(self, times: float = 1.0) -> Floats:
         """Of the differences, had there been so many times the seeds."""
@@ -48,8 +49,7 @@ class Spread:
     def differences(self) -> Floats:
         """Of the means, row less column; what is zero but for rounding is zero."""
         found = np.subtract.outer(self.means, self.means)
-        sizes = np.maximum.outer(np.abs(self.means), np.abs(self.means))
-        return np.where(np.abs(found) <= ROUNDING * sizes, 0.0, found)
+        return np.where(np.abs(found) <= ROUNDING * self.size, 0.0, found)
 
 
 def spread(losses: Floats, *, luck: Floats, trials: Floats, examples: Floats | None = None) -> Spread:
@@ -77,7 +77,7 @@ def spread(losses: Floats, *, luck: Floats, trials: Floats, examples: Floats | N
         common = rest @ rest.T / ((seeds - 1) * (count - 1) * seeds * count)
     return Spread(
         losses.mean(axis=1) + luck, _of_differences(by_seed), _of_differences(by_example),
-        _of_differences(common), trials, seeds, count,
+        _of_differences(common), trials, seeds, count, float(np.abs(losses).max()),
     )  # fmt: skip
 
 

@@ -58,7 +58,8 @@ def resolution(
         np.zeros((2, 2)), np.full(2, trial_spread**2), seeds, examples or 1,
     )  # fmt: skip
     each = level_of_each(arms, level)
-    return Resolution(_gap(found, each, 1.0), _gap(found, each, math.inf), _largest(found))
+    gap = _gap(found, each, 1.0)
+    return Resolution(gap, min(gap, _gap(found, each, math.inf)), _largest(found))
 
 
 def _gap(found: Spread, each: float, times: float, pair: tuple[int, int] = (0, 1)) -> float:

@@ -58,6 +58,7 @@ def steps_to(curves: Floats, steps: Floats, level: float) -> tuple[Floats, NDArr
     )
     start, end = steps[np.maximum(at - 1, 0)], steps[at]
     between = np.isfinite(before) & (before > after)
+    before = np.where(between, before, goal)
     share = np.divide(before - goal, before - after, out=np.ones_like(after), where=between)
     return np.where(reached, start + share * (end - start), steps[-1]), reached
 
