@@ -78,7 +78,9 @@ def equals(finalists: int, seeds: int, rng: np.random.Generator, share: float, a
     common, own = rng.standard_normal((2, finalists, seeds))
     test = share * common + math.sqrt(1 - share**2) * own
     quality = apart * np.arange(finalists)[:, None]
-    return Entrant("a", quality[:, 0], np.arange(finalists), common + quality, test + quality)
+    return Entrant(
+        "a", np.asarray(quality[:, 0], dtype=np.float64), np.arange(finalists), common + quality, test + quality
+    )
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def _rates(decision: Decision) -> Iterator[str]:
         if found.low == found.high:
             yield f"No other {found.setting} that was tried keeps 90 % of its gain."
         else:
-            yield f"A {found.setting} from {found.low:.3g} to {found.high:.3g} keeps 90 % of its gain."
+            yield f"{found.setting} from {found.low:.3g} to {found.high:.3g} keeps 90 % of its gain."
 
 
 def _behind(decision: Decision) -> Iterator[str]:

@@ -142,7 +142,7 @@ def _resolved(name: str, values: Mapping[str, Any]) -> str:
 
 
 def _missing(value: Any) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and math.isnan(value)) or str(value) == "<NA>"
+    return value is None or str(value) in ("", "<NA>") or (isinstance(value, float | np.floating) and np.isnan(value))
 
 
 def _value(value: Any) -> Any:
