@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fallline.racing.decision.distances import Distances, Spread, level_of_each
-from fallline.racing.decision.records import LEVEL, Floats
+from fallline.racing.decision.records import LEVEL
 
 POWER = 0.8
 MOST_TIMES = 100.0
@@ -114,12 +114,3 @@ def level_of_look(look: int, level: float = LEVEL) -> float:
     if look < 1:
         raise ValueError(f"look must be 1 for the first, 2 for the second and so on, not {look}.")
     return level * 6 / (math.pi * look) ** 2
-
-
-def standard_deviations(found: Spread) -> Floats:
-    """What a finished race saw of the spreads that `resolution` asks for: of seeds, examples and trials."""
-    pairs = np.triu_indices(len(found.means), 1)
-    return np.sqrt([
-        np.median(found.seeds[pairs]) * found.n_seeds, np.median(found.examples[pairs]) * found.n_examples,
-        np.median(found.trials),
-    ])  # fmt: skip
