@@ -205,6 +205,7 @@ class Outcome:
     false_behind: bool
     covered: bool
     cost: float
+    split: float  # what of it the test examples alone leave
 
 
 def outcome(race: Race, decision: Decision, gap: float) -> Outcome:
@@ -223,6 +224,7 @@ def outcome(race: Race, decision: Decision, gap: float) -> Outcome:
         bool(set(decision.behind) - rightly),
         truth[decision.take.arm] - min(truth.values()) <= most + 1e-12,
         most,
+        decision.split_alone or 0.0,
     )
 
 
@@ -246,8 +248,10 @@ def row(setting: Setting, races: int) -> list[Outcome]:
 def equal_arms(races: int) -> float:
     """The table of equal arms; the largest share of false statements."""
     print(f"equal arms, {races} races a row: share with a false winner, with an arm falsely behind, and in which 'at")
-    print("most so far from the best' held of the configurations taken; X is its mean")
-    print("arms dimensions stages   metric examples  false winner            false behind            held       X")
+    print("most so far from the best' held of the configurations taken; X is its mean, and what examples alone leave")
+    print(
+        "arms dimensions stages   metric examples  false winner           false behind           held       X   split"
+    )
     worst = 0.0
     plain = [
         Setting(metric, arms, dimensions, examples)
@@ -265,7 +269,8 @@ def equal_arms(races: int) -> float:
         print(
             f"{setting.arms:4d} {setting.dimensions:10d} {'given' if setting.given else setting.stages:>6} "
             f"{setting.metric:>8} {setting.examples:8d}  {shown(false, races)}  {shown(behind, races)}  "
-            f"{held / races:5.3f} {np.mean([one.cost for one in found]):8.4f}",
+            f"{held / races:5.3f} {np.mean([one.cost for one in found]):8.4f} "
+            f"{np.mean([one.split for one in found]):8.4f}",
             flush=True,
         )
     return worst

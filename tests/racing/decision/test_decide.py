@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 
 from fallline.racing.decision import Decision, Entrant, decide, fixed
 from fallline.racing.decision.records import Floats
@@ -129,6 +130,29 @@ def test_seeds_are_paired() -> None:
     assert losses(arms).winner == "a"
     shuffled = [arms[0], given("b", rng.permutation(arms[1].test[0]))]
     assert losses(shuffled).winner is None
+
+
+def test_what_the_test_split_alone_leaves_open() -> None:
+    rng = np.random.default_rng(0)
+    shares = rng.standard_normal((2, 10, 30)) + rng.standard_normal((2, 1, 30))
+    arms = [given(name, one.mean(axis=1), examples=one) for name, one in zip("ab", shares, strict=True)]
+    made = losses(arms)
+    assert made.take is not None
+    assert made.split_alone is not None
+    order = [0, 1] if made.take.arm == "a" else [1, 0]
+    found = ttest_rel(*shares[order].mean(axis=1)).confidence_interval(0.95)
+    assert made.split_alone == pytest.approx(found.high)
+    assert made.at_most_below_best is not None
+    assert 0 < made.split_alone < made.at_most_below_best
+    line = f"With endless seeds and trials, 30 test examples would still leave {made.split_alone:.3g} open."
+    assert line in made.lines
+    assert losses([replace(arm, examples=None) for arm in arms]).split_alone is None
+
+
+def test_an_arm_that_diverged_as_a_whole_keeps_nobody_from_winning() -> None:
+    made = losses([*race(2), given("z", np.full(10, math.nan))])
+    assert (made.winner, made.apart, list(made.behind)) == ("arm0", ("z",), ["arm1"])
+    assert "With 95 % confidence no arm that is compared is better." in made.lines
 
 
 def test_my_own_setting_is_judged_as_it_is() -> None:
@@ -310,9 +334,6 @@ def test_which_side_of_the_best(higher: bool, side: str) -> None:
         f"With 95 % confidence it ends at most {made.at_most_below_best:.3g} {side} whichever arm is best."
         in made.lines
     )
-
-
-Make = Callable[[np.random.Generator], Floats]
 
 
 @pytest.mark.parametrize("arms", [2, 6])

@@ -81,10 +81,12 @@ def decide(
     taken = arms[place] if arms else None
     ends = found.ends
     within = [arm.name for arm in arms if found.judged is not None and ends[arm.name][1] <= margin]
-    winner = within[0] if len(within) == 1 and not apart else None
+    unclear = any(one.name in apart and one.usable.any() for one in entrants)
+    winner = within[0] if len(within) == 1 and not unclear else None
     decision = Decision(
         take=None if taken is None else Take(taken.name, _configuration(taken), reason),
         at_most_below_best=None if taken is None or found.judged is None else _finite(ends[taken.name][1]),
+        split_alone=None if taken is None else _split_alone(found, place),
         winner=winner,
         distances={one.name: ends.get(one.name) for one in entrants},
         behind={arms[at].name: ends[arms[at].name][0] for at in range(len(arms)) if at not in found.leading},
@@ -119,6 +121,7 @@ class _Judged:
     leading: list[int]
     paces: Paces | None
     margin: float
+    level: float
 
     @property
     def ends(self) -> dict[str, tuple[float, float]]:
@@ -163,7 +166,16 @@ def _judge(arms: list[Chosen], margin: float, level: float, steps: ArrayLike | N
         best = sorted(range(len(arms)), key=lambda place: arms[place].loss)[:2]
         two = leading if len(leading) > 1 else best
         pace = paces(arms, steps, leading=two, confidence=level)
-    return _Judged(arms, found, judged, leading, pace, margin)
+    return _Judged(arms, found, judged, leading, pace, margin, level)
+
+
+def _split_alone(found: _Judged, place: int) -> float | None:
+    """The most that an arm would be from the best if seeds and trials were endless and all else were as found."""
+    if found.spread is None or found.judged is None or found.spread.n_examples == 1:
+        return None
+    nothing = np.zeros_like(found.spread.seeds)
+    alone = replace(found.spread, seeds=nothing, common=nothing, trials=nothing[0])
+    return _finite(distances(alone, found.level).furthest[place])
 
 
 def _recommended(found: _Judged, widths: Sequence[float | None]) -> tuple[int, str]:

@@ -53,6 +53,9 @@ def _cost(decision: Decision) -> Iterator[str]:
     else:
         side = "below" if decision.higher_is_better else "above"
         yield f"With {sure} it ends at most {_number(most)} {side} whichever arm is best."
+    if most and decision.split_alone:
+        examples = counted(decision.counts.examples or 0, "test example")
+        yield f"With endless seeds and trials, {examples} would still leave {_number(decision.split_alone)} open."
 
 
 def _matters(most: float) -> str:

@@ -42,7 +42,10 @@ class Decision:
     Attributes:
         take: What to take; None where every arm diverged.
         at_most_below_best: The most that `take` is below whichever arm is best; None where that can't be told.
-        winner: The arm whose distance is within the margin when no other's is known to be; None where there is none.
+        split_alone: What that would be with endless seeds and trials, as the test examples alone leave it open; None
+            where scores do not split by example.
+        winner: The only arm whose distance is within the margin for certain; None where there is none, or where an arm
+            can't be compared of which some runs are sound.
         distances: Every arm's least and greatest distance from the best; None for arms that can't be compared.
         behind: The arms that are behind for certain, with the least distance.
         tied: The arms that are neither the winner nor behind.
@@ -63,6 +66,7 @@ class Decision:
 
     take: Take | None
     at_most_below_best: float | None
+    split_alone: float | None
     winner: str | None
     distances: Mapping[str, tuple[float, float] | None]
     behind: Mapping[str, float]
