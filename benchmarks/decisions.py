@@ -127,10 +127,10 @@ def even_points(world: World, gap: float) -> tuple[Floats, Floats, NDArray[np.in
     first = (np.arange(half) + rng.random(half)) / half
     scores = world.tuned(world.quality(first[:, None], gap))
     best = first[scores.argmin() if setting.metric == "loss" else scores.argmax()]
-    # Between its neighbours; where it has but one, as far beyond itself.
-    lower, upper = first[first < best], first[first > best]
-    below = lower.max() if lower.size else 2 * best - upper.min()
-    above = upper.min() if upper.size else 2 * best - lower.max()
+    # To the neighbours, and at least one spacing to each side: the neighbour may be closer, and as good.
+    below = min(first[first < best].max(initial=-np.inf), best - 1 / half)
+    above = max(first[first > best].min(initial=np.inf), best + 1 / half)
+    below, above = max(below, best - 2 / half), min(above, best + 2 / half)
     second = below + (above - below) * (np.arange(half) + rng.random(half)) / half
     points = np.concatenate([first, second])[:, None]
     scores = np.concatenate([scores, world.tuned(world.quality(second[:, None], gap))])

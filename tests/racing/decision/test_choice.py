@@ -238,6 +238,7 @@ GOOD = {
         ({"validation": [[], []], "test": [[], []]}, "at least one of each"),
         ({"test": [0.1, 0.2], "validation": [0.1, 0.2]}, "must be (finalists, seeds)"),
         ({"examples": [[[0.1]]]}, "examples of arm 'a' must begin with the shape (2, 1), not (1, 1, 1)."),
+        ({"examples": [[[0.1]], [[0.3]]]}, "examples of arm 'a' must average to the test score of their run."),
         ({"curves": [[[0.1]]]}, "curves of arm 'a' must begin"),
         ({"places": [0.1]}, "places of arm 'a' must begin with the shape (2,), not (1,)."),
         ({"places": [0.1, math.nan]}, "places of arm 'a' must be finite numbers."),

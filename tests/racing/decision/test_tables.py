@@ -122,6 +122,7 @@ def test_a_missing_score_is_left_out_and_said_so(missing: Any) -> None:
     assert made.counts.seeds == 5  # other configurations of the arm ran on all of them
     assert made.take is not None
     assert made.take.configuration != {"configuration": 0.01}
+    assert made.notes[0] == "1 configuration of adam without test scores on all seeds left out."
     made = judged(changed(put("test", [0, 5, 10], missing)))
     assert made.counts.seeds == 4
     assert made.take is not None

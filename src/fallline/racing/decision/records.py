@@ -95,6 +95,11 @@ class Entrant:
         if self.places is not None and not np.isfinite(self.places).all():
             raise ValueError(f"places of arm {self.name!r} must be finite numbers.")
 
+        if self.examples is not None and self.usable.any():
+            shares, scores = self.examples[self.usable], self.test[self.usable]
+            if (np.abs(shares.mean(axis=1) - scores) > 1e-3 * np.abs(shares).max(axis=1)).any():
+                raise ValueError(f"examples of arm {self.name!r} must average to the test score of their run.")
+
     @property
     def seeds(self) -> int:
         """How many fresh seeds each finalist ran on."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,7 +21,6 @@ EVEN = 2.1
 """Points are evenly drawn where no gap is this many times the mean gap; one point of each stretch makes up to two."""
 
 
-@runtime_checkable
 class Frame(Protocol):
     """What is asked of a frame of pandas or polars."""
 
@@ -77,7 +76,12 @@ def entrants(table: Table, columns: Columns) -> tuple[list[Entrant], list[str]]:
         )
     if left := {seed for seeds in most.values() for seed in seeds} - set(shared):
         notes.append(f"{counted(len(left), 'seed')} on which not every arm has test scores left out.")
-    return [_entrant(name, found, shared, columns) for name, found in arms.items()], notes
+    made = [_entrant(name, found, shared, columns) for name, found in arms.items()]
+    for one, found in zip(made, arms.values(), strict=True):
+        tested = sum(any(row.test is not None for row in rows) for rows in found.values())
+        if short := tested - len(one.finals):
+            notes.append(f"{counted(short, 'configuration')} of {one.name} without test scores on all seeds left out.")
+    return made, notes
 
 
 def _rows(table: Table, columns: Columns) -> tuple[list[_Row], list[str]]:
@@ -181,7 +185,7 @@ def _entrant(name: str, found: Mapping[tuple[Any, ...], list[_Row]], seeds: Sequ
     scores = [{row.seed: row for row in found[setting] if row.test is not None} for setting in settings]
     finals = [place for place, tested in enumerate(scores) if set(seeds) <= set(tested)]
     runs = [[scores[place][seed] for seed in seeds] for place in finals]
-    missing = any(row.validation is None for row in _all(runs))
+    missing = any(row.validation is None for one in runs for row in one)
     if missing and len(finals) > 1:
         raise ValueError(
             f"Arm {name!r} ran {len(finals)} configurations on the test split, so column {columns.validation!r} must "
@@ -198,10 +202,6 @@ def _entrant(name: str, found: Mapping[tuple[Any, ...], list[_Row]], seeds: Sequ
         np.array([[row.test for row in one] for one in runs], dtype=np.float64),
         places=_places(settings), configurations=configurations, searched=len(settings) > 1,
     )  # fmt: skip
-
-
-def _all(runs: Sequence[Sequence[_Row]]) -> Iterator[_Row]:
-    return (row for one in runs for row in one)
 
 
 def _trial(rows: Sequence[_Row], seeds: set[Any]) -> float:
