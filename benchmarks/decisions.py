@@ -169,6 +169,7 @@ class Race:
             entrants or self.entrants,
             higher_is_better=self.metric == "accuracy",
             untrained=UNTRAINED[self.metric],
+            bounds=(0.0, 1.0) if self.metric == "accuracy" else (0.0, np.inf),
             look=look,
         )
 

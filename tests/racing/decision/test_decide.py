@@ -149,6 +149,12 @@ def test_what_the_test_split_alone_leaves_open() -> None:
     assert losses([replace(arm, examples=None) for arm in arms]).split_alone is None
 
 
+@pytest.mark.parametrize(("bounds", "most"), [((0.0, 1.0), 1.0), ((0.0, 50.0), 3.81), ((0.0, INF), 3.81)])
+def test_no_distance_is_longer_than_the_scale(bounds: tuple[float, float], most: float) -> None:
+    made = losses([given("a", np.array([0.0, 0.6])), given("b", np.array([0.3, 0.3]))], bounds=bounds)
+    assert made.distances["a"] == made.distances["b"] == pytest.approx((0.0, most), abs=0.01)
+
+
 def test_an_arm_that_diverged_as_a_whole_keeps_nobody_from_winning() -> None:
     made = losses([*race(2), given("z", np.full(10, math.nan))])
     assert (made.winner, made.apart, list(made.behind)) == ("arm0", ("z",), ["arm1"])
@@ -281,6 +287,9 @@ def test_little_gives_what_can_be_said(name: str) -> None:
         ({"untrained_validation": NAN}, "untrained_validation must be a finite number, not nan."),
         ({"margin": NAN}, "margin must be a finite number, not nan."),
         ({"margin": -0.1}, "margin must be at least 0, not -0.1."),
+        ({"bounds": (1.0, 0.0)}, "bounds must be the lower end of the score and then the upper one, not (1.0, 0.0)."),
+        ({"bounds": (1.0, 1.0)}, "bounds must be the lower end of the score and then the upper one, not (1.0, 1.0)."),
+        ({"bounds": (0.0, NAN)}, "bounds must be the lower end of the score and then the upper one, not (0.0, nan)."),
         ({"look": 0}, "look must be 1 for the first, 2 for the second and so on, not 0."),
     ],
 )

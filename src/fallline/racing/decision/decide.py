@@ -28,6 +28,7 @@ def decide(
     untrained: float | None = None,
     untrained_validation: float | None = None,
     margin: float = 0.0,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
     steps: ArrayLike | None = None,
     look: int | None = None,
     metric: str = "score",
@@ -42,6 +43,7 @@ def decide(
             where that is worse; without it, an arm that takes a configuration with such a run is not compared.
         untrained_validation: The validation score before training, which tells what a range of settings gains.
         margin: A difference in score that does not matter.
+        bounds: The ends of the score, such as (0, 1) of accuracy, beyond which no distance reaches.
         steps: After how many steps the curves were evaluated (evaluations,); None where speed says little, as with
             learning rates that decay to zero.
         look: The number of this look at the same race, from 1, so that the looks share the level; None where nobody
@@ -71,11 +73,13 @@ def decide(
             raise ValueError(f"{name} must be a finite number, not {value}.")
     if margin < 0:
         raise ValueError(f"margin must be at least 0, not {margin}.")
+    if not bounds[0] < bounds[1]:
+        raise ValueError(f"bounds must be the lower end of the score and then the upper one, not {bounds}.")
     level = LEVEL if look is None else level_of_look(look)
     sign = -1.0 if higher_is_better else 1.0
     entrants = sorted(entrants, key=lambda one: one.name)
     arms, apart = _chosen(entrants, sign, untrained, seed)
-    found = _judge(arms, margin, level, steps)
+    found = _judge(arms, margin, level, bounds[1] - bounds[0], steps)
     good = [good_range(arm, sign, untrained_validation) for arm in arms]
     place, reason = _recommended(found, [None if one is None else one.width for one in good])
     taken = arms[place] if arms else None
@@ -122,6 +126,7 @@ class _Judged:
     paces: Paces | None
     margin: float
     level: float
+    widest: float
 
     @property
     def ends(self) -> dict[str, tuple[float, float]]:
@@ -149,7 +154,9 @@ def _chosen(
     return arms, apart
 
 
-def _judge(arms: list[Chosen], margin: float, level: float, steps: ArrayLike | None) -> _Judged:
+def _judge(
+    arms: list[Chosen], margin: float, level: float, widest: float, steps: ArrayLike | None
+) -> _Judged:  # fmt: skip
     found, judged, leading = None, None, list(range(len(arms)))
     if len(arms) > 1 and arms[0].entrant.seeds > 1:
         examples = [arm.examples for arm in arms if arm.examples is not None]
@@ -159,14 +166,14 @@ def _judge(arms: list[Chosen], margin: float, level: float, steps: ArrayLike | N
             trials=np.array([arm.trials for arm in arms]),
             examples=np.stack(examples) if examples else None,
         )
-        judged = distances(found, level)
+        judged = distances(found, level, widest)
         leading = [place for place in leading if judged.nearest[place] <= margin]
     pace = None
     if steps is not None and len(arms) > 1:
         best = sorted(range(len(arms)), key=lambda place: arms[place].loss)[:2]
         two = leading if len(leading) > 1 else best
         pace = paces(arms, steps, leading=two, confidence=level)
-    return _Judged(arms, found, judged, leading, pace, margin, level)
+    return _Judged(arms, found, judged, leading, pace, margin, level, widest)
 
 
 def _split_alone(found: _Judged, place: int) -> float | None:
@@ -175,7 +182,7 @@ def _split_alone(found: _Judged, place: int) -> float | None:
         return None
     nothing = np.zeros_like(found.spread.seeds)
     alone = replace(found.spread, seeds=nothing, common=nothing, trials=nothing[0])
-    return _finite(distances(alone, found.level).furthest[place])
+    return _finite(distances(alone, found.level, found.widest).furthest[place])
 
 
 def _recommended(found: _Judged, widths: Sequence[float | None]) -> tuple[int, str]:

@@ -133,10 +133,11 @@ class Distances:
         return self.nearest > margin
 
 
-def distances(found: Spread, level: float) -> Distances:
+def distances(found: Spread, level: float, widest: float = math.inf) -> Distances:
     """Intervals of all differences that hold together in all but a share `level` of the races.
 
-    Differences that vary with nothing are told by their signs alone, which takes several seeds.
+    Differences that vary with nothing are told by their signs alone, which takes several seeds. None is larger than
+    `widest`.
     """
     from scipy.special import stdtrit
 
@@ -145,4 +146,4 @@ def distances(found: Spread, level: float) -> Distances:
     reach = stdtrit(found.freedom(), 1 - each / 2) * errors
     if 2.0 ** (1 - found.n_seeds) > each:
         reach = np.where((errors == 0) & (difference != 0), np.inf, reach)
-    return Distances(difference - reach, difference + reach, each)
+    return Distances(np.maximum(difference - reach, -widest), np.minimum(difference + reach, widest), each)

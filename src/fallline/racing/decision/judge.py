@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ def judge(
     validation: str = "validation",
     test: str = "test",
     margin: float = 0.0,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
     untrained: float | None = None,
     look: int | None = None,
 ) -> Decision:
@@ -47,6 +49,7 @@ def judge(
         validation: The column of the validation score.
         test: The column of the test score.
         margin: A difference that does not matter to you.
+        bounds: The ends of the score, such as (0, 1) of accuracy, beyond which no distance reaches.
         untrained: The test score of an untrained model, which a run that diverged counts for; without it, arms that
             take a configuration with such runs are not compared.
         look: The number of this look at one comparison that you add runs to until it is decided: 1, 2, ...; the looks
@@ -72,7 +75,7 @@ def judge(
         names = [configuration] if isinstance(configuration, str) else list(configuration)
         arms, notes = entrants(runs, Columns(arm, names, seed, validation, test))
     made = decide(
-        arms, higher_is_better=higher_is_better, untrained=untrained, margin=margin, look=look, metric=test
+        arms, higher_is_better=higher_is_better, untrained=untrained, margin=margin, bounds=bounds, look=look, metric=test
     )  # fmt: skip
     made = replace(made, notes=(*notes, *made.notes))
     return replace(made, lines=lines(made))
