@@ -75,7 +75,13 @@ def judge(
         names = [configuration] if isinstance(configuration, str) else list(configuration)
         arms, notes = entrants(runs, Columns(arm, names, seed, validation, test))
     made = decide(
-        arms, higher_is_better=higher_is_better, untrained=untrained, margin=margin, bounds=bounds, look=look, metric=test
-    )  # fmt: skip
+        arms,
+        higher_is_better=higher_is_better,
+        untrained=untrained,
+        margin=margin,
+        bounds=bounds,
+        look=look,
+        metric=test,
+    )
     made = replace(made, notes=(*notes, *made.notes))
     return replace(made, lines=lines(made))
