@@ -120,21 +120,35 @@ def make_world(setting: Setting, landscape: str, rng: np.random.Generator) -> Wo
 def even_points(world: World, gap: float) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Points (trials, dimensions) with validation scores and stages: scrambled Sobol, or in two stages on one line."""
     rng, setting = world.rng, world.setting
-    if setting.stages == 1:
+    if setting.dimensions > 1:
         points = qmc.Sobol(setting.dimensions, scramble=True, rng=rng).random(TRIALS)
         return points, world.tuned(world.quality(points, gap)), np.zeros(TRIALS, dtype=np.int64)
-    half = TRIALS // 2
-    first = (np.arange(half) + rng.random(half)) / half
-    scores = world.tuned(world.quality(first[:, None], gap))
-    best = first[scores.argmin() if setting.metric == "loss" else scores.argmax()]
-    # To the neighbours, and at least one spacing to each side: the neighbour may be closer, and as good.
-    below = min(first[first < best].max(initial=-np.inf), best - 1 / half)
-    above = max(first[first > best].min(initial=np.inf), best + 1 / half)
-    below, above = max(below, best - 2 / half), min(above, best + 2 / half)
-    second = below + (above - below) * (np.arange(half) + rng.random(half)) / half
-    points = np.concatenate([first, second])[:, None]
-    scores = np.concatenate([scores, world.tuned(world.quality(second[:, None], gap))])
-    return points, scores, np.repeat([0, 1], half)
+    sign = 1.0 if setting.metric == "loss" else -1.0
+    places, scores, stages = first_and_second(
+        rng, sign, setting.stages, lambda places: world.tuned(world.quality(places[:, None], gap))
+    )
+    return places[:, None], scores, stages
+
+
+def first_and_second(
+    rng: np.random.Generator, sign: float, stages: int, tuned: Callable[[Floats], Floats]
+) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Places on a line from 0 to 1 with validation scores and stages: one point of each stretch, as Sobol's are.
+
+    In two stages, half of them are, and the others of each stretch about the best of these: to its neighbours, and at
+    least one spacing to each side, for a neighbour may be closer and as good.
+    """
+    first = TRIALS // stages
+    places = (np.arange(first) + rng.random(first)) / first
+    scores = tuned(places)
+    if stages == 1:
+        return places, scores, np.zeros(TRIALS, dtype=np.int64)
+    best = places[np.nan_to_num(sign * scores, nan=np.inf).argmin()]
+    below = min(places[places < best].max(initial=-np.inf), best - 1 / first)
+    above = max(places[places > best].min(initial=np.inf), best + 1 / first)
+    below, above = max(below, best - 2 / first), min(above, best + 2 / first)
+    second = below + (above - below) * (np.arange(first) + rng.random(first)) / first
+    return np.append(places, second), np.append(scores, tuned(second)), np.repeat([0, 1], first)
 
 
 def make_arm(world: World, name: str, gap: float) -> tuple[Entrant, Floats]:
