@@ -279,6 +279,25 @@ def test_little_gives_what_can_be_said(name: str) -> None:
     assert told["lines"] == list(made.lines)
 
 
+def test_all_that_is_said_of_one_arm() -> None:
+    assert losses([given("a", SPREAD)]).lines == (
+        "Take a.",
+        "How much it could cost can't be told.",
+        "There is nothing to compare it with.",
+        "This holds on this problem, budget and split only: 10 seeds.",
+    )
+
+
+def test_of_an_arm_that_is_not_compared_the_soundest_configuration_is_counted() -> None:
+    runs = np.stack([SPREAD, SPREAD])
+    runs[0, :2], runs[1, :1] = NAN, NAN
+    arm = Entrant("a", np.array([0.1, 0.2]), np.array([0, 1]), runs, runs)
+    made = losses([arm, given("b", SPREAD)])
+    assert (made.apart, dict(made.diverged)) == (("a",), {"a": 1})
+    known = losses([arm, given("b", SPREAD)], untrained=2.3)
+    assert (known.apart, dict(known.diverged)) == ((), {"a": 1})
+
+
 @pytest.mark.parametrize(
     ("given_too", "message"),
     [
