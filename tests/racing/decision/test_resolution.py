@@ -186,6 +186,8 @@ def test_the_range_of_good_rates(
     assert chosen is not None
     found = good_range(chosen, sign, untrained)
     assert (None if found is None else (found.setting, found.low, found.high)) == (ends and ("lr", *ends))
+    if found is not None:
+        assert found.width == pytest.approx(math.log(found.high / found.low))
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,20 @@ def test_runs_without_test_scores_are_trials() -> None:
     assert one.places == pytest.approx(np.log(rates))
 
 
+def test_runs_on_other_seeds_are_trials_beside_the_finals() -> None:
+    table = rows()
+    for seed, score, test in ((98, 0.25, None), (99, 0.75, 0.5)):
+        for name, value in zip(table, ("adam", 0.01, seed, score, test), strict=True):
+            table[name].append(value)
+    found, notes = entrants(table, COLUMNS)
+    assert notes == ["1 seed on which not every arm has test scores left out."]
+    assert found[0].test.shape == (3, 5)
+    assert found[0].configurations is not None
+    rates = [one["configuration"] for one in found[0].configurations]
+    assert found[0].trials[rates.index(0.01)] == 0.5  # the mean of the two
+    assert found[1].trials[rates.index(0.01)] == pytest.approx(found[1].validation[rates.index(0.01)].mean())
+
+
 @pytest.mark.parametrize(
     ("settings", "places"),
     [
