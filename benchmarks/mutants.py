@@ -47,6 +47,7 @@ TESTS = {
     "kernels": ["tests/kernels"],
     "optim": ["tests/optim", "tests/newton"],
     "training": ["tests/training"],
+    "racing/decision": ["tests/racing/decision"],
 }
 _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fallline.landscape import surfaces
     from fallline.optim.generic import Optimizer
     from fallline.optim.newton import Newton
-    from fallline.racing import Arm, Choice, Effort, Range, race
+    from fallline.racing import Arm, Choice, Effort, Range, judge, race
     from fallline.symbolic import RuleError, combinator, rule, state
     from fallline.training import Metric, Problem, StreamProblem, fit
 
@@ -26,7 +26,7 @@ _find = door(__name__, {
     "optim.generic": ("Optimizer",),
     "optim.newton": ("Newton",),
     "training": ("Metric", "Problem", "StreamProblem", "fit"),
-    "racing": ("Arm", "Choice", "Effort", "Range", "race"),
+    "racing": ("Arm", "Choice", "Effort", "Range", "judge", "race"),
     "landscape": ("surfaces",),
 })  # fmt: skip
 _SUBMODULES = (
@@ -59,6 +59,7 @@ __all__ = [
     "__version__",
     "combinator",
     "fit",
+    "judge",
     "race",
     "rule",
     "state",

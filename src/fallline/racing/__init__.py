@@ -12,6 +12,7 @@ from fallline._lazy import door
 if TYPE_CHECKING:
     from fallline.racing.arms import Arm, Choice, Range
     from fallline.racing.audit import started_apart
+    from fallline.racing.decision import Decision, Entrant, judge
     from fallline.racing.effort import EFFORTS, Effort
     from fallline.racing.performance_profiles import profiles
     from fallline.racing.protocol import race
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 #: Imported when first asked for: `fallline --help` should not wait for torch.
 __getattr__ = door(__name__, {
     "arms": ("Arm", "Choice", "Range"),
+    "decision": ("Decision", "Entrant", "judge"),
     "result": ("ArmResult", "RaceResult"),
     "effort": ("EFFORTS", "Effort"),
     "runs": ("Outcome", "Reached", "Run"),
@@ -34,6 +36,6 @@ __getattr__ = door(__name__, {
 })  # fmt: skip
 
 __all__ = [
-    "EFFORTS", "Arm", "ArmResult", "Choice", "Effort", "Outcome", "RaceResult", "Range", "Reached", "Run",
-    "Watcher", "add_renderer", "profiles", "race", "started_apart",
+    "EFFORTS", "Arm", "ArmResult", "Choice", "Decision", "Effort", "Entrant", "Outcome", "RaceResult", "Range",
+    "Reached", "Run", "Watcher", "add_renderer", "judge", "profiles", "race", "started_apart",
 ]  # fmt: skip

@@ -1,0 +1,255 @@
+"""From the runs of each arm to the decision: pure arithmetic on arrays, the same whatever the arms' order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fallline._text import listed
+from fallline.racing.decision.advice import good_range, recommended
+from fallline.racing.decision.choice import Chosen, choose
+from fallline.racing.decision.distances import Distances, Spread, distances, spread
+from fallline.racing.decision.lines import lines
+from fallline.racing.decision.record import Counts, Decision, Take
+from fallline.racing.decision.records import LEVEL, Entrant, check_comparable, sane
+from fallline.racing.decision.resolution import Settling, level_of_look, settling
+from fallline.racing.decision.speed import Paces, paces
+
+
+def decide(
+    entrants: Sequence[Entrant],
+    *,
+    higher_is_better: bool,
+    untrained: float | None = None,
+    untrained_validation: float | None = None,
+    margin: float = 0.0,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+    steps: ArrayLike | None = None,
+    look: int | None = None,
+    metric: str = "score",
+    seed: int = 0,
+) -> Decision:
+    """Decide between arms.
+
+    Args:
+        entrants: The runs of each arm, on the same seeds and test examples.
+        higher_is_better: Whether scores are better the higher they are.
+        untrained: The test score before training, which a run that diverged counts for, or for the worst score seen
+            where that is worse; without it, an arm that takes a configuration with such a run is not compared.
+        untrained_validation: The validation score before training, which tells what a range of settings gains.
+        margin: A difference in score that does not matter.
+        bounds: The ends of the score, such as (0, 1) of accuracy, beyond which no distance reaches.
+        steps: After how many steps the curves were evaluated (evaluations,); None where speed says little, as with
+            learning rates that decay to zero.
+        look: The number of this look at the same race, from 1, so that the looks share the level; None where nobody
+            looks again.
+        metric: What the score is called.
+        seed: Draws the redraws.
+
+    Returns:
+        The decision. What holds for several arms holds for all together, with 95 % confidence.
+
+    Raises:
+        ValueError: If the arms can't be compared, or a number is out of its range.
+
+    >>> from fallline.racing.decision import fixed
+    >>> scores = np.linspace(0.90, 0.92, 10)
+    >>> arms = [fixed("a", scores, scores), fixed("b", scores, scores[::-1] - 0.1)]
+    >>> print(decide(arms, higher_is_better=True, metric="accuracy"))
+    Take a.
+    With 95 % confidence it is the best: every other arm is behind it.
+    Behind for certain: b by at least 0.0904.
+    Scores do not split by test example, so how much hangs on this test split is not included.
+    This holds on this problem, budget and split only: 10 seeds.
+    """
+    check_comparable(entrants)
+    for name, value in (("untrained", untrained), ("untrained_validation", untrained_validation), ("margin", margin)):
+        if value is not None and not sane(np.array(value)):
+            raise ValueError(f"{name} must be a finite number, not {value}.")
+    if margin < 0:
+        raise ValueError(f"margin must be at least 0, not {margin}.")
+    if not bounds[0] < bounds[1]:
+        raise ValueError(f"bounds must be the lower end of the score and then the upper one, not {bounds}.")
+    level = LEVEL if look is None else level_of_look(look)
+    sign = -1.0 if higher_is_better else 1.0
+    entrants = sorted(entrants, key=lambda one: one.name)
+    arms, apart = _chosen(entrants, sign, untrained, seed)
+    found = _judge(arms, margin, level, bounds[1] - bounds[0], steps)
+    good = [good_range(arm, sign, untrained_validation) for arm in arms]
+    place, reason = _recommended(found, [None if one is None else one.width for one in good])
+    taken = arms[place] if arms else None
+    ends = found.ends
+    within = [arm.name for arm in arms if found.judged is not None and ends[arm.name][1] <= margin]
+    unclear = any(one.name in apart and one.usable.any() for one in entrants)
+    winner = within[0] if len(within) == 1 and not unclear else None
+    decision = Decision(
+        take=None if taken is None else Take(taken.name, _configuration(taken), reason),
+        at_most_below_best=None if taken is None or found.judged is None else _finite(ends[taken.name][1]),
+        split_alone=None if taken is None else _split_alone(found, place),
+        winner=winner,
+        distances={one.name: ends.get(one.name) for one in entrants},
+        behind={arms[at].name: ends[arms[at].name][0] for at in range(len(arms)) if at not in found.leading},
+        tied=tuple(arms[at].name for at in found.leading) if found.judged and len(found.leading) > 1 else (),
+        scores={arm.name: sign * arm.loss + 0.0 for arm in arms},
+        speeds=None if found.paces is None else found.paces.against(place),
+        rates=good[place] if arms else None,
+        diverged=_diverged(entrants, arms),
+        apart=tuple(apart),
+        settling=_settling(found, place),
+        level=level,
+        margin=margin,
+        metric=metric,
+        higher_is_better=higher_is_better,
+        counts=_counts(entrants),
+        notes=_notes(entrants, arms, look),
+    )
+    return replace(decision, lines=lines(decision))
+
+
+FEW = 20
+"""Of test examples: with fewer, normal means are not to be trusted."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """The arms that can be compared, and what was found of them; None where there is too little for it."""
+
+    arms: list[Chosen]
+    spread: Spread | None
+    judged: Distances | None
+    leading: list[int]
+    paces: Paces | None
+    margin: float
+    level: float
+    widest: float
+
+    @property
+    def ends(self) -> dict[str, tuple[float, float]]:
+        """The distances from the best by name."""
+        if self.judged is None:
+            return {}
+        rows = zip(self.arms, self.judged.nearest.tolist(), self.judged.furthest.tolist(), strict=True)
+        return {arm.name: (nearest, furthest) for arm, nearest, furthest in rows}
+
+
+def _chosen(
+    entrants: Sequence[Entrant], sign: float, untrained: float | None, seed: int
+) -> tuple[list[Chosen], list[str]]:
+    """The arms that can be compared, and the names of those that can't."""
+    worst = max(float((sign * one.test[one.usable]).max(initial=-math.inf)) for one in entrants)
+    stand_in = worst if untrained is None else max(worst, sign * untrained)
+    arms, apart = [], []
+    for one in entrants:
+        # One stream an arm, named after it: who else is in the race changes none of its draws.
+        found = choose(one, sign, stand_in, np.random.default_rng([seed, *one.name.encode()]))
+        if found is None or (found.diverged and untrained is None):
+            apart.append(one.name)
+        else:
+            arms.append(found)
+    return arms, apart
+
+
+def _judge(
+    arms: list[Chosen], margin: float, level: float, widest: float, steps: ArrayLike | None
+) -> _Judged:  # fmt: skip
+    found, judged, leading = None, None, list(range(len(arms)))
+    if len(arms) > 1 and arms[0].entrant.seeds > 1:
+        examples = [arm.examples for arm in arms if arm.examples is not None]
+        found = spread(
+            np.stack([arm.losses for arm in arms]),
+            luck=np.array([arm.luck for arm in arms]),
+            trials=np.array([arm.trials for arm in arms]),
+            examples=np.stack(examples) if examples else None,
+        )
+        judged = distances(found, level, widest)
+        leading = [place for place in leading if judged.nearest[place] <= margin]
+    pace = None
+    if steps is not None and len(arms) > 1:
+        best = sorted(range(len(arms)), key=lambda place: arms[place].loss)[:2]
+        two = leading if len(leading) > 1 else best
+        pace = paces(arms, steps, leading=two, confidence=level)
+    return _Judged(arms, found, judged, leading, pace, margin, level, widest)
+
+
+def _split_alone(found: _Judged, place: int) -> float | None:
+    """The most that an arm would be from the best if seeds and trials were endless and all else were as found."""
+    if found.spread is None or found.judged is None or found.spread.n_examples == 1:
+        return None
+    nothing = np.zeros_like(found.spread.seeds)
+    alone = replace(found.spread, seeds=nothing, common=nothing, trials=nothing[0])
+    return _finite(distances(alone, found.level, found.widest).furthest[place])
+
+
+def _recommended(found: _Judged, widths: Sequence[float | None]) -> tuple[int, str]:
+    arms = found.arms
+    if not arms:
+        return 0, "alone"
+    if found.judged is None:
+        place = int(np.argmin([arm.loss for arm in arms]))
+        return place, "alone" if len(arms) == 1 else "score"
+    return recommended(
+        found.judged.furthest,
+        found.leading,
+        margin=found.margin,
+        steps=[None] * len(arms) if found.paces is None else found.paces.steps.tolist(),
+        widths=widths,
+        bytes=[None if math.isnan(arm.entrant.bytes) else arm.entrant.bytes for arm in arms],
+        losses=[arm.loss for arm in arms],
+    )
+
+
+def _configuration(arm: Chosen) -> Mapping[str, Any] | None:
+    known = arm.entrant.configurations
+    return None if known is None else known[int(arm.entrant.finals[arm.finalist])]
+
+
+def _settling(found: _Judged, place: int) -> Settling | None:
+    """What would settle the arm that is taken against the one that could be better by most."""
+    rivals = [other for other in found.leading if other != place]
+    if found.spread is None or found.judged is None or not rivals:
+        return None
+    ends = found.judged.high[place]
+    rival = max(rivals, key=lambda other: (ends[other], -other))
+    if ends[rival] <= found.margin:
+        return None
+    return settling((found.arms[place].name, found.arms[rival].name), found.spread, found.judged, (place, rival))
+
+
+def _diverged(entrants: Sequence[Entrant], arms: Sequence[Chosen]) -> dict[str, int]:
+    """Of the configuration that each arm takes, or of the soundest where it takes none."""
+    counts = {one.name: int((~one.usable).sum(axis=1).min()) for one in entrants}
+    counts.update({arm.name: arm.diverged for arm in arms})
+    return {name: count for name, count in counts.items() if count}
+
+
+def _counts(entrants: Sequence[Entrant]) -> Counts:
+    examples = entrants[0].examples
+    trials = max(one.trials.size if one.searched else 0 for one in entrants)
+    return Counts(entrants[0].seeds, None if examples is None else examples.shape[2], trials)
+
+
+def _notes(entrants: Sequence[Entrant], arms: Sequence[Chosen], look: int | None) -> tuple[str, ...]:
+    counts, notes = _counts(entrants), []
+    if len(arms) == 1:
+        notes.append("There is nothing to compare it with.")
+    elif arms and counts.seeds == 1:
+        notes.append("One seed tells nothing of chance, so no arm is told from another: run several.")
+    if len(arms) > 1 and counts.seeds > 1:
+        if counts.examples is None or counts.examples == 1:
+            notes.append("Scores do not split by test example, so how much hangs on this test split is not included.")
+        elif counts.examples < FEW:
+            notes.append(f"{counts.examples} test examples are few to tell what others would come to.")
+        if single := [arm.name for arm in arms if arm.entrant.searched and len(arm.entrant.finals) == 1]:
+            notes.append(f"With one finalist, another draw of the trials of {listed(single)} is not included.")
+    if look is not None:
+        notes.append(f"This was look {look} at this race; the looks share the level.")
+    return tuple(notes)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,146 @@
+"""The decision in short lines, each with its numbers and their unit; its limits come last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from fallline._text import counted, listed
+from fallline.racing.decision.record import Decision
+from fallline.racing.decision.speed import Speed
+
+MOST_NAMES = 4
+"""Names in a line; more are a table's work."""
+
+
+def lines(decision: Decision) -> tuple[str, ...]:
+    """Say what was found, and no more."""
+    parts = (_take, _cost, _speed, _rates, _behind, _tied, _open, _diverged, _limits)
+    return tuple(line for part in parts for line in part(decision))
+
+
+def _take(decision: Decision) -> Iterator[str]:
+    take = decision.take
+    if take is None:
+        yield f"Nothing can be taken: {_names(decision.apart)} diverged."
+        return
+    setting = "" if not take.configuration else f" with {listed([_set(*one) for one in take.configuration.items()])}"
+    why = {
+        "speed": ", the fastest of those that lose least at worst",
+        "range": ", the least sensitive of those that lose least at worst",
+        "bytes": ", whose step moves the fewest bytes among those that lose least at worst",
+        "name": ", the first by name of those that nothing tells apart",
+        "score": ", which has the best mean score",
+    }.get(take.decided_by, "")
+    yield f"Take {take.arm}{setting}{why}."
+
+
+def _set(name: str, value: object) -> str:
+    return f"{name} = {value:.3g}" if isinstance(value, float) else f"{name} = {value}"
+
+
+def _cost(decision: Decision) -> Iterator[str]:
+    take, most = decision.take, decision.at_most_below_best
+    if take is None:
+        return
+    sure = f"{100 * (1 - decision.level):.3g} % confidence"
+    if most is None:
+        yield "How much it could cost can't be told."
+    elif decision.winner == take.arm and len(decision.behind) == len(decision.distances) - 1:
+        yield f"With {sure} it is the best: every other arm is behind it."
+    elif most <= decision.margin:
+        yield f"With {sure} no arm that is compared is better{_matters(most)}."
+    else:
+        side = "below" if decision.higher_is_better else "above"
+        yield f"With {sure} it ends at most {_number(most)} {side} whichever arm is best."
+    if most and decision.split_alone:
+        examples = counted(decision.counts.examples or 0, "test example")
+        yield f"With endless seeds and trials, {examples} would still leave {_number(decision.split_alone)} open."
+
+
+def _matters(most: float) -> str:
+    return f" by more than {_number(most)}, which does not matter" if most else ""
+
+
+def _speed(decision: Decision) -> Iterator[str]:
+    speeds, take = decision.speeds, decision.take
+    if speeds is None or take is None:
+        return
+    yield f"It gets to a validation loss of {speeds.level:.3g} in {speeds.steps:,.0f} steps."
+    others = {name: one for name, one in speeds.of.items() if name != take.arm}
+    slower = {name: one for name, one in others.items() if one.low > 1}
+    faster = {name: one for name, one in others.items() if one.high < 1}
+    for what, group in (("more", slower), ("fewer", faster)):
+        if 0 < len(group) <= MOST_NAMES:
+            told = [f"{name} {_times(one)}" for name, one in group.items()]
+            yield f"For certain {what} steps: {'; '.join(told)}."
+        elif group:
+            yield f"{len(group)} arms need {what} steps for certain."
+    if missed := {name: one.missed for name, one in speeds.of.items() if one.missed}:
+        told = [f"{name} in {count} of {decision.counts.seeds}" for name, count in missed.items()]
+        yield f"Runs that missed it: {_names(told, 'arms in some')}; they count as having needed every step."
+
+
+def _times(speed: Speed) -> str:
+    if math.isinf(speed.high):
+        return f"at least {speed.low:.2f} times"
+    return f"{speed.ratio:.2f} times ({speed.low:.2f} to {speed.high:.2f})"
+
+
+def _rates(decision: Decision) -> Iterator[str]:
+    if (found := decision.rates) is not None:
+        if found.low == found.high:
+            yield f"No other {found.setting} that was tried keeps 90 % of its gain."
+        else:
+            yield f"{found.setting} from {found.low:.3g} to {found.high:.3g} keeps 90 % of its gain."
+
+
+def _behind(decision: Decision) -> Iterator[str]:
+    if decision.behind:
+        told = [f"{name} by at least {_number(least)}" for name, least in decision.behind.items()]
+        yield f"Behind for certain: {_names(told, 'arms')}."
+
+
+def _tied(decision: Decision) -> Iterator[str]:
+    if decision.tied:
+        yield f"Not told apart: {_names(decision.tied, 'arms')}."
+
+
+def _open(decision: Decision) -> Iterator[str]:
+    found = decision.settling
+    if found is None:
+        return
+    pair = listed(found.arms)
+    if found.seeds is not None:
+        yield f"If {pair} differ as they seem to, {found.seeds:,} seeds would tell them apart."
+    elif found.limited_by == "difference":
+        yield f"What {pair} seem to differ by is too small for any affordable number of seeds."
+    else:
+        examples = f"the {counted(decision.counts.examples or 0, 'test example')} limit"
+        what = {"examples": examples, "trials": "the draw of trials limits"}[found.limited_by]
+        yield f"More seeds would not tell {pair} apart: {what} it."
+
+
+def _diverged(decision: Decision) -> Iterator[str]:
+    if decision.diverged:
+        told = [f"{name} in {count} of {decision.counts.seeds}" for name, count in decision.diverged.items()]
+        yield f"Final runs diverged: {_names(told, 'arms in some')}."
+    if decision.apart and decision.take is not None:
+        are = "is" if len(decision.apart) == 1 else "are"
+        yield f"{_names(decision.apart, 'arms')} {are} not compared, as a run that diverged has no score."
+
+
+def _limits(decision: Decision) -> Iterator[str]:
+    yield from decision.notes
+    counts = [counted(decision.counts.seeds, "seed")]
+    counts += [] if decision.counts.examples is None else [counted(decision.counts.examples, "test example")]
+    counts += [f"{counted(decision.counts.trials, 'trial')} an arm"] if decision.counts.trials else []
+    yield f"This holds on this problem, budget and split only: {listed(counts)}."
+
+
+def _names(names: Sequence[str], what: str = "arms") -> str:
+    return listed(list(names)) if len(names) <= MOST_NAMES else f"{len(names)} {what}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"

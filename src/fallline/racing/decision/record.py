@@ -1,0 +1,107 @@
+"""The decision as a record: what to take, what it could cost, and what would tell more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fallline.racing.decision.advice import GoodRange
+from fallline.racing.decision.resolution import Settling
+from fallline.racing.decision.speed import Speeds
+
+
+@dataclass(frozen=True)
+class Take:
+    """The arm to take, with its configuration where that is known, and what decided for it.
+
+    `decided_by` is "distance" (the smallest upper end of its distance from the best), among arms alike in that "speed",
+    "range" (of good settings) or "bytes", "score" where nothing could be told apart from chance, "alone" where it is
+    the only candidate, or "name" where nothing tells the candidates apart.
+    """
+
+    arm: str
+    configuration: Mapping[str, Any] | None
+    decided_by: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much was run."""
+
+    seeds: int
+    examples: int | None
+    trials: int  # of the arm that was searched most, 0 where none was
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a race, or runs from anywhere, come to. Distances are in the metric's unit, from 0 for the best upwards.
+
+    Attributes:
+        take: What to take; None where every arm diverged.
+        at_most_below_best: The most that `take` is below whichever arm is best; None where that can't be told.
+        split_alone: What that would be with endless seeds and trials, as the test examples alone leave it open; None
+            where scores do not split by example.
+        winner: The only arm whose distance is within the margin for certain; None where there is none, or where an arm
+            can't be compared of which some runs are sound.
+        distances: Every arm's least and greatest distance from the best; None for arms that can't be compared.
+        behind: The arms that are behind for certain, with the least distance.
+        tied: The arms that are neither the winner nor behind.
+        scores: The mean test score of each arm that has one.
+        speeds: Steps to a shared level against those of `take`; None where none were kept or they say little.
+        rates: The range of the one searched setting that does as well as the one taken.
+        diverged: Arms of whose final runs some diverged, with how many.
+        apart: Arms that can't be compared, because they diverged.
+        settling: What would settle whether `take` or its closest rival is better; None where nothing is open.
+        level: The share of races in which some interval may fail.
+        margin: The difference that does not matter.
+        metric: What the scores are called.
+        higher_is_better: Whether scores are better the higher they are.
+        counts: How much was run.
+        notes: What else limits this, in sentences.
+        lines: All of it in short sentences.
+    """
+
+    take: Take | None
+    at_most_below_best: float | None
+    split_alone: float | None
+    winner: str | None
+    distances: Mapping[str, tuple[float, float] | None]
+    behind: Mapping[str, float]
+    tied: tuple[str, ...]
+    scores: Mapping[str, float]
+    speeds: Speeds | None
+    rates: GoodRange | None
+    diverged: Mapping[str, int]
+    apart: tuple[str, ...]
+    settling: Settling | None
+    level: float
+    margin: float
+    metric: str
+    higher_is_better: bool
+    counts: Counts
+    notes: tuple[str, ...]
+    lines: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record in what JSON knows: mappings, lists, texts and finite numbers; open ends are None."""
+        found = {name: value for name, value in asdict(self).items() if name != "speeds"}
+        told = {} if self.speeds is None else self.speeds.of
+        found["speed"] = {name: [one.ratio, one.low, one.high] for name, one in told.items()}
+        found["speed_level"] = None if self.speeds is None else self.speeds.level
+        return {name: _plain(value) for name, value in found.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | bool | None) else str(value)

@@ -1,0 +1,132 @@
+"""How fast each arm gets to a level that the leading arms share, as ratios of steps, paired by seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fallline.racing.decision.choice import Chosen
+from fallline.racing.decision.distances import distances, spread
+from fallline.racing.decision.records import Floats
+
+REACH = 0.9
+"""The share of a leading arm's runs that reach the level."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Steps of an arm over those of the arm that is taken, with the ends of a simultaneous interval.
+
+    Where more runs missed than the level allows a leading arm, the ratio is not known, NaN, and the upper end open,
+    infinity.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    missed: int
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """All arms' speeds by name, to one level of the validation loss, and the steps of the arm that is taken."""
+
+    level: float
+    steps: float
+    of: dict[str, Speed]
+
+
+def steps_to(curves: Floats, steps: Floats, level: float) -> tuple[Floats, NDArray[np.bool_]]:
+    """Steps (...) to a level on the running best of curves (..., evaluations), and which runs reached it.
+
+    Between evaluations the loss falls by equal shares in equal steps, or by equal amounts where some are not above
+    zero. A run that misses counts as having needed all steps, which is more than any other did.
+
+    >>> steps_to(np.array([[4.0, 1.0, 0.5], [4.0, 3.0, 3.5]]), np.array([10.0, 20.0, 30.0]), 2.0)
+    (array([15., 30.]), array([ True, False]))
+    """
+    best = np.minimum.accumulate(np.where(np.isfinite(curves), curves, np.inf), axis=-1)
+    reached = best[..., -1] <= level
+    at = np.where(reached, (best <= level).argmax(axis=-1), 0)
+    heights, goal = (np.log(best), math.log(level)) if level > 0 and (best > 0).all() else (best, level)
+    before, after = (
+        np.take_along_axis(heights, np.maximum(one, 0)[..., None], axis=-1)[..., 0] for one in (at - 1, at)
+    )
+    start, end = steps[np.maximum(at - 1, 0)], steps[at]
+    between = np.isfinite(before) & (before > after)
+    before = np.where(between, before, goal)
+    share = np.divide(before - goal, before - after, out=np.ones_like(after), where=between)
+    return np.where(reached, start + share * (end - start), steps[-1]), reached
+
+
+def shared_level(curves: Sequence[Floats]) -> float | None:
+    """The best level that nine in ten runs of every arm reach, of curves (seeds, evaluations); None without one.
+
+    >>> shared_level([np.array([[3.0, 1.0]] * 9 + [[3.0, 2.0]]), np.array([[3.0, 1.5], [3.0, 1.0]])])
+    1.5
+    """
+    ends = [np.sort(np.where(np.isfinite(one), one, np.inf).min(axis=1)) for one in curves]
+    level = max(float(end[_needed(len(end)) - 1]) for end in ends)
+    return level if math.isfinite(level) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Paces:
+    """How many steps each arm needs to one level: geometric means, and intervals of the differences of logarithms."""
+
+    names: tuple[str, ...]
+    level: float
+    steps: Floats
+    low: Floats
+    high: Floats
+    missed: tuple[int, ...]
+
+    def against(self, taken: int) -> Speeds:
+        """The ratios to one arm's steps."""
+        low, high = np.exp(self.low[:, taken]), np.exp(self.high[:, taken])
+        ratios = np.where((low > 0) & np.isfinite(high), self.steps / self.steps[taken], np.nan)
+        rows = zip(self.names, ratios.tolist(), low.tolist(), high.tolist(), self.missed, strict=True)
+        return Speeds(self.level, float(self.steps[taken]), {name: Speed(*rest) for name, *rest in rows})
+
+
+def paces(arms: Sequence[Chosen], steps: ArrayLike, *, leading: Sequence[int], confidence: float) -> Paces | None:
+    """The steps of each arm to the level that the leading arms share; None where there is no such level, or one seed.
+
+    Logarithms of steps are judged as losses are: seeds are paired, other draws of trials included, and the intervals
+    hold for all pairs in all but a share `confidence` of the races. An upper end is open where more runs missed than
+    the level allows a leading arm.
+    """
+    at = np.asarray(steps, dtype=np.float64)
+    curves = [arm.entrant.curves for arm in arms if arm.entrant.curves is not None]
+    if len(curves) < len(arms) or at.shape != curves[0].shape[2:] or not (np.diff(at, prepend=0.0) > 0).all():
+        raise ValueError(
+            "steps must be the rising numbers, above zero, of the steps after which every arm's curves were "
+            f"evaluated; they are {at.tolist()}."
+        )
+    own = [one[arm.finalist] for one, arm in zip(curves, arms, strict=True)]
+    level = shared_level([own[place] for place in leading])
+    seeds = len(own[0])
+    if level is None or seeds < 2:
+        return None
+    logs, missed, trials = [], [], []
+    for arm, one in zip(arms, curves, strict=True):
+        needed, reached = steps_to(one, at, level)
+        logs.append(np.log(needed[arm.finalist]))
+        missed.append(int((~reached[arm.finalist]).sum()))
+        trials.append(0.0 if arm.redraws is None else arm.redraws.variance(np.log(needed)))
+    found = spread(np.stack(logs), luck=np.zeros(len(arms)), trials=np.array(trials))
+    judged = distances(found, confidence)
+    open_end = np.array(missed) > seeds - _needed(seeds)
+    return Paces(
+        tuple(arm.name for arm in arms), level, np.exp(found.means),
+        np.where(open_end[None], -np.inf, judged.low), np.where(open_end[:, None], np.inf, judged.high),
+        tuple(missed),
+    )  # fmt: skip
+
+
+def _needed(seeds: int) -> int:
+    return math.ceil(REACH * seeds - 1e-9)
