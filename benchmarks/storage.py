@@ -30,7 +30,7 @@ import fallline as fl
 from fallline import rules
 from fallline.racing import Effort, Outcome, Run
 from fallline.racing.storage import Card, open_store
-from fallline.racing.storage.store import KeptStore
+from fallline.racing.storage.store import Store
 from fallline.training.updates import LaneRule
 
 X = torch.linspace(-1, 1, 240).reshape(60, 4)
@@ -67,13 +67,13 @@ def timed(trials: int, storage: Path) -> tuple[float, float]:
         return call
 
     for name in ("there", "read", "ask", "add", "recall", "remember", "answer"):
-        before[name] = getattr(KeptStore, name)
-        setattr(KeptStore, name, watched(before[name]))
+        before[name] = getattr(Store, name)
+        setattr(Store, name, watched(before[name]))
     try:
         return race(trials, storage), spent[0]
     finally:
         for name, method in before.items():
-            setattr(KeptStore, name, method)
+            setattr(Store, name, method)
 
 
 def filled(storage: Path, runs: int) -> None:

@@ -17,7 +17,7 @@ import fallline as fl
 from fallline.cli.main import app
 from fallline.racing import Effort
 from fallline.racing.storage.races import past_races
-from fallline.racing.storage.store import KeptStore
+from fallline.racing.storage.store import Store
 
 SMALL = Effort(trials=2, finalists=1, seeds=2)
 FILE = """
@@ -44,16 +44,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def stop(monkeypatch: pytest.MonkeyPatch, origin: str | None, seed: int = 0, **changes: Any) -> str:
     """A race that is interrupted once it has kept its first runs; its name."""
-    add = KeptStore.add
+    add = Store.add
 
-    def interrupted(self: KeptStore, *runs: Any) -> None:
+    def interrupted(self: Store, *runs: Any) -> None:
         add(self, *runs)
         raise KeyboardInterrupt
 
     problem = made(origin)
     given = {"arms": ["sgd"], "effort": SMALL, "storage": "fallline-runs.db", "training": "in turn", **changes}
     with monkeypatch.context() as patch:
-        patch.setattr(KeptStore, "add", interrupted)
+        patch.setattr(Store, "add", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fl.race(problem, seed=seed, **given)
     return past_races("fallline-runs.db")[0].name

@@ -24,7 +24,7 @@ from fallline.racing.engines.engine import LocalEngine
 from fallline.racing.result import ArmResult
 from fallline.racing.storage.kept import forget_runs
 from fallline.racing.storage.races import past_races
-from fallline.racing.storage.store import KeptStore
+from fallline.racing.storage.store import Store
 
 X = torch.linspace(-1, 1, 240).reshape(60, 4)
 Y = X.square().sum(1, keepdim=True)
@@ -190,14 +190,14 @@ class Notes(Watcher):
 
 
 def test_a_storage_that_recovers_has_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, add, fails = tmp_path / "runs.db", KeptStore.add, [OSError("the storage is locked")]
+    path, add, fails = tmp_path / "runs.db", Store.add, [OSError("the storage is locked")]
 
-    def adding(self: KeptStore, *given: Any) -> None:
+    def adding(self: Store, *given: Any) -> None:
         if fails:
             raise fails.pop()
         add(self, *given)
 
-    monkeypatch.setattr(KeptStore, "add", adding)
+    monkeypatch.setattr(Store, "add", adding)
     notes = Notes()
     result = run(path, watcher=notes)
     assert any("The storage is locked; the race goes on" in note for note in notes.lines)
@@ -328,3 +328,22 @@ def test_a_metric_that_is_never_a_number_is_refused() -> None:
     never = fl.Metric("never", lambda output, target: torch.tensor(float("nan")), higher_is_better=True)
     with pytest.raises(ValueError, match="'never' is NaN on valid at the start"):
         run(problem=problem(metric=never))
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_who_stops_a_race_hears_whether_its_runs_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    def full(self: Store, *given: Any) -> None:
+        raise OSError("the disk is full")
+
+    def stopped(*given: Any) -> Any:
+        raise KeyboardInterrupt
+
+    if lost:
+        monkeypatch.setattr(Store, "add", full)
+    monkeypatch.setattr("fallline.racing.protocol.run_finals", stopped)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        run(tmp_path / "runs.db")
+    notes = ["Not every run of this race is kept: the disk is full"] if lost else []
+    assert getattr(raised.value, "__notes__", []) == notes

@@ -414,3 +414,10 @@ def test_a_run_is_had_again_to_the_bit(model: Any) -> None:
         trained = result.best.model()
         assert isinstance(trained, Counting)
         assert trained.passes > 12
+
+
+def test_one_worker_is_this_process_afterwards_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fallline.racing.engines.processes.ProcessEngine", lambda *_: pytest.fail("a process is begun"))
+    result = fl.race(regression(), ["adam"], SMALL, storage=None, workers=1)
+    assert isinstance(result.best.model(), nn.Module)
+    assert result.with_slices().slices

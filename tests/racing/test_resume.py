@@ -23,7 +23,7 @@ from fallline.racing.engines import LocalEngine
 from fallline.racing.runs import Work
 from fallline.racing.storage.kept import forget_runs, kept_runs
 from fallline.racing.storage.races import kept_result, past_races
-from fallline.racing.storage.store import KeptStore
+from fallline.racing.storage.store import Store
 
 EFFORT = Effort(trials=3, finalists=2, seeds=2)
 ARMS = ["sgd", "adam"]
@@ -81,15 +81,15 @@ def undisturbed() -> str:
 def stop_after(adds: int, patch: pytest.MonkeyPatch) -> list[int]:
     """Let the race be interrupted as it keeps one job more than so many; returns what counts the jobs."""
     kept: list[int] = []
-    add = KeptStore.add
+    add = Store.add
 
-    def adding(self: KeptStore, stage: str, keys: Any, runs: Any, outcomes: Any) -> None:
+    def adding(self: Store, stage: str, keys: Any, runs: Any, outcomes: Any) -> None:
         if len(kept) == adds:
             raise KeyboardInterrupt
         add(self, stage, keys, runs, outcomes)
         kept.append(len(outcomes))
 
-    patch.setattr(KeptStore, "add", adding)
+    patch.setattr(Store, "add", adding)
     return kept
 
 
@@ -179,17 +179,17 @@ def test_runs_that_another_race_kept_meanwhile_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[Run], undisturbed: str
 ) -> None:
     """The other one runs as a whole just before this one's first job begins."""
-    path, there = tmp_path / "runs.db", KeptStore.there
+    path, there = tmp_path / "runs.db", Store.there
     others: list[int] = []
 
-    def asked(self: KeptStore, keys: Any) -> set[str]:
+    def asked(self: Store, keys: Any) -> set[str]:
         if not others:
             others.append(0)
             run(path)
             others[0] = len(trained)
         return there(self, keys)
 
-    monkeypatch.setattr(KeptStore, "there", asked)
+    monkeypatch.setattr(Store, "there", asked)
     assert text(run(path)) == undisturbed
     assert len(trained) == others[0] == 14
 
@@ -223,7 +223,7 @@ sys.path.insert(0, {folder!r})
 import test_resume
 from pathlib import Path
 
-ask, jobs = storing.KeptStore._ask, []
+ask, jobs = storing.Store._ask, []
 
 def killed_between_the_rows_and_their_commit(self, connection, stage, keys):
     ask(self, connection, stage, keys)
@@ -231,7 +231,7 @@ def killed_between_the_rows_and_their_commit(self, connection, stage, keys):
     if len(jobs) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 
-storing.KeptStore._ask = killed_between_the_rows_and_their_commit
+storing.Store._ask = killed_between_the_rows_and_their_commit
 import fallline.racing.stages
 fallline.racing.stages.lanes_that_fit = lambda problem, steps: 3
 test_resume.run(Path({path!r}))

@@ -17,6 +17,7 @@ from fallline.racing.arms.dimensions import Choice, Range
 from fallline.racing.runs import Outcome, Run
 from fallline.racing.storage.database import open_database, tables
 from fallline.racing.storage.kept import export_to_optuna, forget_runs, kept_runs
+from fallline.racing.storage.lasting import Lasting
 from fallline.racing.storage.outcomes import pack, unpack
 from fallline.racing.storage.races import Card, kept_result, past_races
 from fallline.racing.storage.store import Store, open_store
@@ -303,10 +304,11 @@ def test_a_storage_that_is_not_there_holds_no_races_and_is_not_made(tmp_path: Pa
 
 
 def test_without_a_storage_nothing_is_kept() -> None:
-    store = open_store(None, CARD)
+    notes: list[str] = []
+    store = Lasting(None, notes.append)
     store.add("tuning", KEYS, RUNS, {0: outcome()})
     store.remember("p", "plan", 1)
-    assert (store.name, store.where) == (None, None)
+    assert (store.name, store.where, store.told(), notes) == (None, None, (), [])
     assert (store.there(["k0"]), store.read(["k0"]), store.recall("p", "plan")) == (set(), {}, None)
     store.close()
 

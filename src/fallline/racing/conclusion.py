@@ -39,8 +39,8 @@ Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Raced:
-    """A race whose stages are done; `step_seconds` has an entry an arm, `chosen` the finalists' trials, best first."""
+class Asked:
+    """A race as it is asked: what is trained, who races, on which seeds, and in how many processes if that was said."""
 
     problem: Problem
     arms: tuple[Arm, ...]
@@ -48,6 +48,14 @@ class Raced:
     seed: int
     tuning_seed: int
     final_seeds: tuple[int, ...]
+    workers: int | None
+
+
+@dataclass(frozen=True)
+class Raced:
+    """A race whose stages are done; `step_seconds` has an entry an arm, `chosen` the finalists' trials, best first."""
+
+    asked: Asked
     plan: Plan
     granted: Mapping[str, Budget]
     tuned: Mapping[str, Tuned]
@@ -65,15 +73,15 @@ def conclude(raced: Raced, smallest_difference: float | None, failed: Sequence[s
     """Judge a race; `failed` are sentences on what could not be measured. What holds for this time only is not told."""
     (untrained_loss, score, valid_score), unknown = _before_training(raced)
     results = _arm_results(raced, untrained_loss)
-    difference, metric = _first_losses_differ(raced), raced.problem.metric
+    difference, metric = _first_losses_differ(raced), raced.asked.problem.metric
     verdict = decide(
         [result.entry for result in results],
         higher_is_better=metric.higher_is_better,
         untrained=_known(score),
         untrained_valid=_known(valid_score),
         smallest_difference=smallest_difference,
-        effort_names_winner=raced.effort.names_winner,
-        seed=raced.seed,
+        effort_names_winner=raced.asked.effort.names_winner,
+        seed=raced.asked.seed,
         metric=metric.name,
         bounds=metric.bounds,
     )
@@ -81,9 +89,9 @@ def conclude(raced: Raced, smallest_difference: float | None, failed: Sequence[s
     verdict = replace(verdict, warnings=warnings)
     by_name = {result.name: replace(result, score=verdict.scores.get(result.name)) for result in results}
     protocol = {
-        **describe(raced.problem, raced.effort, raced.seed, raced.plan),
-        "tuning_seed": raced.tuning_seed,
-        "final_seeds": list(raced.final_seeds),
+        **describe(raced.asked.problem, raced.asked.effort, raced.asked.seed, raced.plan),
+        "tuning_seed": raced.asked.tuning_seed,
+        "final_seeds": list(raced.asked.final_seeds),
         "untrained_loss": untrained_loss,
         "untrained_score": score,
         "untrained_valid_score": valid_score,
@@ -95,7 +103,7 @@ def conclude(raced: Raced, smallest_difference: float | None, failed: Sequence[s
 
 def _arm_results(raced: Raced, untrained_loss: float) -> list[ArmResult]:
     examples, results = sharing(raced.final_runs), []
-    for arm, seconds in zip(raced.arms, raced.step_seconds, strict=True):
+    for arm, seconds in zip(raced.asked.arms, raced.step_seconds, strict=True):
         tuned, finals = raced.tuned[arm.name], raced.finals[arm.name]
         entry = Entry(
             arm.name,
@@ -104,13 +112,15 @@ def _arm_results(raced: Raced, untrained_loss: float) -> list[ArmResult]:
             arm.space,
             arm.bytes_per_parameter,
             seconds,
-            stratified=raced.effort.rounds == 1 and raced.effort.halving == 1,
+            stratified=raced.asked.effort.rounds == 1 and raced.asked.effort.halving == 1,
         )
-        goals = tuple(reached(raced.problem, finals[0], untrained_loss))
-        trials, training = tuple(tuned.outcomes), raced.plan.training
+        goals = tuple(reached(raced.asked.problem, finals[0], untrained_loss))
         results.append(
-            ArmResult(arm, raced.problem, entry, goals, trials, finals, raced.final_seeds, training=training)
-        )
+            ArmResult(
+                arm, raced.asked.problem, entry, goals, tuple(tuned.outcomes), finals, raced.asked.final_seeds,
+                training=raced.plan.training, workers=raced.asked.workers,
+            )
+        )  # fmt: skip
     return results
 
 
@@ -137,12 +147,12 @@ def _further_warnings(
     raced: Raced, results: Sequence[ArmResult], verdict: Verdict, difference: float
 ) -> tuple[str, ...]:
     """Those that the judge, who sees scores alone, can't give."""
-    proposed = proposed_trials(raced.effort.rounds) if verdict.comparisons else ()
+    proposed = proposed_trials(raced.asked.effort.rounds) if verdict.comparisons else ()
     unequal = unequal_budgets({name: budget.samples for name, budget in raced.granted.items()})
     missed: tuple[str, ...] = ()
-    if raced.problem.target is not None:
+    if raced.asked.problem.target is not None:
         counts = {result.name: result.reached[0].reached for result in results if not result.entry.diverged}
-        missed = missed_target(counts, runs=raced.effort.seeds)
+        missed = missed_target(counts, runs=raced.asked.effort.seeds)
     return *proposed, *unequal, *missed, *started_apart(difference), *one_at_a_time(raced.plan.obstacle)
 
 
@@ -151,30 +161,30 @@ def _first_losses_differ(raced: Raced) -> float:
     losses, seeds = [], []
     for name, found in raced.tuned.items():
         losses += [float(outcome.valid_loss[0]) for outcome in found.outcomes]
-        seeds += [raced.tuning_seed] * len(found.outcomes)
+        seeds += [raced.asked.tuning_seed] * len(found.outcomes)
         for runs in raced.finals[name]:
             losses += [float(outcome.valid_loss[0]) for outcome in runs]
-            seeds += raced.final_seeds
+            seeds += raced.asked.final_seeds
     return step_zero_difference(np.array(losses), seeds)
 
 
 def _before_training(raced: Raced) -> tuple[list[float], tuple[str, ...]]:
     """Validation loss, test score and validation score of the untrained model, and what there is to say of them."""
     found, failed = attempted("The untrained model could not be evaluated", lambda: _untrained(raced))
-    losses, tests, valids = found or (np.full(len(raced.final_seeds), np.nan),) * 3
+    losses, tests, valids = found or (np.full(len(raced.asked.final_seeds), np.nan),) * 3
     trials = [run for arm in raced.tuned.values() for run in arm.outcomes]
     valid = np.array([run.valid_metric[-1] for run in trials if not run.diverged])
     test = np.array([run.score for run in raced.final_runs if not run.diverged])
     before = [score_before(each) for each in (losses, tests, valids)]
     undefined = int((~np.isfinite(np.concatenate([valid, test]))).sum())
-    return before, (*failed, *undefined_scores(raced.problem.metric.name, tests + valids, undefined))
+    return before, (*failed, *undefined_scores(raced.asked.problem.metric.name, tests + valids, undefined))
 
 
 def _untrained(raced: Raced) -> tuple[Numbers, Numbers, Numbers]:
     """Before training, for each final seed: the validation loss, the test score and the validation score."""
-    problem = raced.problem
+    problem = raced.asked.problem
     assert problem.test is not None
-    lanes = make_lanes(problem, raced.final_seeds, batched=False)
+    lanes = make_lanes(problem, raced.asked.final_seeds, batched=False)
     valid, test = (lanes.evaluate(split) for split in (problem.valid, problem.test))
     return valid.loss.numpy(), test.metric.numpy(), valid.metric.numpy()
 

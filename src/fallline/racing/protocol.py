@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +15,9 @@ import torch
 
 from fallline import _asked
 from fallline._text import counted
-from fallline.racing.arms import Arm, as_arms, one_optimizer_twice
+from fallline.racing.arms import as_arms, one_optimizer_twice
 from fallline.racing.audit import one_at_a_time
-from fallline.racing.conclusion import Raced, conclude
+from fallline.racing.conclusion import Asked, Raced, conclude
 from fallline.racing.effort import Cost, Effort, as_effort
 from fallline.racing.engines import Engine, choose_engine, warm_up
 from fallline.racing.failure import attempted
@@ -120,63 +120,58 @@ def race(
     tuning_seed, *final_seeds = _seeds(seed, 1 + spent.seeds)
     planned = {arm.name: tuning_runs(arm, problem, spent, seed, tuning_seed) for arm in entrants}
     settings = {"smallest_difference": smallest_difference, "search": list(search), "training": training}
-    asked = {"effort": asdict(spent), "seed": seed, "target": problem.target, **settings}
+    question = {"effort": asdict(spent), "seed": seed, "target": problem.target, **settings}
     card = Card(
         problem=problem.name,
         problem_key=keys.problem,
-        question=keys.question(planned, asked),
+        question=keys.question(planned, question),
         higher_is_better=problem.metric.higher_is_better,
         spaces={arm.name: {name: one.to_json() for name, one in arm.space.items()} for arm in entrants},
         command=_command(problem, arms, spent, seed, settings),
         planned_runs=sum(len(own) + spent.finalists * spent.seeds for own in planned.values()),
     )
-    race_asked = _Asked(problem, entrants, spent, seed, tuning_seed, tuple(final_seeds), planned, keys, card, training)
+    asked = Asked(problem, entrants, spent, seed, tuning_seed, tuple(final_seeds), workers)
     with (
         closing(choose_engine(workers, ray)) as engine,
-        closing(Lasting(open_store(storage, card, fresh=fresh), watcher.note)) as store,
+        closing(Lasting(None if storage is None else open_store(storage, card, fresh=fresh), watcher.note)) as store,
     ):
         try:
-            result = _held(race_asked, store, engine, watcher, own_engine=workers is not None or ray is not None)
-            return _ended(replace(result, workers=workers).warned(*repeated), store, slices=slices)
+            own_engine = workers is not None or ray is not None
+            result = _held(asked, planned, keys, card, store, engine, watcher, own_engine=own_engine)
+            return _ended(result.warned(*repeated), store, slices=slices)
         except BaseException as error:
             if store.told():  # whoever shows the error must not say that all is kept
                 error.add_note(f"{NOT_KEPT}{store.trouble}")
             raise
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """A race as it is asked: what is trained, who races, and what is known of the runs before the first of them."""
-
-    problem: Problem
-    arms: tuple[Arm, ...]
-    effort: Effort
-    seed: int
-    tuning_seed: int
-    final_seeds: tuple[int, ...]
-    planned: Mapping[str, Sequence[Run]]
-    keys: Keys
-    card: Card
-    training: str
-
-
-def _held(asked: _Asked, store: Lasting, engine: Engine, watcher: Watcher, *, own_engine: bool) -> RaceResult:
-    """All stages in turn."""
+def _held(
+    asked: Asked,
+    planned: Mapping[str, Sequence[Run]],
+    keys: Keys,
+    card: Card,
+    store: Lasting,
+    engine: Engine,
+    watcher: Watcher,
+    *,
+    own_engine: bool,
+) -> RaceResult:
+    """All stages in turn; `planned` are the runs that are known before, by the arms' names."""
     started = time.perf_counter()
-    problem, arms, effort, planned, card = asked.problem, asked.arms, asked.effort, asked.planned, asked.card
+    problem, arms, effort, training = asked.problem, asked.arms, asked.effort, card.command["training"]
     runs = [run for own in planned.values() for run in own]
     plan = _once(
-        store, card.problem_key, f"plan {asked.training}", lambda: asdict(make_plan(problem, runs, asked.training)),
+        store, card.problem_key, f"plan {training}", lambda: asdict(make_plan(problem, runs, training)),
         lambda kept: Plan(**kept),
     )  # fmt: skip
     engine = engine_for(plan, engine, problem, runs, watcher.note, asked=own_engine)
-    known = {asked.keys.of(run, batched=plan.batched, scored=False): run for run in runs}
+    known = {keys.of(run, batched=plan.batched, scored=False): run for run in runs}
     kept = [known[key] for key in store.there([*known])]
     cost = expected_cost(problem, arms, effort, planned, asked.final_seeds, plan.seconds, engine.slots, kept)
     _announce(cost, plan, store, watcher)
     watcher.planned(cost.tuning.runs + cost.finals.runs)
 
-    stages = Stages(problem, store, asked.keys, engine, plan, watcher)
+    stages = Stages(problem, store, keys, engine, plan, watcher)
     tuning_started = time.perf_counter()
     tuned = tune(stages, arms, effort, asked.seed, asked.tuning_seed)
     if (line := cost.after_tuning(time.perf_counter() - tuning_started)) is not None:
@@ -192,10 +187,7 @@ def _held(asked: _Asked, store: Lasting, engine: Engine, watcher: Watcher, *, ow
             lambda: _once(store, card.question, "step seconds", lambda: solo_seconds(problem, bests), _as_seconds),
         )
 
-    raced = Raced(
-        problem, arms, effort, asked.seed, asked.tuning_seed, asked.final_seeds, plan, stages.granted, tuned, chosen,
-        finals, seconds or [plan.seconds] * len(arms),
-    )  # fmt: skip
+    raced = Raced(asked, plan, stages.granted, tuned, chosen, finals, seconds or [plan.seconds] * len(arms))
     with torch_threads(plan.threads):
         result = conclude(raced, card.command["smallest_difference"], untimed)
     processes = "one process" if engine.slots == 1 else f"{engine.slots} processes"

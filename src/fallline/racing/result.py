@@ -56,6 +56,7 @@ class ArmResult:
             interval. A seed that diverged counts as the untrained model, or as worse than the worst score where that is
             worse still. None for an arm that diverged as a whole.
         training: How the race trained its runs.
+        workers: In how many processes it was asked to; None for one a core.
     """
 
     arm: Arm
@@ -67,6 +68,7 @@ class ArmResult:
     final_seeds: tuple[int, ...]
     score: Estimate | None = None
     training: str = "in turn"
+    workers: int | None = None
 
     @property
     def name(self) -> str:
@@ -127,12 +129,11 @@ class ArmResult:
         """
         return torch_code(self.arm, self._sound(), self.problem)
 
-    def train(self, seed: int | None = None, workers: int | None = None) -> Trained:
+    def train(self, seed: int | None = None) -> Trained:
         """Train the best configuration again as the race did, to the bit on the same machine.
 
         Args:
             seed: Of the weights, the batches and all that is drawn; the first final seed by default.
-            workers: As the race was asked; 1 trains in this process.
 
         Returns:
             The network, and what the run came to.
@@ -141,7 +142,7 @@ class ArmResult:
             ValueError: The arm diverged as a whole, or this run did.
         """
         run = run_of(self.arm, self._sound(), self.problem, self.final_seeds[0] if seed is None else seed)
-        (outcome,) = trained_again(self.problem, [run], self.training, workers)
+        (outcome,) = trained_again(self.problem, [run], self.training, self.workers)
         if outcome.model is None:
             raise ValueError(
                 f"the run of arm '{self.name}' from seed {run.seed} diverged; train another seed, or by fallline.fit"
@@ -184,7 +185,6 @@ class RaceResult:
         protocol: How it was measured, as plain data.
         occasion: What holds for this time only: seconds, machine, storage, how many runs were trained or kept before.
         slices: Cuts through the loss around the best runs; None where they were not asked for.
-        workers: How many processes were asked for to train in; None for one a core.
     """
 
     arms: tuple[ArmResult, ...]
@@ -192,7 +192,6 @@ class RaceResult:
     protocol: Mapping[str, Any]
     occasion: Mapping[str, Any]
     slices: tuple[Mapping[str, Any], ...] | None = None
-    workers: int | None = None
 
     @property
     def best(self) -> ArmResult:
@@ -250,12 +249,12 @@ class RaceResult:
 
         Where that fails or is interrupted there are none, and a warning says so.
         """
-        problem, training = self.best.problem, str(self.protocol["training"])
+        problem, training = self.best.problem, self.best.training
 
         def cut() -> tuple[Mapping[str, Any], ...]:
             sound = [arm for arm in self.arms if not arm.entry.diverged]
             runs = [run_of(arm.arm, arm.configuration, problem, arm.final_seeds[0]) for arm in sound]
-            trained = zip(runs, trained_again(problem, runs, training, self.workers), strict=True)
+            trained = zip(runs, trained_again(problem, runs, training, self.best.workers), strict=True)
             models = {run.arm: one.model for run, one in trained if one.model is not None}
             with torch_threads(None if training == "threads" else 1):
                 return tuple(slices_around(models, problem))

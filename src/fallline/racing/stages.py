@@ -12,7 +12,7 @@ from fallline.racing.effort import Budget, budget_of
 from fallline.racing.engines import Engine, LocalEngine, can_be_sent
 from fallline.racing.forecast import Forecast
 from fallline.racing.runs import Job, Outcome, Progress, Run, Work, population
-from fallline.racing.storage import Keys, Store
+from fallline.racing.storage import Keys, Lasting
 from fallline.training import Problem, cores, fastest, lanes_that_fit
 
 TRAINING = ("auto", "batched", "in turn", "threads")
@@ -164,7 +164,7 @@ class Stages:
     """
 
     problem: Problem
-    store: Store
+    store: Lasting
     keys: Keys
     engine: Engine
     plan: Plan

@@ -62,7 +62,7 @@ class BatchedLanes(Lanes):
         self._state = python_state(self._module)
         self._shared = SharedTensors()
         self._operations = LaneOperations(self._shared.escaped)
-        called = [type(part).forward for part in self._module.modules()]
+        called = {type(part).forward: None for part in self._module.modules()}
         self._tapes = Tapes(partial(outer_state, problem.loss if problem.step is None else problem.step, *called))
         self._arrange()
         self._rebind()

@@ -199,7 +199,7 @@ class _Stage:
     def _lose(self, hand: _Hand) -> None:
         """Take back the job of a worker that has died, unless another is at it."""
         task = hand.task
-        self._drop(hand)
+        self._drop(hand, gone=True)
         if task is None or any(other.task is task for other in self._busy()):
             return
         if hand.worker.pid is None:
@@ -216,9 +216,9 @@ class _Stage:
             raise lost(self._work.job(task.numbers), times)
         self._dealer.put_back(task.numbers, alone=times >= _SUSPECT)
 
-    def _drop(self, hand: _Hand) -> None:
+    def _drop(self, hand: _Hand, *, gone: bool = False) -> None:
         self._spend(hand)
-        hand.worker.end()
+        hand.worker.end(gone=gone)
         del self._hands[hand.worker.connection]
 
     def _spend(self, hand: _Hand) -> None:

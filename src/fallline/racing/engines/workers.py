@@ -57,11 +57,13 @@ class Worker:
         with suppress(OSError):  # it is gone again, as whoever receives from it will find
             self.connection.send(Surroundings([*map(str, sys.path)], os.getcwd(), environment, files))
 
-    def end(self) -> None:
-        """End it, whatever it does."""
+    def end(self, *, gone: bool = False) -> None:
+        """End it, whatever it does; nothing is to be ended where it is gone: its number may be another's by now."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+        elif gone:
+            pass
         elif self.pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from fallline.racing.storage.database import open_database, shown, sqlite_file, tables
     from fallline.racing.storage.kept import KeptRun, export_to_optuna, forget_runs, kept_runs
     from fallline.racing.storage.keys import Keys, problem_key
+    from fallline.racing.storage.lasting import NOT_KEPT, Lasting
     from fallline.racing.storage.own_code import is_installed
     from fallline.racing.storage.races import Card, PastRace, kept_answer, kept_result, past_races, reading
-    from fallline.racing.storage.store import NOT_KEPT, Lasting, Store, open_store
+    from fallline.racing.storage.store import open_store
 
 #: Imported when first asked for: to list races takes no torch.
 __getattr__ = door(__name__, {
@@ -21,11 +22,12 @@ __getattr__ = door(__name__, {
     "keys": ("Keys", "problem_key"),
     "own_code": ("is_installed",),
     "races": ("Card", "PastRace", "kept_answer", "kept_result", "past_races", "reading"),
-    "store": ("NOT_KEPT", "Lasting", "Store", "open_store"),
+    "lasting": ("NOT_KEPT", "Lasting"),
+    "store": ("open_store",),
 })  # fmt: skip
 
 __all__ = [
-    "NOT_KEPT", "Card", "KeptRun", "Keys", "Lasting", "PastRace", "Store", "export_to_optuna", "forget_runs",
+    "NOT_KEPT", "Card", "KeptRun", "Keys", "Lasting", "PastRace", "export_to_optuna", "forget_runs",
     "is_installed", "kept_answer", "kept_result", "kept_runs", "open_database",
     "open_store", "past_races", "problem_key", "reading", "shown", "sqlite_file", "tables",
 ]  # fmt: skip

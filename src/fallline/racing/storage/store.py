@@ -1,18 +1,17 @@
-"""A store of runs by their keys, and what a race asks of it; or nothing, where none is to be kept."""
+"""A store of runs by their keys, and what a race asks of it."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from fallline._text import counted, printable
+from fallline._text import printable
 from fallline.racing.runs import Outcome, Run
 from fallline.racing.storage.database import Database, open_database, tables, upsert
 from fallline.racing.storage.outcomes import pack, unpack
@@ -23,155 +22,12 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 
-#: A storage that failed is left alone for so many times as long as it took to fail: a lock takes a minute.
-_PATIENCE = 10
 _AT_ONCE = 500  # keys in one query
-#: How a sentence begins that says what is lost.
-NOT_KEPT = "Not every run of this race is kept: "
 Keyed = Mapping[int, str]  # keys of runs by their numbers in a stage
-Found = TypeVar("Found")
 
 
 class Store:
-    """Keeps runs by their keys, and facts: plain data, by a scope and a name. This one keeps nothing."""
-
-    #: The race's name, and the storage; None where nothing is kept.
-    name: str | None = None
-    where: str | None = None
-
-    def there(self, keys: Sequence[str]) -> set[str]:
-        """Those of these keys whose runs are kept."""
-        return set()
-
-    def read(self, keys: Sequence[str]) -> dict[str, Outcome]:
-        """What the runs of these keys came to, of those that are kept."""
-        return {}
-
-    def ask(self, stage: str, keys: Keyed) -> None:
-        """Note that the race had these runs, by their numbers in a stage."""
-
-    def add(
-        self, stage: str, keys: Mapping[int, str], runs: Mapping[int, Run], outcomes: Mapping[int, Outcome]
-    ) -> None:
-        """Keep finished runs of a stage, by their numbers: all of them or, if this process dies, none."""
-
-    def recall(self, scope: str, name: str) -> Any | None:
-        """A fact that was kept, or None."""
-        return None
-
-    def remember(self, scope: str, name: str, value: Any) -> None:
-        """Keep a fact, unless one is kept."""
-
-    def answer(self, result: Mapping[str, Any]) -> None:
-        """Keep what the race concludes."""
-
-    def lost(self) -> int:
-        """How many runs of the race can't be read back, when all is asked for anew."""
-        return 0
-
-    def close(self) -> None:
-        """Let go of the storage."""
-
-
-class Lasting(Store):
-    """A store for a race that goes on, and ends, where its storage fails: what could not be kept waits in memory.
-
-    It is tried again whenever something more is to be kept, and by `told`. `trouble` is what the storage said last,
-    None while all is kept. `tell` gets a sentence when that begins.
-    """
-
-    def __init__(self, store: Store, tell: Callable[[str], object]) -> None:
-        self.name, self.where = store.name, store.where
-        self.trouble: str | None = None
-        self._store, self._tell = store, tell
-        self._waiting: deque[Callable[[], object]] = deque()
-        self._not_before = 0.0
-
-    def there(self, keys: Sequence[str]) -> set[str]:
-        """Those of these keys whose runs are kept; none where the storage does not say."""
-        return self._asked(lambda: self._store.there(keys), set[str]())
-
-    def read(self, keys: Sequence[str]) -> dict[str, Outcome]:
-        """What the runs of these keys came to, of those that are kept; none where the storage does not say."""
-        return self._asked(lambda: self._store.read(keys), dict[str, Outcome]())
-
-    def ask(self, stage: str, keys: Keyed) -> None:
-        """Note that the race had these runs, now or later."""
-        self._later(lambda: self._store.ask(stage, keys))
-
-    def add(
-        self, stage: str, keys: Mapping[int, str], runs: Mapping[int, Run], outcomes: Mapping[int, Outcome]
-    ) -> None:
-        """Keep finished runs of a stage, now or later."""
-        self._later(lambda: self._store.add(stage, keys, runs, outcomes))
-
-    def recall(self, scope: str, name: str) -> Any | None:
-        """A fact that was kept, or None; None as well where the storage does not say."""
-        return self._asked(lambda: self._store.recall(scope, name), None)
-
-    def remember(self, scope: str, name: str, value: Any) -> None:
-        """Keep a fact, unless one is kept, now or later."""
-        self._later(lambda: self._store.remember(scope, name, value))
-
-    def answer(self, result: Mapping[str, Any]) -> None:
-        """Keep what the race concludes, now or later."""
-        self._later(lambda: self._store.answer(result))
-
-    def told(self) -> tuple[str, ...]:
-        """After a last try, a sentence where not all is kept."""
-        self._not_before = 0.0
-        self._keep()
-        if self.trouble is None:
-            self._tried(self._check)
-        if self.trouble is None:
-            return ()
-        return (f"{NOT_KEPT}{self.trouble}. The result stands here all the same; write it to a file to keep it.",)
-
-    def close(self) -> None:
-        """Let go of the storage, after a last try to keep what waits."""
-        self._keep()
-        self._tried(self._store.close)
-
-    def _check(self) -> None:
-        """Raise OSError where what was kept is not there: a file may have gone since, or have been written to."""
-        if lost := self._store.lost():
-            raise OSError(f"{counted(lost, 'run')} can't be read back from the storage {self.where}")
-
-    def _asked(self, find: Callable[[], Found], otherwise: Found) -> Found:
-        found = [otherwise]
-        if time.monotonic() >= self._not_before:
-            self._tried(lambda: found.append(find()))
-        return found[-1]
-
-    def _later(self, work: Callable[[], object]) -> None:
-        self._waiting.append(work)
-        self._keep()
-
-    def _keep(self) -> None:
-        if time.monotonic() < self._not_before:
-            return
-        while self._waiting:
-            work = self._waiting.popleft()
-            if not self._tried(work):
-                self._waiting.appendleft(work)
-                return
-        self.trouble = None
-
-    def _tried(self, work: Callable[[], object]) -> bool:
-        begun = time.monotonic()
-        try:
-            work()
-        except OSError as error:
-            if self.trouble is None:
-                self._tell(f"{str(error)[:1].upper()}{str(error)[1:]}; the race goes on, and its result is shown here.")
-            self.trouble = str(error)
-            self._not_before = time.monotonic() + _PATIENCE * (time.monotonic() - begun)
-            return False
-        return True
-
-
-class KeptStore(Store):
-    """Runs in a database, and the race that asks for them.
+    """Runs in a database by their keys, the race that asks for them, and facts: plain data, by a scope and a name.
 
     Every method raises OSError, in a sentence, where the database fails.
     """
@@ -201,9 +57,7 @@ class KeptStore(Store):
         with self._database.transaction() as connection:
             self._ask(connection, stage, keys)
 
-    def add(
-        self, stage: str, keys: Mapping[int, str], runs: Mapping[int, Run], outcomes: Mapping[int, Outcome]
-    ) -> None:
+    def add(self, stage: str, keys: Keyed, runs: Mapping[int, Run], outcomes: Mapping[int, Outcome]) -> None:
         """Keep finished runs of a stage, by their numbers: all of them or none."""
         rows = {keys[number]: self._row(keys[number], runs[number], outcome) for number, outcome in outcomes.items()}
         with self._database.transaction() as connection:
@@ -293,8 +147,8 @@ class KeptStore(Store):
 _LONGEST_NAME = 80
 
 
-def open_store(storage: str | Path | None, card: Card, *, fresh: bool = False) -> Store:
-    """Where a race's runs are kept: an SQLite file, a PostgreSQL database by URL, or nowhere for None.
+def open_store(storage: str | Path, card: Card, *, fresh: bool = False) -> Store:
+    """Where a race's runs are kept: an SQLite file, or a PostgreSQL database by URL.
 
     A race that was asked before has its name from then; a new one is called after its problem and the time. A `fresh`
     one begins with all forgotten that was trained and measured on its problem.
@@ -302,8 +156,6 @@ def open_store(storage: str | Path | None, card: Card, *, fresh: bool = False) -
     Raises ValueError for a URL of another kind, ImportError where its driver is not installed, OSError for a storage
     that can't be opened.
     """
-    if storage is None:
-        return Store()
     database = open_database(storage)
     try:
         race, name = _asked_before(database, card) or _new(database, card)
@@ -312,7 +164,7 @@ def open_store(storage: str | Path | None, card: Card, *, fresh: bool = False) -
     except BaseException:
         database.close()
         raise
-    return KeptStore(database, race, name, card)
+    return Store(database, race, name, card)
 
 
 def _forget(database: Database, card: Card) -> None:
