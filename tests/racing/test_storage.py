@@ -15,11 +15,12 @@ import pytest
 from fallline import rules
 from fallline.racing.arms.dimensions import Choice, Range
 from fallline.racing.runs import Outcome, Run
-from fallline.racing.storage.database import open_database, tables
+from fallline.racing.storage.database import open_database
 from fallline.racing.storage.kept import export_to_optuna, forget_runs, kept_runs
 from fallline.racing.storage.lasting import Lasting
 from fallline.racing.storage.outcomes import pack, unpack
 from fallline.racing.storage.races import Card, kept_result, past_races
+from fallline.racing.storage.schema import tables
 from fallline.racing.storage.store import Store, open_store
 from fallline.training.updates import LaneRule
 

@@ -21,7 +21,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from fallline.training.drawing import entered
-from fallline.training.lane_layers import attention, cross_entropy, embedding, is_short, linear
+from fallline.training.lane_layers import Places, attention, cross_entropy, embedding, is_short, linear
 
 _ESCAPES = (
     Tensor.data.__get__,  # type: ignore[attr-defined]
@@ -96,8 +96,6 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, *given: Any, **named: 
     with sdpa_kernel(SDPBackend.MATH):
         return scaled_dot_product_attention(query, key, value, *given, **named)
 
-
-Places = tuple[int | None, ...]  # which dimension of each argument counts the lanes
 
 _IMAGES = 4  # dimensions of [n, channels, height, width]
 

@@ -1,4 +1,4 @@
-"""The database that keeps runs: opened from a file name or a URL, its tables, every failure told in a sentence."""
+"""The database that keeps runs: opened from a file name or a URL, every failure told in a sentence."""
 
 from __future__ import annotations
 
@@ -10,67 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
+
+from fallline.racing.storage.schema import VERSION, tables
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
     from sqlalchemy.engine import URL, Connection, Engine
 
 
 _SECONDS_FOR_A_LOCK, _SECONDS_TO_CONNECT, _SECONDS_BETWEEN_TRIES = 60, 10, 0.2
 #: Drivers by the module that Python does not find, and what installs them.
 _DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
-#: Of the tables below; a storage of another is refused.
-VERSION = 1
-
-
-class Tables(NamedTuple):
-    """The tables: runs by key, the races that were asked, which runs each of them had, and facts by name."""
-
-    version: Table
-    runs: Table
-    races: Table
-    asked: Table
-    facts: Table
-
-
-_TABLES: list[Tables] = []
-
-
-def tables() -> Tables:
-    """The tables, made when first asked for, since SQLAlchemy takes a while to import.
-
-    >>> tables().runs.name
-    'runs'
-    """
-    if not _TABLES:
-        _TABLES.append(_made())
-    return _TABLES[0]
-
-
-def _made() -> Tables:
-    from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text
-
-    metadata = MetaData()
-    runs = Table(
-        "runs", metadata, Column("key", Text, primary_key=True), Column("problem_key", Text), Column("problem", Text),
-        Column("arm", Text), Column("configuration", Text), Column("seed", BigInteger), Column("steps", BigInteger),
-        Column("scored", Boolean), Column("value", Float), Column("kept_at", Float), Column("outcome", LargeBinary),
-    )  # fmt: skip
-    races = Table(
-        "races", metadata, Column("race", Integer, primary_key=True), Column("question", Text, unique=True),
-        Column("name", Text, unique=True), Column("card", Text), Column("changed_at", Float), Column("result", Text),
-    )  # fmt: skip
-    asked = Table(
-        "asked", metadata, Column("place", Integer, primary_key=True), Column("race", Integer), Column("stage", Text),
-        Column("number", Integer), Column("key", Text), Index("of_race", "race", "stage", "number", unique=True),
-    )  # fmt: skip
-    facts = Table(
-        "facts", metadata, Column("scope", Text, primary_key=True), Column("name", Text, primary_key=True),
-        Column("value", Text),
-    )  # fmt: skip
-    version = Table("fallline_storage", metadata, Column("version", Integer, primary_key=True))
-    return Tables(version, runs, races, asked, facts)
 
 
 @dataclass(frozen=True)
@@ -107,18 +57,6 @@ class Database:
     def close(self) -> None:
         """Close its connections."""
         self.engine.dispose()
-
-
-def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]], *, by: tuple[str, ...]) -> None:
-    """Write rows, over those that are there with the same values in the columns `by`."""
-    import sqlalchemy.dialects.postgresql as postgresql
-    import sqlalchemy.dialects.sqlite as sqlite
-
-    if not rows:
-        return
-    insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
-    others = {name: insert.excluded[name] for name in rows[0] if name not in by}
-    connection.execute(insert.on_conflict_do_update(index_elements=by, set_=others), rows)
 
 
 def sqlite_file(storage: str | Path) -> Path | None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fallline.racing.storage.database import shown, tables
+from fallline.racing.storage.database import shown
 from fallline.racing.storage.races import PastRace, past_races, read_json, reading
+from fallline.racing.storage.schema import tables
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

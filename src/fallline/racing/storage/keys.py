@@ -9,11 +9,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import pickle
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -21,7 +19,7 @@ from torch import Tensor
 from fallline._version import __version__
 from fallline.racing.runs import population, run_of
 from fallline.racing.storage.own_code import own_code
-from fallline.racing.storage.written import written
+from fallline.racing.storage.written import content, written
 from fallline.symbolic import Rule, walk
 from fallline.training import Problem, make_lanes, torch_threads, train
 
@@ -54,7 +52,8 @@ def problem_key(problem: Problem) -> str:
     second = [] if data.order.sampler is None and data.reader is None else _second_epoch(problem)
     return digest({
         "short run": _short_run(problem),
-        "data": [_content([split.inputs, split.targets]) for split in problem.splits().values()] + second,
+        "data": [content(part) for split in problem.splits().values() for part in (split.inputs, split.targets)],
+        "second epoch": second,
         "code": written([problem.model, problem.loss, problem.step, metric.function]),
         "reading": own_code([data.reader, data.order.sampler]),
         "metric": [metric.name, metric.higher_is_better],
@@ -125,21 +124,9 @@ def _makers(arm: Arm, problem: Problem) -> list[Any] | None:
 
 def _lane(lane: LaneRule, steps: int) -> list[Any]:
     made = _formula(lane.rule, tuple(lane.static.items())) if isinstance(lane.rule, Rule) else None
-    values = {name: _value(value) for name, value in lane.values.items()}
+    values = {name: written([value]) for name, value in lane.values.items()}
     then = None if lane.then is None else [lane.then[0], _lane(lane.then[1], steps)]
     return [made, values, _factors(lane.schedule, steps), then]
-
-
-def _value(value: Any) -> str:
-    """A number, a text or a list of such as it is; anything else by its content, or by a name that nothing else has."""
-    try:
-        return json.dumps(value)
-    except (TypeError, ValueError):
-        pass
-    try:
-        return hashlib.sha256(pickle.dumps(value)).hexdigest()
-    except Exception:  # the user's own objects may do anything
-        return uuid4().hex
 
 
 @functools.lru_cache(maxsize=512)
@@ -165,15 +152,7 @@ def _second_epoch(problem: Problem) -> list[str]:
     """The second epoch's first batch, where a sampler or random augmentation has a say in it."""
     numbers = problem.batches([0]).at(problem.steps_per_epoch)[0]
     batch = problem.data.read(numbers, 0, 1)
-    return [_content([numbers, batch.inputs, batch.targets])]
-
-
-def _content(tensors: list[Tensor]) -> str:
-    told = hashlib.sha256()
-    for tensor in tensors:
-        told.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        told.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return told.hexdigest()
+    return [content(part) for part in (numbers, batch.inputs, batch.targets)]
 
 
 def _short_run(problem: Problem) -> list[str]:

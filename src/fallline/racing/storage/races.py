@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fallline.racing.storage.database import open_database, shown, sqlite_file, tables
+from fallline.racing.storage.database import open_database, shown, sqlite_file
+from fallline.racing.storage.schema import tables
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from fallline._text import printable
 from fallline.racing.runs import Outcome, Run
-from fallline.racing.storage.database import Database, open_database, tables, upsert
+from fallline.racing.storage.database import Database, open_database
 from fallline.racing.storage.outcomes import pack, unpack
 from fallline.racing.storage.races import Card
+from fallline.racing.storage.schema import tables, upsert
 
 if TYPE_CHECKING:
     from sqlalchemy import Column

@@ -62,13 +62,15 @@ class _Reader:
     def _told(self, value: Any, depth: int) -> str | None:
         """A value as text; None for what is followed instead."""
         kind = type(value).__name__
+        if isinstance(value, float):  # NumPy's too
+            return f"float {float(value)!r}"
         if isinstance(value, _PLAIN):
             return f"{kind} {value!r}"
         if isinstance(value, FunctionType | MethodType | functools.partial | type):
             self._follow(value)
             return None if depth == 0 else getattr(value, "__qualname__", kind)
         if isinstance(value, torch.Tensor | np.ndarray):
-            return f"{kind} {_content(value)}"
+            return f"{kind} {content(value)}"
         if depth > _DEEPEST or not self._first(value):
             return kind
         if isinstance(value, list | tuple):
@@ -124,16 +126,16 @@ class _Reader:
                             self.hold(f"{name}.{own}", vars(value)[own])
 
 
-def _content(value: torch.Tensor | np.ndarray[Any, Any]) -> str:
+def content(value: torch.Tensor | np.ndarray[Any, Any]) -> str:
     """An array by its bytes; one that has none of its own, such as a sparse one, by its parts."""
     kind = f"{value.dtype} {tuple(value.shape)}"
     if isinstance(value, torch.Tensor) and value.layout != torch.strided:
         value = value.to_dense() if value.layout != torch.sparse_coo else value.coalesce()
         if value.layout == torch.sparse_coo:
-            return f"{kind} {_content(value.indices())} {_content(value.values())}"
+            return f"{kind} {content(value.indices())} {content(value.values())}"
     try:
         plain = value.detach().cpu().contiguous().reshape(-1) if isinstance(value, torch.Tensor) else value
-        content = plain.view(torch.uint8).numpy() if isinstance(plain, torch.Tensor) else np.ascontiguousarray(plain)
-        return f"{kind} {hashlib.sha256(content.tobytes()).hexdigest()}"
+        told = plain.view(torch.uint8).numpy() if isinstance(plain, torch.Tensor) else np.ascontiguousarray(plain)
+        return f"{kind} {hashlib.sha256(told.reshape(-1).view(np.uint8).data).hexdigest()}"
     except Exception:  # of a kind that has no bytes to read
         return kind
