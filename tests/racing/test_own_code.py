@@ -204,6 +204,13 @@ NUMBERS = {
     "a default": "def f(x, a={0}): return a * x",
     "a keyword's default": "def f(x, *, a={0}): return a * x",
     "a part": "import functools\ndef g(x, a): return a * x\nf = functools.partial(g, a={0})",
+    "a cached function's": "import functools\nA = {0}\n@functools.cache\ndef g(): return A\ndef f(x): return g() * x",
+    "a vectorised function's": "import numpy as np\nA = {0}\ng = np.vectorize(lambda x: A * x)\ndef f(x): return g(x)",
+    "a slot": "class C:\n    __slots__ = ('a',)\nc = C()\nc.a = {0}\ndef f(x): return c.a * x",
+    "a named tuple's": "from collections import namedtuple\nc = namedtuple('C', 'a')({0})\ndef f(x): return c.a * x",
+    "an enumeration's": "import enum\nclass C(enum.Enum):\n    A = {0}\nc = C.A\ndef f(x): return c.value * x",
+    "a data class's": "from dataclasses import dataclass\n@dataclass\nclass C:\n    a: float = {0}\nc = C()\n"
+    "def f(x): return c.a * x",
     "a tensor": "import torch\nA = torch.tensor([1.0, {0}])\ndef f(x): return A * x",
     "an array": "import numpy as np\nA = np.array([1.0, {0}])\ndef f(x): return A * x",
     "another function's": "A = {0}\ndef g(x): return A * x\ndef f(x): return g(x)",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fallline.racing.decision import Entrant, fixed
-from fallline.racing.decision.choice import REDRAWS, Redraws, choose
+from fallline.racing.decision.choice import REDRAWS, Chosen, Redraws, choose
 from fallline.racing.decision.records import Floats, check_comparable
 from tests.racing.decision.cases import given, searched
 
@@ -177,17 +177,23 @@ def test_even_trials_move_towards_their_neighbours(
     assert ((redraws.share >= 0) & (redraws.share < 1)).all()
 
 
+def redrawn(entrant: Entrant) -> tuple[Chosen, Redraws, list[float]]:
+    """What is chosen, how it is drawn again, and how steeply the scores rise towards its neighbours."""
+    found = choose(entrant, 1.0, 9.0, np.random.default_rng(0))
+    assert found is not None
+    redraws = found.redraws
+    assert redraws is not None
+    moved = redraws.share > 0
+    return found, redraws, np.unique((redraws.rise[moved] / redraws.share[moved]).round(9)).tolist()
+
+
 def test_a_neighbour_that_is_no_finalist_rises_as_its_trial() -> None:
     entrant = Entrant(
         "a", np.array([1.0, 0.0, 3.0]), np.array([1]), np.array([[0.0, 0.0]]), np.array([[0.0, 0.0]]),
         places=np.array([0.0, 1.0, 2.0]),
     )  # fmt: skip
-    found = choose(entrant, 1.0, 9.0, np.random.default_rng(0))
-    assert found is not None
-    redraws = found.redraws
-    assert redraws is not None
-    slopes = np.unique((redraws.rise[redraws.share > 0] / redraws.share[redraws.share > 0]).round(9))
-    assert slopes.tolist() == [1.0, 3.0]
+    found, redraws, slopes = redrawn(entrant)
+    assert slopes == [1.0, 3.0]
     assert redraws.share.mean() == pytest.approx(1 / 2, abs=0.03)
     # Sides by halves, shares even: the mean square of the rise is (1 + 9) / 2 / 3 and its mean is 1.
     assert found.trials == pytest.approx(5 / 3 - 1, rel=0.15)
@@ -199,12 +205,8 @@ def test_a_neighbour_that_diverged_is_as_bad_as_the_worst_trial(bad: float) -> N
         "a", np.array([bad, 0.0, 1.0, 4.0]), np.array([1]), np.zeros((1, 2)), np.zeros((1, 2)),
         places=np.array([0.0, 1.0, 2.0, 3.0]),
     )  # fmt: skip
-    found = choose(entrant, 1.0, 9.0, np.random.default_rng(0))
-    assert found is not None
-    redraws = found.redraws
-    assert redraws is not None
-    slopes = np.unique((redraws.rise[redraws.share > 0] / redraws.share[redraws.share > 0]).round(9))
-    assert slopes.tolist() == [1.0, 4.0]
+    _, _, slopes = redrawn(entrant)
+    assert slopes == [1.0, 4.0]
 
 
 @pytest.mark.parametrize("factor", [2.0**-40, 1.0, 2.0**40])

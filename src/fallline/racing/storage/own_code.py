@@ -105,9 +105,6 @@ def own_code(things: Iterable[object]) -> list[str]:
 def _places(things: Iterable[object]) -> Iterator[tuple[str, str, CodeType | str]]:
     """File, module, and code or class name of what is the user's own."""
     for thing in things:
-        while isinstance(thing, functools.partial):
-            thing = thing.func
-        thing = getattr(thing, "__func__", thing)
         code, module = getattr(thing, "__code__", None), getattr(thing, "__module__", None) or ""
         told: CodeType | str
         if isinstance(code, CodeType):

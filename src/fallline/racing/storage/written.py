@@ -82,7 +82,10 @@ class _Reader:
             return f"{kind} {{{', '.join(pairs)}}}"
         if is_own(type(value)) or isinstance(value, nn.Module):
             self._follow(type(value))
-            return f"{kind} {self._told(vars(value), depth + 1)}" if hasattr(value, "__dict__") else kind
+            return f"{kind} {self._told(_attributes(value), depth + 1)}"
+        for one in _attributes(value).values():  # a function that is cached, for one
+            if isinstance(one, FunctionType | MethodType | functools.partial):
+                self._follow(one)
         try:
             shown = repr(value)
         except Exception:  # a stranger's object may do anything
@@ -92,7 +95,8 @@ class _Reader:
     def _follow(self, thing: Any) -> None:
         if not self._first(thing):
             return
-        self.followed.append(thing)
+        if isinstance(thing, FunctionType | type):
+            self.followed.append(thing)
         if isinstance(thing, functools.partial):
             self.hold("arguments", [*thing.args, dict(thing.keywords)])
             self.hold("called", thing.func)
@@ -124,6 +128,13 @@ class _Reader:
                     for own in names:
                         if own in vars(value):
                             self.hold(f"{name}.{own}", vars(value)[own])
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """What an object holds by name, in slots as well."""
+    slots = (name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ()))
+    held = {name: getattr(value, name) for name in slots if name != "__dict__" and hasattr(value, name)}
+    return {**held, **getattr(value, "__dict__", {})}
 
 
 def content(value: torch.Tensor | np.ndarray[Any, Any]) -> str:
