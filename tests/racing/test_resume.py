@@ -29,7 +29,7 @@ EFFORT = Effort(trials=3, finalists=2, seeds=2)
 ARMS = ["sgd", "adam"]
 X = torch.linspace(-1, 1, 240).reshape(60, 4)
 Y = X.square().sum(1, keepdim=True)
-#: Trials of two arms, then their finals, three runs to a population.
+#: Trials of two arms, then their finals, three runs to a population at most.
 JOBS = 2 + 3
 
 
@@ -105,7 +105,7 @@ def test_a_race_goes_on_where_it_was_stopped(
     (stopped,) = past_races(path)
     assert not stopped.finished
     with monkeypatch.context() as patch:
-        trained = stop_after(JOBS, patch)
+        trained = stop_after(10**6, patch)  # counted only: how large a job is hangs on how fast the machine is
         assert text(run(path)) == undisturbed
     assert sum(trained) == stopped.planned - stopped.kept
     assert text(kept_result(path)) == undisturbed
@@ -229,6 +229,7 @@ def killed_between_the_rows_and_their_commit(self, connection, stage, keys):
     ask(self, connection, stage, keys)
     jobs.append(keys)
     if len(jobs) == 3:
+        print(sum(map(len, jobs[:2])), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
 storing.Store._ask = killed_between_the_rows_and_their_commit
@@ -244,5 +245,6 @@ def test_a_process_that_is_killed_as_it_writes_leaves_no_half_job(tmp_path: Path
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == -signal.SIGKILL, done.stderr
     (stopped,) = past_races(path)
-    assert stopped.kept == len(kept_runs(path)) == 6  # of two jobs; the third was written and not committed
+    # Those of two jobs; the third was written and not committed.
+    assert 0 < stopped.kept == len(kept_runs(path)) == int(done.stdout) < stopped.planned
     assert text(run(path)) == undisturbed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -192,7 +193,7 @@ class Stages:
         for wanted in (functools.partial(self._missing, keys), list):
             self._read(stage, numbered, keys, found)
             first = {keys[number]: number for number in reversed(numbered) if number not in found}
-            left = {number: numbered[number] for number in sorted(first.values())}
+            left = {number: numbered[number] for number in _from_own_place(sorted(first.values()))}
             if not left:
                 break
             before = total - sum(numbered[number].steps for number in numbered if number not in found)
@@ -234,6 +235,12 @@ class Stages:
         found.update(outcomes)
         for number, outcome in outcomes.items():
             self.watcher.ran(runs[number], outcome)
+
+
+def _from_own_place(numbers: list[int]) -> list[int]:
+    """Numbers from a place of this process's own on, and around, so that races that need the same runs share them."""
+    place = os.getpid() % max(1, len(numbers))
+    return numbers[place:] + numbers[:place]
 
 
 def _typical(problem: Problem, runs: Sequence[Run]) -> list[Run]:
