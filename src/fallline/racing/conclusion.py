@@ -148,7 +148,7 @@ def _further_warnings(
 ) -> tuple[str, ...]:
     """Those that the judge, who sees scores alone, can't give."""
     proposed = proposed_trials(raced.asked.effort.rounds) if verdict.comparisons else ()
-    unequal = unequal_budgets({name: budget.samples for name, budget in raced.granted.items()})
+    unequal = unequal_budgets({arm.name: raced.granted[arm.name].samples for arm in raced.asked.arms if arm.searched})
     missed: tuple[str, ...] = ()
     if raced.asked.problem.target is not None:
         counts = {result.name: result.reached[0].reached for result in results if not result.entry.diverged}

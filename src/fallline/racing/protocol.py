@@ -15,7 +15,7 @@ import torch
 
 from fallline import _asked
 from fallline._text import counted
-from fallline.racing.arms import as_arms, one_optimizer_twice
+from fallline.racing.arms import as_arms, raced_once
 from fallline.racing.audit import one_at_a_time
 from fallline.racing.conclusion import Asked, Raced, conclude
 from fallline.racing.effort import Cost, Effort, as_effort
@@ -26,7 +26,7 @@ from fallline.racing.runs import Run
 from fallline.racing.solo import solo_seconds, try_arms
 from fallline.racing.stages import Plan, Stages, Watcher, engine_for, make_plan
 from fallline.racing.storage import NOT_KEPT, Card, Keys, Lasting, open_store, problem_key
-from fallline.racing.tuning import best_trials, expected_cost, run_finals, tune, tuning_runs
+from fallline.racing.tuning import best_trials, expected_cost, planned_runs, run_finals, tune
 from fallline.rules import DEFAULT_ARMS
 from fallline.training import Problem, ProblemError, torch_threads
 
@@ -112,13 +112,14 @@ def race(
     with torch_threads(1):  # threads that wait for each other cost more than they give, most of all on a busy machine
         problem.check(_seeds(seed, 1)[0])
         try_arms(problem, entrants)
+        entrants, repeated = raced_once(entrants)
         keys = Keys(problem, problem_key(problem), entrants)
-    repeated = one_optimizer_twice(entrants)
     for line in repeated:
         watcher.note(line)
     # The first seed tunes; the others, which no trial has seen, run the finals.
     tuning_seed, *final_seeds = _seeds(seed, 1 + spent.seeds)
-    planned = {arm.name: tuning_runs(arm, problem, spent, seed, tuning_seed) for arm in entrants}
+    planned = {arm.name: planned_runs(arm, problem, spent, seed, tuning_seed, final_seeds) for arm in entrants}
+    later = spent.finalists * spent.seeds * sum(arm.searched for arm in entrants)  # the finals of what is searched
     settings = {"smallest_difference": smallest_difference, "search": list(search), "training": training}
     question = {"effort": asdict(spent), "seed": seed, "target": problem.target, **settings}
     card = Card(
@@ -128,7 +129,7 @@ def race(
         higher_is_better=problem.metric.higher_is_better,
         spaces={arm.name: {name: one.to_json() for name, one in arm.space.items()} for arm in entrants},
         command=_command(problem, arms, spent, seed, settings),
-        planned_runs=sum(len(own) + spent.finalists * spent.seeds for own in planned.values()),
+        planned_runs=sum(map(len, planned.values())) + later,
     )
     asked = Asked(problem, entrants, spent, seed, tuning_seed, tuple(final_seeds), workers)
     with (
@@ -165,7 +166,8 @@ def _held(
         lambda kept: Plan(**kept),
     )  # fmt: skip
     engine = engine_for(plan, engine, problem, runs, watcher.note, asked=own_engine)
-    known = {keys.of(run, batched=plan.batched, scored=False): run for run in runs}
+    scored = {arm.name: not arm.searched for arm in arms}  # of what is not searched, all that is planned are finals
+    known = {keys.of(run, batched=plan.batched, scored=scored[run.arm]): run for run in runs}
     kept = [known[key] for key in store.there([*known])]
     cost = expected_cost(problem, arms, effort, planned, asked.final_seeds, plan.seconds, engine.slots, kept)
     _announce(cost, plan, store, watcher)
@@ -271,9 +273,10 @@ def _command(
     problem: Problem, arms: Iterable[Any] | str | None, effort: Effort, seed: int, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What a command line needs to ask the race again; arms are None where only a program has them."""
-    names: Any = list(DEFAULT_ARMS) if arms is None else arms
-    typed = not isinstance(names, Mapping) and all(isinstance(name, str) for name in names)
-    given = (names if isinstance(names, str) else list(names)) if typed else None
+    given: Any = list(DEFAULT_ARMS) if arms is None else arms
+    if not isinstance(given, str):
+        names = [one if isinstance(one, str) else getattr(one, "origin", None) for one in given]
+        given = None if isinstance(given, Mapping) or None in names else names
     return {"problem": problem.origin, "arms": given, "effort": asdict(effort), "seed": seed, **settings}
 
 

@@ -49,7 +49,7 @@ class ArmResult:
         entry: What the verdict saw of the arm.
         reached: The target, or each goal of a ladder of losses: how many runs of the best configuration got there, and
             the median effort.
-        trials: The outcome of each trial's longest run.
+        trials: The outcome of each trial's longest run; none where nothing is searched.
         finals: Those of the finalists' runs, the best by validation first, each on every fresh seed.
         final_seeds: The fresh seeds, the same for all arms.
         score: The mean test score of the best configuration over the seeds, by which the verdict ranks, with its 95 %
@@ -88,7 +88,7 @@ class ArmResult:
     @property
     def diverged_trials(self) -> int:
         """Trials that diverged."""
-        return sum(not trial.usable for trial in self.entry.trials)
+        return sum(not trial.usable for trial in self.entry.trials) if self.entry.searched else 0
 
     @property
     def diverged_seeds(self) -> int:
@@ -168,11 +168,11 @@ class ArmResult:
     def __repr__(self) -> str:
         if self.entry.diverged or self.score is None:
             return f"ArmResult('{self.name}', diverged)"
-        settings = ", ".join(
+        settings = [
             f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
             for name, value in self.configuration.items()
-        )
-        return f"ArmResult('{self.name}', {settings}, test score {self.score.value:.4g})"
+        ]
+        return f"ArmResult({', '.join([repr(self.name), *settings])}, test score {self.score.value:.4g})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

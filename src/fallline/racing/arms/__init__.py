@@ -10,14 +10,18 @@ if TYPE_CHECKING:
     from fallline.racing.arms.arm import Arm
     from fallline.racing.arms.code import torch_code
     from fallline.racing.arms.dimensions import Choice, Dimension, Range, Value, from_json, space_of
-    from fallline.racing.arms.entrants import as_arms, one_optimizer_twice
+    from fallline.racing.arms.entrants import as_arms
+    from fallline.racing.arms.families import by_family
+    from fallline.racing.arms.twins import raced_once
 
 #: Imported when first asked for: dimensions need no torch, and those who ask for them should not wait for it.
 __getattr__ = door(__name__, {
     "phases": ("Arm",),  # which lets an arm have them
     "code": ("torch_code",),
     "dimensions": ("Choice", "Dimension", "Range", "Value", "from_json", "space_of"),
-    "entrants": ("as_arms", "one_optimizer_twice"),
+    "entrants": ("as_arms",),
+    "families": ("by_family",),
+    "twins": ("raced_once",),
 })  # fmt: skip
 
 __all__ = [
@@ -27,8 +31,9 @@ __all__ = [
     "Range",
     "Value",
     "as_arms",
+    "by_family",
     "from_json",
-    "one_optimizer_twice",
+    "raced_once",
     "space_of",
     "torch_code",
 ]

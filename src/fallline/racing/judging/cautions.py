@@ -119,7 +119,7 @@ def diverged_runs(entries: Sequence[Entry]) -> tuple[str, ...]:
 
 def _diverged_count(entry: Entry) -> str:
     runs = np.concatenate([final.usable for final in entry.finals])
-    trials = sum(not trial.usable for trial in entry.trials)
+    trials = sum(not trial.usable for trial in entry.trials) if entry.searched else 0
     parts = [f"{trials} of {counted(len(entry.trials), 'trial')}"] if trials else []
     parts += [f"{(~runs).sum()} of {counted(len(runs), 'final run')}"] if not runs.all() else []
     return f"{entry.name} in {listed(parts)}" if parts else ""
@@ -138,7 +138,7 @@ def crossing_budgets(
     """
     if not smallest_difference >= 0:
         raise ValueError(f"smallest_difference must be at least 0, not {smallest_difference}.")
-    entries = sorted((entry for entry in entries if not entry.diverged), key=lambda entry: entry.name)
+    entries = sorted((one for one in entries if one.searched and not one.diverged), key=lambda entry: entry.name)
     if not entries:
         return ()
     sign = -1.0 if higher_is_better else 1.0
@@ -199,11 +199,11 @@ def many_dimensions(entries: Sequence[Entry]) -> tuple[str, ...]:
 
     Where fewer than two arms can be compared there are no gaps.
     """
-    wide = [entry.name for entry in entries if len(entry.space) > 1]
+    wide = {entry.name: len(entry.trials) for entry in entries if len(entry.space) > 1}
     if not wide or sum(not entry.diverged for entry in entries) < 2:
         return ()
     return (
-        f"Two or more dimensions are searched for {listed(wide)} with {counted(len(entries[0].trials), 'trial')}: "
+        f"Two or more dimensions are searched for {listed([*wide])} with {counted(max(wide.values()), 'trial')}: "
         "real gaps are found far less often than with one, so take more trials.",
     )
 

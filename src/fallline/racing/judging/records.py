@@ -152,7 +152,8 @@ class Final:
 class Entry:
     """One arm's outcome: all its trials, and the finals of its best ones, best by validation first.
 
-    `space` gives each searched dimension. `bytes_per_parameter` is what a step moves (NaN when not known),
+    `space` gives each searched dimension; where nothing is searched there is one trial that stands for the one
+    configuration and was not run. `bytes_per_parameter` is what a step moves (NaN when not known),
     `step_seconds` the time of one step alone in each round of measuring, or one number. `stratified` says that the
     trials are points of one scrambled Sobol sequence and all ran equally long.
 
@@ -201,14 +202,20 @@ class Entry:
         return median_estimate(self.step_rounds)
 
     @property
+    def searched(self) -> bool:
+        """Whether anything is; if not, its trials say nothing."""
+        return bool(self.space)
+
+    @property
     def judges_trials(self) -> bool | None:
         """Whether finals tell what another draw of trials would come to; None where nothing was searched."""
-        return len(self.finals) > 1 if self.space else None
+        return len(self.finals) > 1 if self.searched else None
 
     @property
     def diverged(self) -> bool:
         """Whether the arm as a whole diverged: no trial, or no run of its best configuration, is usable."""
-        return not any(trial.usable for trial in self.trials) or not self.finals[0].usable.any()
+        tried = not self.searched or any(trial.usable for trial in self.trials)
+        return not (tried and self.finals[0].usable.any())
 
 
 def shape(final: Final) -> tuple[int, int | None]:
@@ -226,13 +233,12 @@ def check_comparable(entries: Sequence[Entry]) -> None:
         raise ValueError("entries must hold at least one arm's entry; it is empty.")
     if len({entry.name for entry in entries}) < len(entries):
         raise ValueError(f"Every entry must have a name of its own; they are {[entry.name for entry in entries]}.")
-    shapes = {
-        (len(entry.trials), len(entry.finals), *shape(entry.finals[0]), len(entry.step_rounds)) for entry in entries
-    }
-    if len(shapes) > 1:
+    shapes = {(*shape(entry.finals[0]), len(entry.step_rounds)) for entry in entries}
+    searches = {(len(entry.trials), len(entry.finals)) for entry in entries if entry.searched}
+    if len(shapes) > 1 or len(searches) > 1:
         raise ValueError(
-            "All entries must have the same numbers of trials, finals, seeds, test examples and rounds of timing; "
-            f"they have {sorted(shapes, key=str)}."
+            "All entries must have the same numbers of seeds, test examples and rounds of timing, and all that are "
+            f"searched of trials and finals; they have {sorted(shapes, key=str)} and {sorted(searches)}."
         )
 
 

@@ -71,9 +71,10 @@ def sentence(judgement: Judgement, winner: str | None, effort_names_winner: bool
 
 
 def _limits(judgement: Judgement) -> str:
-    entry = judgement.standing[0].entry
-    seeds, examples = shape(entry.finals[0])
-    counts = [f"{counted(len(entry.trials), 'trial')} an arm", counted(seeds, "seed")]
+    entries = [arm.entry for arm in judgement.standing]
+    seeds, examples = shape(entries[0].finals[0])
+    trials = max(len(entry.trials) if entry.searched else 0 for entry in entries)
+    counts = [*([f"{counted(trials, 'trial')} an arm"] if trials else []), counted(seeds, "seed")]
     counts += [counted(examples, "test example")] if examples is not None else []
     return f"on this problem and budget only ({', '.join(counts)})"
 
@@ -160,7 +161,7 @@ def _behind(judgement: Judgement) -> str:
 def _advice(judgement: Judgement, cost: bool) -> str:
     """What tells the arms of the best group apart: how many of their trials came near the best and, if asked, costs."""
     group = [arm.entry for arm in judgement.groups[0]]
-    told = [_sensitivity(judgement, group), _cost(group) if cost else ""]
+    told = [_sensitivity(judgement, group) if all(one.searched for one in group) else "", _cost(group) if cost else ""]
     text = " and ".join(one for one in told if one)
     return f"; {text}" if text else ""
 

@@ -101,8 +101,11 @@ def _standing(
     """The arms best first, with their resampled losses; exact ties in the order of their names."""
     if not entries:
         return []
-    usable = np.stack([[final.usable for final in entry.finals] for entry in entries])
-    scores = sign * np.stack([[final.scores for final in entry.finals] for entry in entries])
+    # What is not searched has one final, which stands in each finalist's place.
+    most = max(len(entry.finals) for entry in entries)
+    finals = [entry.finals if entry.searched else entry.finals[:1] * most for entry in entries]
+    usable = np.stack([[final.usable for final in some] for some in finals])
+    scores = sign * np.stack([[final.scores for final in some] for some in finals])
     last = statistics.stand_in(scores[usable], None if untrained is None else sign * untrained)
     losses = np.where(usable, scores, last)
     # One stream an arm, named after it, and one they share: who else is in the race changes no arm's draws.
@@ -112,7 +115,7 @@ def _standing(
     study: list[Floats | None] = list(statistics.study_losses(losses, chosen, weights))
     split: list[Floats | None] = [None] * len(entries)
     sample = losses[:, 0]
-    contributions = [[final.examples for final in entry.finals if final.examples is not None] for entry in entries]
+    contributions = [[final.examples for final in some if final.examples is not None] for some in finals]
     if contributions[0]:
         examples = np.where(usable[..., None], sign * np.asarray(contributions), last)
         split = list(statistics.split_losses(examples, chosen, weights, rng=shared))

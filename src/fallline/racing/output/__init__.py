@@ -3,6 +3,7 @@
 from fallline.racing.output.table import (
     diverged_legend,
     legend,
+    not_searched,
     scored,
     tables_of,
     there_before,
@@ -10,4 +11,6 @@ from fallline.racing.output.table import (
     where_kept,
 )
 
-__all__ = ["diverged_legend", "legend", "scored", "tables_of", "there_before", "time_legend", "where_kept"]
+__all__ = [
+    "diverged_legend", "legend", "not_searched", "scored", "tables_of", "there_before", "time_legend", "where_kept",
+]  # fmt: skip

@@ -59,7 +59,7 @@ def _arm(arm: ArmResult, result: RaceResult) -> dict[str, Any]:
             "code": attempted("", arm.code)[0],
         },
         "space": {name: dimension.to_json() for name, dimension in entry.space.items()},
-        "trials": [_trial(trial, outcome) for trial, outcome in zip(entry.trials, arm.trials, strict=True)],
+        "trials": [_trial(trial, outcome) for trial, outcome in zip(entry.trials, arm.trials, strict=entry.searched)],
         "finals": [
             _final(final, entry.trials[final.trial], runs) for final, runs in zip(entry.finals, arm.finals, strict=True)
         ],
@@ -98,7 +98,7 @@ def _curves(outcome: Outcome) -> dict[str, Any]:
 def _budget_curve(arm: ArmResult, result: RaceResult) -> list[float]:
     """The best validation score to expect of k trials of one length, a diverged one counting as the worst of them."""
     sign = -1.0 if result.protocol["higher_is_better"] else 1.0
-    scores = [trial.comparable for trial in arm.entry.trials]
+    scores = [trial.comparable for trial in arm.entry.trials] if arm.entry.searched else []
     losses = [None if score is None else sign * score for score in scores]
     before = sign * result.protocol["untrained_valid_score"]
     known = [loss for loss in (*losses, before) if loss is not None and math.isfinite(loss)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from fallline._text import as_page, counted, duration_range, table
+from fallline._text import as_page, counted, duration_range, listed, table
 from fallline.racing.judging import Entry, Estimate, faster
 from fallline.racing.result import ArmResult, RaceResult
 
@@ -66,10 +66,11 @@ def legend(result: RaceResult) -> str:
         if p["seeds"] == 1
         else "the mean of the best one's runs, with its 95 % interval over the seeds"
     )
+    tried = f"{counted(p['trials_per_arm'], 'trial')} an arm, {best} by validation run again on "
     sentences = [
-        f"{counted(p['trials_per_arm'], 'trial')} an arm, {best} by validation run again on "
-        f"{counted(p['seeds'], 'fresh seed')}; the score ({'higher' if p['higher_is_better'] else 'lower'} is better) "
-        f"is {mean}."
+        f"{tried if _searched(result) else ''}{counted(p['seeds'], 'fresh seed')}; the score "
+        f"({'higher' if p['higher_is_better'] else 'lower'} is better) is {mean}.",
+        *not_searched([arm.entry for arm in result.arms]),
     ]
     if "batch" in _searched(result):
         sentences.append("lr: at the problem's own batch size; run_lr: the run's own, scaled with its batch.")
@@ -92,6 +93,12 @@ def legend(result: RaceResult) -> str:
     if _diverged(result):
         sentences.append(diverged_legend())
     return " ".join(sentences)
+
+
+def not_searched(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """A sentence on arms of which nothing was searched, if there are any."""
+    names = [entry.name for entry in entries if not entry.searched]
+    return (f"Nothing was searched of {listed(names)}: no trials, one setting on the fresh seeds.",) if names else ()
 
 
 def time_legend(entries: Sequence[Entry]) -> str:

@@ -52,8 +52,8 @@ class Card:
 class PastRace:
     """A race in a storage: what was asked, how far it came, and its verdict if it has finished.
 
-    `number` is its own in the storage. `kept` and `planned` count runs; `changed` is when the last of them was kept or
-    read. `winner`, `ranking` (best first) and `sentence` are the verdict's: None or empty where there is no winner or
+    `number` is its own in the storage. `fixed` are the arms of which nothing is searched. `kept` and `planned` count
+    runs; `changed` is when the last of them was kept or read. `winner`, `ranking` (best first) and `sentence` are the verdict's: None or empty where there is no winner or
     the race has not finished. `command` is that of its `Card`.
     """
 
@@ -66,6 +66,7 @@ class PastRace:
     kept: int
     planned: int
     arms: tuple[str, ...]
+    fixed: tuple[str, ...]
     effort: Mapping[str, Any]
     seed: int
     higher_is_better: bool
@@ -181,6 +182,7 @@ def _past_race(row: Mapping[str, Any], kept: int) -> PastRace | None:
             kept=kept,
             planned=int(card["planned_runs"]),
             arms=tuple(card["spaces"]),
+            fixed=tuple(name for name, space in card["spaces"].items() if not space),
             effort=dict(card["command"]["effort"]),
             seed=int(card["command"]["seed"]),
             higher_is_better=bool(card["higher_is_better"]),
