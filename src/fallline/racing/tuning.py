@@ -27,6 +27,7 @@ class Tuned:
     outcomes: list[Outcome] = field(default_factory=list)
     rung: list[int] = field(default_factory=list)
     early: list[float] = field(default_factory=list)  # scores of the shortest runs, where there are longer ones
+    even: bool = True  # whether all points are of one draw and ran equally long
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -58,7 +59,7 @@ def tune(stages: Stages, arms: Sequence[Arm], effort: Effort, seed: int, tuning_
     """Run all trials of all arms, round by round and rung by rung."""
     problem = stages.problem
     sign = _sign(problem)
-    tuned = {arm.name: Tuned() for arm in arms}
+    tuned = {arm.name: Tuned(even=effort.rounds == 1 and effort.halving == 1) for arm in arms}
     (_, part), *later = rungs(effort.trials, effort.halving, effort.finalists)
     for turn, count in enumerate(round_sizes(effort)):
         drawn = [(arm, point) for arm in arms for point in _points(arm, tuned[arm.name], effort, count, seed, sign)]
