@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from fallline._asked import nearest
 from fallline.racing import Arm
-from fallline.racing.arms import as_arms
+from fallline.racing.arms import as_arms, setting_name
 from fallline.rules import DEFAULT_ARMS
 
 
@@ -22,8 +22,7 @@ def entrants(names: Sequence[str] | None, mine: Sequence[str], own: Sequence[Arm
         names = [arm.name for arm in own] or [*DEFAULT_ARMS]
     settings: dict[str, str] = {}
     for text in mine:
-        head = text.partition(",")[0]
-        called = head.partition("=")[0].strip() if "=" in head else ""
+        called = setting_name(text)
         if called in settings:
             raise ValueError(f"--mine: two settings are called '{called}'; give one of them another name")
         name = called or ("mine" if "mine" not in settings else f"mine_{len(settings) + 1}")

@@ -102,7 +102,7 @@ def _outcome(race: PastRace) -> str:
         return f"unfinished, last run {ago} ago; the same command goes on"
     if race.winner is not None:
         return f"{race.winner} wins"
-    return f"no winner, {race.ranking[0]} comes first" if race.ranking else "finished"
+    return f"take {race.ranking[0]}" if race.ranking else "finished"
 
 
 def report(
@@ -175,7 +175,7 @@ def options_of(race: PastRace, own: Sequence[Arm] = ()) -> dict[str, Any]:
     if command.get("arms") is None:
         raise ValueError(_of_program(race))
     try:
-        options = {name: command[name] for name in ("search", "seed", "smallest_difference", "training")}
+        options = {name: command[name] for name in ("search", "seed", "margin", "training")}
         names = [command["arms"]] if isinstance(command["arms"], str) else command["arms"]
         return {**options, "arms": found(names, own), "effort": Effort(**command["effort"])}
     except (KeyError, TypeError) as error:

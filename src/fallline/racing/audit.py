@@ -110,7 +110,6 @@ def describe(problem: Problem, effort: Effort, seed: int, plan: Plan) -> dict[st
         "halving": effort.halving,
         "finalists": effort.finalists,
         "seeds": effort.seeds,
-        "names_winner": effort.names_winner,
         "points": "scrambled Sobol, drawn for each arm by itself"
         + ("; later rounds proposed by a tree-structured Parzen estimator" if effort.rounds > 1 else ""),
         "seed": seed,

@@ -22,36 +22,33 @@ class Effort:
         trials: Configurations that are tried of each arm.
         finalists: How many of them, the best by validation, run finals; None for 5, or all of fewer trials.
         seeds: Fresh seeds that each finalist runs on, the same for all arms.
-        names_winner: Whether the verdict may name a winner; if not, the race is a ranking.
         rounds: Rounds that the trials come in: the first draws Sobol points, the later ones are proposed by a model of
             the arm's trials so far.
         halving: Above 1 all trials start on a small share of the steps, and one in `halving` of each arm's goes on to
             `halving` times as many, until the finalists' runs are of full length.
 
     >>> Effort(trials=4)
-    Effort(trials=4, finalists=4, seeds=10, names_winner=True, rounds=1, halving=1)
+    Effort(trials=4, finalists=4, seeds=10, rounds=1, halving=1)
     """
 
     trials: int
     finalists: int
     seeds: int
-    names_winner: bool = True
     rounds: int = 1
     halving: int = 1
 
     def __init__(
-        self, trials: int = 16, finalists: int | None = None, seeds: int = 10, names_winner: bool = True,
-        rounds: int = 1, halving: int = 1,
+        self, trials: int = 16, finalists: int | None = None, seeds: int = 10, rounds: int = 1, halving: int = 1,
     ) -> None:  # fmt: skip
         if finalists is None:
             finalists = min(5, trials) if isinstance(trials, int) else 5
-        given = {"trials": trials, "finalists": finalists, "seeds": seeds, "names_winner": names_winner}
+        given = {"trials": trials, "finalists": finalists, "seeds": seeds}
         for name, value in {**given, "rounds": rounds, "halving": halving}.items():
             object.__setattr__(self, name, value)
 
 
 EFFORTS = {
-    "quick": Effort(trials=8, finalists=1, seeds=5, names_winner=False),
+    "quick": Effort(trials=8, finalists=2, seeds=5),
     "standard": Effort(trials=16, finalists=5, seeds=10),
     "thorough": Effort(trials=48, finalists=8, seeds=12),
 }
@@ -64,7 +61,7 @@ def as_effort(effort: str | Effort, **others: int | None) -> Effort:
     for what can't be spent.
 
     >>> as_effort("standard", seeds=30, halving=2)
-    Effort(trials=16, finalists=5, seeds=30, names_winner=True, rounds=1, halving=2)
+    Effort(trials=16, finalists=5, seeds=30, rounds=1, halving=2)
     """
     if isinstance(effort, str):
         if effort not in EFFORTS:
@@ -81,9 +78,8 @@ def as_effort(effort: str | Effort, **others: int | None) -> Effort:
     counts = {
         name: _asked.whole(f"{name} of an effort", value, error=ValueError)
         for name, value in {**vars(effort), **other}.items()
-        if name != "names_winner"
     }
-    effort = Effort(names_winner=effort.names_winner, **counts)
+    effort = Effort(**counts)
     for name in ("finalists", "rounds", "halving"):
         if getattr(effort, name) > effort.trials:
             raise ValueError(

@@ -28,6 +28,7 @@ class Tuned:
     outcomes: list[Outcome] = field(default_factory=list)
     rung: list[int] = field(default_factory=list)
     early: list[float] = field(default_factory=list)  # scores of the shortest runs, where there are longer ones
+    even: bool = True  # whether all points are of one draw and ran equally long
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -61,7 +62,8 @@ def tune(stages: Stages, arms: Sequence[Arm], effort: Effort, seed: int, tuning_
     """Run all trials of all arms, round by round and rung by rung; those of which nothing is searched have none."""
     problem = stages.problem
     sign = _sign(problem)
-    tuned = {arm.name: Tuned() if arm.searched else Tuned([{}], rung=[0]) for arm in arms}
+    even = effort.rounds == 1 and effort.halving == 1
+    tuned = {arm.name: Tuned(even=even) if arm.searched else Tuned([{}], rung=[0]) for arm in arms}
     arms = [arm for arm in arms if arm.searched]
     if not arms:
         return tuned

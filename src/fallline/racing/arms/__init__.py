@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fallline.racing.arms.entrants import as_arms
     from fallline.racing.arms.families import by_family
     from fallline.racing.arms.twins import raced_once
+    from fallline.racing.arms.typed import setting_name
 
 #: Imported when first asked for: dimensions need no torch, and those who ask for them should not wait for it.
 __getattr__ = door(__name__, {
@@ -22,6 +23,7 @@ __getattr__ = door(__name__, {
     "entrants": ("as_arms",),
     "families": ("by_family",),
     "twins": ("raced_once",),
+    "typed": ("setting_name",),
 })  # fmt: skip
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "by_family",
     "from_json",
     "raced_once",
+    "setting_name",
     "space_of",
     "torch_code",
 ]

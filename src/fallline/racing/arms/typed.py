@@ -25,6 +25,16 @@ def is_setting(text: str) -> bool:
     return "=" in text
 
 
+def setting_name(text: str) -> str:
+    """The name of its own that a setting has; none where it has none.
+
+    >>> setting_name("mine=adam,lr=3e-4"), setting_name("adam,lr=3e-4")
+    ('mine', '')
+    """
+    own, equals, _ = text.partition(",")[0].partition("=")
+    return own.strip() if equals else ""
+
+
 def typed_arm(text: str) -> Arm:
     """The arm of a text `name=method,setting=value,...`, of which nothing is searched.
 
@@ -37,7 +47,8 @@ def typed_arm(text: str) -> Arm:
     ('mine', <rule adam>, {'lr': 0.0003}, False)
     """
     head, *parts = (part.strip() for part in text.split(","))
-    own, _, typed = (part.strip() for part in (head if "=" in head else f"={head}").partition("="))
+    own = setting_name(text)
+    typed = head.partition("=")[2].strip() if own else head
     name = own or typed
     method = _method(name, typed)
     known = hyperparameters(method)

@@ -4,13 +4,10 @@ from fallline.racing.output.table import (
     diverged_legend,
     legend,
     not_searched,
-    scored,
     tables_of,
     there_before,
     time_legend,
     where_kept,
 )
 
-__all__ = [
-    "diverged_legend", "legend", "not_searched", "scored", "tables_of", "there_before", "time_legend", "where_kept",
-]  # fmt: skip
+__all__ = ["diverged_legend", "legend", "not_searched", "tables_of", "there_before", "time_legend", "where_kept"]
