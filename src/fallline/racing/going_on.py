@@ -52,7 +52,7 @@ def _typed(command: Mapping[str, Any], effort: Effort, arms: Sequence[str] | Non
         return None
     given = [command["arms"]] if isinstance(command["arms"], str) else command["arms"]
     settings = {name: text for text in given if (name := setting_name(text)) and name in (arms or [name])}
-    names = [one for one in given if not setting_name(one)] if arms is None else [n for n in arms if n not in settings]
+    names = [setting_name(one) or one for one in given] if arms is None else arms
     words = ["fallline", "race", str(command["problem"]), "--arms", ",".join(names)]
     words += [word for text in settings.values() for word in ("--mine", text)]
     usual = EFFORTS["standard"]
