@@ -212,20 +212,20 @@ def test_another_setting_is_another_race_and_trains_its_finals_alone(change: str
     assert result.occasion["runs"]["trained"] == (SMALL.seeds if change in ("another rate", "another decay") else 0)
 
 
-@pytest.mark.parametrize(
-    ("behind", "settling", "words", "runs"),
-    [
-        ([], Settling(("sgd", "mine"), 20, "seeds"), "--arms sgd,lion --mine mine=adam,lr=0.01 --mine old=sgd", 6 * 14),
-        (["old", "lion"], Settling(("sgd", "mine"), 20, "seeds"), "--arms sgd --mine mine=adam,lr=0.01 --", 3 * 14),
-        (["mine"], Settling(("sgd", "old"), None, "trials"), "--arms sgd,lion --mine old=sgd --trials 8", 2 * 20),
-        (
-            ["sgd", "lion"],
-            Settling(("mine", "old"), 7, "seeds"),
-            "--arms '' --mine mine=adam,lr=0.01 --mine old=sgd",
-            2,
-        ),
-    ],
-)
+#: The arms that are behind, what would settle the others, and the command with the runs that it adds.
+FURTHER: dict[str, tuple[list[str], Settling, str, int]] = {
+    "all": ([], Settling(("sgd", "mine"), 20, "seeds"),
+            "--arms sgd,mine,lion,old --mine mine=adam,lr=0.01 --mine old=sgd --trials 4 --fin", 6 * 14),
+    "some": (["old", "lion"], Settling(("sgd", "mine"), 20, "seeds"),
+             "--arms sgd,mine --mine mine=adam,lr=0.01 --trials 4 --fin", 3 * 14),
+    "more trials": (["mine"], Settling(("sgd", "old"), None, "trials"),
+                    "--arms sgd,lion,old --mine old=sgd --trials 8 --fin", 2 * 20),
+    "fixed ones alone": (["sgd", "lion"], Settling(("mine", "old"), 7, "seeds"),
+                         "--arms mine,old --mine mine=adam,lr=0.01 --mine old=sgd --trials 4 --fin", 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("behind", "settling", "words", "runs"), FURTHER.values(), ids=FURTHER)
 def test_going_on_tells_the_command_line_of_them(behind: list[str], settling: Settling, words: str, runs: int) -> None:
     arms = ["sgd", "mine=adam,lr=0.01", "lion", "old=sgd"]
     names = ["sgd", "mine", "lion", "old"]

@@ -118,13 +118,13 @@ def read_problem(path: Path) -> tuple[Problem, tuple[Arm, ...]]:
 
 def _own_arms(module: ModuleType, path: Path) -> tuple[Arm, ...]:
     """Those that the file sets as `arms`, in whatever form a race takes them; none where it sets none."""
-    from fallline.racing.arms import as_arms
+    from fallline.racing.arms import found_by_name
 
     given = getattr(module, "arms", None)
     if given is None:
         return ()
     try:
-        return tuple(arm.found_as(arm.name) for arm in as_arms(given))
+        return found_by_name(given)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} sets `arms`, which is who races: {error}") from error
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from fallline.racing.arms.arm import Arm
     from fallline.racing.arms.code import torch_code
     from fallline.racing.arms.dimensions import Choice, Dimension, Range, Value, from_json, space_of
-    from fallline.racing.arms.entrants import as_arms
+    from fallline.racing.arms.entrants import as_arms, found_by_name
     from fallline.racing.arms.families import by_family
     from fallline.racing.arms.twins import raced_once
     from fallline.racing.arms.typed import setting_name
@@ -20,7 +20,7 @@ __getattr__ = door(__name__, {
     "phases": ("Arm",),  # which lets an arm have them
     "code": ("torch_code",),
     "dimensions": ("Choice", "Dimension", "Range", "Value", "from_json", "space_of"),
-    "entrants": ("as_arms",),
+    "entrants": ("as_arms", "found_by_name"),
     "families": ("by_family",),
     "twins": ("raced_once",),
     "typed": ("setting_name",),
@@ -34,6 +34,7 @@ __all__ = [
     "Value",
     "as_arms",
     "by_family",
+    "found_by_name",
     "from_json",
     "raced_once",
     "setting_name",

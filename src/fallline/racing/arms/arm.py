@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -129,12 +128,6 @@ class Arm:
     def _set(self, **fields: Any) -> None:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
-
-    def found_as(self, origin: str) -> Arm:
-        """The same arm, by what a command line finds it again."""
-        found = copy.copy(self)
-        found._set(origin=origin)
-        return found
 
     @staticmethod
     def phases(

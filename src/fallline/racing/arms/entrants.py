@@ -51,6 +51,18 @@ def as_arms(
     return tuple(arm.further(search, problem) if arm.searched else arm for arm in arms)
 
 
+def found_by_name(entrants: Any) -> tuple[Arm, ...]:
+    """The arms of a file, from what `as_arms` takes, which a command line finds again by their names.
+
+    >>> [arm.origin for arm in found_by_name(["sgd", "adam"])]
+    ['sgd', 'adam']
+    """
+    arms = as_arms(entrants)
+    for arm in arms:
+        arm._set(origin=arm.name)
+    return arms
+
+
 def _named(name: str, entrant: Any) -> Arm:
     """An arm by a name of its own."""
     arm = as_arm(entrant)
