@@ -146,5 +146,5 @@ def test_one_optimizer_under_two_names(name: str) -> None:
 
 def test_a_race_says_so() -> None:
     result = run(arms=["adam", "adamw"], search=["weight_decay"])
-    assert any("adam and adamw are one optimizer under two names" in one for one in result.verdict.warnings)
-    assert not any("two names" in one for one in run(arms=["adam", "adamw"]).verdict.warnings)
+    assert any("adam and adamw are one optimizer under two names" in one for one in result.warnings)
+    assert not any("two names" in one for one in run(arms=["adam", "adamw"]).warnings)
