@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 
 _DEFAULT_PROBLEM = "digits"
 #: What an unfinished race brings with it.
-_SETTLED = ("arms", "mine", "effort", "trials", "finalists", "seeds", "search", "rounds", "halving", "seed", "training")
+_SETTLED = (
+    "arms",
+    "mine",
+    "effort",
+    "trials",
+    "finalists",
+    "seeds",
+    "search",
+    "rounds",
+    "halving",
+    "margin",
+    "seed",
+    "training",
+)
 
 
 def race(
@@ -60,7 +73,7 @@ def race(
     effort: Annotated[
         str,
         typer.Option(
-            help="quick: 8 trials an arm, the best one run on 5 fresh seeds, a ranking without a winner. "
+            help="quick: 8 trials an arm, the 2 best run on 5 fresh seeds. "
             "standard: 16 trials, the 5 best on 10 seeds. thorough: 48 trials, the 8 best on 12 seeds."
         ),
     ] = "standard",
@@ -94,6 +107,9 @@ def race(
             "many steps, up to the full length.",
         ),
     ] = None,
+    margin: Annotated[
+        float, typer.Option(min=0, help="A difference, in the metric's unit, that does not matter to you.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Settles everything that is drawn.")] = 0,
     training: Annotated[
         str,
@@ -104,7 +120,7 @@ def race(
         ),
     ] = "auto",
     json: Annotated[
-        Path | None, typer.Option(help="Write the protocol, all arms and the verdict to this file.")
+        Path | None, typer.Option(help="Write the decision, all arms and the protocol to this file.")
     ] = None,
     report: Annotated[
         Path | None,
@@ -158,7 +174,7 @@ def race(
         bool, typer.Option("--traceback", help="Where something fails, show the whole way there, as Python does.")
     ] = False,
 ) -> None:
-    """Race optimizers under an equal budget and give a verdict that says "tie" when it is a tie.
+    """Race optimizers under an equal budget, to a decision: what to take, and how much it could cost.
 
     A race that was stopped, at whatever moment, goes on by the same command. A problem file is Python and sets the
     variable `problem`:
@@ -190,7 +206,7 @@ def race(
     outputs.check()
     names = None if arms is None else _listed(arms)
     asked: dict[str, Any] = {
-        "search": ["lr", *_listed(search or "")], "seed": seed, "training": training,
+        "search": ["lr", *_listed(search or "")], "margin": margin, "seed": seed, "training": training,
         "storage": storage, "fresh": fresh, "workers": workers, "ray": ray,
     }  # fmt: skip
     try:
