@@ -73,7 +73,7 @@ class Arm:
     >>> from fallline import rules
     >>> calm = Arm("calm", rules.momentum, fixed={"momentum": 0.5, "schedule": "cosine"})
     >>> calm.space
-    {'lr': Range(low=0.0001, high=10.0, scale='log')}
+    {'lr': Range(low=1e-05, high=100.0, scale='log', open=True)}
 
     A class of your own takes part as it is:
 
@@ -163,7 +163,7 @@ class Arm:
 
         >>> from fallline import rules
         >>> Arm("momentum", rules.momentum).further(["momentum", "beta1"]).space["momentum"]
-        Range(low=0.5, high=0.999, scale='complement')
+        Range(low=0.5, high=0.999, scale='complement', open=False)
         """
         more = [n for n in names if n in self.searchable and n not in {*self.space, *self.fixed}]
         added = {n: self._default_dimension(n, problem) for n in more}
