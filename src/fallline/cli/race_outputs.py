@@ -82,19 +82,22 @@ def _raced(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, quiet: 
 
 
 def show_result(result: RaceResult) -> None:
-    """The table, the verdict, the warnings, and the best one's code."""
+    """The decision, the table, the warnings, and the code of the one to take."""
     out = console()
+    out.print()
+    first, *others = result.decision.lines
+    out.print(escape(first), style="bold", highlight=False)
+    for line in others:
+        out.print(escape(line), highlight=False)
     out.print()
     for one in tables_of(result):
         out.print(one)
         out.print()
     out.print(escape(legend(result)), style="dim", highlight=False)
-    out.print()
-    out.print(escape(result.verdict.sentence), style="bold", highlight=False)
-    for warning in result.verdict.warnings:
+    for warning in result.warnings:
         out.print(escape(bullet(warning, out.width)), highlight=False)
     if not result.best.entry.diverged:
-        out.print(f"\nThe first of the table, {escape(result.best.name)}, in your own program:\n", highlight=False)
+        out.print(f"\n{escape(result.best.name)} in your own program:\n", highlight=False)
         out.print(escape(result.best.code()), style="cyan", highlight=False, soft_wrap=True)
     kept, seconds = where_kept(result.occasion), f"{result.occasion['seconds']:.1f} s in all"
     out.print(f"\n{escape(f'{kept} ({seconds})' if kept else seconds)}.", highlight=False, soft_wrap=True)

@@ -101,7 +101,7 @@ def _outcome(race: PastRace) -> str:
         return f"unfinished, last run {ago} ago; the same command goes on"
     if race.winner is not None:
         return f"{race.winner} wins"
-    return f"no winner, {race.ranking[0]} comes first" if race.ranking else "finished"
+    return f"take {race.ranking[0]}" if race.ranking else "finished"
 
 
 def report(
@@ -170,7 +170,7 @@ def options_of(race: PastRace) -> dict[str, Any]:
     if command.get("arms") is None:
         raise ValueError(_of_program(race))
     try:
-        options = {name: command[name] for name in ("arms", "search", "seed", "smallest_difference", "training")}
+        options = {name: command[name] for name in ("arms", "search", "seed", "margin", "training")}
         return {**options, "effort": Effort(**command["effort"])}
     except (KeyError, TypeError) as error:
         raise ValueError(

@@ -110,7 +110,6 @@ def describe(problem: Problem, effort: Effort, seed: int, plan: Plan) -> dict[st
         "halving": effort.halving,
         "finalists": effort.finalists,
         "seeds": effort.seeds,
-        "names_winner": effort.names_winner,
         "points": _points(effort.rounds),
         "seed": seed,
         "training": plan.training,

@@ -1,8 +1,9 @@
-"""What a race comes to, once all runs are done: every arm's record, the verdict, and what there is to say beside it."""
+"""What a race comes to, once all runs are done: the decision, every arm's record, and what there is to say beside."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -17,14 +18,17 @@ from fallline.racing.audit import (
     step_zero_difference,
     undefined_scores,
 )
+from fallline.racing.decision import Decision, Entrant, decide
 from fallline.racing.effort import Budget, Effort
+from fallline.racing.evidence import entrants
 from fallline.racing.failure import attempted
 from fallline.racing.judging import (
     LARGEST_SCORE,
     Entry,
+    Estimate,
     Final,
-    Verdict,
-    decide,
+    cautions,
+    mean_interval,
     missed_target,
     proposed_trials,
     unequal_budgets,
@@ -49,6 +53,7 @@ class Asked:
     tuning_seed: int
     final_seeds: tuple[int, ...]
     workers: int | None
+    margin: float
 
 
 @dataclass(frozen=True)
@@ -63,31 +68,30 @@ class Raced:
     finals: Finals
     step_seconds: Sequence[float | Sequence[float]]
 
+    @functools.cached_property
+    def entrants(self) -> list[Entrant]:
+        """The arms' runs as the decision sees them."""
+        return entrants(self.asked.arms, self.tuned, self.chosen, self.finals)
+
     @property
     def final_runs(self) -> list[Outcome]:
         """Of all arms, finalists and seeds."""
         return [run for arm in self.finals.values() for runs in arm for run in runs]
 
 
-def conclude(raced: Raced, smallest_difference: float | None, failed: Sequence[str]) -> RaceResult:
-    """Judge a race; `failed` are sentences on what could not be measured. What holds for this time only is not told."""
+def conclude(raced: Raced, failed: Sequence[str], look: int) -> RaceResult:
+    """Judge a race, at its look of this number; `failed` are sentences on what could not be measured.
+
+    What holds for this time only is not told.
+    """
     (untrained_loss, score, valid_score), unknown = _before_training(raced)
-    results = _arm_results(raced, untrained_loss)
-    difference, metric = _first_losses_differ(raced), raced.asked.problem.metric
-    verdict = decide(
-        [result.entry for result in results],
-        higher_is_better=metric.higher_is_better,
-        untrained=_known(score),
-        untrained_valid=_known(valid_score),
-        smallest_difference=smallest_difference,
-        effort_names_winner=raced.asked.effort.names_winner,
-        seed=raced.asked.seed,
-        metric=metric.name,
-        bounds=metric.bounds,
-    )
-    warnings = (*verdict.warnings, *_further_warnings(raced, results, verdict, difference), *failed, *unknown)
-    verdict = replace(verdict, warnings=warnings)
-    by_name = {result.name: replace(result, score=verdict.scores.get(result.name)) for result in results}
+    decision = _decision(raced, score, valid_score, look)
+    scores = _scores(raced, score)
+    results = {
+        result.name: replace(result, score=scores[result.name]) for result in _arm_results(raced, untrained_loss)
+    }
+    difference = _first_losses_differ(raced)
+    warnings = (*_warnings(raced, list(results.values()), difference), *failed, *unknown)
     protocol = {
         **describe(raced.asked.problem, raced.asked.effort, raced.asked.seed, raced.plan),
         "tuning_seed": raced.asked.tuning_seed,
@@ -98,21 +102,73 @@ def conclude(raced: Raced, smallest_difference: float | None, failed: Sequence[s
         "step_zero_largest_relative_difference": difference,
         "budget": {name: asdict(budget) for name, budget in raced.granted.items()},
     }
-    return RaceResult(tuple(by_name[name] for name in verdict.ranking), verdict, protocol, occasion={})
+    arms = tuple(results[name] for name in decision.ranking)
+    return RaceResult(arms, decision, tuple(dict.fromkeys(warnings)), protocol, occasion={})
+
+
+def _decision(raced: Raced, score: float, valid_score: float, look: int) -> Decision:
+    asked, metric = raced.asked, raced.asked.problem.metric
+    return decide(
+        raced.entrants,
+        higher_is_better=metric.higher_is_better,
+        untrained=_known(score),
+        untrained_validation=_known(valid_score),
+        margin=asked.margin,
+        bounds=metric.bounds,
+        steps=_evaluated(raced),
+        step_seconds=_rounds(raced),
+        look=look,
+        metric=metric.name,
+        seed=asked.seed,
+    )
+
+
+def _evaluated(raced: Raced) -> Numbers | None:
+    """After how many steps all final runs were evaluated; None where that differs, or where rates decay.
+
+    Where a learning rate decays to zero, losses fall most at the end of it, so that the way there says little.
+    """
+    decaying = any("schedule" in {**arm.space, **arm.fixed} for arm in raced.asked.arms)
+    steps = raced.final_runs[0].steps
+    alike = all(np.array_equal(run.steps, steps) for run in raced.final_runs)
+    return None if decaying or not alike else steps[steps > 0].astype(np.float64)
+
+
+def _rounds(raced: Raced) -> Mapping[str, Sequence[float]] | None:
+    """Seconds of a step by arm in each round of measuring; None where they were not measured."""
+    rounds = raced.step_seconds
+    if any(isinstance(one, float) for one in rounds):
+        return None
+    return {arm.name: list(one) for arm, one in zip(raced.asked.arms, rounds, strict=True) if isinstance(one, Sequence)}
+
+
+def _scores(raced: Raced, untrained: float) -> dict[str, Estimate | None]:
+    """Each arm's mean test score with its interval over the seeds; None for an arm that diverged as a whole."""
+    metric = raced.asked.problem.metric
+    worst = min if metric.higher_is_better else max
+    seen = [*np.concatenate([one.test[one.usable] for one in raced.entrants]).tolist(), untrained]
+    stand_in = worst((score for score in seen if abs(score) <= LARGEST_SCORE), default=0.0)
+    found: dict[str, Estimate | None] = {}
+    for one in raced.entrants:
+        scores = np.where(one.usable[0], one.test[0], stand_in)
+        found[one.name] = mean_interval(scores, bounds=metric.bounds) if one.usable[0].any() else None
+    return found
 
 
 def _arm_results(raced: Raced, untrained_loss: float) -> list[ArmResult]:
-    examples, results = sharing(raced.final_runs), []
-    for arm, seconds in zip(raced.asked.arms, raced.step_seconds, strict=True):
+    results = []
+    for arm, entrant, seconds in zip(raced.asked.arms, raced.entrants, raced.step_seconds, strict=True):
         tuned, finals = raced.tuned[arm.name], raced.finals[arm.name]
         entry = Entry(
             arm.name,
             tuned.trials,
-            tuple(as_final(index, runs, examples) for index, runs in zip(raced.chosen[arm.name], finals, strict=True)),
+            tuple(
+                Final(index, np.array([run.score for run in runs]), ~usable)
+                for index, runs, usable in zip(raced.chosen[arm.name], finals, entrant.usable, strict=True)
+            ),
             arm.space,
             arm.bytes_per_parameter,
             seconds,
-            stratified=raced.asked.effort.rounds == 1 and raced.asked.effort.halving == 1,
         )
         goals = tuple(reached(raced.asked.problem, finals[0], untrained_loss))
         results.append(
@@ -124,36 +180,16 @@ def _arm_results(raced: Raced, untrained_loss: float) -> list[ArmResult]:
     return results
 
 
-def as_final(index: int, runs: Sequence[Outcome], examples: int | None) -> Final:
-    """One configuration's outcomes as the verdict sees them; `examples` of the test split share in a score, or None."""
-    shares = None
-    if examples is not None:
-        none = np.full(examples, np.nan)
-        shares = np.stack([none if run.examples is None else run.examples for run in runs])
-    return Final(index, np.array([run.score for run in runs]), np.array([run.diverged for run in runs]), shares)
-
-
-def sharing(runs: Iterable[Outcome]) -> int | None:
-    """How many examples share in the scores; None where the metric is no mean over them.
-
-    A run that diverged tells nothing of it, and where there is one example alone, no other can be drawn.
-    """
-    told = [run.examples for run in runs if not run.diverged]
-    shares = [examples for examples in told if examples is not None]
-    return len(shares[0]) if shares and len(shares) == len(told) and len(shares[0]) > 1 else None
-
-
-def _further_warnings(
-    raced: Raced, results: Sequence[ArmResult], verdict: Verdict, difference: float
-) -> tuple[str, ...]:
-    """Those that the judge, who sees scores alone, can't give."""
-    proposed = proposed_trials(raced.asked.effort.rounds) if verdict.comparisons else ()
+def _warnings(raced: Raced, results: Sequence[ArmResult], difference: float) -> tuple[str, ...]:
+    asked = raced.asked
+    own = cautions([one.entry for one in results], higher_is_better=asked.problem.metric.higher_is_better)
+    proposed = proposed_trials(asked.effort.rounds) if len(results) > 1 else ()
     unequal = unequal_budgets({name: budget.samples for name, budget in raced.granted.items()})
     missed: tuple[str, ...] = ()
-    if raced.asked.problem.target is not None:
+    if asked.problem.target is not None:
         counts = {result.name: result.reached[0].reached for result in results if not result.entry.diverged}
-        missed = missed_target(counts, runs=raced.asked.effort.seeds)
-    return *proposed, *unequal, *missed, *started_apart(difference), *one_at_a_time(raced.plan.obstacle)
+        missed = missed_target(counts, runs=asked.effort.seeds)
+    return *own, *proposed, *unequal, *missed, *started_apart(difference), *one_at_a_time(raced.plan.obstacle)
 
 
 def _first_losses_differ(raced: Raced) -> float:

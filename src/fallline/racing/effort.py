@@ -22,7 +22,6 @@ class Effort:
         trials: Configurations that are tried of each arm.
         finalists: How many of them, the best by validation, run finals; None for 5, or all of fewer trials.
         seeds: Fresh seeds that each finalist runs on, the same for all arms.
-        names_winner: Whether the verdict may name a winner; if not, the race is a ranking.
         rounds: Rounds that the trials come in: the first draws Sobol points, the later ones are proposed by a model of
             the arm's trials so far. None searches a single range, as of the learning rate, in two stages: half of the
             trials evenly over all of it, the others evenly about the best of these; and draws Sobol points elsewhere.
@@ -30,34 +29,28 @@ class Effort:
             `halving` times as many, until the finalists' runs are of full length.
 
     >>> Effort(trials=4)
-    Effort(trials=4, finalists=4, seeds=10, names_winner=True, rounds=None, halving=1)
+    Effort(trials=4, finalists=4, seeds=10, rounds=None, halving=1)
     """
 
     trials: int
     finalists: int
     seeds: int
-    names_winner: bool = True
     rounds: int | None = None
     halving: int = 1
 
     def __init__(
-        self, trials: int = 16, finalists: int | None = None, seeds: int = 10, names_winner: bool = True,
-        rounds: int | None = None, halving: int = 1,
+        self, trials: int = 16, finalists: int | None = None, seeds: int = 10, rounds: int | None = None,
+        halving: int = 1,
     ) -> None:  # fmt: skip
         if finalists is None:
             finalists = min(5, trials) if isinstance(trials, int) else 5
-        given = {"trials": trials, "finalists": finalists, "seeds": seeds, "names_winner": names_winner}
+        given = {"trials": trials, "finalists": finalists, "seeds": seeds}
         for name, value in {**given, "rounds": rounds, "halving": halving}.items():
             object.__setattr__(self, name, value)
 
-    @property
-    def drawn_evenly(self) -> bool:
-        """Whether no model proposes trials and all run in full, so that what another draw would give can be judged."""
-        return self.rounds in (None, 1) and self.halving == 1
-
 
 EFFORTS = {
-    "quick": Effort(trials=8, finalists=1, seeds=5, names_winner=False),
+    "quick": Effort(trials=8, finalists=2, seeds=5),
     "standard": Effort(trials=16, finalists=5, seeds=10),
     "thorough": Effort(trials=48, finalists=8, seeds=12),
 }
@@ -70,7 +63,7 @@ def as_effort(effort: str | Effort, **others: int | None) -> Effort:
     for what can't be spent.
 
     >>> as_effort("standard", seeds=30, halving=2)
-    Effort(trials=16, finalists=5, seeds=30, names_winner=True, rounds=None, halving=2)
+    Effort(trials=16, finalists=5, seeds=30, rounds=None, halving=2)
     """
     if isinstance(effort, str):
         if effort not in EFFORTS:
@@ -87,9 +80,9 @@ def as_effort(effort: str | Effort, **others: int | None) -> Effort:
     counts = {
         name: _asked.whole(f"{name} of an effort", value, error=ValueError)
         for name, value in {**vars(effort), **other}.items()
-        if name != "names_winner" and (name, value) != ("rounds", None)
+        if (name, value) != ("rounds", None)
     }
-    effort = Effort(names_winner=effort.names_winner, **counts)
+    effort = Effort(**counts)
     for name in ("finalists", "rounds", "halving"):
         if counts.get(name, 1) > effort.trials:
             raise ValueError(f"{name} must be at most the {effort.trials} trials of the effort; got {counts[name]}")

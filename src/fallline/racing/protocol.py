@@ -1,4 +1,4 @@
-"""The race, read from top to bottom: check, plan, tune, finals on fresh seeds, time alone, verdict."""
+"""The race, read from top to bottom: check, plan, tune, finals on fresh seeds, time alone, decision."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from fallline.racing.audit import one_at_a_time
 from fallline.racing.conclusion import Asked, Raced, conclude
 from fallline.racing.effort import Cost, Effort, as_effort
 from fallline.racing.engines import Engine, choose_engine, warm_up
+from fallline.racing.evidence import Chosen, best_first
 from fallline.racing.failure import attempted
+from fallline.racing.going_on import going_on
+from fallline.racing.looks import number_of_look
 from fallline.racing.result import RaceResult
 from fallline.racing.runs import Run
 from fallline.racing.solo import solo_seconds, try_arms
 from fallline.racing.stages import Plan, Stages, Watcher, engine_for, make_plan
 from fallline.racing.storage import NOT_KEPT, Card, Keys, Lasting, open_store, problem_key
-from fallline.racing.tuning import best_trials, expected_cost, run_finals, tune, tuning_runs
+from fallline.racing.tuning import best_trials, expected_cost, final_runs, run_finals, tune, tuning_runs
 from fallline.rules import DEFAULT_ARMS
 from fallline.training import Problem, ProblemError, torch_threads
 
@@ -45,7 +48,7 @@ def race(
     halving: int | None = None,
     seed: int = 0,
     storage: str | Path | None = DEFAULT_STORAGE,
-    smallest_difference: float | None = None,
+    margin: float = 0.0,
     training: str = "auto",
     workers: int | None = None,
     ray: str | None = None,
@@ -75,7 +78,7 @@ def race(
         halving: One trial in so many goes on to longer runs; None for that of the effort.
         seed: Settles everything that is drawn; from 0 to 2**63 - 1.
         storage: SQLite file, or URL of a PostgreSQL database, which keeps every run as it ends; None keeps none.
-        smallest_difference: A lead up to this, in the metric's unit, is a tie; None for what one test example makes.
+        margin: A difference, in the metric's unit, that does not matter to you.
         training: "batched" (side by side) or "in turn", each in processes of one thread; "threads" (in turn, in this
             process, by all its threads); "auto" for the fastest, by a short measurement.
         workers: Train in so many processes of this machine; None for one a core, 1 for this process alone.
@@ -86,7 +89,7 @@ def race(
         elsewhere: None; it is there to say where what belongs elsewhere has its place.
 
     Returns:
-        The result: print it for the table and the verdict.
+        The result: print it for the decision and the table.
 
     Raises:
         ProblemError: The problem can't be raced.
@@ -97,7 +100,7 @@ def race(
 
     >>> from fallline.problems import digits
     >>> result = race(digits(epochs=2), ["sgd", "adam"], "quick", storage=None)
-    >>> result.verdict.winner is None  # a quick race is a ranking
+    >>> result.decision.take.arm in ("sgd", "adam")
     True
     """
     _check(problem, elsewhere)
@@ -119,7 +122,8 @@ def race(
     # The first seed tunes; the others, which no trial has seen, run the finals.
     tuning_seed, *final_seeds = _seeds(seed, 1 + spent.seeds)
     planned = {arm.name: tuning_runs(arm, problem, spent, seed, tuning_seed) for arm in entrants}
-    settings = {"smallest_difference": smallest_difference, "search": list(search), "training": training}
+    margin = _asked.number("margin", margin, least=0.0)
+    settings = {"margin": margin, "search": list(search), "training": training}
     question = {"effort": asdict(spent), "seed": seed, "target": problem.target, **settings}
     card = Card(
         problem=problem.name,
@@ -130,7 +134,7 @@ def race(
         command=_command(problem, arms, spent, seed, settings),
         planned_runs=sum(len(own) + spent.finalists * spent.seeds for own in planned.values()),
     )
-    asked = Asked(problem, entrants, spent, seed, tuning_seed, tuple(final_seeds), workers)
+    asked = Asked(problem, entrants, spent, seed, tuning_seed, tuple(final_seeds), workers, margin)
     with (
         closing(choose_engine(workers, ray)) as engine,
         closing(Lasting(None if storage is None else open_store(storage, card, fresh=fresh), watcher.note)) as store,
@@ -177,8 +181,9 @@ def _held(
     if (line := cost.after_tuning(time.perf_counter() - tuning_started)) is not None:
         watcher.note(line)
 
-    chosen = best_trials(tuned, problem, effort)
+    chosen: Chosen = best_trials(tuned, problem, effort)
     finals = run_finals(stages, arms, tuned, chosen, asked.final_seeds)
+    chosen, finals = best_first(arms, tuned, chosen, finals, -1.0 if problem.metric.higher_is_better else 1.0)
 
     bests = [(arm, tuned[arm.name].points[chosen[arm.name][0]]) for arm in arms]
     with torch_threads(plan.threads):
@@ -189,7 +194,11 @@ def _held(
 
     raced = Raced(asked, plan, stages.granted, tuned, chosen, finals, seconds or [plan.seconds] * len(arms))
     with torch_threads(plan.threads):
-        result = conclude(raced, card.command["smallest_difference"], untimed)
+        look = _look(raced, stages, card)
+        result = conclude(raced, untimed, look)
+    seconds_of_run = problem.steps * plan.seconds
+    further = going_on(result.decision, card.command, effort, seconds=seconds_of_run, slots=engine.slots)
+    result = result.going_on(further)
     processes = "one process" if engine.slots == 1 else f"{engine.slots} processes"
     occasion = {
         "seconds": time.perf_counter() - started,
@@ -199,6 +208,15 @@ def _held(
         "machine": f"{platform.machine()}, {processes} of {counted(plan.threads or torch.get_num_threads(), 'thread')}",
     }
     return replace(result, occasion=occasion)
+
+
+def _look(raced: Raced, stages: Stages, card: Card) -> int:
+    """Which look at these finals this is."""
+    asked, keys = raced.asked, stages.keys
+    points = {name: [raced.tuned[name].points[index] for index in indices] for name, indices in raced.chosen.items()}
+    runs = final_runs(asked.problem, asked.arms, points, asked.final_seeds)
+    finals = {keys.of(run, batched=raced.plan.batched, scored=True) for run in runs}
+    return number_of_look(stages.store, card.problem_key, asked.seed, [arm.name for arm in asked.arms], finals)
 
 
 def _ended(result: RaceResult, store: Lasting, *, slices: bool) -> RaceResult:

@@ -1,4 +1,4 @@
-"""What a race gives back: every arm's record, the verdict, and the best one ready to use."""
+"""What a race gives back: the decision, every arm's record, and the one to take ready to use."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from fallline.racing.arms import Arm, torch_code
+from fallline.racing.decision import Decision, Next, with_lines
 from fallline.racing.failure import attempted
-from fallline.racing.judging import Entry, Estimate, Verdict
+from fallline.racing.judging import Entry, Estimate
 from fallline.racing.renderers import Figure, renderer
 from fallline.racing.runs import Outcome, Reached, run_of
 from fallline.racing.solo import slices_around, trained_again
@@ -41,20 +42,22 @@ class Trained(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ArmResult:
-    """One arm after the race: its trials and finals, and its best configuration by validation.
+    """One arm after the race: its trials and finals, and the configuration that it takes.
+
+    That is the finalist of best mean validation over the tuning seed and the fresh seeds.
 
     Args:
         arm: The arm.
         problem: What was trained.
-        entry: What the verdict saw of the arm.
+        entry: Its trials and finals as numbers.
         reached: The target, or each goal of a ladder of losses: how many runs of the best configuration got there, and
             the median effort.
         trials: The outcome of each trial's longest run.
-        finals: Those of the finalists' runs, the best by validation first, each on every fresh seed.
+        finals: Those of the finalists' runs, each on every fresh seed; those of the configuration that it takes first.
         final_seeds: The fresh seeds, the same for all arms.
-        score: The mean test score of the best configuration over the seeds, by which the verdict ranks, with its 95 %
-            interval. A seed that diverged counts as the untrained model, or as worse than the worst score where that is
-            worse still. None for an arm that diverged as a whole.
+        score: The mean test score of that configuration over the seeds, with its 95 % interval. A seed that diverged
+            counts as the untrained model, or as the worst score where that is worse. None for an arm that diverged as
+            a whole.
         training: How the race trained its runs.
         workers: In how many processes it was asked to; None for one a core.
     """
@@ -77,7 +80,7 @@ class ArmResult:
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """The best configuration by validation: what was searched."""
+        """The configuration that it takes: what was searched."""
         return dict(self.entry.trials[self.entry.finals[0].trial].configuration)
 
     @property
@@ -177,25 +180,27 @@ class ArmResult:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RaceResult:
-    """A finished race. Print it for the table and the verdict.
+    """A finished race. Print it for the decision and the table.
 
     Args:
-        arms: Every arm's result, in the verdict's ranking.
-        verdict: What the race concludes.
+        arms: Every arm's result: the one to take, then by how far each may be from the best.
+        decision: What to take, how far each arm may be from the best, and what would tell more.
+        warnings: What to be wary of, in sentences.
         protocol: How it was measured, as plain data.
         occasion: What holds for this time only: seconds, machine, storage, how many runs were trained or kept before.
         slices: Cuts through the loss around the best runs; None where they were not asked for.
     """
 
     arms: tuple[ArmResult, ...]
-    verdict: Verdict
+    decision: Decision
+    warnings: tuple[str, ...]
     protocol: Mapping[str, Any]
     occasion: Mapping[str, Any]
     slices: tuple[Mapping[str, Any], ...] | None = None
 
     @property
     def best(self) -> ArmResult:
-        """The winner, or the arm that ranks first where there is none."""
+        """The arm to take."""
         return self.arms[0]
 
     def __getitem__(self, name: str) -> ArmResult:
@@ -205,10 +210,10 @@ class RaceResult:
         raise KeyError(f"no arm '{name}' in this race; there are {', '.join(arm.name for arm in self.arms)}")
 
     def __repr__(self) -> str:
-        winner = self.verdict.winner
+        take = self.decision.take
         return (
-            f"RaceResult('{self.protocol['problem']}', {'no winner' if winner is None else f'winner {winner!r}'}, "
-            f"ranking {', '.join(self.verdict.ranking)}; print it for the table and the verdict)"
+            f"RaceResult('{self.protocol['problem']}', {'nothing to take' if take is None else f'take {take.arm!r}'}, "
+            f"ranking {', '.join(self.decision.ranking)}; print it for the decision and the table)"
         )
 
     def __str__(self) -> str:
@@ -268,8 +273,15 @@ class RaceResult:
         Args:
             sentences: The warnings.
         """
-        warnings = tuple(dict.fromkeys((*self.verdict.warnings, *sentences)))
-        return replace(self, verdict=replace(self.verdict, warnings=warnings))
+        return replace(self, warnings=tuple(dict.fromkeys((*self.warnings, *sentences))))
+
+    def going_on(self, further: Next | None) -> RaceResult:
+        """The same result with how the race would go on.
+
+        Args:
+            further: That, or None where nothing is open.
+        """
+        return replace(self, decision=with_lines(replace(self.decision, next=further)))
 
     def stored(self, where: str | None, *warnings: str) -> RaceResult:
         """The same result, now that it is known whether all runs are kept.

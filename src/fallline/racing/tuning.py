@@ -38,6 +38,7 @@ class Tuned:
     stages: list[int] = field(default_factory=list)
     places: list[float] = field(default_factory=list)
     early: list[float] = field(default_factory=list)  # scores of the shortest runs, where there are longer ones
+    even: bool = True  # whether no model proposed points and all ran equally long
 
     def add(self, arm: Arm, point: dict[str, Any], outcome: Outcome, turn: int) -> None:
         """Note the first run of a trial."""
@@ -79,7 +80,7 @@ def tune(stages: Stages, arms: Sequence[Arm], effort: Effort, seed: int, tuning_
     """Run all trials of all arms, round by round and rung by rung."""
     problem = stages.problem
     sign = _sign(problem)
-    tuned = {arm.name: Tuned() for arm in arms}
+    tuned = {arm.name: Tuned(even=effort.rounds in (None, 1) and effort.halving == 1) for arm in arms}
     (_, part), *later = rungs(effort.trials, effort.halving, effort.finalists)
     sizes = round_sizes(effort, arms)
     for turn, count in enumerate(sizes):

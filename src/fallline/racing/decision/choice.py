@@ -59,6 +59,11 @@ class Chosen:
         return float(self.losses.mean()) + self.luck
 
 
+def best_finalist(entrant: Entrant, sign: float) -> int:
+    """The finalist of best mean validation over the tuning seed and the final seeds; the first if no run is usable."""
+    return int(_validation(entrant, sign).sum(axis=1).argmin()) if entrant.usable.any() else 0
+
+
 def choose(entrant: Entrant, sign: float, stand_in: float, rng: np.random.Generator) -> Chosen | None:
     """Take the finalist of best mean validation over the tuning seed and the final seeds; None if no run is usable.
 

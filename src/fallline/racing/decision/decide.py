@@ -14,11 +14,11 @@ from fallline._text import listed
 from fallline.racing.decision.advice import good_range, recommended
 from fallline.racing.decision.choice import Chosen, choose
 from fallline.racing.decision.distances import Distances, Spread, distances, spread
-from fallline.racing.decision.lines import lines
+from fallline.racing.decision.lines import with_lines
 from fallline.racing.decision.record import Counts, Decision, Take
 from fallline.racing.decision.records import LEVEL, Entrant, check_comparable, sane
 from fallline.racing.decision.resolution import Settling, level_of_look, settling
-from fallline.racing.decision.speed import Paces, paces
+from fallline.racing.decision.speed import Paces, in_time, paces
 
 
 def decide(
@@ -30,6 +30,7 @@ def decide(
     margin: float = 0.0,
     bounds: tuple[float, float] = (-math.inf, math.inf),
     steps: ArrayLike | None = None,
+    step_seconds: Mapping[str, Sequence[float]] | None = None,
     look: int | None = None,
     metric: str = "score",
     seed: int = 0,
@@ -46,6 +47,7 @@ def decide(
         bounds: The ends of the score, such as (0, 1) of accuracy, beyond which no distance reaches.
         steps: After how many steps the curves were evaluated (evaluations,); None where speed says little, as with
             learning rates that decay to zero.
+        step_seconds: How long a step of each arm took, alone, in several rounds of all; None where that is not known.
         look: The number of this look at the same race, from 1, so that the looks share the level; None where nobody
             looks again.
         metric: What the score is called.
@@ -87,6 +89,7 @@ def decide(
     within = [arm.name for arm in arms if found.judged is not None and ends[arm.name][1] <= margin]
     unclear = any(one.name in apart and one.usable.any() for one in entrants)
     winner = within[0] if len(within) == 1 and not unclear else None
+    speeds = None if found.paces is None else found.paces.against(place)
     decision = Decision(
         take=None if taken is None else Take(taken.name, _configuration(taken), reason),
         at_most_below_best=None if taken is None or found.judged is None else _finite(ends[taken.name][1]),
@@ -96,7 +99,8 @@ def decide(
         behind={arms[at].name: ends[arms[at].name][0] for at in range(len(arms)) if at not in found.leading},
         tied=tuple(arms[at].name for at in found.leading) if found.judged and len(found.leading) > 1 else (),
         scores={arm.name: sign * arm.loss + 0.0 for arm in arms},
-        speeds=None if found.paces is None else found.paces.against(place),
+        speeds=speeds,
+        seconds=None if speeds is None or step_seconds is None else in_time(speeds, arms[place].name, step_seconds),
         rates=good[place] if arms else None,
         diverged=_diverged(entrants, arms),
         apart=tuple(apart),
@@ -107,8 +111,9 @@ def decide(
         higher_is_better=higher_is_better,
         counts=_counts(entrants),
         notes=_notes(entrants, arms, look),
+        whole=not _single(arms),
     )
-    return replace(decision, lines=lines(decision))
+    return with_lines(decision)
 
 
 FEW = 20
@@ -244,11 +249,16 @@ def _notes(entrants: Sequence[Entrant], arms: Sequence[Chosen], look: int | None
             notes.append("Scores do not split by test example, so how much hangs on this test split is not included.")
         elif counts.examples < FEW:
             notes.append(f"{counts.examples} test examples are few to tell what others would come to.")
-        if single := [arm.name for arm in arms if arm.entrant.searched and len(arm.entrant.finals) == 1]:
+        if single := _single(arms):
             notes.append(f"With one finalist, another draw of the trials of {listed(single)} is not included.")
-    if look is not None:
+    if look is not None and look > 1:
         notes.append(f"This was look {look} at this race; the looks share the level.")
     return tuple(notes)
+
+
+def _single(arms: Sequence[Chosen]) -> list[str]:
+    """The arms that were searched and have one finalist."""
+    return [arm.name for arm in arms if arm.entrant.searched and len(arm.entrant.finals) == 1]
 
 
 def _finite(value: float) -> float | None:

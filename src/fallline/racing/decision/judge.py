@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fallline.racing.decision.decide import decide
-from fallline.racing.decision.lines import lines
+from fallline.racing.decision.lines import with_lines
 from fallline.racing.decision.record import Decision
 from fallline.racing.decision.records import Entrant
 from fallline.racing.decision.tables import Columns, Table, entrants
@@ -83,5 +83,4 @@ def judge(
         look=look,
         metric=test,
     )
-    made = replace(made, notes=(*notes, *made.notes))
-    return replace(made, lines=lines(made))
+    return with_lines(replace(made, notes=(*notes, *made.notes)))

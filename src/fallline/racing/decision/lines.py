@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from fallline._text import counted, listed
+from fallline._text import counted, listed, rough_range
 from fallline.racing.decision.record import Decision
+from fallline.racing.decision.records import LEVEL
 from fallline.racing.decision.speed import Speed
 
 MOST_NAMES = 4
 """Names in a line; more are a table's work."""
 
 
-def lines(decision: Decision) -> tuple[str, ...]:
-    """Say what was found, and no more."""
-    parts = (_take, _cost, _speed, _rates, _behind, _tied, _open, _diverged, _limits)
-    return tuple(line for part in parts for line in part(decision))
+def with_lines(decision: Decision) -> Decision:
+    """The decision with what it says: what was found, and no more."""
+    parts = (_take, _cost, _speed, _seconds, _rates, _behind, _tied, _open, _next, _diverged, _limits)
+    return replace(decision, lines=tuple(line for part in parts for line in part(decision)))
 
 
 def _take(decision: Decision) -> Iterator[str]:
@@ -43,7 +45,7 @@ def _cost(decision: Decision) -> Iterator[str]:
     take, most = decision.take, decision.at_most_below_best
     if take is None:
         return
-    sure = f"{100 * (1 - decision.level):.3g} % confidence"
+    sure = f"{'' if decision.whole else 'at these settings and '}{100 * (1 - LEVEL):.3g} % confidence"
     if most is None:
         yield "How much it could cost can't be told."
     elif decision.winner == take.arm and len(decision.behind) == len(decision.distances) - 1:
@@ -79,6 +81,18 @@ def _speed(decision: Decision) -> Iterator[str]:
     if missed := {name: one.missed for name, one in speeds.of.items() if one.missed}:
         told = [f"{name} in {count} of {decision.counts.seeds}" for name, count in missed.items()]
         yield f"Runs that missed it: {_names(told, 'arms in some')}; they count as having needed every step."
+
+
+def _seconds(decision: Decision) -> Iterator[str]:
+    take, speeds = decision.take, decision.seconds
+    if speeds is None or take is None:
+        return
+    found = {name: one for name, one in speeds.of.items() if name != take.arm and (one.low > 1 or one.high < 1)}
+    if 0 < len(found) <= MOST_NAMES:
+        yield f"In time here, for certain: {'; '.join(f'{name} {_times(one)}' for name, one in found.items())}."
+    elif found:
+        slower = sum(one.low > 1 for one in found.values())
+        yield f"In time here, for certain: {slower} arms take longer, {len(found) - slower} less."
 
 
 def _times(speed: Speed) -> str:
@@ -119,6 +133,12 @@ def _open(decision: Decision) -> Iterator[str]:
         examples = f"the {counted(decision.counts.examples or 0, 'test example')} limit"
         what = {"examples": examples, "trials": "the draw of trials limits"}[found.limited_by]
         yield f"More seeds would not tell {pair} apart: {what} it."
+
+
+def _next(decision: Decision) -> Iterator[str]:
+    if (found := decision.next) is not None:
+        seconds = rough_range(found.seconds, 2 * found.seconds + 1)
+        yield f"To know more, {counted(found.runs, 'run')} in {seconds}: {found.command}"
 
 
 def _diverged(decision: Decision) -> Iterator[str]:

@@ -27,6 +27,15 @@ class Take:
 
 
 @dataclass(frozen=True)
+class Next:
+    """What would tell more: a command, or a call in a program, the runs that it adds, and about how many seconds."""
+
+    command: str
+    runs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Counts:
     """How much was run."""
 
@@ -51,10 +60,13 @@ class Decision:
         tied: The arms that are neither the winner nor behind.
         scores: The mean test score of each arm that has one.
         speeds: Steps to a shared level against those of `take`; None where none were kept or they say little.
+        seconds: The same in time, where clocks tell the arms apart; None where no steps were timed.
         rates: The range of the one searched setting that does as well as the one taken.
         diverged: Arms of whose final runs some diverged, with how many.
         apart: Arms that can't be compared, because they diverged.
         settling: What would settle whether `take` or its closest rival is better; None where nothing is open.
+        next: How to go on; None where nothing is open, or going on would not settle it.
+        whole: Whether other draws of the trials are included: not where an arm that was searched has one finalist.
         level: The share of races in which some interval may fail.
         margin: The difference that does not matter.
         metric: What the scores are called.
@@ -83,18 +95,43 @@ class Decision:
     higher_is_better: bool
     counts: Counts
     notes: tuple[str, ...]
+    whole: bool = True
+    seconds: Speeds | None = None
+    next: Next | None = None
     lines: tuple[str, ...] = ()
+
+    @property
+    def ranking(self) -> tuple[str, ...]:
+        """The arms: the one to take, then by how far each may be from the best; those that can't be compared last."""
+        return tuple(sorted(self.distances, key=self._rank))
+
+    def _rank(self, name: str) -> tuple[float, ...]:
+        taken, ends = self.take is not None and self.take.arm == name, self.distances[name]
+        score = self.scores.get(name, -math.inf if self.higher_is_better else math.inf)
+        loss = -score if self.higher_is_better else score
+        return not taken, name in self.apart, math.inf if ends is None else ends[1], loss
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
 
     def to_json(self) -> dict[str, Any]:
-        """The record in what JSON knows: mappings, lists, texts and finite numbers; open ends are None."""
-        found = {name: value for name, value in asdict(self).items() if name != "speeds"}
-        told = {} if self.speeds is None else self.speeds.of
-        found["speed"] = {name: [one.ratio, one.low, one.high] for name, one in told.items()}
+        """The record in what JSON knows: mappings, lists, texts and finite numbers; open ends are None.
+
+        `speed` and `speed_seconds` hold a ratio and its ends for each arm. A clock had a say in `speed_seconds` and in
+        the seconds of `next` alone.
+        """
+        told_apart = ("speeds", "seconds", "lines")
+        found = {name: value for name, value in asdict(self).items() if name not in told_apart}
+        found |= {"speed": _ratios(self.speeds), "speed_seconds": _ratios(self.seconds), "ranking": self.ranking}
         found["speed_level"] = None if self.speeds is None else self.speeds.level
+        found["speed_missed"] = (
+            {} if self.speeds is None else {name: one.missed for name, one in self.speeds.of.items()}
+        )
         return {name: _plain(value) for name, value in found.items()}
+
+
+def _ratios(speeds: Speeds | None) -> dict[str, list[float]]:
+    return {} if speeds is None else {name: [one.ratio, one.low, one.high] for name, one in speeds.of.items()}
 
 
 def _plain(value: Any) -> Any:

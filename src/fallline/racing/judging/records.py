@@ -96,71 +96,37 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Final:
-    """One tuned configuration on fresh seeds, scored on the test split.
+    """One configuration on fresh seeds, scored on the test split.
 
     `trial` indexes the arm's trials. `scores` (seeds,) and `diverged` (seeds,) have one column a seed, and column s is
-    the same seed for every arm. `examples` (seeds, examples) holds each example's contribution, with the score as its
-    mean over the examples; None where the metric is no mean over examples.
+    the same seed for every arm.
 
-    Raises ValueError when the shapes disagree or the contributions of a seed do not average to its score.
-
-    >>> Final(3, np.array([0.5, 0.7]), np.array([False, True]), None).usable
+    >>> Final(3, np.array([0.5, 0.7]), np.array([False, True])).usable
     array([ True, False])
     """
 
     trial: int
     scores: NDArray[np.float64]
     diverged: NDArray[np.bool_]
-    examples: NDArray[np.float64] | None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "scores", np.asarray(self.scores, dtype=np.float64))
-        object.__setattr__(self, "diverged", np.asarray(self.diverged, dtype=np.bool_))
-        if self.scores.ndim != 1 or self.scores.size == 0 or self.diverged.shape != self.scores.shape:
-            raise ValueError(
-                "A Final's scores and diverged must be two vectors with one entry a seed, at least one; "
-                f"their shapes are {self.scores.shape} and {self.diverged.shape}."
-            )
-        if self.examples is not None:
-            object.__setattr__(self, "examples", np.asarray(self.examples, dtype=np.float64))
-            self._check_examples(self.examples)
-
-    def _check_examples(self, examples: NDArray[np.float64]) -> None:
-        if examples.ndim != 2 or len(examples) != len(self.scores) or examples.shape[1] == 0:
-            raise ValueError(
-                "A Final's examples must be a matrix with a row for each seed and a column for each example; "
-                f"the shape is {examples.shape} for {len(self.scores)} seeds."
-            )
-        kept = examples[self.usable]
-        distance = np.abs(kept.mean(axis=1) - self.scores[self.usable])
-        if np.any(distance > 1e-3 * np.abs(kept).max(axis=1)):
-            raise ValueError(
-                "The mean of a Final's examples must be its score for every seed; "
-                f"they lie up to {distance.max():.3g} apart. Is each row one seed's contributions?"
-            )
 
     @property
     def usable(self) -> NDArray[np.bool_]:
         """Which seeds' scores (seeds,) may enter a statistic: not diverged, finite and of a sane size."""
-        usable = ~self.diverged & (np.abs(self.scores) <= LARGEST_SCORE)
-        if self.examples is not None:
-            usable &= (np.abs(self.examples) <= LARGEST_SCORE).all(axis=1)
-        return usable
+        return np.asarray(~self.diverged & (np.abs(self.scores) <= LARGEST_SCORE))
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One arm's outcome: all its trials, and the finals of its best ones, best by validation first.
+    """One arm's outcome: all its trials, and the finals of its best ones, those of the configuration it takes first.
 
     `space` gives each searched dimension. `bytes_per_parameter` is what a step moves (NaN when not known),
-    `step_seconds` the time of one step alone in each round of measuring, or one number. `stratified` says that the
-    trials are points of one scrambled Sobol sequence and all ran equally long.
+    `step_seconds` the time of one step alone in each round of measuring, or one number.
 
-    Raises ValueError when a final names no trial or one twice, when the finals differ in seeds or examples, or when a
-    trial lacks a searched dimension.
+    Raises ValueError when a final names no trial or one twice, when the finals differ in seeds, or when a trial lacks a
+    searched dimension.
 
     >>> trials = tuple(Trial({"lr": lr}, score, False) for lr, score in [(0.1, 0.4), (1.0, 0.3)])
-    >>> final = Final(1, np.array([0.3, 0.4]), np.array([False, False]), None)
+    >>> final = Final(1, np.array([0.3, 0.4]), np.array([False, False]))
     >>> from fallline.racing.arms import Range
     >>> Entry("sgd", trials, (final,), {"lr": Range(1e-4, 10.0)}, 12.0, 2e-5).diverged
     False
@@ -172,7 +138,6 @@ class Entry:
     space: Mapping[str, Dimension]
     bytes_per_parameter: float
     step_seconds: float | Sequence[float]
-    stratified: bool = False
 
     def __post_init__(self) -> None:
         named = [final.trial for final in self.finals]
@@ -181,8 +146,8 @@ class Entry:
                 f"The finals of arm {self.name!r} must name different trials among its {len(self.trials)}, "
                 f"at least one; they name {named}."
             )
-        if len({shape(final) for final in self.finals}) > 1:
-            raise ValueError(f"The finals of arm {self.name!r} must all have the same seeds and test examples.")
+        if len({len(final.scores) for final in self.finals}) > 1:
+            raise ValueError(f"The finals of arm {self.name!r} must all have the same seeds.")
         if not all(set(self.space) <= set(trial.configuration) for trial in self.trials):
             raise ValueError(f"Every trial of arm {self.name!r} must have a value for each of {sorted(self.space)}.")
         times = self.step_rounds
@@ -201,83 +166,6 @@ class Entry:
         return median_estimate(self.step_rounds)
 
     @property
-    def judges_trials(self) -> bool | None:
-        """Whether finals tell what another draw of trials would come to; None where nothing was searched."""
-        return len(self.finals) > 1 if self.space else None
-
-    @property
     def diverged(self) -> bool:
-        """Whether the arm as a whole diverged: no trial, or no run of its best configuration, is usable."""
-        return not any(trial.usable for trial in self.trials) or not self.finals[0].usable.any()
-
-
-def shape(final: Final) -> tuple[int, int | None]:
-    """Numbers of seeds and of test examples (None where the metric does not split) behind a final.
-
-    >>> shape(Final(0, np.array([0.3, 0.4]), np.array([False, False]), None))
-    (2, None)
-    """
-    return len(final.scores), None if final.examples is None else final.examples.shape[1]
-
-
-def check_comparable(entries: Sequence[Entry]) -> None:
-    """Raise ValueError unless there are entries, each with its own name, all with equally many runs of every kind."""
-    if not entries:
-        raise ValueError("entries must hold at least one arm's entry; it is empty.")
-    if len({entry.name for entry in entries}) < len(entries):
-        raise ValueError(f"Every entry must have a name of its own; they are {[entry.name for entry in entries]}.")
-    shapes = {
-        (len(entry.trials), len(entry.finals), *shape(entry.finals[0]), len(entry.step_rounds)) for entry in entries
-    }
-    if len(shapes) > 1:
-        raise ValueError(
-            "All entries must have the same numbers of trials, finals, seeds, test examples and rounds of timing; "
-            f"they have {sorted(shapes, key=str)}."
-        )
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The best arm against one other: three questions, kept apart.
-
-    Differences and intervals count how much better `best` is, in the metric's unit: positive is in its favour whatever
-    the metric's orientation. `failed` names the questions that do not separate the two: "settings" (the paired
-    permutation over the seeds), "study" (another draw of trials) and "split" (another draw of test examples, or a
-    difference not above `smallest_difference`). `settings_p` is that of this pair alone, `adjusted_p` is corrected for
-    all pairs of arms, and the intervals hold together for all pairs. `study` is None where nothing tells of other
-    trials: with one finalist, which fails the question, and where nothing was searched, which does not. `split` is None
-    where the metric does not split by example.
-    """
-
-    best: str
-    other: str
-    best_score: float
-    other_score: float
-    difference: float
-    settings_p: float
-    adjusted_p: float
-    study: tuple[float, float] | None
-    split: tuple[float, float] | None
-    smallest_difference: float
-    failed: tuple[str, ...]
-    separated: bool
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the race concludes.
-
-    `ties` are groups of two or more arms, best first; `comparisons` hold the best arm against each other arm that did
-    not diverge, in the order of `ranking`, which names every arm, best first, diverged ones last. `conclusion` is the
-    sentence without the cost of a step, which is measured anew each time. `scores` are the mean test scores by which
-    arms that did not diverge as a whole are ranked, with their intervals over the seeds; a seed that diverged counts.
-    """
-
-    winner: str | None
-    ties: tuple[tuple[str, ...], ...]
-    sentence: str
-    conclusion: str
-    warnings: tuple[str, ...]
-    comparisons: tuple[Comparison, ...]
-    ranking: tuple[str, ...]
-    scores: Mapping[str, Estimate]
+        """Whether the arm as a whole diverged: no run of the configuration that it takes is usable."""
+        return not self.finals[0].usable.any()

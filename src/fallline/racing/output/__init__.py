@@ -1,13 +1,5 @@
 """A finished race in other forms: text, HTML, plain data, a DataFrame, TensorBoard."""
 
-from fallline.racing.output.table import (
-    diverged_legend,
-    legend,
-    scored,
-    tables_of,
-    there_before,
-    time_legend,
-    where_kept,
-)
+from fallline.racing.output.table import diverged_legend, legend, tables_of, there_before, time_legend, where_kept
 
-__all__ = ["diverged_legend", "legend", "scored", "tables_of", "there_before", "time_legend", "where_kept"]
+__all__ = ["diverged_legend", "legend", "tables_of", "there_before", "time_legend", "where_kept"]

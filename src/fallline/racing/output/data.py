@@ -20,23 +20,21 @@ if TYPE_CHECKING:
 
 
 def as_plain(result: RaceResult) -> dict[str, Any]:
-    """Protocol, arms, verdict and occasion; numbers that are not finite are null.
+    """Protocol, arms, decision, warnings and occasion; numbers that are not finite are null.
 
-    What a clock or a place had a say in is under "occasion", so that the same race, run again or gone on with after a
-    stop, gives the same data everywhere else.
+    What a clock or a place had a say in is under "occasion", or is said to be, in `Decision.to_json`. So the same race,
+    run again or gone on with after a stop, gives the same data everywhere else.
     """
-    verdict = asdict(result.verdict)
-    sentence = verdict.pop("sentence")
-    del verdict["scores"]  # each arm has its own
     whole: dict[str, Any] = plain(
         {
             "protocol": dict(result.protocol),
             "arms": [_arm(arm, result) for arm in result.arms],
-            "verdict": verdict,
+            "decision": result.decision.to_json(),
+            "warnings": list(result.warnings),
             "slices": list(result.slices or ()),
             "occasion": {
                 **result.occasion,
-                "sentence": sentence,
+                "lines": list(result.decision.lines),
                 "step_seconds": {arm.name: arm.entry.step_time.value for arm in result.arms},
                 "step_seconds_by_round": {arm.name: list(arm.entry.step_rounds) for arm in result.arms},
             },

@@ -50,11 +50,11 @@ class Card:
 
 @dataclass(frozen=True)
 class PastRace:
-    """A race in a storage: what was asked, how far it came, and its verdict if it has finished.
+    """A race in a storage: what was asked, how far it came, and its decision if it has finished.
 
     `number` is its own in the storage. `kept` and `planned` count runs; `changed` is when the last of them was kept or
-    read. `winner`, `ranking` (best first) and `sentence` are the verdict's: None or empty where there is no winner or
-    the race has not finished. `command` is that of its `Card`.
+    read. `winner`, `ranking` (the one to take first) and `lines` are the decision's: None or empty where there is no
+    winner or the race has not finished. `command` is that of its `Card`.
     """
 
     number: int
@@ -71,7 +71,7 @@ class PastRace:
     higher_is_better: bool
     winner: str | None
     ranking: tuple[str, ...]
-    sentence: str | None
+    lines: tuple[str, ...]
     command: Mapping[str, Any]
 
 
@@ -160,7 +160,7 @@ def _result(text: str | None) -> dict[str, Any] | None:
     """A result as it was kept; None where there is none that can be read."""
     with contextlib.suppress(ValueError, TypeError):
         found = read_json(text or "")
-        if isinstance(found, dict) and all(isinstance(found.get(part), dict) for part in ("verdict", "occasion")):
+        if isinstance(found, dict) and all(isinstance(found.get(part), dict) for part in ("decision", "occasion")):
             return found
     return None
 
@@ -168,7 +168,7 @@ def _result(text: str | None) -> dict[str, Any] | None:
 def _past_race(row: Mapping[str, Any], kept: int) -> PastRace | None:
     """A race of a row; None for what somebody else wrote there."""
     result = _result(row["result"])
-    verdict = {} if result is None else {**result["verdict"], **result["occasion"]}
+    told = {} if result is None else {**result["decision"], **result["occasion"]}
     with contextlib.suppress(ValueError, TypeError, KeyError):
         card = read_json(row["card"])
         return PastRace(
@@ -184,9 +184,9 @@ def _past_race(row: Mapping[str, Any], kept: int) -> PastRace | None:
             effort=dict(card["command"]["effort"]),
             seed=int(card["command"]["seed"]),
             higher_is_better=bool(card["higher_is_better"]),
-            winner=verdict.get("winner"),
-            ranking=tuple(verdict.get("ranking", ())),
-            sentence=verdict.get("sentence"),
+            winner=told.get("winner"),
+            ranking=tuple(told.get("ranking", ())),
+            lines=tuple(told.get("lines", ())),
             command=card["command"],
         )
     return None
