@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from fallline.cli.console import Beat, console, fail
+from fallline.racing.arms import DEFAULT_SCHEDULE
 from fallline.rules import DEFAULT_ARMS
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 _DEFAULT_PROBLEM = "digits"
 #: What an unfinished race brings with it.
-_SETTLED = ("arms", "effort", "trials", "finalists", "seeds", "search", "rounds", "halving", "seed", "training")
+_SETTLED = (
+    "arms", "effort", "trials", "finalists", "seeds", "search", "schedule", "warm_up", "rounds", "halving", "seed",
+    "training",
+)  # fmt: skip
 
 
 def race(
@@ -68,6 +72,20 @@ def race(
         typer.Option(
             help="What is searched beside the learning rate, separated by commas: batch, schedule, warm_up, "
             "weight_decay, or hyperparameters such as momentum. Each costs power: take more trials."
+        ),
+    ] = None,
+    schedule: Annotated[
+        str,
+        typer.Option(
+            help="How the learning rate of every arm goes over a run: constant, linear, cosine, warmup-stable-decay or "
+            "one_cycle; with `--search schedule` it is searched instead."
+        ),
+    ] = DEFAULT_SCHEDULE,
+    warm_up: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of a run in which the rate first rises, such as 0.05; by default the schedule's own: none, but "
+            "0.05 of warmup-stable-decay."
         ),
     ] = None,
     rounds: Annotated[
@@ -166,9 +184,9 @@ def race(
     # on where in memory they lie, which the processes that train don't have either.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("MKL_CBWR", "AUTO")
-    from fallline.racing.engines import warm_up
+    from fallline.racing import engines
 
-    warm_up(workers, ray)
+    engines.warm_up(workers, ray)
     from fallline.cli.race_outputs import Outputs, race_on_one
     from fallline.racing.effort import as_effort
 
@@ -176,8 +194,8 @@ def race(
     outputs.check()
     names: list[str] | str | None = "all" if arms == "all" else None if arms is None else _listed(arms)
     asked: dict[str, Any] = {
-        "arms": names, "search": ["lr", *_listed(search or "")], "seed": seed, "training": training,
-        "storage": storage, "fresh": fresh, "workers": workers, "ray": ray,
+        "arms": names, "search": ["lr", *_listed(search or "")], "schedule": schedule, "warm_up": warm_up,
+        "seed": seed, "training": training, "storage": storage, "fresh": fresh, "workers": workers, "ray": ray,
     }  # fmt: skip
     try:
         asked["effort"] = as_effort(
@@ -291,7 +309,9 @@ def _refuse_settled(context: typer.Context) -> None:
     sources = {name: context.get_parameter_source(name) for name in _SETTLED}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:
-        fail(f"--resume goes on with a race as it was begun; leave {', '.join(f'--{name}' for name in given)} out")
+        fail(
+            f"--resume goes on with a race as it was begun; leave {', '.join(f'--{name.replace('_', '-')}' for name in given)} out"
+        )
 
 
 def _race_several(problems: str, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:

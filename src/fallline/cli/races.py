@@ -170,7 +170,8 @@ def options_of(race: PastRace) -> dict[str, Any]:
     if command.get("arms") is None:
         raise ValueError(_of_program(race))
     try:
-        options = {name: command[name] for name in ("arms", "search", "seed", "margin", "training")}
+        settled = ("arms", "search", "schedule", "warm_up", "seed", "margin", "training")
+        options = {name: command[name] for name in settled}
         return {**options, "effort": Effort(**command["effort"])}
     except (KeyError, TypeError) as error:
         raise ValueError(

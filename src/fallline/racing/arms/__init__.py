@@ -9,18 +9,19 @@ from fallline._lazy import door
 if TYPE_CHECKING:
     from fallline.racing.arms.arm import Arm
     from fallline.racing.arms.code import torch_code
-    from fallline.racing.arms.dimensions import Choice, Dimension, Range, Value, from_json, space_of
+    from fallline.racing.arms.dimensions import DEFAULT_SCHEDULE, Choice, Dimension, Range, Value, from_json, space_of
     from fallline.racing.arms.entrants import as_arms, one_optimizer_twice
 
 #: Imported when first asked for: dimensions need no torch, and those who ask for them should not wait for it.
 __getattr__ = door(__name__, {
     "phases": ("Arm",),  # which lets an arm have them
     "code": ("torch_code",),
-    "dimensions": ("Choice", "Dimension", "Range", "Value", "from_json", "space_of"),
+    "dimensions": ("DEFAULT_SCHEDULE", "Choice", "Dimension", "Range", "Value", "from_json", "space_of"),
     "entrants": ("as_arms", "one_optimizer_twice"),
 })  # fmt: skip
 
 __all__ = [
+    "DEFAULT_SCHEDULE",
     "Arm",
     "Choice",
     "Dimension",

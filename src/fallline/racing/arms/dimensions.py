@@ -14,6 +14,9 @@ from typing import Any
 from fallline import rules
 from fallline.rules import ADAPTIVE, PLAIN, RELATIVE
 
+#: How learning rates go over a run in a race that is told nothing of it.
+DEFAULT_SCHEDULE = "constant"
+
 #: Numbers and strings: what a configuration holds.
 Value = float | str
 _SCALES = ("log", "linear", "complement")
