@@ -309,9 +309,8 @@ def _refuse_settled(context: typer.Context) -> None:
     sources = {name: context.get_parameter_source(name) for name in _SETTLED}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:
-        fail(
-            f"--resume goes on with a race as it was begun; leave {', '.join(f'--{name.replace('_', '-')}' for name in given)} out"
-        )
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        fail(f"--resume goes on with a race as it was begun; leave {options} out")
 
 
 def _race_several(problems: str, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:

@@ -21,7 +21,7 @@ Finals = Mapping[str, tuple[tuple[Outcome, ...], ...]]
 
 
 #: Trials from which two stages find better rates than one: of fewer the first are too far apart (benchmarks/rates.py).
-_TWO_STAGES = 6
+_TWO_STAGES = 8
 
 
 @dataclass
