@@ -39,7 +39,7 @@ class ArmCurves:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """The curves of one quantity, arms in the verdict's ranking."""
+    """The curves of one quantity, the arm to take first."""
 
     what: str
     higher_is_better: bool
@@ -65,7 +65,7 @@ def _arm(arm: ArmData, quantity: Quantity, higher_is_better: bool) -> ArmCurves:
     runs = arm.runs
     values: Array = getattr(runs, quantity)
     lacking = ~np.isfinite(values).all(axis=1) & ~runs.diverged
-    rate = arm.entry.trials[arm.entry.finals[0].trial].configuration.get("lr")
+    rate = arm.setting("lr")
     steps, samples = runs.steps.astype(np.float64), runs.samples.astype(np.float64)
     return ArmCurves(
         arm.name,
@@ -79,7 +79,7 @@ def _arm(arm: ArmData, quantity: Quantity, higher_is_better: bool) -> ArmCurves:
     )
 
 
-@charted("curves", "Curves", before="Each arm's best configuration by validation, on the seeds of the finals.")
+@charted("curves", "Curves", before="The configuration that each arm takes, on the seeds of the finals.")
 def curves_pictures(race: RaceData) -> tuple[Picture, ...]:
     """One chart of each quantity."""
     return tuple(curves_picture(curves(race, what)) for what in quantities(race))

@@ -72,6 +72,11 @@ def _draw(axes: Axes, picture: Picture, x: str) -> None:
         axes.text(
             1.0, picture.ceiling, "diverged or off the scale", fontsize=7, ha="right", va="bottom", transform=right
         )
+    if picture.upright is not None:
+        place, text = picture.upright
+        axes.axvline(place, color="0.4", linewidth=0.8, linestyle=":", zorder=0)
+        top = axes.get_xaxis_transform()
+        axes.text(place, 1.0, text, fontsize=7, ha="center", va="bottom", transform=top, parse_math=False)
     axes.grid(color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -192,17 +197,29 @@ def _layout(picture: Picture) -> dict[str, Any]:
         "xaxis": _axis(across, [mark.x[name] for mark in picture.marks]),
         "yaxis": _axis(picture.y, [mark.y for mark in picture.marks]),
     }
+    lines = []
     if picture.ceiling is not None:
-        place = float(np.log10(picture.ceiling)) if picture.y.logarithmic else picture.ceiling
-        layout["shapes"] = [
-            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": picture.ceiling, "y1": picture.ceiling,
-             "line": {"width": 1, "dash": "dot"}, "layer": "below"}
-        ]  # fmt: skip
-        layout["annotations"] = [
-            {"text": "diverged or off the scale", "xref": "paper", "x": 1, "xanchor": "right", "y": place,
-             "yanchor": "bottom", "showarrow": False, "font": {"size": 11}}
-        ]  # fmt: skip
+        lines.append(_marked("y", picture.y, picture.ceiling, "diverged or off the scale", "right"))
+    if picture.upright is not None:
+        lines.append(_marked("x", across, *picture.upright, "center"))
+    if lines:
+        layout["shapes"], layout["annotations"] = (list(parts) for parts in zip(*lines, strict=True))
     return layout
+
+
+def _marked(which: str, axis: Axis, place: float, text: str, anchor: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A line through the chart at a place of an axis, and the text at its right or its upper end."""
+    other = "x" if which == "y" else "y"
+    at = float(np.log10(place)) if axis.logarithmic else place
+    line = {
+        "type": "line", f"{other}ref": "paper", f"{other}0": 0, f"{other}1": 1, f"{which}0": place, f"{which}1": place,
+        "line": {"width": 1, "dash": "dot"}, "layer": "below",
+    }  # fmt: skip
+    told = {
+        "text": _literal(text), f"{other}ref": "paper", other: 1, which: at, "xanchor": anchor, "yanchor": "bottom",
+        "showarrow": False, "font": {"size": 11},
+    }  # fmt: skip
+    return line, told
 
 
 def _axis(axis: Axis, values: list[Array]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the trials of a race say: of what was searched, and of how good the best of k is to be expected."""
+"""What the trials of a race say of what was searched."""
 
 from __future__ import annotations
 
@@ -51,41 +51,8 @@ def sensitivity_pictures(race: RaceData) -> tuple[Picture, ...]:
     return tuple(searched_picture(searched(race, name)) for name in race.dimensions if name == "lr")
 
 
-@charted("budget", "Budget", after="A race records no norms of gradients and updates, so none are shown.")
-def budget_pictures(race: RaceData) -> tuple[Picture, ...]:
-    """The best score to expect of k trials: one line for each arm."""
-    curves = {arm.name: arm.budget for arm in race.arms}
-    every = np.concatenate(list(curves.values()))
-    scale = score_scale(every, race.untrained, higher_is_better=race.higher_is_better)
-    trials = max(len(curve) for curve in curves.values())
-    picture = Picture(
-        "Expected best of k trials",
-        {"trials": Axis("trials")},
-        Axis(f"validation {race.metric} of the best", scale.logarithmic),
-        tuple(
-            Mark("line", number, {"trials": np.arange(1.0, len(curve) + 1)}, scale.shown(curve))
-            for number, curve in enumerate(curves.values())
-        ),
-        dict(enumerate(curves)),
-        Table(
-            ("trials", *curves),
-            tuple(
-                (str(k + 1), *(shown_number(curve[k]) if k < len(curve) else "" for curve in curves.values()))
-                for k in range(trials)
-            ),
-        ),
-        notes=(
-            "Exact for the trials that were run: drawn k at a time, the mean of the best. Where lines cross, who leads "
-            "depends on how many trials one can afford. A trial that diverged counts as the worst of its arm, or as "
-            "the untrained model where that is worse.",
-            *scale.left_out(every),
-        ),
-    )
-    return (picture,)
-
-
 @charted(
-    "searched", "what else was searched", section="budget",
+    "searched", "what else was searched", section="sensitivity",
     lacking="nothing but learning rates was searched in this race",
 )  # fmt: skip
 def searched_pictures(race: RaceData) -> tuple[Picture, ...]:
