@@ -3,6 +3,7 @@
 from fallline.racing.decision.choice import best_finalist
 from fallline.racing.decision.decide import decide
 from fallline.racing.decision.judge import judge
+from fallline.racing.decision.lines import with_lines
 from fallline.racing.decision.record import Decision, Next, Take
 from fallline.racing.decision.records import Entrant, fixed
 from fallline.racing.decision.resolution import Resolution, level_of_look, resolution
@@ -10,5 +11,5 @@ from fallline.racing.decision.speed import Speed, Speeds
 
 __all__ = [
     "Decision", "Entrant", "Next", "Resolution", "Speed", "Speeds", "Take", "best_finalist", "decide", "fixed", "judge",
-    "level_of_look", "resolution",
+    "level_of_look", "resolution", "with_lines",
 ]  # fmt: skip
