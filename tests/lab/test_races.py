@@ -26,7 +26,10 @@ from fallline.training.updates import LaneRule
 HOSTILE = "</script><img src=x onerror=alert(1)>\n\ndata: {}\n\n"
 ARMS = ("adam", HOSTILE)
 CARD = Card(HOSTILE, "p", "q", False, {arm: {} for arm in ARMS}, {"effort": {}, "seed": 0}, 8)
-RESULT = {"decision": {"winner": HOSTILE, "ranking": [HOSTILE]}, "occasion": {"lines": [f"Take {HOSTILE}.", "Here only."]}}
+RESULT = {
+    "decision": {"winner": HOSTILE, "ranking": [HOSTILE]},
+    "occasion": {"lines": [f"Take {HOSTILE}.", "Here only."]},
+}
 
 
 def run(arm: str) -> Run:

@@ -12,7 +12,7 @@ HOSTILE = "</script><img src=x onerror=\"document.title='broken'\"><b>%{x} $\\fr
 
 
 def race_data(names: tuple[str, ...] = ("sgd", "adam"), *, seeds: int = 10, **changes: Any) -> dict[str, Any]:
-    """A race by loss whose arms are not told apart, the first of which is to be taken; `changes` go into the protocol."""
+    """A race by loss whose arms are not told apart; the first is to be taken; `changes` go into the protocol."""
     arms = [arm(name, seeds=seeds, offset=place) for place, name in enumerate(names)]
     protocol = {
         "problem": "hills", "parameters": 21, "splits": {"train": 80, "valid": 20, "test": 20}, "metric": "loss",
@@ -77,7 +77,7 @@ def curves_of(losses: list[float | None], diverged_at: int = -1) -> dict[str, An
 
 
 def decision(names: tuple[str, ...]) -> dict[str, Any]:
-    """The first arm is to be taken; the one at place p is p tenths further from the best at most, in p + 1 times the steps."""
+    """The arm at place p is p + 1 tenths from the best at most, and needs p + 1 times the steps of the first one."""
     ratios = {name: [place + 1.0, 1.0 if place == 0 else 0.5, place + 1.5 if place else 1.0]
               for place, name in enumerate(names)}  # fmt: skip
     return {

@@ -81,8 +81,8 @@ def page() -> str:
 def test_the_sections_in_order(page: str) -> None:
     assert re.findall(r'<h2 id="(\w+)"', page) == ["warnings", *SECTIONS]
     text = Elements(page).text
-    for said in ("Take sgd with lr = 0.1", "This holds on this problem only.", "Take care.", "momentum = 0.9"):
-        assert said in text
+    for words in ("Take sgd with lr = 0.1", "This holds on this problem only.", "Take care.", "momentum = 0.9"):
+        assert words in text
 
 
 def test_a_race_alone_has_no_landscape() -> None:
@@ -101,7 +101,7 @@ def test_the_decision_comes_first(page: str) -> None:
     """The headline, its lines, the limits; then the code, before any chart and any table."""
     text = Elements(page).text
     parts = [
-        "Take sgd with lr = 0.1", "at most 0.1 above whichever arm is best", COMMAND, "This holds on this problem only.",
+        "Take sgd with lr = 0.1", "at most 0.1 above whichever arm is best", COMMAND, "This holds on this problem",
         "# sgd", "Take care.", "Distance from the best", "standing", "Code for adam",
     ]  # fmt: skip
     places = [text.index(part) for part in parts]
@@ -128,7 +128,8 @@ def test_what_the_decision_says(lines: list[str], following: Any, expected: Any)
 
 def test_where_nothing_can_be_taken_there_is_no_code() -> None:
     data = diverge(diverge(race_data(), 0, 10), 1, 10)
-    data["decision"] |= {"take": None, "distances": dict.fromkeys(("sgd", "adam")), "speed": {}, "apart": ["sgd", "adam"]}
+    names = ["sgd", "adam"]
+    data["decision"] |= {"take": None, "distances": dict.fromkeys(names), "speed": {}, "apart": names}
     data["occasion"]["lines"] = ["Nothing can be taken: sgd and adam diverged.", "Here only."]
     for arm in data["arms"]:
         arm["best"] = arm["statistics"]["score"] = None

@@ -108,7 +108,9 @@ def test_a_race_is_seen_live(open_page: Any, tmp_path: Path, troubles: list[str]
         panel.get_by_text("3 of 8 runs done; stage: tune.").wait_for()
         assert panel.locator(".result > .scroll tbody th").all_inner_texts()[:2] == list(arms)
         assert panel.locator(".box path").count() == 2
-        store.answer({"decision": {"winner": HOSTILE}, "occasion": {"lines": [f"Take {HOSTILE}.", f"{HOSTILE}: here."]}})
+        store.answer(
+            {"decision": {"winner": HOSTILE}, "occasion": {"lines": [f"Take {HOSTILE}.", f"{HOSTILE}: here."]}}
+        )
         panel.get_by_text(f"Take {HOSTILE}.").wait_for()
         assert panel.get_by_role("listitem").all_inner_texts() == [f"{HOSTILE}: here."]
         assert page.locator("img").count() == 0

@@ -44,8 +44,8 @@ def distance_pictures(race: RaceData) -> tuple[Picture, ...]:
     side = "below" if race.higher_is_better else "above"
     apart = [arm.name for arm in race.arms if ends.get(arm.name) is None]
     notes = (
-        f"With {100 * (1 - level):.3g} % confidence every arm lies within its line, for all arms at once. One whose line "
-        f"begins to the right of {f'the margin, {margin:.3g},' if margin else '0'} is behind for certain.",
+        f"With {100 * (1 - level):.3g} % confidence every arm lies within its line, for all arms at once. One whose "
+        f"line begins to the right of {f'the margin, {margin:.3g},' if margin else '0'} is behind for certain.",
         *([f"Not compared, as runs diverged: {listed(apart)}."] if apart else ()),
     )
     axis = Axis(f"test {race.metric} {side} whichever arm is best", view=_view(rows, [0.0, margin]))
@@ -128,10 +128,11 @@ def _rows_picture(
     for arm, row in enumerate(rows):
         if math.isnan(row.low):
             continue
-        line = np.clip([row.low, row.high], *axis.view)
-        marks.append(Mark("interval", arm, {"value": line}, np.full(2, float(last - arm))))
-        dots = np.array([row.value] if math.isfinite(row.value) else [end for end in (row.low, row.high) if end in line])
-        marks.append(Mark("dots" if row.taken else "hollow", arm, {"value": dots}, np.full(len(dots), float(last - arm))))
+        ends, height = np.array([row.low, row.high]), float(last - arm)
+        line = np.clip(ends, *axis.view)
+        dots = np.array([row.value]) if math.isfinite(row.value) else ends[ends == line]
+        marks.append(Mark("interval", arm, {"value": line}, np.full(2, height)))
+        marks.append(Mark("dots" if row.taken else "hollow", arm, {"value": dots}, np.full(len(dots), height)))
     names = Axis("", ticks=tuple(row.label for row in reversed(rows)), view=(-0.6, last + 0.6))
     return Picture(title, {"value": axis}, names, tuple(marks), {}, table, upright=upright, notes=notes)
 

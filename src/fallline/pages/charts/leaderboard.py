@@ -194,7 +194,9 @@ def _best(arm: ArmData, name: str, *, higher_is_better: bool) -> Cell:
     remark = "fixed"
     if name in arm.entry.space:
         remark = "at the edge" if edge_of(arm.entry, name, higher_is_better=higher_is_better) else ""
-    return Cell(f"{value:.3g}", value, remark) if isinstance(value, (int, float)) else Cell(str(value), str(value), remark)
+    if isinstance(value, (int, float)):
+        return Cell(f"{value:.3g}", value, remark)
+    return Cell(str(value), str(value), remark)
 
 
 def _effort(reached: Reached, effort: int | None) -> Cell:
