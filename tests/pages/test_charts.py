@@ -143,6 +143,24 @@ def test_points_beyond_the_chart_are_told_of(
     assert picture.notes[-1].endswith(f"which lie {side} the chart: adam 30.")
 
 
+@pytest.mark.parametrize(
+    ("last", "view", "told"),
+    [
+        ([0.6, 0.8], (0.588, 0.812), True),  # the runs begin at 0.1
+        ([0.1, 0.8], (0.058, 0.842), False),
+        ([None, None], None, False),
+    ],
+)
+def test_a_linear_chart_is_cropped_to_the_second_half(last: list[Any], view: Any, told: bool) -> None:
+    data = race_data(metric="score", higher_is_better=True, untrained_score=0.1)
+    for arm in data["arms"]:
+        for one in arm["finals"][0]["curves"]:
+            one["valid_metric"] = [0.1, 0.5, *last]
+    picture = curves_picture(curves(read_race(data), "valid_metric"))
+    assert picture.y.view == (view and pytest.approx(view)) or view is None
+    assert any("second half" in note for note in picture.notes) == told
+
+
 def test_a_zero_is_left_out_of_a_logarithmic_chart_and_counted() -> None:
     data = race_data()
     for one in data["arms"][0]["finals"][0]["curves"]:

@@ -8,7 +8,7 @@ import io
 import json
 import math
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,10 +71,15 @@ def report_page(data: Mapping[str, Any]) -> str:
     )
 
 
-def _chart(picture: Picture) -> dict[str, Any]:
-    """A chart as the page holds it: computed, still and for Plotly."""
+def _chart(picture: Picture, above: Sequence[str] = ()) -> dict[str, Any]:
+    """A chart as the page holds it: computed, still and for Plotly, and its notes but for those that stand above it."""
     still = drawn([picture], "svg", bare=True).decode()
-    return {"picture": picture, "still": f"data:image/svg+xml,{quote(still, safe=_SAFE)}", "live": live(picture)}
+    return {
+        "picture": picture,
+        "notes": [note for note in picture.notes if note not in above],
+        "still": f"data:image/svg+xml,{quote(still, safe=_SAFE)}",
+        "live": live(picture),
+    }
 
 
 #: Characters that stand for themselves in an address and in an attribute, so that the still charts stay small.
@@ -87,12 +92,20 @@ def _sections(race: RaceData) -> list[dict[str, Any]]:
     for kind in CHARTS.values():
         nothing = {"name": kind.section, "headings": [], "charts": [], "before": [], "lacking": []}
         section, pictures = found.setdefault(kind.section, nothing), kind.pictures(race)
-        section["charts"] += map(_chart, pictures)
+        alike = _alike(pictures)
+        section["charts"] += [_chart(picture, alike) for picture in pictures]
         if pictures or kind.section == kind.kind:
             section["headings"].append(kind.heading)
-        section["before"] += filter(None, [kind.before])
+        section["before"] += filter(None, [kind.before, *alike])
         section["lacking"] += filter(None, [kind.lacking if kind.section == kind.kind else ""])
     return list(found.values())
+
+
+def _alike(pictures: Sequence[Picture]) -> list[str]:
+    """The notes that all of several pictures have, which are said once."""
+    if len(pictures) < 2:
+        return []
+    return [note for note in pictures[0].notes if all(note in one.notes for one in pictures)]
 
 
 def said(race: RaceData) -> tuple[str, list[tuple[str, str]], str]:

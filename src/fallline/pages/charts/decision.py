@@ -40,15 +40,15 @@ def distance_pictures(race: RaceData) -> tuple[Picture, ...]:
         Row(_name(race, arm.name), math.nan, *(ends.get(arm.name) or (math.nan, math.nan)), arm.name == race.taken)
         for arm in race.arms
     ]
-    margin, level = number(race.decision["margin"]), number(race.decision["level"])
+    margin = number(race.decision["margin"])
     side = "below" if race.higher_is_better else "above"
     apart = [arm.name for arm in race.arms if ends.get(arm.name) is None]
     notes = (
-        f"With {100 * (1 - level):.3g} % confidence every arm lies within its line, for all arms at once. One whose "
-        f"line begins to the right of {f'the margin, {margin:.3g},' if margin else '0'} is behind for certain.",
+        "With 95 % confidence every arm lies within its line, for all arms at once. One whose line "
+        f"begins to the right of {f'the margin, {margin:.3g},' if margin else '0'} is behind for certain.",
         *([f"Not compared, as runs diverged: {listed(apart)}."] if apart else ()),
     )
-    axis = Axis(f"test {race.metric} {side} whichever arm is best", view=_view(rows, [0.0, margin]))
+    axis = Axis(f"test {race.metric} {side} the best", view=_view(rows, [0.0, margin]))
     columns = ("arm", "least distance", "greatest distance")
     table = Table(columns, tuple((row.label, *map(_told, (row.low, row.high))) for row in rows))
     upright = (margin, f"margin {margin:.3g}") if margin else (0.0, "the best")

@@ -19,6 +19,7 @@ from fallline.racing.judging import edge_of
 from fallline.racing.output import diverged_legend, time_legend
 
 _LONGEST_NAME = 20
+_EDGE = "at the edge"
 
 
 @charted("leaderboard", "Leaderboard")
@@ -98,7 +99,10 @@ class Leaderboard:
 def leaderboard(race: RaceData) -> Leaderboard:
     """Gather the leaderboard of a race."""
     rows = [dict(_cells(race, rank, arm)) for rank, arm in enumerate(race.arms, start=1)]
-    return Leaderboard(tuple(rows[0]), tuple(tuple(row.values()) for row in rows), _legend(race))
+    legend = _legend(race)
+    if any(cell.remark == _EDGE for row in rows for cell in row.values()):
+        legend += " At the edge: the best may lie outside what was searched."
+    return Leaderboard(tuple(rows[0]), tuple(tuple(row.values()) for row in rows), legend)
 
 
 def _cells(race: RaceData, rank: int, arm: ArmData) -> Iterator[tuple[str, Cell]]:
@@ -110,7 +114,6 @@ def _cells(race: RaceData, rank: int, arm: ArmData) -> Iterator[tuple[str, Cell]
     ends = distances(race)
     if any(one is not None for one in ends.values()):
         yield f"{'below' if race.higher_is_better else 'above'} the best", _span(ends.get(arm.name))
-    yield "seeds", _seeds(arm)
     for name in race.dimensions:
         yield f"best {name}", _best(arm, name, higher_is_better=race.higher_is_better)
     goal = shown_goal(race)
@@ -128,7 +131,12 @@ def _cells(race: RaceData, rank: int, arm: ArmData) -> Iterator[tuple[str, Cell]
     yield "time a step", Cell(duration(step), step.value)
     moved = arm.entry.bytes_per_parameter
     yield "bytes per parameter", Cell("", None) if math.isnan(moved) else Cell(f"{moved:.0f}", moved)
-    yield "diverged", _diverged(arm)
+    if _some_diverged(race):
+        yield "diverged", _diverged(arm)
+
+
+def _some_diverged(race: RaceData) -> bool:
+    return any(_diverged(arm).value for arm in race.arms)
 
 
 def shown_goal(race: RaceData) -> int | None:
@@ -180,12 +188,6 @@ def _ratio(found: Any, arm: ArmData) -> Cell:
     return Cell("1" if low == high == 1 else f"{low:.2f} to {high:.2f}", ratio if math.isfinite(ratio) else None)
 
 
-def _seeds(arm: ArmData) -> Cell:
-    usable = arm.entry.finals[0].usable
-    count = int(usable.sum())
-    return Cell(str(count) if usable.all() else f"{count} of {len(usable)}", count)
-
-
 def _best(arm: ArmData, name: str, *, higher_is_better: bool) -> Cell:
     """The value that it takes, and whether that is fixed or sits at the edge of what was searched."""
     value = None if arm.best is None else arm.setting(name)
@@ -193,7 +195,7 @@ def _best(arm: ArmData, name: str, *, higher_is_better: bool) -> Cell:
         return Cell("", None)
     remark = "fixed"
     if name in arm.entry.space:
-        remark = "at the edge" if edge_of(arm.entry, name, higher_is_better=higher_is_better) else ""
+        remark = _EDGE if edge_of(arm.entry, name, higher_is_better=higher_is_better) else ""
     if isinstance(value, (int, float)):
         return Cell(f"{value:.3g}", value, remark)
     return Cell(str(value), str(value), remark)
@@ -236,5 +238,6 @@ def _legend(race: RaceData) -> str:
         )
     sentences.append(time_legend([arm.entry for arm in race.arms]))
     sentences.append("Bytes: what a step moves to and from memory.")
-    sentences.append(f"At the edge: the best may lie outside what was searched. {diverged_legend()}")
+    if _some_diverged(race):
+        sentences.append(diverged_legend())
     return " ".join(sentences)

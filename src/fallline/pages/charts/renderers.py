@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -225,9 +226,7 @@ def _marked(which: str, axis: Axis, place: float, text: str, anchor: str) -> tup
 def _axis(axis: Axis, values: list[Array]) -> dict[str, Any]:
     found: dict[str, Any] = {"title": {"text": _literal(axis_title(axis))}, "automargin": True, "zeroline": False}
     if axis.logarithmic:
-        # Over few powers of ten, 1, 2 and 5 of each are named.
-        many = _decades(values) > _FEW_DECADES
-        found |= {"type": "log", "dtick": 1 if many else "D2", "exponentformat": "power" if many else "none"}
+        found |= {"type": "log", **_powers(values)}
     if axis.ticks:
         found |= {"tickvals": list(range(len(axis.ticks))), "ticktext": [_literal(tick) for tick in axis.ticks]}
     if axis.view is not None:
@@ -235,10 +234,16 @@ def _axis(axis: Axis, values: list[Array]) -> dict[str, Any]:
     return found
 
 
-def _decades(values: list[Array]) -> float:
+def _powers(values: list[Array]) -> dict[str, Any]:
+    """What is named on a logarithmic axis: powers of ten; over few of them 1, 2 and 5 times each, in full."""
     every = np.concatenate([np.empty(0), *values])
-    positive = every[(every > 0) & np.isfinite(every)]
-    return float(np.log10(positive.max()) - np.log10(positive.min())) if len(positive) else 0.0
+    powers = np.log10(every[(every > 0) & np.isfinite(every)])
+    if not len(powers) or np.ptp(powers) > _FEW_DECADES:
+        return {"dtick": 1, "exponentformat": "power"}
+    around = range(math.floor(powers.min()) - 1, math.ceil(powers.max()) + 1)
+    every_place = (float(f"{digit}e{power}") for power in around for digit in (1, 2, 5))
+    places = [place for place in every_place if 0 < place < math.inf]
+    return {"tickvals": places, "ticktext": [f"{place:g}" for place in places]}
 
 
 def axis_title(axis: Axis) -> str:
