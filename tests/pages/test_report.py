@@ -274,7 +274,7 @@ def test_an_arm_of_which_nothing_was_searched() -> None:
     assert "Nothing was searched of adam" in board.legend
     rows = list(csv.DictReader(io.StringIO(runs_csv(data))))
     assert [row["stage"] for row in rows if row["arm"] == "adam"] == ["final"] * 10
-    placeholder = {"configuration": {}, "score": None, "diverged": False}
+    placeholder: dict[str, Any] = {"configuration": {}, "score": None, "diverged": False}
     data["arms"][1]["trials"] = [placeholder]
     assert "adam" in report_page(data)
     assert leaderboard(read_race(data)) == board

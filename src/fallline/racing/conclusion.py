@@ -20,7 +20,7 @@ from fallline.racing.audit import (
 )
 from fallline.racing.decision import Decision, Entrant, decide
 from fallline.racing.effort import Budget, Effort
-from fallline.racing.evidence import entrants, later
+from fallline.racing.evidence import entrants
 from fallline.racing.failure import attempted
 from fallline.racing.judging import (
     LARGEST_SCORE,
@@ -131,7 +131,7 @@ def _evaluated(raced: Raced) -> Numbers | None:
     decaying = any("schedule" in {**arm.space, **arm.fixed} for arm in raced.asked.arms)
     steps = raced.final_runs[0].steps
     alike = all(np.array_equal(run.steps, steps) for run in raced.final_runs)
-    return None if decaying or not alike else steps[later(steps)].astype(np.float64)
+    return None if decaying or not alike else np.unique(steps[steps > 0]).astype(np.float64)
 
 
 def _rounds(raced: Raced) -> Mapping[str, Sequence[float]] | None:

@@ -78,16 +78,10 @@ def _places(arm: Arm, tuned: Tuned) -> NDArray[np.float64] | None:
 
 
 def _curves(finals: Sequence[Sequence[Outcome]]) -> NDArray[np.float64] | None:
-    """Validation losses (finalists, seeds, evaluations) after the first step on; None where runs differ in length."""
-    curves = [[run.valid_loss[later(run.steps)] for run in runs] for runs in finals]
+    """Validation losses (finalists, seeds, evaluations) after the first step on; None where runs differ in length.
+
+    A short run comes by several points in one step, which count once.
+    """
+    curves = [[run.valid_loss[np.diff(run.steps, prepend=0) > 0] for run in runs] for runs in finals]
     alike = len({len(one) for runs in curves for one in runs}) == 1
     return np.array(curves) if alike else None
-
-
-def later(steps: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which evaluations came after a step that no earlier one came after: a run of few steps has several after some.
-
-    >>> later(np.array([0, 1, 2, 2, 3])).tolist()
-    [False, True, True, False, True]
-    """
-    return np.asarray(np.diff(steps, prepend=0) > 0)
