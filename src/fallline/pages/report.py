@@ -92,7 +92,7 @@ def _sections(race: RaceData) -> list[dict[str, Any]]:
     for kind in CHARTS.values():
         nothing = {"name": kind.section, "headings": [], "charts": [], "before": [], "lacking": []}
         section, pictures = found.setdefault(kind.section, nothing), kind.pictures(race)
-        alike = _alike(pictures)
+        alike = _alike(pictures) if kind.section == kind.kind else []
         section["charts"] += [_chart(picture, alike) for picture in pictures]
         if pictures or kind.section == kind.kind:
             section["headings"].append(kind.heading)

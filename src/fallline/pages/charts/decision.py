@@ -96,9 +96,9 @@ def _ratios(race: RaceData, what: str, ratios: Mapping[str, Sequence[float | Non
         notes.append("A line to the right edge has an open end: too many runs missed that level.")
     columns = ("arm", "ratio", "low", "high")
     table = Table(columns, tuple((row.label, *map(_told, (row.value, row.low, row.high))) for row in rows))
-    axis = Axis(f"{what} over that of {race.taken}", logarithmic=True, view=_view(rows, [1.0], logarithmic=True))
-    upright = (1.0, shortened(str(race.taken), _LONGEST_NAME))
-    return _rows_picture(f"{what.capitalize()} against {race.taken}", axis, rows, upright, table, tuple(notes))
+    taken = shortened(str(race.taken), _LONGEST_NAME)
+    axis = Axis(f"ratio to {taken}", logarithmic=True, view=_view(rows, [1.0], logarithmic=True))
+    return _rows_picture(f"{what.capitalize()} against {taken}", axis, rows, (1.0, taken), table, tuple(notes))
 
 
 def _name(race: RaceData, name: str) -> str:

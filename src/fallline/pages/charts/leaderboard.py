@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline._text import counted, duration, listed, shortened
+from fallline._text import counted, duration, duration_range, listed, shortened
 from fallline.pages.charts.decision import distances, speed_of
 from fallline.pages.charts.picture import Axis, Mark, Picture, Table, charted, shown_number
 from fallline.pages.charts.race_data import ArmData, RaceData
@@ -128,7 +128,7 @@ def _cells(race: RaceData, rank: int, arm: ArmData) -> Iterator[tuple[str, Cell]
             yield f"samples to {what}", _effort(reached, reached.samples)
         time = None if reached.steps is None else step.times(reached.steps)
         yield f"time to {what}", Cell("missed", None) if time is None else Cell(duration(time), time.value)
-    yield "time a step", Cell(duration(step), step.value)
+    yield "time a step", Cell(duration_range(step), step.value)
     moved = arm.entry.bytes_per_parameter
     yield "bytes per parameter", Cell("", None) if math.isnan(moved) else Cell(f"{moved:.0f}", moved)
     if _some_diverged(race):

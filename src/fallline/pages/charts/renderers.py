@@ -235,13 +235,14 @@ def _axis(axis: Axis, values: list[Array]) -> dict[str, Any]:
 
 
 def _powers(values: list[Array]) -> dict[str, Any]:
-    """What is named on a logarithmic axis: powers of ten; over few of them 1, 2 and 5 times each, in full."""
+    """What is named on a logarithmic axis: powers of ten; over few of them, in full, what lies between as well."""
     every = np.concatenate([np.empty(0), *values])
     powers = np.log10(every[(every > 0) & np.isfinite(every)])
     if not len(powers) or np.ptp(powers) > _FEW_DECADES:
         return {"dtick": 1, "exponentformat": "power"}
+    digits = (1, 2, 5) if np.ptp(powers) > 1 else (1, 1.5, 2, 3, 5, 7)
     around = range(math.floor(powers.min()) - 1, math.ceil(powers.max()) + 1)
-    every_place = (float(f"{digit}e{power}") for power in around for digit in (1, 2, 5))
+    every_place = (float(f"{digit}e{power}") for power in around for digit in digits)
     places = [place for place in every_place if 0 < place < math.inf]
     return {"tickvals": places, "ticktext": [f"{place:g}" for place in places]}
 
