@@ -297,9 +297,16 @@ def test_speeds_that_are_not_told(speed: Any) -> None:
 def test_an_arm_of_which_nothing_was_searched() -> None:
     data = unsearched(race_data(), 1)
     picture = trials_picture(data)
-    assert picture.key == {0: "sgd (4 trials)"}
-    assert picture.notes[-1] == "Not searched by adam."
+    assert picture.key == {0: "sgd (4 trials)", 1: "adam (10 finals)"}
+    (dots,) = (mark for mark in picture.marks if mark.arm == 1)
+    assert dots.kind == "dots"
+    assert dots.x["value"].tolist() == [0.03] * 10
+    assert dots.y.tolist() == pytest.approx([0.5 + (1 + seed) / 100 for seed in range(10)])
+    assert picture.notes[-1] == "Of adam, of which nothing was searched, every dot is one of the finals."
     assert curves_drawn(data).key[1] == "adam (lr 0.03, n = 10)"
+    assert trials_picture(diverge(data, 1, 2)).key[1] == "adam (10 finals, 2 diverged)"
+    data["arms"][1]["best"]["fixed"] = {}
+    assert trials_picture(data).notes[-1] == "Not searched by adam."
     with pytest.raises(ValueError, match="no learning rate was searched"):
         figure(unsearched(data, 0), "sensitivity")
 
