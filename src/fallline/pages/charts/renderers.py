@@ -25,7 +25,7 @@ _KEY_ROW = 0.22
 _LONGEST_NAME = 48  # characters
 _RESOLUTION = 200  # dots an inch
 #: The same picture gives the same bytes.
-_SETTINGS: Any = {"svg.hashsalt": "fallline", "font.size": 9.0}
+_SETTINGS: Any = {"svg.hashsalt": "fallline", "font.size": 9.0, "pdf.fonttype": 42}
 
 
 def drawn(pictures: Sequence[Picture], kind: str, *, x: str | None = None, bare: bool = False) -> bytes:
@@ -56,15 +56,16 @@ def _figure(pictures: Sequence[Picture], x: str | None, bare: bool) -> Figure:
     for axes, picture in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures, strict=True):
         _draw(axes, picture, next(iter(picture.x)) if x is None else x)
         if not bare:
-            axes.set_title(picture.title, fontsize=10, loc="left", parse_math=False)
+            room = None if picture.upright is None else 16.0  # for what is marked
+            axes.set_title(picture.title, fontsize=10, loc="left", pad=room, parse_math=False)
     if key:
         _add_key(figure, key, columns)
     return figure
 
 
 def _draw(axes: Axes, picture: Picture, x: str) -> None:
-    _set_axis(axes, "x", picture.x[x])
-    _set_axis(axes, "y", picture.y)
+    _set_axis(axes, "x", picture.x[x], [mark.x[x] for mark in picture.marks])
+    _set_axis(axes, "y", picture.y, [mark.y for mark in picture.marks])
     for mark in picture.marks:
         _add(axes, mark, x)
     if picture.ceiling is not None:
@@ -83,7 +84,9 @@ def _draw(axes: Axes, picture: Picture, x: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
+def _set_axis(axes: Axes, which: str, axis: Axis, values: Sequence[Array]) -> None:
+    from matplotlib.ticker import FixedLocator, NullLocator
+
     settings: dict[str, Any] = {f"{which}label": axis_title(axis)}
     if axis.logarithmic:
         settings[f"{which}scale"] = "log"
@@ -93,6 +96,10 @@ def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
         settings[f"{which}lim"] = axis.view
     axes.set(**settings)
     own = axes.xaxis if which == "x" else axes.yaxis
+    if axis.logarithmic and (places := _between(values)):
+        own.set_major_locator(FixedLocator(places))
+        own.set_major_formatter("{x:g}")
+        own.set_minor_locator(NullLocator())
     # What is called with dollar signs is not meant as a formula.
     for text in (own.label, *(own.get_ticklabels() if axis.ticks else ())):
         text.set_parse_math(False)
@@ -223,10 +230,12 @@ def _marked(which: str, axis: Axis, place: float, text: str, anchor: str) -> tup
     return line, told
 
 
-def _axis(axis: Axis, values: list[Array]) -> dict[str, Any]:
+def _axis(axis: Axis, values: Sequence[Array]) -> dict[str, Any]:
     found: dict[str, Any] = {"title": {"text": _literal(axis_title(axis))}, "automargin": True, "zeroline": False}
     if axis.logarithmic:
-        found |= {"type": "log", **_powers(values)}
+        places = _between(values)
+        found |= {"type": "log", "dtick": 1, "exponentformat": "power"}
+        found |= {"tickvals": places, "ticktext": [f"{place:g}" for place in places]} if places else {}
     if axis.ticks:
         found |= {"tickvals": list(range(len(axis.ticks))), "ticktext": [_literal(tick) for tick in axis.ticks]}
     if axis.view is not None:
@@ -234,17 +243,16 @@ def _axis(axis: Axis, values: list[Array]) -> dict[str, Any]:
     return found
 
 
-def _powers(values: list[Array]) -> dict[str, Any]:
-    """What is named on a logarithmic axis: powers of ten; over few of them, in full, what lies between as well."""
+def _between(values: Sequence[Array]) -> list[float]:
+    """What is named on a logarithmic axis over few powers of ten: these and what lies between; over many, none of it."""
     every = np.concatenate([np.empty(0), *values])
     powers = np.log10(every[(every > 0) & np.isfinite(every)])
     if not len(powers) or np.ptp(powers) > _FEW_DECADES:
-        return {"dtick": 1, "exponentformat": "power"}
+        return []
     digits = (1, 2, 5) if np.ptp(powers) > 1 else (1, 1.5, 2, 3, 5, 7)
     around = range(math.floor(powers.min()) - 1, math.ceil(powers.max()) + 1)
-    every_place = (float(f"{digit}e{power}") for power in around for digit in digits)
-    places = [place for place in every_place if 0 < place < math.inf]
-    return {"tickvals": places, "ticktext": [f"{place:g}" for place in places]}
+    places = (float(f"{digit}e{power}") for power in around for digit in digits)
+    return [place for place in places if 0 < place < math.inf]
 
 
 def axis_title(axis: Axis) -> str:
