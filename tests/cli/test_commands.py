@@ -71,7 +71,7 @@ def test_race_on_a_users_file(problem_file: Path) -> None:
     assert f"Every run is kept in {problem_file.parent / 'fallline-runs.db'}" in done.stdout
     written = json.loads((problem_file.parent / "race.json").read_text())
     assert {arm["name"] for arm in written["arms"]} == {"sgd", "adam"}
-    assert " ".join(written["occasion"]["sentence"].split()) in " ".join(done.stdout.split())
+    assert all(line in " ".join(done.stdout.split()) for line in written["occasion"]["lines"])
     assert (problem_file.parent / "fallline-runs.db").exists()
 
 
@@ -80,7 +80,7 @@ def test_a_narrow_terminal_and_quiet(folder: Path) -> None:
     options = ("--arms", "sgd,adam", "--effort", "quick", "--quiet", "--no-report", "--storage", "races.db")
     done = fallline("race", "mine.py", *options, columns=80)
     assert done.exit_code == 0, done.stderr
-    assert done.stdout.split(":")[0].strip() == "mine"  # the table's title comes first
+    assert done.stdout.strip().startswith("Take ")  # the decision comes first
     lines = [line for line in done.stdout.splitlines() if str(folder) not in line]
     assert max(map(len, lines)) <= 80
 
@@ -89,8 +89,7 @@ def test_help_states_each_effort() -> None:
     text = " ".join(fallline("race", "--help", columns=200).stdout.replace("│", " ").split())
     for name, effort in EFFORTS.items():
         best = "the best one" if effort.finalists == 1 else f"the {effort.finalists} best"
-        (told,) = re.findall(rf"{name}: ({effort.trials} trials[^.]*{best}[^.]* on {effort.seeds} [^.]*)\.", text)
-        assert ("without a winner" in told) != effort.names_winner
+        assert re.search(rf"{name}: {effort.trials} trials[^.]*{best}[^.]* on {effort.seeds} [^.]*\.", text)
     assert "sets the variable `problem`" in text
     assert f"Default: {', '.join(DEFAULT_ARMS)}." in text
 

@@ -100,7 +100,7 @@ def test_space_of_an_entrant(entrant: Any, name: str, low: float, high: float) -
         (lambda: as_arms(["sgd", "muonn"]), "no arm 'muonn'; did you mean 'muon'"),
         (lambda: Arm("x", rules.adam, {"lr": Choice(())}), "a choice has options"),
         (lambda: Arm("x", rules.adam, {"lr": (1e-3, 1.0)}, {"lr": 0.1}), "'lr' both in its space and in fixed"),
-        (lambda: Arm("x", rules.adam, fixed={"lr": 0.1}), "fixes 'lr', which is what a race searches"),
+        (lambda: as_arms(["adam,lr=0.1"], search=["beta1"]), "nothing is searched of these arms"),
         (lambda: Arm("x", rules.adam, fixed={"schedule": "cosinus"}), "arm 'x': 'schedule' must be a Choice of const"),
         (lambda: Arm("x", rules.adam, {"batch": (8, 64)}), "'batch' must be a Choice of whole numbers from 1"),
         (lambda: Arm("x", rules.adam, {"batch": Choice((8, 2.5))}), "'batch' must be a Choice of whole numbers"),

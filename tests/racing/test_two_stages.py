@@ -105,7 +105,7 @@ def searched(arm: Arm, loss: Callable[[dict[str, Any]], float], trials: int = 16
     [(0.01, math.inf), (3e-5, math.inf), (60.0, math.inf), (0.3, 0.31), (1.5e-6, math.inf), (600.0, math.inf)],
 )
 def test_the_best_is_found_within_a_factor(best: float, diverges: float, seed: int) -> None:
-    """Also where it lies most of a decade beyond what is searched first, or at the edge of what diverges."""
+    """Also where it lies most of a decade beyond the ends that are searched first, or at the edge of what diverges."""
     found = searched(SGD, bowl(best, diverges), seed=seed)
     usable = [float(point["lr"]) for point, one in zip(found.points, found.outcomes, strict=True) if not one.diverged]
     assert min(max(rate / best, best / rate) for rate in usable) < 1.7

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fallline import _asked
-from fallline._text import counted, duration, rough_range
+from fallline._text import counted, duration, listed, rough_range
 
 if TYPE_CHECKING:
     from fallline.racing.runs import Run
@@ -111,7 +111,8 @@ def budget_of(problem: Problem, runs: Iterable[Run]) -> Budget:
 class Cost:
     """The budget of each stage, all arms together, and the seconds that it should take.
 
-    `kept` is what of the tuning need not be trained, since its runs are kept.
+    `kept` is what of the tuning need not be trained, since its runs are kept, `kept_finals` what is known to be kept of
+    the finals.
     """
 
     arms: int
@@ -120,11 +121,12 @@ class Cost:
     seconds_per_step: float
     slots: int
     kept: Budget = Budget(0, 0, 0)
+    kept_finals: Budget = Budget(0, 0, 0)
 
     @property
     def seconds(self) -> float:
         """Of what is to be trained, by its steps alone, where it has the machine to itself."""
-        steps = self.tuning.steps - self.kept.steps + self.finals.steps
+        steps = self.tuning.steps - self.kept.steps + self.finals.steps - self.kept_finals.steps
         return steps * self.seconds_per_step / self.slots
 
     def before(self) -> str:
@@ -137,10 +139,13 @@ measured just now.'
         both = self.tuning + self.finals
         # Beside its steps, training evaluates, and processes start.
         seconds = rough_range(self.seconds, 2 * self.seconds + 1)
-        kept = f" {self.kept.runs} of those to tune are kept already." if self.kept.runs else ""
+        each = ((self.kept, "of those to tune"), (self.kept_finals, "of the finals"))
+        there = [f"{budget.runs} {which}" for budget, which in each if budget.runs]
+        kept = f" {listed(there)} are kept already." if there else ""
+        runs = f"{counted(both.runs, 'run')} ({self.tuning.runs} to tune, {counted(self.finals.runs, 'final')})"
         return (
-            f"{counted(self.arms, 'arm')}: {counted(both.runs, 'run')} ({self.tuning.runs} to tune, "
-            f"{counted(self.finals.runs, 'final')}), {counted(both.steps, 'step')} and "
+            f"{counted(self.arms, 'arm')}: {runs if self.tuning.runs else counted(self.finals.runs, 'final')}, "
+            f"{counted(both.steps, 'step')} and "
             f"{counted(both.samples, 'sample')} in all, {seconds} of training by steps measured just now.{kept}"
         )
 

@@ -57,6 +57,7 @@ def _entrant(
         stages=np.array(tuned.stages) if even else None,
         curves=_curves(finals),
         configurations=tuned.points,
+        searched=arm.searched,
         bytes=arm.bytes_per_parameter,
     )
 
@@ -72,7 +73,16 @@ def sharing(runs: Iterable[Outcome]) -> int | None:
 
 
 def _curves(finals: Sequence[Sequence[Outcome]]) -> NDArray[np.float64] | None:
-    """Validation losses (finalists, seeds, evaluations) after the first step on; None where runs differ in length."""
-    curves = [[run.valid_loss[run.steps > 0] for run in runs] for runs in finals]
-    alike = len({len(one) for runs in curves for one in runs}) == 1
-    return np.array(curves) if alike else None
+    """Validation losses (finalists, seeds, evaluations) at the steps of `evaluated`; None where these differ."""
+    steps = evaluated(run for runs in finals for run in runs)
+    if steps is None:
+        return None
+    at = np.searchsorted(finals[0][0].steps, steps)
+    return np.array([[run.valid_loss[at] for run in runs] for runs in finals])
+
+
+def evaluated(runs: Iterable[Outcome]) -> NDArray[np.int64] | None:
+    """After how many steps, at least one, all runs were evaluated; None where that differs."""
+    first, *others = [run.steps for run in runs]
+    alike = all(np.array_equal(first, steps) for steps in others)
+    return np.unique(first[first > 0]) if alike else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +53,9 @@ class Tuned:
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """As the verdict sees them."""
+        """As the verdict sees them; of an arm of which nothing is searched a word that its one point was not tried."""
+        if not self.outcomes:
+            return tuple(Trial(point, math.nan, diverged=False) for point in self.points)
         early: Sequence[float | None] = self.early or [None] * len(self.points)
         return tuple(
             Trial(point, float(outcome.valid_metric[-1]), outcome.diverged, score)
@@ -77,10 +80,14 @@ class Tuned:
 
 
 def tune(stages: Stages, arms: Sequence[Arm], effort: Effort, seed: int, tuning_seed: int) -> dict[str, Tuned]:
-    """Run all trials of all arms, round by round and rung by rung."""
+    """Run all trials of all arms, round by round and rung by rung; those of which nothing is searched have none."""
     problem = stages.problem
     sign = _sign(problem)
-    tuned = {arm.name: Tuned(even=effort.rounds in (None, 1) and effort.halving == 1) for arm in arms}
+    even = effort.rounds in (None, 1) and effort.halving == 1
+    tuned = {arm.name: Tuned(even=even) if arm.searched else Tuned([{}], rung=[0]) for arm in arms}
+    arms = [arm for arm in arms if arm.searched]
+    if not arms:
+        return tuned
     (_, part), *later = rungs(effort.trials, effort.halving, effort.finalists)
     sizes = round_sizes(effort, arms)
     for turn, count in enumerate(sizes):
@@ -89,7 +96,7 @@ def tune(stages: Stages, arms: Sequence[Arm], effort: Effort, seed: int, tuning_
         for (arm, point), outcome in zip(drawn, stages.train(_title(len(sizes), turn, 0), runs), strict=True):
             tuned[arm.name].add(arm, point, outcome, turn)
     if later:
-        for found in tuned.values():
+        for found in (tuned[arm.name] for arm in arms):
             found.early = [float(outcome.valid_metric[-1]) for outcome in found.outcomes]
     for rung, (kept, part) in enumerate(later, start=1):
         chosen = [(arm, i) for arm in arms for i in sorted(tuned[arm.name].ranked(sign)[:kept])]
@@ -112,8 +119,15 @@ def round_sizes(effort: Effort, arms: Sequence[Arm]) -> list[int]:
     return [size + (turn < more) for turn in range(rounds)]
 
 
-def tuning_runs(arm: Arm, problem: Problem, effort: Effort, seed: int, tuning_seed: int) -> list[Run]:
-    """The runs of an arm's tuning as far as they are known before it: the first round's stand for later ones."""
+def planned_runs(
+    arm: Arm, problem: Problem, effort: Effort, seed: int, tuning_seed: int, final_seeds: Sequence[int]
+) -> list[Run]:
+    """The runs of an arm that are known before the race: its tuning, with the first points standing for later ones.
+
+    Of an arm of which nothing is searched these are its finals.
+    """
+    if not arm.searched:
+        return final_runs(problem, [arm], {arm.name: [{}]}, final_seeds)
     known = _points(arm, Tuned(), effort, round_sizes(effort, [arm])[0], seed, 1.0)
     points = list(itertools.islice(itertools.cycle(known), effort.trials))
     ladder = rungs(effort.trials, effort.halving, effort.finalists)
@@ -155,14 +169,21 @@ def expected_cost(
     slots: int,
     kept: Sequence[Run],
 ) -> Cost:
-    """What a race should cost, by its planned runs of the tuning, whose first points stand for the finalists'.
+    """What a race should cost, by its planned runs; the first points of a tuning stand for the finalists'.
 
     `kept` are those of them that need not be trained.
     """
-    first = {name: [run.configuration for run in runs[: effort.finalists]] for name, runs in planned.items()}
-    tuning = budget_of(problem, [run for runs in planned.values() for run in runs])
+    searched = {arm.name for arm in arms if arm.searched}
+    first = {
+        name: [run.configuration for run in runs[: effort.finalists if name in searched else 1]]
+        for name, runs in planned.items()
+    }
+    tuning = budget_of(problem, [run for name in searched for run in planned[name]])
     finals = budget_of(problem, final_runs(problem, arms, first, final_seeds))
-    return Cost(len(arms), tuning, finals, seconds_per_step, slots, budget_of(problem, kept))
+    kept_tuning, kept_finals = (
+        budget_of(problem, [run for run in kept if (run.arm in searched) == tunes]) for tunes in (True, False)
+    )
+    return Cost(len(arms), tuning, finals, seconds_per_step, slots, kept_tuning, kept_finals)
 
 
 def _points(arm: Arm, tuned: Tuned, effort: Effort, count: int, seed: int, sign: float) -> Points:

@@ -6,7 +6,7 @@ import copy
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +15,7 @@ from fallline import rules
 from fallline.optim import ScheduleFree
 from fallline.optim.generic import Optimizer
 from fallline.racing.arms.dimensions import Dimension, space_of
+from fallline.racing.arms.families import family_of
 from fallline.racing.arms.methods import (
     Method,
     arguments,
@@ -51,8 +52,10 @@ Space = Mapping[str, Dimension | tuple[float, float]]
 class Arm:
     """An entrant of a race: an optimizer, the space in which its hyperparameters are searched, and what is fixed.
 
-    The learning rate is searched in the method's default space unless it stands in `space` or `fixed`. The parts of a
-    class's `betas` are called `beta1` and `beta2`. Beside its own hyperparameters, any arm has these:
+    The learning rate is searched in the method's default space unless it stands in `space` or `fixed`. An arm of which
+    nothing is searched, such as one's present setting, has no trials: it runs with its one configuration, on the same
+    fresh seeds as the others' best ones. The parts of a class's `betas` are called `beta1` and `beta2`. Beside its own
+    hyperparameters, any arm has these:
 
     - `weight_decay`, decoupled (Loshchilov and Hutter, 2019), where a rule has none of its own;
     - `batch`, a Choice of batch sizes: learning rates are those at the problem's own batch size, and a run multiplies
@@ -79,6 +82,8 @@ class Arm:
     >>> calm = Arm("calm", rules.momentum, fixed={"momentum": 0.5, "schedule": "cosine"})
     >>> calm.space
     {'lr': Range(low=1e-05, high=100.0, scale='log', open=True)}
+    >>> Arm("mine", torch.optim.Adam, fixed={"lr": 3e-4}).searched
+    False
 
     A class of your own takes part as it is:
 
@@ -94,6 +99,8 @@ class Arm:
     method: Method
     space: Mapping[str, Dimension]
     fixed: Mapping[str, Any]
+    #: By what a command line finds it again; None where only a program has it.
+    origin: str | None = field(init=False, repr=False, compare=False)
     #: `Phases`, which is made of arms, and so stands above and puts itself here.
     _of_phases: ClassVar[Callable[..., Arm]]
 
@@ -121,11 +128,11 @@ class Arm:
         if "weight_decay" in {*dimensions, *fixed}:
             method = with_decay(method)
         check_missing(called, method, {*dimensions, *fixed})
-        self._set(name=called, method=method, space=dimensions, fixed=fixed)
+        self._set(name=called, method=method, space=dimensions, fixed=fixed, origin=None)
 
     def _set(self, **fields: Any) -> None:
-        for field, value in fields.items():
-            object.__setattr__(self, field, value)
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
 
     @staticmethod
     def phases(
@@ -149,6 +156,20 @@ class Arm:
         ['lr', 'lr_2', 'switch']
         """
         return Arm._of_phases(name, phases, space, fixed)
+
+    @property
+    def family(self) -> str | None:
+        """The method that this one varies: "Adam", "momentum" or "AdaGrad"; None where it varies none, or none known.
+
+        >>> Arm("adamw").family
+        'Adam'
+        """
+        return family_of(self.method, {**self.space, **self.fixed})
+
+    @property
+    def searched(self) -> bool:
+        """Whether there is anything to search; an arm without runs with its one configuration, which is empty."""
+        return bool(self.space)
 
     @property
     def searchable(self) -> tuple[str, ...]:

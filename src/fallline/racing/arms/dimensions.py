@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from fallline import rules
@@ -228,7 +228,8 @@ def space_of(method: str, name: str, default: Any) -> Dimension | None:
     else:
         known = shared and shared.space
     if known is not None:
-        return replace(Range(*known), open=name == "lr")
+        low, high, *scale = known
+        return Range(low, high, *scale, open=name == "lr")
     if isinstance(default, bool):
         return Choice((False, True))
     if not isinstance(default, (int, float)) or not 0 < default < math.inf:

@@ -241,7 +241,7 @@ def checked_space(arm: str, method: Method, given: Mapping[str, Any], fixed: Map
     """The dimensions that are searched, the learning rate among them unless it is fixed.
 
     Raises ValueError, naming the hyperparameter, for what the arm does not have, what can't be searched, and what
-    stands in both the space and `fixed`; and for an arm of which nothing is searched.
+    stands in both the space and `fixed`; and where nothing says what to search and nothing is fixed instead.
     """
     for name in (*given, *fixed):
         _check_known(arm, method, name)
@@ -257,12 +257,11 @@ def checked_space(arm: str, method: Method, given: Mapping[str, Any], fixed: Map
     rate = space_of(label(method), "lr", default)
     if "lr" not in {*space, *fixed} and "lr" in hyperparameters(method) and rate is not None:
         space = {"lr": rate, **space}
-    if not space:
+    fixes_rate = "lr" in fixed or ("lr" not in hyperparameters(method) and bool(fixed))
+    if not space and not fixes_rate:
         raise ValueError(
-            f"arm '{arm}' fixes 'lr', which is what a race searches; give space={{'lr': (low, high)}}"
-            if "lr" in fixed
-            else f"arm '{arm}' has no learning rate 'lr' with a default to search around; "
-            "give space={'lr': (low, high)}, or whatever it calls it"
+            f"arm '{arm}' has no learning rate 'lr' with a default to search around; "
+            "give space={'lr': (low, high)}, or whatever it calls it, or fix it by fixed={'lr': value}"
         )
     return space
 

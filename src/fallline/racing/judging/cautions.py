@@ -64,11 +64,11 @@ def many_dimensions(entries: Sequence[Entry]) -> tuple[str, ...]:
 
     Where fewer than two arms can be compared there are no gaps.
     """
-    wide = [entry.name for entry in entries if len(entry.space) > 1]
+    wide = {entry.name: len(entry.trials) for entry in entries if len(entry.space) > 1}
     if not wide or sum(not entry.diverged for entry in entries) < 2:
         return ()
     return (
-        f"Two or more dimensions are searched for {listed(wide)} with {counted(len(entries[0].trials), 'trial')}: "
+        f"Two or more dimensions are searched for {listed([*wide])} with {counted(max(wide.values()), 'trial')}: "
         "real gaps are found far less often than with one, so take more trials.",
     )
 
