@@ -20,7 +20,7 @@ from fallline.racing.audit import (
 )
 from fallline.racing.decision import Decision, Entrant, decide
 from fallline.racing.effort import Budget, Effort
-from fallline.racing.evidence import entrants, steps_of_speed
+from fallline.racing.evidence import as_entrants, steps_of_speed
 from fallline.racing.failure import attempted
 from fallline.racing.judging import (
     LARGEST_SCORE,
@@ -71,7 +71,7 @@ class Raced:
     @functools.cached_property
     def entrants(self) -> list[Entrant]:
         """The arms' runs as the decision sees them."""
-        return entrants(self.asked.arms, self.tuned, self.chosen, self.finals, self.steps)
+        return as_entrants(self.asked.arms, self.tuned, self.chosen, self.finals, self.steps)
 
     @functools.cached_property
     def steps(self) -> NDArray[np.int64] | None:
