@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.racing.arms import Arm
+from fallline.racing.arms import Arm, by_family
 from fallline.racing.audit import (
     describe,
     one_at_a_time,
@@ -125,6 +125,7 @@ def _decision(raced: Raced, score: float, valid_score: float, look: int) -> Deci
         look=look,
         metric=metric.name,
         seed=asked.seed,
+        families={name: family for family, names in by_family(asked.arms).items() for name in names},
         notes=_on_speed(raced),
     )
 

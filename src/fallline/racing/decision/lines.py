@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from fallline._text import counted, listed, rough_range
@@ -112,12 +113,13 @@ def _rates(decision: Decision) -> Iterator[str]:
 def _behind(decision: Decision) -> Iterator[str]:
     if decision.behind:
         told = [f"{name} by at least {_number(least)}" for name, least in decision.behind.items()]
-        yield f"Behind for certain: {_names(told, 'arms')}."
+        yield f"Behind for certain: {listed(told) if len(told) <= MOST_NAMES else _grouped(decision, decision.behind)}."
 
 
 def _tied(decision: Decision) -> Iterator[str]:
     if decision.tied:
-        yield f"Not told apart: {_names(decision.tied, 'arms')}."
+        names = decision.tied
+        yield f"Not told apart: {listed(list(names)) if len(names) <= MOST_NAMES else _grouped(decision, names)}."
 
 
 def _open(decision: Decision) -> Iterator[str]:
@@ -160,6 +162,17 @@ def _limits(decision: Decision) -> Iterator[str]:
 
 def _names(names: Sequence[str], what: str = "arms") -> str:
     return listed(list(names)) if len(names) <= MOST_NAMES else f"{len(names)} {what}"
+
+
+def _grouped(decision: Decision, names: Collection[str]) -> str:
+    """Many arms by their families; those of none, or alone in theirs, by name if they are few."""
+    families = Counter(decision.families.get(name) for name in names)
+    large = {family: count for family, count in families.items() if family is not None and count > 1}
+    others = [name for name in names if decision.families.get(name) not in large]
+    told = [f"{count} of {family}'s family" for family, count in large.items()]
+    rest = others if len(others) <= MOST_NAMES else [f"{len(others)} others"]
+    whole = f"{len(names)} arms"
+    return f"{whole}, {listed([*told, *rest])}" if large else whole
 
 
 def _number(value: float) -> str:
