@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fallline import rules
@@ -229,8 +229,7 @@ def space_of(method: str, name: str, default: Any) -> Dimension | None:
     else:
         known = shared and shared.space
     if known is not None:
-        low, high, *scale = known
-        return Range(low, high, *scale, open=name == "lr")
+        return replace(Range(*known), open=name == "lr")
     if isinstance(default, bool):
         return Choice((False, True))
     if not isinstance(default, (int, float)) or not 0 < default < math.inf:
