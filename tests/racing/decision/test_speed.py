@@ -142,7 +142,9 @@ def test_speed_is_that_of_the_settings_taken() -> None:
 def test_a_level_before_the_first_evaluation_is_interpolated_from_the_start() -> None:
     steps = np.array([0.0, 10.0, 20.0])
     noise = 0.01 * np.random.default_rng(0).standard_normal(10)
-    arms = [given(name, noise, curves=np.tile([1.0, end, 0.9 * end], (10, 1))) for name, end in (("a", 0.1), ("b", 0.3))]
+    arms = [
+        given(name, noise, curves=np.tile([1.0, end, 0.9 * end], (10, 1))) for name, end in (("a", 0.1), ("b", 0.3))
+    ]
     made = decide(arms, higher_is_better=False, steps=steps)
     assert made.speeds is not None
     assert made.speeds.level == pytest.approx(0.27)

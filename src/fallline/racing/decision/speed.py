@@ -107,7 +107,12 @@ def paces(arms: Sequence[Chosen], steps: ArrayLike, *, leading: Sequence[int], c
     """
     at = np.asarray(steps, dtype=np.float64)
     curves = [arm.entrant.curves for arm in arms if arm.entrant.curves is not None]
-    if len(curves) < len(arms) or at.shape != curves[0].shape[2:] or not (np.diff(at, prepend=-1.0) > 0).all() or at[0] < 0:
+    if (
+        len(curves) < len(arms)
+        or at.shape != curves[0].shape[2:]
+        or not (np.diff(at, prepend=-1.0) > 0).all()
+        or at[0] < 0
+    ):
         raise ValueError(
             "steps must be the rising numbers, from 0, of the steps after which every arm's curves were "
             f"evaluated; they are {at.tolist()}."
