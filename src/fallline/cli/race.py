@@ -177,7 +177,7 @@ def race(
     """Race optimizers under an equal budget, to a decision: what to take, and how much it could cost.
 
     A race that was stopped, at whatever moment, goes on by the same command. A problem file is Python and sets the
-    variable `problem`:
+    variable `problem`; it may set `arms` too, whatever fallline.race takes for them:
 
     \b
     import fallline
