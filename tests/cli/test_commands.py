@@ -264,6 +264,8 @@ def test_a_bad_problem_file_is_a_sentence(folder: Path, text: str | None, senten
         (("race", "--race", "x"), "--race names the race that --resume goes on with; give --resume too"),
         (("race", "--resume", "--effort", "quick", "--seed", "0"), "as it was begun; leave --effort, --seed out"),
         (("race", "--resume", "--search", "batch"), "leave --search out"),
+        (("race", "--resume", "--schedule", "cosine", "--warm-up", "0.1"), "leave --schedule, --warm-up out"),
+        (("race", "--schedule", "cosin"), "'schedule' must be a Choice of constant, linear, cosine"),
         (("race", "--resume", "--arms", "sgd", "--rounds", "1", "--halving", "2"), "leave --arms, --rounds, --halving"),
         (("race", "--resume", "--training", "auto"), "leave --training out"),
         (("race", "--seed", "9223372036854775808"), "seed must be a whole number from 0 to 2**63 - 1; got 922"),

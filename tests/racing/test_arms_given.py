@@ -27,23 +27,24 @@ def decayed(params: Any, lr: float, weight_decay: float = 0.0) -> torch.optim.Op
 
 of_lambda = lambda params, lr: fl.optim.Adam(params, lr=lr)  # noqa: E731
 
+PLAIN, ADAPTIVE = Range(1e-5, 100.0, open=True), Range(1e-7, 1.0, open=True)
 #: What is given, and the names and spaces of the learning rates that come of it.
 GIVEN: dict[str, tuple[Any, list[tuple[str, Range]]]] = {
-    "a name in an arm": ([Arm("x", "adam")], [("x", Range(1e-6, 0.1))]),
-    "a name as a person types it": ([Arm("x", "Lion")], [("x", Range(1e-7, 0.01))]),
-    "a class by its name": ([Arm("x", "soap")], [("x", Range(1e-6, 0.1))]),
-    "an arm of a rule alone": ([Arm(rules.gradient_descent)], [("sgd", Range(1e-4, 10.0))]),
-    "an arm of a name alone": ([Arm("adam")], [("adam", Range(1e-6, 0.1))]),
-    "an arm of a class alone": ([Arm(torch.optim.Adam)], [("Adam", Range(1e-6, 0.1))]),
-    "a function": ([plain], [("plain", Range(1e-4, 10.0))]),
-    "a function without a default": ([decayed], [("decayed", Range(1e-6, 0.1))]),
-    "a lambda": ([of_lambda], [("Adam", Range(1e-6, 0.1))]),
+    "a name in an arm": ([Arm("x", "adam")], [("x", ADAPTIVE)]),
+    "a name as a person types it": ([Arm("x", "Lion")], [("x", Range(1e-8, 0.1, open=True))]),
+    "a class by its name": ([Arm("x", "soap")], [("x", ADAPTIVE)]),
+    "an arm of a rule alone": ([Arm(rules.gradient_descent)], [("sgd", PLAIN)]),
+    "an arm of a name alone": ([Arm("adam")], [("adam", ADAPTIVE)]),
+    "an arm of a class alone": ([Arm(torch.optim.Adam)], [("Adam", ADAPTIVE)]),
+    "a function": ([plain], [("plain", PLAIN)]),
+    "a function without a default": ([decayed], [("decayed", ADAPTIVE)]),
+    "a lambda": ([of_lambda], [("Adam", ADAPTIVE)]),
     "a function in an arm": ([Arm("x", plain, {"lr": (0.1, 1.0)})], [("x", Range(0.1, 1.0))]),
-    "a partial class": ([functools.partial(torch.optim.SGD, momentum=0.5)], [("SGD", Range(1e-4, 10.0))]),
+    "a partial class": ([functools.partial(torch.optim.SGD, momentum=0.5)], [("SGD", PLAIN)]),
     "a dictionary": ({"a": "adam", "b": rules.adam, "c": Arm("d", plain)},
-                     [("a", Range(1e-6, 0.1)), ("b", Range(1e-6, 0.1)), ("c", Range(1e-4, 10.0))]),
-    "a tuple": (("sgd", rules.adam), [("sgd", Range(1e-4, 10.0)), ("adam", Range(1e-6, 0.1))]),
-    "a generator": ((name for name in ("sgd", "adam")), [("sgd", Range(1e-4, 10.0)), ("adam", Range(1e-6, 0.1))]),
+                     [("a", ADAPTIVE), ("b", ADAPTIVE), ("c", PLAIN)]),
+    "a tuple": (("sgd", rules.adam), [("sgd", PLAIN), ("adam", ADAPTIVE)]),
+    "a generator": ((name for name in ("sgd", "adam")), [("sgd", PLAIN), ("adam", ADAPTIVE)]),
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from fallline.cli.console import Beat, console, fail
+from fallline.racing.arms import DEFAULT_SCHEDULE
 from fallline.rules import DEFAULT_ARMS
 
 if TYPE_CHECKING:
@@ -22,19 +23,9 @@ if TYPE_CHECKING:
 _DEFAULT_PROBLEM = "digits"
 #: What an unfinished race brings with it.
 _SETTLED = (
-    "arms",
-    "mine",
-    "effort",
-    "trials",
-    "finalists",
-    "seeds",
-    "search",
-    "rounds",
-    "halving",
-    "margin",
-    "seed",
-    "training",
-)
+    "arms", "mine", "effort", "trials", "finalists", "seeds", "search", "schedule", "warm_up", "rounds", "halving",
+    "margin", "seed", "training",
+)  # fmt: skip
 
 
 def race(
@@ -94,6 +85,20 @@ def race(
         typer.Option(
             help="What is searched beside the learning rate, separated by commas: batch, schedule, warm_up, "
             "weight_decay, or hyperparameters such as momentum. Each costs power: take more trials."
+        ),
+    ] = None,
+    schedule: Annotated[
+        str,
+        typer.Option(
+            help="How the learning rate of every arm goes over a run: constant, linear, cosine, warmup-stable-decay or "
+            "one_cycle; with `--search schedule` it is searched instead."
+        ),
+    ] = DEFAULT_SCHEDULE,
+    warm_up: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of a run in which the rate first rises, such as 0.05; by default the schedule's own: none, but "
+            "0.05 of warmup-stable-decay."
         ),
     ] = None,
     rounds: Annotated[
@@ -195,9 +200,9 @@ def race(
     # on where in memory they lie, which the processes that train don't have either.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("MKL_CBWR", "AUTO")
-    from fallline.racing.engines import warm_up
+    from fallline.racing import engines
 
-    warm_up(workers, ray)
+    engines.warm_up(workers, ray)
     from fallline.cli.entrants import entrants
     from fallline.cli.race_outputs import Outputs, race_on_one
     from fallline.racing.effort import as_effort
@@ -206,8 +211,8 @@ def race(
     outputs.check()
     names = None if arms is None else _listed(arms)
     asked: dict[str, Any] = {
-        "search": ["lr", *_listed(search or "")], "margin": margin, "seed": seed, "training": training,
-        "storage": storage, "fresh": fresh, "workers": workers, "ray": ray,
+        "search": ["lr", *_listed(search or "")], "schedule": schedule, "warm_up": warm_up, "margin": margin,
+        "seed": seed, "training": training, "storage": storage, "fresh": fresh, "workers": workers, "ray": ray,
     }  # fmt: skip
     try:
         asked["effort"] = as_effort(
@@ -321,7 +326,8 @@ def _refuse_settled(context: typer.Context) -> None:
     sources = {name: context.get_parameter_source(name) for name in _SETTLED}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:
-        fail(f"--resume goes on with a race as it was begun; leave {', '.join(f'--{name}' for name in given)} out")
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        fail(f"--resume goes on with a race as it was begun; leave {options} out")
 
 
 def _race_several(problems: str, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:

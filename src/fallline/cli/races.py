@@ -175,7 +175,8 @@ def options_of(race: PastRace, own: Sequence[Arm] = ()) -> dict[str, Any]:
     if command.get("arms") is None:
         raise ValueError(_of_program(race))
     try:
-        options = {name: command[name] for name in ("search", "seed", "margin", "training")}
+        settled = ("search", "schedule", "warm_up", "seed", "margin", "training")
+        options = {name: command[name] for name in settled}
         names = [command["arms"]] if isinstance(command["arms"], str) else command["arms"]
         return {**options, "arms": found(names, own), "effort": Effort(**command["effort"])}
     except (KeyError, TypeError) as error:

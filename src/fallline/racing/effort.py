@@ -23,22 +23,24 @@ class Effort:
         finalists: How many of them, the best by validation, run finals; None for 5, or all of fewer trials.
         seeds: Fresh seeds that each finalist runs on, the same for all arms.
         rounds: Rounds that the trials come in: the first draws Sobol points, the later ones are proposed by a model of
-            the arm's trials so far.
+            the arm's trials so far. None searches a single range, as of the learning rate, in two stages: half of the
+            trials evenly over all of it, the others evenly about the best of these; and draws Sobol points elsewhere.
         halving: Above 1 all trials start on a small share of the steps, and one in `halving` of each arm's goes on to
             `halving` times as many, until the finalists' runs are of full length.
 
     >>> Effort(trials=4)
-    Effort(trials=4, finalists=4, seeds=10, rounds=1, halving=1)
+    Effort(trials=4, finalists=4, seeds=10, rounds=None, halving=1)
     """
 
     trials: int
     finalists: int
     seeds: int
-    rounds: int = 1
+    rounds: int | None = None
     halving: int = 1
 
     def __init__(
-        self, trials: int = 16, finalists: int | None = None, seeds: int = 10, rounds: int = 1, halving: int = 1,
+        self, trials: int = 16, finalists: int | None = None, seeds: int = 10, rounds: int | None = None,
+        halving: int = 1,
     ) -> None:  # fmt: skip
         if finalists is None:
             finalists = min(5, trials) if isinstance(trials, int) else 5
@@ -61,7 +63,7 @@ def as_effort(effort: str | Effort, **others: int | None) -> Effort:
     for what can't be spent.
 
     >>> as_effort("standard", seeds=30, halving=2)
-    Effort(trials=16, finalists=5, seeds=30, rounds=1, halving=2)
+    Effort(trials=16, finalists=5, seeds=30, rounds=None, halving=2)
     """
     if isinstance(effort, str):
         if effort not in EFFORTS:
@@ -78,13 +80,12 @@ def as_effort(effort: str | Effort, **others: int | None) -> Effort:
     counts = {
         name: _asked.whole(f"{name} of an effort", value, error=ValueError)
         for name, value in {**vars(effort), **other}.items()
+        if (name, value) != ("rounds", None)
     }
     effort = Effort(**counts)
     for name in ("finalists", "rounds", "halving"):
-        if getattr(effort, name) > effort.trials:
-            raise ValueError(
-                f"{name} must be at most the {effort.trials} trials of the effort; got {getattr(effort, name)}"
-            )
+        if counts.get(name, 1) > effort.trials:
+            raise ValueError(f"{name} must be at most the {effort.trials} trials of the effort; got {counts[name]}")
     return effort
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.racing.arms import Arm, Range
+from fallline.racing.arms import Arm
 from fallline.racing.decision import Entrant, best_finalist
 from fallline.racing.runs import Outcome
 from fallline.racing.tuning import Finals, Tuned
@@ -45,6 +45,7 @@ def _entrant(
     if examples is not None:
         none = np.full(examples, np.nan)
         shares = np.stack([[none if run.examples is None else run.examples for run in runs] for runs in finals])
+    even = tuned.even and len(tuned.places) > 0
     return Entrant(
         arm.name,
         np.array([trial.score if trial.usable else np.nan for trial in tuned.trials]),
@@ -52,7 +53,8 @@ def _entrant(
         np.array([[np.nan if run.diverged else run.valid_metric[-1] for run in runs] for runs in finals]),
         np.array([[np.nan if run.diverged else run.score for run in runs] for runs in finals]),
         shares,
-        places=_places(arm, tuned),
+        places=np.array(tuned.places) if even else None,
+        stages=np.array(tuned.stages) if even else None,
         curves=_curves(finals),
         configurations=tuned.points,
         searched=arm.searched,
@@ -68,14 +70,6 @@ def sharing(runs: Iterable[Outcome]) -> int | None:
     told = [run.examples for run in runs if not run.diverged]
     shares = [examples for examples in told if examples is not None]
     return len(shares[0]) if shares and len(shares) == len(told) and len(shares[0]) > 1 else None
-
-
-def _places(arm: Arm, tuned: Tuned) -> NDArray[np.float64] | None:
-    """Where the trials lie on the one range that was searched evenly; None where they were not."""
-    if len(arm.space) != 1 or not tuned.even:
-        return None
-    ((name, dimension),) = arm.space.items()
-    return np.array([dimension.place(one[name]) for one in tuned.points]) if isinstance(dimension, Range) else None
 
 
 def _curves(finals: Sequence[Sequence[Outcome]]) -> NDArray[np.float64] | None:

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
-from fallline.racing.arms import setting_name
+from fallline.racing.arms import DEFAULT_SCHEDULE, setting_name
 from fallline.racing.decision import Decision, Next
 from fallline.racing.effort import EFFORTS, Effort
 
-_OPTIONS = {"search": ["lr"], "seed": 0, "margin": 0.0, "training": "auto"}
+_OPTIONS = {
+    "search": ["lr"], "schedule": DEFAULT_SCHEDULE, "warm_up": None, "seed": 0, "margin": 0.0, "training": "auto"
+}  # fmt: skip
 """What a command line can be told beside arms and effort, with what it is without a word."""
 
 

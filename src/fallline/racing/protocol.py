@@ -15,11 +15,12 @@ import torch
 
 from fallline import _asked
 from fallline._text import counted
-from fallline.racing.arms import as_arms, raced_once
+from fallline.racing import engines
+from fallline.racing.arms import DEFAULT_SCHEDULE, as_arms, raced_once
 from fallline.racing.audit import one_at_a_time
 from fallline.racing.conclusion import Asked, Raced, conclude
 from fallline.racing.effort import Cost, Effort, as_effort
-from fallline.racing.engines import Engine, choose_engine, warm_up
+from fallline.racing.engines import Engine, choose_engine
 from fallline.racing.evidence import Chosen, best_first
 from fallline.racing.failure import attempted
 from fallline.racing.going_on import going_on
@@ -44,6 +45,8 @@ def race(
     effort: str | Effort = "standard",
     *,
     search: Sequence[str] = ("lr",),
+    schedule: str = DEFAULT_SCHEDULE,
+    warm_up: float | None = None,
     rounds: int | None = None,
     halving: int | None = None,
     seed: int = 0,
@@ -76,6 +79,10 @@ def race(
         effort: "quick", "standard", "thorough" or an `Effort`: how many trials, finalists and seeds.
         search: What is searched beside the learning rate: hyperparameters of the arms, "batch", "schedule", "warm_up",
             "weight_decay".
+        schedule: How the learning rate of every arm goes over the steps of a run, but of those that fix or search it:
+            "constant", "linear", "cosine", "warmup-stable-decay" or "one_cycle".
+        warm_up: Share of the steps in which the rate first rises evenly to where the schedule begins; None for the
+            schedule's own, which is 0 but a twentieth of "warmup-stable-decay".
         rounds: Rounds of trials; None for those of the effort.
         halving: One trial in so many goes on to longer runs; None for that of the effort.
         seed: Settles everything that is drawn; from 0 to 2**63 - 1.
@@ -110,9 +117,9 @@ def race(
     watcher = watcher or Watcher()
     if arms is not None and not isinstance(arms, (str, Mapping, list, tuple)) and isinstance(arms, Iterable):
         arms = list(arms)  # which may be read once alone
-    entrants = as_arms(arms, search=search, problem=problem)
+    entrants = tuple(arm.under(schedule, warm_up) for arm in as_arms(arms, search=search, problem=problem))
     spent = as_effort(effort, rounds=rounds, halving=halving)
-    warm_up(workers, ray)
+    engines.warm_up(workers, ray)
     watcher.note(f"Checking the problem and {counted(len(entrants), 'arm')}.")
     with torch_threads(1):  # threads that wait for each other cost more than they give, most of all on a busy machine
         problem.check(_seeds(seed, 1)[0])
@@ -126,7 +133,9 @@ def race(
     planned = {arm.name: planned_runs(arm, problem, spent, seed, tuning_seed, final_seeds) for arm in entrants}
     later = spent.finalists * spent.seeds * sum(arm.searched for arm in entrants)  # the finals of what is searched
     margin = _asked.number("margin", margin, least=0.0)
-    settings = {"margin": margin, "search": list(search), "training": training}
+    settings = {
+        "margin": margin, "search": list(search), "schedule": schedule, "warm_up": warm_up, "training": training
+    }  # fmt: skip
     question = {"effort": asdict(spent), "seed": seed, "target": problem.target, **settings}
     card = Card(
         problem=problem.name,
@@ -212,7 +221,8 @@ def _held(
         "storage": None if store.where is None else {"where": store.where, "race": store.name},
         "machine": f"{platform.machine()}, {processes} of {counted(plan.threads or torch.get_num_threads(), 'thread')}",
     }
-    return replace(result, occasion=occasion)
+    told = {name: card.command[name] for name in ("schedule", "warm_up")}
+    return replace(result, protocol={**result.protocol, **told}, occasion=occasion)
 
 
 def _look(raced: Raced, stages: Stages, card: Card) -> int:

@@ -17,11 +17,11 @@ from fallline.symbolic import Rule
 #: A range that is searched: its ends, and its scale where that is not "log".
 Ends = tuple[float, float] | tuple[float, float, str]
 
-#: Learning rates, over five decades, so that every rule has as much to search.
-PLAIN: Ends = (1e-4, 10.0)  # steps as long as the gradient, or the sum of some
-SUMMED: Ends = (1e-3, 100.0)  # an average of gradients is 1/(1-μ) shorter than their sum
-ADAPTIVE: Ends = (1e-6, 0.1)  # every element moves by about the rate
-RELATIVE: Ends = (1e-5, 1.0)  # steps relative to the weights' size, or shortened at first
+#: Learning rates, over seven decades, so that every rule has as much to search.
+PLAIN: Ends = (1e-5, 100.0)  # steps as long as the gradient, or the sum of some
+SUMMED: Ends = (1e-4, 1000.0)  # an average of gradients is 1/(1-μ) shorter than their sum
+ADAPTIVE: Ends = (1e-7, 1.0)  # every element moves by about the rate
+RELATIVE: Ends = (1e-6, 10.0)  # steps relative to the weights' size, or shortened at first
 
 
 class Interval(NamedTuple):

@@ -9,7 +9,7 @@ from fallline._lazy import door
 if TYPE_CHECKING:
     from fallline.racing.arms.arm import Arm
     from fallline.racing.arms.code import torch_code
-    from fallline.racing.arms.dimensions import Choice, Dimension, Range, Value, from_json, space_of
+    from fallline.racing.arms.dimensions import DEFAULT_SCHEDULE, Choice, Dimension, Range, Value, from_json, space_of
     from fallline.racing.arms.entrants import as_arms, found_by_name
     from fallline.racing.arms.families import by_family
     from fallline.racing.arms.twins import raced_once
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __getattr__ = door(__name__, {
     "phases": ("Arm",),  # which lets an arm have them
     "code": ("torch_code",),
-    "dimensions": ("Choice", "Dimension", "Range", "Value", "from_json", "space_of"),
+    "dimensions": ("DEFAULT_SCHEDULE", "Choice", "Dimension", "Range", "Value", "from_json", "space_of"),
     "entrants": ("as_arms", "found_by_name"),
     "families": ("by_family",),
     "twins": ("raced_once",),
@@ -27,6 +27,7 @@ __getattr__ = door(__name__, {
 })  # fmt: skip
 
 __all__ = [
+    "DEFAULT_SCHEDULE",
     "Arm",
     "Choice",
     "Dimension",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from fallline.racing.arms.families import family_of
 from fallline.racing.arms.methods import (
     Method,
     arguments,
+    averages,
     can_decay,
     check_method,
     hyperparameters,
@@ -29,6 +31,7 @@ from fallline.racing.arms.settings import (
     Recipe,
     batch_of,
     check_missing,
+    check_values,
     checked_space,
     make_schedule,
     offered,
@@ -57,8 +60,10 @@ class Arm:
     - `weight_decay`, decoupled (Loshchilov and Hutter, 2019), where a rule has none of its own;
     - `batch`, a Choice of batch sizes: learning rates are those at the problem's own batch size, and a run multiplies
       them with batch over that (Goyal et al., 2017);
-    - `schedule`, a Choice of "constant", "linear", "cosine" and "one_cycle", over all steps of a run;
-    - `warm_up`, the share of the steps in which the rate first rises evenly to where the schedule begins.
+    - `schedule`, a Choice of "constant", "linear", "cosine", "warmup-stable-decay" (which comes down in the last fifth)
+      and "one_cycle", over all steps of a run;
+    - `warm_up`, the share of the steps in which the rate first rises evenly to where the schedule begins; none unless
+      given, but a twentieth of "warmup-stable-decay".
 
     Args:
         name: What it is called in tables; with nothing but an optimizer here it is called after that.
@@ -76,7 +81,7 @@ class Arm:
     >>> from fallline import rules
     >>> calm = Arm("calm", rules.momentum, fixed={"momentum": 0.5, "schedule": "cosine"})
     >>> calm.space
-    {'lr': Range(low=0.0001, high=10.0, scale='log')}
+    {'lr': Range(low=1e-05, high=100.0, scale='log', open=True)}
     >>> Arm("mine", torch.optim.Adam, fixed={"lr": 3e-4}).searched
     False
 
@@ -184,11 +189,37 @@ class Arm:
 
         >>> from fallline import rules
         >>> Arm("momentum", rules.momentum).further(["momentum", "beta1"]).space["momentum"]
-        Range(low=0.5, high=0.999, scale='complement')
+        Range(low=0.5, high=0.999, scale='complement', open=False)
         """
         more = [n for n in names if n in self.searchable and n not in {*self.space, *self.fixed}]
         added = {n: self._default_dimension(n, problem) for n in more}
         return Arm(self.name, self.method, {**self.space, **added}, self.fixed) if added else self
+
+    def under(self, schedule: str, warm_up: float | None = None) -> Arm:
+        """The arm as it races where all are told one schedule: what it searches or fixes of that stays as it is.
+
+        An average of the weights, which Schedule-Free methods keep, does what a schedule's end does: they are told the
+        warm-up alone.
+
+        Args:
+            schedule: As an arm's `schedule`.
+            warm_up: As an arm's `warm_up`; None for the schedule's own.
+
+        Raises:
+            ValueError: There is no such schedule, or no such share of the steps.
+
+        >>> Arm("adam").under("cosine", 0.1).fixed
+        {'schedule': 'cosine', 'warm_up': 0.1}
+        """
+        told = {"schedule": schedule, **({} if warm_up is None else {"warm_up": warm_up})}
+        check_values(self.name, tuple(told), {}, told)
+        settled = {*self.space, *self.fixed}
+        if schedule == "constant" or averages(self.method):
+            settled.add("schedule")
+        more = {name: value for name, value in told.items() if name in self.searchable and name not in settled}
+        arm = copy.copy(self)
+        arm._set(fixed={**self.fixed, **more})
+        return arm
 
     def _default_dimension(self, name: str, problem: Problem | None) -> Dimension:
         if name in offered(self.method):
