@@ -195,6 +195,20 @@ def test_it_runs_as_the_same_setting_would_if_it_was_searched() -> None:
     assert first.lane.values["lr"] == result["mine"].optimizer([torch.nn.Parameter(torch.ones(1))]).defaults["lr"]
 
 
+@pytest.mark.parametrize("arm", [
+    mine("sgd", batch=16, lr=0.1), "mine=sgd,batch=16,lr=0.1",
+    Arm.phases("mine", ["sgd", "sgd"], fixed={"lr": 0.1, "lr_2": 0.1, "switch": 0.5, "batch": 16}),
+])  # fmt: skip
+def test_its_rate_is_that_of_its_own_batch(arm: Any) -> None:
+    (found,) = as_arms([arm])
+    lane = found.recipe({}, problem()).lane
+    assert {one.values["lr"] for one in (lane, *(() if lane.then is None else lane.then[1:]))} == {0.1}
+    assert {value for name, value in found.report({}, problem()).items() if name.startswith("run_lr")} == {0.1}
+    assert found.optimizer([torch.nn.Parameter(torch.ones(1))], {}, problem()).defaults["lr"] == 0.1
+    searched = Arm("other", "sgd", {"lr": (0.01, 1.0)}, {"batch": 16})
+    assert searched.recipe({"lr": 0.1}, problem()).lane.values["lr"] == pytest.approx(0.2)
+
+
 CHANGES: dict[str, Callable[[], list[Any]]] = {
     "another rate": lambda: [mine(lr=1e-3), "sgd"],
     "another decay": lambda: [mine(weight_decay=0.1), "sgd"],
