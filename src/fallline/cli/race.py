@@ -57,8 +57,8 @@ def race(
         typer.Option(
             help="Your present setting, such as adam,lr=3e-4,weight_decay=0.01, beside the other arms: it takes no "
             "trials and runs in the finals. A rule that `fallline show` knows, with decoupled weight decay, or a class "
-            "as torch spells it, such as SGD,lr=0.1,momentum=0.9; what is not given is as published. Several have "
-            "names: --mine old=sgd,lr=0.1."
+            "as torch spells it, such as SGD,lr=0.1,momentum=0.9; what is not given is as published, and the "
+            "rate as it is without schedule=. Several have names: --mine old=sgd,lr=0.1."
         ),
     ] = None,
     effort: Annotated[
