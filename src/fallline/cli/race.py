@@ -58,8 +58,8 @@ def race(
         typer.Option(
             help="Your present setting, such as adam,lr=3e-4,weight_decay=0.01, beside the other arms: it takes no "
             "trials and runs in the finals. A rule that `fallline show` knows, with decoupled weight decay, or a class "
-            "as torch spells it, such as SGD,lr=0.1,momentum=0.9; what is not given is as published. Several have "
-            "names: --mine old=sgd,lr=0.1."
+            "as torch spells it, such as SGD,lr=0.1,momentum=0.9; what is not given is as published, and the "
+            "rate as it is without schedule=. Several have names: --mine old=sgd,lr=0.1."
         ),
     ] = None,
     effort: Annotated[
@@ -192,7 +192,7 @@ def race(
     """Race optimizers under an equal budget, to a decision: what to take, and how much it could cost.
 
     A race that was stopped, at whatever moment, goes on by the same command. A problem file is Python and sets the
-    variable `problem`:
+    variable `problem`; it may set `arms` too, whatever fallline.race takes for them:
 
     \b
     import fallline
