@@ -33,8 +33,15 @@ def race(
     problems: Annotated[
         str | None,
         typer.Option(
-            help="Race on several bundled problems, separated by commas, or on `all` that are real, and compare the "
-            "arms over them by performance profiles."
+            help="Race on several problems, separated by commas, bundled ones and files of your own, or on `all` bundled "
+            "ones that are real, and say what to take over all of them."
+        ),
+    ] = None,
+    budgets: Annotated[
+        str | None,
+        typer.Option(
+            help="Race at several lengths of a run, such as 0.25,0.5,1 of the problem's epochs, each a race of its own, "
+            "and say what to take at which."
         ),
     ] = None,
     arms: Annotated[
@@ -96,7 +103,7 @@ def race(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Write the report, one page that needs no network, to this file; with --problems one a problem, "
+            help="Write the report, one page that needs no network, to this file; with --problems or --budgets one a race, "
             "race-digits.html and so on."
         ),
     ] = Path("race.html"),
@@ -104,8 +111,8 @@ def race(
     tensorboard: Annotated[
         Path | None,
         typer.Option(
-            help="Write the curves of every run for TensorBoard into this folder; with --problems into one of it for "
-            "each problem."
+            help="Write the curves of every run for TensorBoard into this folder; with --problems or --budgets into one of "
+            "it for each race."
         ),
     ] = None,
     storage: Annotated[
@@ -185,10 +192,19 @@ def race(
         )
         if race_name is not None and not resume:
             fail("--race names the race that --resume goes on with; give --resume too")
+        if budgets is not None and (problems is not None or resume):
+            fail("--budgets takes one problem; give no --problems and no --resume beside it")
         if problems is not None:
             if problem is not None or resume:
                 fail("--problems names the problems; give no problem beside it, and no --resume")
-            _race_several(problems, asked, outputs, quiet)
+            _race_over(problems, asked, outputs, quiet)
+        elif budgets is not None:
+            shares = _shares(budgets)
+            with _told(problem, quiet):
+                made = _problem(problem or _DEFAULT_PROBLEM)
+            from fallline.cli.race_several import race_at
+
+            race_at(made, shares, asked, outputs, quiet=quiet)
         elif resume:
             _refuse_settled(context)
             with _told(problem, quiet):
@@ -294,12 +310,22 @@ def _refuse_settled(context: typer.Context) -> None:
         fail(f"--resume goes on with a race as it was begun; leave {', '.join(f'--{name}' for name in given)} out")
 
 
-def _race_several(problems: str, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:
-    from fallline.cli.race_outputs import race_several
-    from fallline.problems import REAL, find
+def _race_over(problems: str, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:
+    from fallline.cli.race_several import race_over
+    from fallline.problems import REAL
 
-    chosen = [find(name) for name in (REAL if problems == "all" else _listed(problems))]
-    twice = next((one.name for one in chosen if chosen.count(one) > 1), None)
+    with _told(problems, quiet):
+        chosen = [_problem(name) for name in (REAL if problems == "all" else _listed(problems))]
+    names = [one.name for one in chosen]
+    twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None or not chosen:
         fail(f"--problems {problems}: {f'{twice} is named twice' if chosen else 'no problem is named'}; name each once")
-    race_several(chosen, asked, outputs, quiet=quiet)
+    race_over(chosen, asked, outputs, quiet=quiet)
+
+
+def _shares(text: str) -> list[float]:
+    """The lengths of --budgets, or leave with a sentence."""
+    try:
+        return [float(one) for one in _listed(text)]
+    except ValueError:
+        fail(f"--budgets {text}: give shares of the problem's length, separated by commas, such as 0.25,0.5,1")
