@@ -20,7 +20,9 @@ def race_over(problems: Sequence[Problem], asked: Mapping[str, Any], outputs: Ou
     _race_each(problems, asked, outputs, quiet, over_problems)
 
 
-def race_at(problem: Problem, shares: Sequence[float], asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:
+def race_at(
+    problem: Problem, shares: Sequence[float], asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool
+) -> None:
     """Race at each length of the problem, print each result, and what to take at which."""
     made = at_lengths(problem, shares)
     _race_each(made, asked, outputs, quiet, lambda results: Lengths(problem.name, tuple(results)))

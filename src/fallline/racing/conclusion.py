@@ -1,4 +1,4 @@
-"""What a race comes to, once all runs are done: every arm's record, the decision, and what there is to say beside it."""
+"""What a race comes to, once all runs are done: the decision, every arm's record, and what there is to say beside."""
 
 from __future__ import annotations
 
@@ -79,8 +79,11 @@ class Raced:
         return [run for arm in self.finals.values() for runs in arm for run in runs]
 
 
-def conclude(raced: Raced, failed: Sequence[str], look: int | None = None) -> RaceResult:
-    """Judge a race; `failed` are sentences on what could not be measured. What holds for this time only is not told."""
+def conclude(raced: Raced, failed: Sequence[str], look: int) -> RaceResult:
+    """Judge a race, at its look of this number; `failed` are sentences on what could not be measured.
+
+    What holds for this time only is not told.
+    """
     (untrained_loss, score, valid_score), unknown = _before_training(raced)
     decision = _decision(raced, score, valid_score, look)
     scores = _scores(raced, score)
@@ -103,7 +106,7 @@ def conclude(raced: Raced, failed: Sequence[str], look: int | None = None) -> Ra
     return RaceResult(arms, decision, tuple(dict.fromkeys(warnings)), protocol, occasion={})
 
 
-def _decision(raced: Raced, score: float, valid_score: float, look: int | None) -> Decision:
+def _decision(raced: Raced, score: float, valid_score: float, look: int) -> Decision:
     asked, metric = raced.asked, raced.asked.problem.metric
     return decide(
         raced.entrants,

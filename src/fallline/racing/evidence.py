@@ -25,7 +25,7 @@ def best_first(
     order = {}
     for entrant in entrants(arms, tuned, chosen, finals):
         best = best_finalist(entrant, sign)
-        order[entrant.name] = sorted(range(len(chosen[entrant.name])), key=lambda place, best=best: place != best)
+        order[entrant.name] = [best, *(place for place in range(len(chosen[entrant.name])) if place != best)]
     return (
         {name: [chosen[name][place] for place in places] for name, places in order.items()},
         {name: tuple(finals[name][place] for place in places) for name, places in order.items()},

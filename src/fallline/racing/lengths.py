@@ -72,19 +72,19 @@ class Lengths:
         In the order of the longest.
         """
         names = [arm.name for arm in self.results[-1].arms]
-        side = "below" if self.results[0].protocol["higher_is_better"] else "above"
         columns = {"arm": names}
         for length, one in zip(self.lengths, self.results, strict=True):
-            columns[f"{length}\n{one.protocol['metric']}"] = [_score(one.decision, name) for name in names]
-            columns[f"{length}\n{side} the best"] = [_ends(one.decision, name) for name in names]
-        return table(columns, f"{self.name}: each length a race of its own")
+            columns[length] = [_cell(one.decision, name) for name in names]
+        p = self.results[0].protocol
+        side = "below" if p["higher_is_better"] else "above"
+        return table(columns, f"{self.name}: test {p['metric']} ({side} the best) by length of a run")
 
     @property
     def legend(self) -> str:
         """What the table does not say by itself."""
         return (
             "The mean test score of the configuration taken, and between which two the arm is from the best at that "
-            "length, for all arms together."
+            "length, for all arms together. Each length is a race of its own, with schedules laid over it."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -165,11 +165,8 @@ def _able(decision: Decision) -> str:
     return listed([name for name in decision.ranking if name not in decision.behind], "or")
 
 
-def _score(decision: Decision, name: str) -> str:
-    score = decision.scores.get(name)
-    return "diverged" if score is None else f"{score:#.4g}"
-
-
-def _ends(decision: Decision, name: str) -> str:
-    ends = decision.distances[name]
-    return "" if ends is None else f"{ends[0]:.2g} to {ends[1]:.2g}"
+def _cell(decision: Decision, name: str) -> str:
+    score, ends = decision.scores.get(name), decision.distances.get(name)
+    if score is None:
+        return "diverged" if name in decision.distances else "not raced"
+    return f"{score:#.4g}" + ("" if ends is None else f" ({ends[0]:.2g} to {ends[1]:.2g})")

@@ -22,12 +22,14 @@ from fallline.racing.effort import Cost, Effort, as_effort
 from fallline.racing.engines import Engine, choose_engine, warm_up
 from fallline.racing.evidence import Chosen, best_first
 from fallline.racing.failure import attempted
+from fallline.racing.going_on import going_on
+from fallline.racing.looks import number_of_look
 from fallline.racing.result import RaceResult
 from fallline.racing.runs import Run
 from fallline.racing.solo import solo_seconds, try_arms
 from fallline.racing.stages import Plan, Stages, Watcher, engine_for, make_plan
 from fallline.racing.storage import NOT_KEPT, Card, Keys, Lasting, open_store, problem_key
-from fallline.racing.tuning import best_trials, expected_cost, run_finals, tune, tuning_runs
+from fallline.racing.tuning import best_trials, expected_cost, final_runs, run_finals, tune, tuning_runs
 from fallline.rules import DEFAULT_ARMS
 from fallline.training import Problem, ProblemError, torch_threads
 
@@ -192,7 +194,11 @@ def _held(
 
     raced = Raced(asked, plan, stages.granted, tuned, chosen, finals, seconds or [plan.seconds] * len(arms))
     with torch_threads(plan.threads):
-        result = conclude(raced, untimed)
+        look = _look(raced, stages, card)
+        result = conclude(raced, untimed, look)
+    seconds_of_run = problem.steps * plan.seconds
+    further = going_on(result.decision, card.command, effort, seconds=seconds_of_run, slots=engine.slots)
+    result = result.going_on(further)
     processes = "one process" if engine.slots == 1 else f"{engine.slots} processes"
     occasion = {
         "seconds": time.perf_counter() - started,
@@ -202,6 +208,15 @@ def _held(
         "machine": f"{platform.machine()}, {processes} of {counted(plan.threads or torch.get_num_threads(), 'thread')}",
     }
     return replace(result, occasion=occasion)
+
+
+def _look(raced: Raced, stages: Stages, card: Card) -> int:
+    """Which look at these finals this is."""
+    asked, keys = raced.asked, stages.keys
+    points = {name: [raced.tuned[name].points[index] for index in indices] for name, indices in raced.chosen.items()}
+    runs = final_runs(asked.problem, asked.arms, points, asked.final_seeds)
+    finals = {keys.of(run, batched=raced.plan.batched, scored=True) for run in runs}
+    return number_of_look(stages.store, card.problem_key, asked.seed, [arm.name for arm in asked.arms], finals)
 
 
 def _ended(result: RaceResult, store: Lasting, *, slices: bool) -> RaceResult:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from fallline.racing.arms import Arm, torch_code
-from fallline.racing.decision import Decision, Entrant
+from fallline.racing.decision import Decision, Entrant, Next, with_lines
 from fallline.racing.failure import attempted
 from fallline.racing.judging import Entry, Estimate
 from fallline.racing.renderers import Figure, renderer
@@ -276,6 +276,14 @@ class RaceResult:
             sentences: The warnings.
         """
         return replace(self, warnings=tuple(dict.fromkeys((*self.warnings, *sentences))))
+
+    def going_on(self, further: Next | None) -> RaceResult:
+        """The same result with how the race would go on.
+
+        Args:
+            further: That, or None where nothing is open.
+        """
+        return replace(self, decision=with_lines(replace(self.decision, next=further)))
 
     def stored(self, where: str | None, *warnings: str) -> RaceResult:
         """The same result, now that it is known whether all runs are kept.

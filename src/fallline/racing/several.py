@@ -40,7 +40,8 @@ def over_problems(results: Sequence[RaceResult]) -> OverProblems:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"results holds two races of the problem '{twice}'; give one of them another name.")
-    return decide_over([_runs(result) for result in results])
+    level = min(result.decision.level for result in results)  # less where a race has been looked at before
+    return decide_over([_runs(result) for result in results], level)
 
 
 def _runs(result: RaceResult) -> ProblemRuns:

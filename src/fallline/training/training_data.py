@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from fallline._asked import number
+from fallline._text import counted
 from fallline.training.arguments import DEFAULT_BATCH, as_count, required_arguments
 from fallline.training.datasets import Reader, as_split, load
 from fallline.training.errors import ProblemError
@@ -160,14 +162,13 @@ class TrainingData:
 
         Raises ProblemError for a share that is none, or less than one of them.
         """
-        what, whole = ("epochs", self.epochs)
+        share = number("share:", share, most=1.0, above=0.0, error=ProblemError)
+        what, whole = "epochs", self.epochs
         if self.epochs == 1:
-            what, whole = ("steps", self.batches([0], _CPU).steps_per_epoch)
-        if not 0 < share <= 1:
-            raise ProblemError(f"share: must be above 0 and at most 1, got {share!r}.")
+            what, whole = "steps", self.batches([0], _CPU).steps_per_epoch
         if share * whole < 1 - 1e-9:
             raise ProblemError(
-                f"share: {share:g} of {whole} {what} is less than one of them; give at least {1 / whole:.3g}."
+                f"share: {share:g} of {counted(whole, what[:-1])} is less than one; give at least {1 / whole:.3g}."
             )
         length = round(share * whole)
         return replace(self, kept=length * self.batch) if self.epochs == 1 else replace(self, epochs=length)

@@ -4,6 +4,7 @@ from fallline.racing.decision.aggregate import ProblemRuns, decide_over
 from fallline.racing.decision.choice import best_finalist
 from fallline.racing.decision.decide import decide
 from fallline.racing.decision.judge import judge
+from fallline.racing.decision.lines import with_lines
 from fallline.racing.decision.overall import OverProblems, Without
 from fallline.racing.decision.record import Decision, Next, Take
 from fallline.racing.decision.records import Entrant, fixed
@@ -12,5 +13,5 @@ from fallline.racing.decision.speed import Speed, Speeds
 
 __all__ = [
     "Decision", "Entrant", "Next", "OverProblems", "ProblemRuns", "Resolution", "Speed", "Speeds", "Take", "Without",
-    "best_finalist", "decide", "decide_over", "fixed", "judge", "level_of_look", "resolution",
+    "best_finalist", "decide", "decide_over", "fixed", "judge", "level_of_look", "resolution", "with_lines",
 ]  # fmt: skip

@@ -251,7 +251,7 @@ def _notes(entrants: Sequence[Entrant], arms: Sequence[Chosen], look: int | None
             notes.append(f"{counts.examples} test examples are few to tell what others would come to.")
         if single := _single(arms):
             notes.append(f"With one finalist, another draw of the trials of {listed(single)} is not included.")
-    if look is not None:
+    if look is not None and look > 1:
         notes.append(f"This was look {look} at this race; the looks share the level.")
     return tuple(notes)
 

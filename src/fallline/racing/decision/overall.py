@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fallline._text import as_page, counted, listed, table
 from fallline.racing.decision.lines import MOST_NAMES, WHY, names_of, times_of
 from fallline.racing.decision.record import plain, ratios
+from fallline.racing.decision.records import LEVEL
 from fallline.racing.decision.speed import Speeds
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _cost(found: OverProblems) -> Iterator[str]:
     most = found.at_most_below_best
     if most is None:
         return
-    sure, over = f"With {100 * (1 - found.level):.3g} % confidence", f"over {counted(len(found.problems), 'problem')}"
+    sure, over = f"With {100 * (1 - LEVEL):.3g} % confidence", f"over {counted(len(found.problems), 'problem')}"
     if found.winner == found.take and len(found.behind) == len(found.shares) - 1:
         yield f"{sure} it is the best {over}: every other arm is behind it on average."
     elif most <= found.margin:

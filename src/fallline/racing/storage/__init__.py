@@ -9,7 +9,7 @@ from fallline._lazy import door
 if TYPE_CHECKING:
     from fallline.racing.storage.database import open_database, shown, sqlite_file
     from fallline.racing.storage.kept import KeptRun, export_to_optuna, forget_runs, kept_runs
-    from fallline.racing.storage.keys import Keys, problem_key
+    from fallline.racing.storage.keys import Keys, digest, problem_key
     from fallline.racing.storage.lasting import NOT_KEPT, Lasting
     from fallline.racing.storage.own_code import is_installed
     from fallline.racing.storage.races import Card, PastRace, kept_answer, kept_result, past_races, reading
@@ -21,7 +21,7 @@ __getattr__ = door(__name__, {
     "kept": ("KeptRun", "export_to_optuna", "forget_runs", "kept_runs"),
     "database": ("open_database", "shown", "sqlite_file"),
     "schema": ("tables",),
-    "keys": ("Keys", "problem_key"),
+    "keys": ("Keys", "digest", "problem_key"),
     "own_code": ("is_installed",),
     "races": ("Card", "PastRace", "kept_answer", "kept_result", "past_races", "reading"),
     "lasting": ("NOT_KEPT", "Lasting"),
@@ -29,7 +29,7 @@ __getattr__ = door(__name__, {
 })  # fmt: skip
 
 __all__ = [
-    "NOT_KEPT", "Card", "KeptRun", "Keys", "Lasting", "PastRace", "export_to_optuna", "forget_runs",
+    "NOT_KEPT", "Card", "KeptRun", "Keys", "Lasting", "PastRace", "digest", "export_to_optuna", "forget_runs",
     "is_installed", "kept_answer", "kept_result", "kept_runs", "open_database",
     "open_store", "past_races", "problem_key", "reading", "shown", "sqlite_file", "tables",
 ]  # fmt: skip

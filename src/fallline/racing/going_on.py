@@ -1,0 +1,66 @@
+"""How a race would go on to settle what it left open: the command, the runs that it adds, and how long they take."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fallline.racing.decision import Decision, Next
+from fallline.racing.effort import EFFORTS, Effort
+
+_OPTIONS = {"search": ["lr"], "seed": 0, "margin": 0.0, "training": "auto"}
+"""What a command line can be told beside arms and effort, with what it is without a word."""
+
+
+def going_on(
+    decision: Decision, command: Mapping[str, Any], effort: Effort, *, seconds: float, slots: int
+) -> Next | None:
+    """What would settle the best two of a decision; None where nothing is open, or no more runs would.
+
+    Arms that are behind, or can't be compared, are left out: what is kept of the others is not trained again.
+
+    Args:
+        decision: What the race came to.
+        command: How it was asked.
+        effort: What it spent.
+        seconds: What a run takes.
+        slots: How many are trained at a time.
+    """
+    settling = decision.settling
+    if settling is None or (settling.seeds is None and settling.limited_by != "trials"):
+        return None
+    left = [name for name in decision.distances if name not in decision.behind and name not in decision.apart]
+    if settling.seeds is not None:
+        more = replace(effort, seeds=settling.seeds)
+        runs = len(left) * effort.finalists * (settling.seeds - effort.seeds)
+    else:
+        more = replace(effort, trials=2 * effort.trials)
+        runs = len(left) * (more.trials + effort.finalists * effort.seeds)
+    arms = left if len(left) < len(decision.distances) else None
+    return Next(_typed(command, more, arms) or _called(more, arms), runs, runs * seconds / slots)
+
+
+def _typed(command: Mapping[str, Any], effort: Effort, arms: Sequence[str] | None) -> str | None:
+    """The command line; None where only a program has the arms or the problem."""
+    if command.get("arms") is None or command.get("problem") is None:
+        return None
+    names = arms if arms is not None else command["arms"]
+    words = ["fallline", "race", str(command["problem"])]
+    words += ["--arms", names if isinstance(names, str) else ",".join(names)]
+    usual = EFFORTS["standard"]
+    for name, value in vars(effort).items():
+        words += [f"--{name}", str(value)] if value != getattr(usual, name) else []
+    for name, usually in _OPTIONS.items():
+        if (value := command.get(name, usually)) != usually:
+            told = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            words += [f"--{name.replace('_', '-')}", told]
+    return shlex.join(words)
+
+
+def _called(effort: Effort, arms: Sequence[str] | None) -> str:
+    """The arguments of a call that are other than they were."""
+    counts = ", ".join(f"{name}={value}" for name, value in vars(effort).items())
+    among = "" if arms is None else f" and of the arms {', '.join(arms)} alone"
+    return f"the same call of fallline.race with effort=fallline.Effort({counts}){among}"
