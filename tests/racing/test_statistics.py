@@ -19,8 +19,6 @@ from fallline.racing.judging.statistics import (
     interval,
     mean_interval,
     near_best,
-    performance_profile,
-    profile_area,
     resampled_weights,
     sign_flip_p,
     split_losses,
@@ -237,22 +235,6 @@ def test_one_score_has_no_interval() -> None:
         mean_interval([1.0])
 
 
-def test_profile_by_hand() -> None:
-    times, solved = [[1.0, 6.0, 5.0], [2.0, 2.0, math.nan]], [[True, True, False], [True, True, False]]
-    profile = performance_profile(times, solved, [1.0, 1.9, 2.0, 3.0])
-    assert profile == pytest.approx(np.array([[1, 1, 1, 2], [1, 1, 2, 2]]) / 3)  # nobody solves the third
-
-
-@given(st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
-def test_profile_area_is_the_integral_of_the_profile(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    times, solved = rng.exponential(size=(3, 5)) + 0.1, rng.random((3, 5)) < 0.8
-    middles = 1 + 3 * (np.arange(20_000) + 0.5) / 20_000
-    integral = performance_profile(times, solved, middles.tolist()).mean(axis=1)
-    assert profile_area(times, solved, limit=4.0) == pytest.approx(integral, abs=5e-4)
-
-
 def test_standard_error_of_one_is_nothing() -> None:
     assert standard_error([4.0]) == 0.0
     assert standard_error([1.0, 3.0, 5.0]) == pytest.approx(2 / math.sqrt(3))
@@ -283,17 +265,3 @@ def test_near_best_counts_what_keeps_nine_tenths_of_the_gain() -> None:
 def test_nothing_unbounded_enters(function: Callable[[Any], Any], argument: str, bad: float) -> None:
     with pytest.raises(ValueError, match=f"{argument} must be finite"):
         function([bad, 1.0, 2.0])
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: performance_profile([1.0], [True], [1.0]), "matrices of one shape"),
-        (lambda: performance_profile([[0.0]], [[True]], [1.0]), "above zero"),
-        (lambda: profile_area([[math.nan]], [[True]]), "above zero"),
-        (lambda: profile_area([[1.0]], [[True]], limit=1.0), "limit must be above 1"),
-    ],
-)
-def test_profiles_refuse_what_they_cannot_rank(call: Callable[[], Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        call()

@@ -33,15 +33,15 @@ def race(
     problems: Annotated[
         str | None,
         typer.Option(
-            help="Race on several problems, separated by commas, bundled ones and files of your own, or on `all` bundled "
-            "ones that are real, and say what to take over all of them."
+            help="Race on several problems, separated by commas, bundled ones and files of your own, or on `all` "
+            "bundled ones that are real, and say what to take over all of them."
         ),
     ] = None,
     budgets: Annotated[
         str | None,
         typer.Option(
-            help="Race at several lengths of a run, such as 0.25,0.5,1 of the problem's epochs, each a race of its own, "
-            "and say what to take at which."
+            help="Race at several lengths of a run, such as 0.25,0.5,1 of the problem's epochs, each a race of its "
+            "own, and say what to take at which."
         ),
     ] = None,
     arms: Annotated[
@@ -103,16 +103,16 @@ def race(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Write the report, one page that needs no network, to this file; with --problems or --budgets one a race, "
-            "race-digits.html and so on."
+            help="Write the report, one page that needs no network, to this file; with --problems or --budgets one a "
+            "race, race-digits.html and so on."
         ),
     ] = Path("race.html"),
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
     tensorboard: Annotated[
         Path | None,
         typer.Option(
-            help="Write the curves of every run for TensorBoard into this folder; with --problems or --budgets into one of "
-            "it for each race."
+            help="Write the curves of every run for TensorBoard into this folder; with --problems or --budgets into "
+            "one of it for each race."
         ),
     ] = None,
     storage: Annotated[

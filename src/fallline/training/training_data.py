@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from fallline._asked import number
+from fallline import _asked
 from fallline._text import counted
 from fallline.training.arguments import DEFAULT_BATCH, as_count, required_arguments
 from fallline.training.datasets import Reader, as_split, load
@@ -162,7 +162,7 @@ class TrainingData:
 
         Raises ProblemError for a share that is none, or less than one of them.
         """
-        share = number("share:", share, most=1.0, above=0.0, error=ProblemError)
+        share = _asked.number("share:", share, most=1.0, above=0.0, error=ProblemError)
         what, whole = "epochs", self.epochs
         if self.epochs == 1:
             what, whole = "steps", self.batches([0], _CPU).steps_per_epoch

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fallline.racing.decision.advice import recommended
 from fallline.racing.decision.choice import Chosen, choose
-from fallline.racing.decision.distances import Distances, Spread, Varied, distances, spread
+from fallline.racing.decision.distances import Distances, Spread, distances, spread
 from fallline.racing.decision.overall import OverProblems, Without, with_lines
 from fallline.racing.decision.records import LEVEL, Entrant, Floats, check_comparable, sane
 from fallline.racing.decision.speed import LogSteps, Paces, Speeds, log_steps, paced
@@ -164,7 +164,7 @@ class _Mean:
         freedoms = [one.freedom() for one, _ in self.parts]
         squares = np.asarray(sum(one**2 / freedom for one, freedom in zip(own, freedoms, strict=True)))
         fewest = np.asarray(np.min(freedoms, axis=0))
-        return np.divide(self.variance() ** 2, squares, out=fewest, where=squares > 0)
+        return np.asarray(np.divide(self.variance() ** 2, squares, out=fewest, where=squares > 0))
 
     def _variances(self) -> list[Floats]:
         return [one.variance() / (unit * len(self.parts)) ** 2 for one, unit in self.parts]

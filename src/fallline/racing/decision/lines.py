@@ -97,6 +97,7 @@ def _seconds(decision: Decision) -> Iterator[str]:
 
 
 def times_of(speed: Speed) -> str:
+    """A ratio of steps with its interval; its lower end where the upper one is open."""
     if math.isinf(speed.high):
         return f"at least {speed.low:.2f} times"
     return f"{speed.ratio:.2f} times ({speed.low:.2f} to {speed.high:.2f})"
@@ -160,6 +161,7 @@ def _limits(decision: Decision) -> Iterator[str]:
 
 
 def names_of(names: Sequence[str], what: str = "arms") -> str:
+    """Names in a line, or how many there are."""
     return listed(list(names)) if len(names) <= MOST_NAMES else f"{len(names)} {what}"
 
 

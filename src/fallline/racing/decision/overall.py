@@ -163,7 +163,8 @@ def _cost(found: OverProblems) -> Iterator[str]:
     if found.winner == found.take and len(found.behind) == len(found.shares) - 1:
         yield f"{sure} it is the best {over}: every other arm is behind it on average."
     elif most <= found.margin:
-        yield f"{sure} no arm that is compared is better {over} by more than does not matter."
+        matters = f" by more than {_percent(most)} % of the gain, which does not matter" if most else ""
+        yield f"{sure} no arm that is compared is better {over}{matters}."
     else:
         yield f"{sure} it ends at most {_percent(most)} % of the gain below whichever arm is best {over}, on average."
 

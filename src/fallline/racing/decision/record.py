@@ -131,10 +131,12 @@ class Decision:
 
 
 def ratios(speeds: Speeds | None) -> dict[str, list[float]]:
+    """Each arm's ratio with its ends."""
     return {} if speeds is None else {name: [one.ratio, one.low, one.high] for name, one in speeds.of.items()}
 
 
 def plain(value: Any) -> Any:
+    """A value in what JSON knows; numbers that are not finite are None."""
     if isinstance(value, Mapping):
         return {str(name): plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
