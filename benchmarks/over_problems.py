@@ -149,7 +149,9 @@ def main() -> None:
         "much of the gain'\nheld; its mean in %; share that names a planted gap; share in which a bootstrap of the "
         "seeds tells arms apart"
     )
-    print("case                 problems arms seeds  false winner           false behind           held      X  named  bootstrap")
+    print(
+        "case                 problems arms seeds  false winner           false behind           held      X  named  bootstrap"
+    )
     worst = max(row(case, options.cases) for case in CASES)
     print(f"false statements, at most {LEVEL:.0%} wanted: {worst:.1%} in the worst row")
     print(f"{time.perf_counter() - start:.0f} s")

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import torch
+from torch import nn
 
 import fallline as fl
 from fallline.problems import quadratic
@@ -74,6 +76,21 @@ def test_each_length_is_a_race_of_its_own_and_kept(tmp_path: Path) -> None:
     page = str(found)
     assert page.startswith("2 epochs: Take ")
     assert "bowl: test height (above the best) by length of a run" in " ".join(page.split())
+
+
+def test_a_share_of_a_single_epoch_is_of_its_steps(tmp_path: Path) -> None:
+    """So short that some evaluations fall on one step; and no length is another look at the same race."""
+    torch.manual_seed(0)
+    data = torch.randn(60, 3), torch.randn(60, 1)
+    problem = fl.Problem(
+        model=lambda: nn.Linear(3, 1), loss=nn.functional.mse_loss, batch=10, epochs=1,
+        train=(data[0][:40], data[1][:40]), valid=(data[0][40:50], data[1][40:50]), test=(data[0][50:], data[1][50:]),
+    )  # fmt: skip
+    found = race_lengths(problem, ARMS, SHORT, lengths=(0.5, 1), storage=tmp_path / "runs.db", workers=1)
+    assert found.lengths == ("2 steps", "4 steps")
+    assert len({one.decision.level for one in found.results}) == 1
+    for one in found.results:
+        assert one.decision.speeds is None or one.decision.speeds.steps <= one.protocol["steps"]
 
 
 @pytest.mark.parametrize(

@@ -129,9 +129,9 @@ def _evaluated(raced: Raced) -> Numbers | None:
     Where a learning rate decays to zero, losses fall most at the end of it, so that the way there says little.
     """
     decaying = any("schedule" in {**arm.space, **arm.fixed} for arm in raced.asked.arms)
-    steps = raced.final_runs[0].steps
-    alike = all(np.array_equal(run.steps, steps) for run in raced.final_runs)
-    return None if decaying or not alike else steps[steps > 0].astype(np.float64)
+    first = raced.final_runs[0]
+    alike = all(np.array_equal(run.steps, first.steps) for run in raced.final_runs)
+    return None if decaying or not alike else first.steps[first.trained].astype(np.float64)
 
 
 def _rounds(raced: Raced) -> Mapping[str, Sequence[float]] | None:

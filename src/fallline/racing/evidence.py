@@ -79,6 +79,6 @@ def _places(arm: Arm, tuned: Tuned) -> NDArray[np.float64] | None:
 
 def _curves(finals: Sequence[Sequence[Outcome]]) -> NDArray[np.float64] | None:
     """Validation losses (finalists, seeds, evaluations) after the first step on; None where runs differ in length."""
-    curves = [[run.valid_loss[run.steps > 0] for run in runs] for runs in finals]
+    curves = [[run.valid_loss[run.trained] for run in runs] for runs in finals]
     alike = len({len(one) for runs in curves for one in runs}) == 1
     return np.array(curves) if alike else None

@@ -46,13 +46,13 @@ def over_problems(results: Sequence[RaceResult]) -> OverProblems:
 
 def _runs(result: RaceResult) -> ProblemRuns:
     """A race's runs; how fast they were only where its own decision tells it, which is not where rates decay."""
-    steps = result.best.finals[0][0].steps
+    run = result.best.finals[0][0]
     return ProblemRuns(
         result.protocol["problem"],
         [arm.entrant for arm in result.arms],
         result.protocol["higher_is_better"],
         result.protocol["untrained_score"],
-        steps=None if result.decision.speeds is None else steps[steps > 0],
+        steps=None if result.decision.speeds is None else run.steps[run.trained],
         margin=result.decision.margin,
         seed=result.protocol["seed"],
     )
