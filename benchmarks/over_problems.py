@@ -3,8 +3,9 @@
 The made-up races of `decisions.py`, one a problem: landscapes and metrics take turns, and every arm draws its own
 points and runs. Where arms are equal, on every problem or on average (each leads on half of the problems), any winner
 and any arm called behind is so falsely: each in at most 5 % of the cases. "At most so much of the gain" must hold in
-95 %. A planted gap on all problems is to be named more often than on one of them. Beside it stands what a stratified
-bootstrap of the seeds (Agarwal et al., 2021) would say, with the same correction for many arms.
+95 %, and so must the ratio of steps on quadratics of known rate. A planted gap on all problems is to be named more
+often than on one of them. Beside it stands what a stratified bootstrap of the seeds (Agarwal et al., 2021) would say,
+with the same correction for many arms.
 
     python -m benchmarks.over_problems --cases 200
 """
@@ -20,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.decisions import UNTRAINED, Race, Setting, accuracy_gap, chosen, make_race, shown
-from fallline.racing.decision import Entrant, OverProblems, ProblemRuns, decide_over
+from fallline.racing.decision import OverProblems, ProblemRuns, decide_over, fixed
 from fallline.racing.decision.distances import level_of_each
 from fallline.racing.decision.records import LEVEL
+from fallline.racing.decision.speed import shared_level, steps_to
 
 Floats = NDArray[np.float64]
 
@@ -139,6 +141,53 @@ def row(case: Case, cases: int) -> float:
     return max(winners, behinds) / cases
 
 
+STEPS = np.arange(5, 405, 5)
+MOMENTA = {"descent": 0.0, "heavy ball": 0.6}
+CURVATURES = {name: np.geomspace(least, 1.0, 6) for name, least in (("narrow", 0.02), ("middle", 0.05), ("round", 0.2))}
+
+
+def curves(curvature: Floats, momentum: float, count: int, rng: np.random.Generator) -> Floats:
+    """Losses (count, evaluations) of descent on a quadratic from random places."""
+    here = rng.standard_normal((count, len(curvature)))
+    before, losses = here.copy(), []
+    for step in range(1, STEPS[-1] + 1):
+        before, here = here, here - curvature * here + momentum * (here - before)
+        if step % 5 == 0:
+            losses.append(0.5 * (curvature * here**2).sum(axis=1))
+    return np.stack(losses, axis=1)
+
+
+def speed(cases: int) -> None:
+    """How often the interval of heavy ball's steps over descent's, as a geometric mean over quadratics, is right."""
+    many = {
+        (name, arm): curves(curvature, momentum, 4000, np.random.default_rng(99))
+        for name, curvature in CURVATURES.items() for arm, momentum in MOMENTA.items()
+    }  # fmt: skip
+    held, ratios = 0, []
+    for number in range(cases):
+        rng = np.random.default_rng([number, 2])
+        problems, levels = [], {}
+        for name, curvature in CURVATURES.items():
+            own = {arm: curves(curvature, momentum, 10, rng) for arm, momentum in MOMENTA.items()}
+            levels[name] = shared_level([*own.values()])
+            scores = rng.uniform(0.01, 0.02, (2, 10))  # alike, so that both lead
+            arms = [fixed(arm, score, score, curves=one) for (arm, one), score in zip(own.items(), scores, strict=True)]
+            problems.append(ProblemRuns(name, arms, False, 1.0, steps=STEPS))
+        found = decide_over(problems)
+        assert found.speeds is not None
+        if found.speed_problems != tuple(CURVATURES) or found.behind:
+            continue
+        other = next(name for name in MOMENTA if name != found.take)
+        logs = {
+            arm: np.mean([np.log(steps_to(many[name, arm], STEPS.astype(float), level or 0.0)[0]).mean()
+                          for name, level in levels.items()])
+            for arm in MOMENTA
+        }  # fmt: skip
+        ratios.append(float(np.exp(logs[other] - logs[found.take or ""])))
+        held += found.speeds.of[other].low <= ratios[-1] <= found.speeds.of[other].high
+    print(f"speed, a geometric mean over three quadratics: the true ratio is held in {shown(held, len(ratios))}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=200, help="cases for each row of the table")
@@ -150,9 +199,11 @@ def main() -> None:
         "seeds tells arms apart"
     )
     print(
-        "case                 problems arms seeds  false winner           false behind           held      X  named  bootstrap"
+        "case                 problems arms seeds  false winner           false behind           held      X  named  "
+        "bootstrap"
     )
     worst = max(row(case, options.cases) for case in CASES)
+    speed(options.cases)
     print(f"false statements, at most {LEVEL:.0%} wanted: {worst:.1%} in the worst row")
     print(f"{time.perf_counter() - start:.0f} s")
 
