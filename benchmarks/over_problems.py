@@ -20,8 +20,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.decisions import UNTRAINED, Race, Setting, accuracy_gap, chosen, make_race, shown
-from fallline.racing.decision import OverProblems, ProblemRuns, decide_over, fixed
+from benchmarks.decisions import (
+    FINALISTS,
+    LANDSCAPES,
+    UNTRAINED,
+    Race,
+    Setting,
+    accuracy_gap,
+    chosen,
+    first_and_second,
+    make_race,
+    make_world,
+    shown,
+    true_score,
+)
+from fallline.racing.decision import Entrant, OverProblems, ProblemRuns, decide_over, fixed
 from fallline.racing.decision.distances import level_of_each
 from fallline.racing.decision.records import LEVEL
 from fallline.racing.decision.speed import shared_level, steps_to
@@ -41,6 +54,7 @@ class Case:
     seeds: int = 10
     spreads: float = 0.0  # of the gap, in those of the seeds
     turns: bool = False
+    shared: bool = False  # whether an arm tries the same points on all problems, as races of one seed do
     metrics: tuple[str, ...] = ("loss", "accuracy")
 
 
@@ -48,6 +62,7 @@ CASES = (
     *(Case("equal", problems, arms) for problems in (1, 3, 6) for arms in (2, 6)),
     Case("equal, five seeds", 3, 2, seeds=5),
     Case("equal, five seeds", 6, 6, seeds=5),
+    *(Case("equal, the same points", problems, arms, shared=True) for problems, arms in ((3, 2), (6, 2), (6, 6))),
     Case("equal on average alone", 4, spreads=5.0, turns=True, metrics=("loss",)),
     *(Case("two spreads", problems, spreads=2.0) for problems in (1, 3, 6)),
     Case("two spreads, six arms", 6, 6, spreads=2.0),
@@ -60,10 +75,36 @@ def races_of(case: Case, number: int) -> list[Race]:
         metric = case.metrics[(number + place) % len(case.metrics)]
         gap = accuracy_gap(case.spreads, 360) if metric == "accuracy" else 0.02 * case.spreads
         setting = Setting(metric, case.arms, seeds=case.seeds, gap=gap if case.spreads else 0.0)
+        if case.shared:
+            made.append(of_same_points(setting, number, place))
+            continue
         # Those that take turns have one landscape, so that their gaps are equal shares of the gain.
         race = make_race(setting, 4 * (number * case.problems + place) if case.turns else number + 97 * place)
         made.append(turned(race) if case.turns and place % 2 else race)
     return made
+
+
+def of_same_points(setting: Setting, number: int, place: int) -> Race:
+    """A race on a problem of a landscape that all problems share, so that luck with the points is the same on all."""
+    landscape = list(LANDSCAPES)[number % len(LANDSCAPES)]
+    world = make_world(setting, landscape, np.random.default_rng([number, place, setting.arms]))
+    sign = 1.0 if setting.metric == "loss" else -1.0
+    entrants, scores = [], []
+    for arm in range(setting.arms):
+        places, tuned, _ = first_and_second(
+            np.random.default_rng([number, arm]),
+            sign,
+            1,
+            lambda places: world.tuned(world.quality(places[:, None], 0.0)),
+        )
+        finals = np.argsort(sign * tuned, kind="stable")[:FINALISTS]
+        quality = world.quality(places[finals, None], 0.0)
+        validation, examples = world.finals(quality)
+        entrants.append(
+            Entrant(f"arm {arm:2d}", tuned, finals, validation, examples.mean(axis=2), examples, places=places)
+        )
+        scores.append(true_score(setting.metric, quality))
+    return Race(entrants, scores, setting.metric)
 
 
 def turned(race: Race) -> Race:

@@ -111,7 +111,7 @@ class OverProblems:
         ]
         if any(self.distances.values()):
             sentences.append("Below the best: between which two the arm is on average, for all arms together with 95 % "
-                             "confidence. By problem: the mean, without what chance makes of it.")  # fmt: skip
+                             "confidence. By problem: as it was measured, chance included.")  # fmt: skip
         if self.speeds is not None:
             sentences.append(f"Steps: over those of {self.take}, likewise, {self._over}.")
         return " ".join(sentences)
