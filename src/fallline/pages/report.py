@@ -141,7 +141,7 @@ def _facts(race: RaceData) -> Iterator[tuple[str, str]]:
     yield "Each run", f"{counted(p['steps'], 'step')} of batch {p['batch']}, {counted(p['epochs'], 'epoch')}"
     yield "Budget of every arm", _budget(p.get("budget", {}))
     halving = f", halved by {p['halving']}" if p.get("halving", 1) > 1 else ""
-    rounds = f" in {p['rounds']} rounds" if p.get("rounds", 1) > 1 else ""
+    rounds = f" in {p['rounds']} rounds" if (p.get("rounds") or 1) > 1 else ""
     yield "Tuning", f"{counted(p['trials_per_arm'], 'trial')} an arm{rounds}{halving}; {p.get('points', '')}"
     best = "the best one" if p["finalists"] == 1 else f"the {p['finalists']} best"
     yield "Finals", f"{best} by validation, each on {counted(p['seeds'], 'seed')}, the same ones for every arm"

@@ -87,11 +87,6 @@ class Outcome:
         """Whether the run diverged."""
         return self.diverged_at >= 0
 
-    @property
-    def trained(self) -> NDArray[np.bool_]:
-        """Which points, shape (P,), come after more steps than the one before: short runs have several in one step."""
-        return np.diff(self.steps, prepend=0) > 0
-
 
 @dataclass(frozen=True)
 class Job:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fallline.racing.decision import OverProblems, ProblemRuns, decide_over
+from fallline.racing.evidence import evaluated
 from fallline.racing.result import RaceResult
 
 
@@ -46,13 +47,13 @@ def over_problems(results: Sequence[RaceResult]) -> OverProblems:
 
 def _runs(result: RaceResult) -> ProblemRuns:
     """A race's runs; how fast they were only where its own decision tells it, which is not where rates decay."""
-    run = result.best.finals[0][0]
+    told = result.decision.speeds is not None
     return ProblemRuns(
         result.protocol["problem"],
         [arm.entrant for arm in result.arms],
         result.protocol["higher_is_better"],
         result.protocol["untrained_score"],
-        steps=None if result.decision.speeds is None else run.steps[run.trained],
+        steps=evaluated(run for arm in result.arms for runs in arm.finals for run in runs) if told else None,
         margin=result.decision.margin,
         seed=result.protocol["seed"],
     )

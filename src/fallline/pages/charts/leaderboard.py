@@ -14,7 +14,7 @@ from fallline.pages.charts.picture import Axis, Mark, Picture, Table, charted, s
 from fallline.pages.charts.race_data import ArmData, RaceData
 from fallline.racing import Reached
 from fallline.racing.judging import edge_of
-from fallline.racing.output import diverged_legend, scored, time_legend
+from fallline.racing.output import diverged_legend, not_searched, scored, time_legend
 
 _LONGEST_NAME = 20
 
@@ -162,7 +162,7 @@ def _effort(reached: Reached, effort: int | None) -> Cell:
 
 
 def _diverged(arm: ArmData) -> Cell:
-    trials = sum(not trial.usable for trial in arm.entry.trials)
+    trials = sum(not trial.usable for trial in arm.entry.trials) if arm.entry.searched else 0
     runs = int((~arm.entry.finals[0].usable).sum())
     return Cell(f"{trials} + {runs}", trials + runs)
 
@@ -171,7 +171,8 @@ def _legend(race: RaceData) -> str:
     p, goal = race.protocol, shown_goal(race)
     sentences = [
         f"{counted(p['trials_per_arm'], 'trial')} an arm; the score is the mean of the best one's runs by validation "
-        f"on {counted(p['seeds'], 'fresh seed')}, on the test split."
+        f"on {counted(p['seeds'], 'fresh seed')}, on the test split.",
+        *not_searched([arm.entry for arm in race.arms]),
     ]
     if goal is not None:
         what = f"a validation {race.metric}" if p.get("target") is not None else "a validation loss"

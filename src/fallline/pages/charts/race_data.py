@@ -131,9 +131,10 @@ def number(value: Any) -> float:
 
 def _arm(arm: Mapping[str, Any], step_seconds: Sequence[float]) -> ArmData:
     statistics, trials, finals = arm["statistics"], arm["trials"], arm["finals"]
+    tried = tuple(Trial(trial["configuration"], number(trial["score"]), trial["diverged"]) for trial in trials)
     entry = Entry(
         arm["name"],
-        tuple(Trial(trial["configuration"], number(trial["score"]), trial["diverged"]) for trial in trials),
+        tried or (Trial({}, math.nan, diverged=False),),  # nothing was searched
         tuple(Final(one["trial"], _numbers(one["scores"]), np.array(one["diverged"]), None) for one in finals),
         {name: from_json(dimension) for name, dimension in arm["space"].items()},
         number(statistics["bytes_per_parameter"]),

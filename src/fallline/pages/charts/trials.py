@@ -51,10 +51,16 @@ def sensitivity_pictures(race: RaceData) -> tuple[Picture, ...]:
     return tuple(searched_picture(searched(race, name)) for name in race.dimensions if name == "lr")
 
 
-@charted("budget", "Budget", after="A race records no norms of gradients and updates, so none are shown.")
+@charted(
+    "budget", "Budget", lacking="nothing was searched in this race",
+    after="A race records no norms of gradients and updates, so none are shown.",
+)  # fmt: skip
 def budget_pictures(race: RaceData) -> tuple[Picture, ...]:
     """The best score to expect of k trials: one line for each arm."""
-    curves = {arm.name: arm.budget for arm in race.arms}
+    numbers = {arm.name: number for number, arm in enumerate(race.arms) if arm.entry.searched}
+    curves = {name: race.arms[number].budget for name, number in numbers.items()}
+    if not curves:
+        return ()
     every = np.concatenate(list(curves.values()))
     scale = score_scale(every, race.untrained, higher_is_better=race.higher_is_better)
     trials = max(len(curve) for curve in curves.values())
@@ -63,10 +69,10 @@ def budget_pictures(race: RaceData) -> tuple[Picture, ...]:
         {"trials": Axis("trials")},
         Axis(f"validation {race.metric} of the best", scale.logarithmic),
         tuple(
-            Mark("line", number, {"trials": np.arange(1.0, len(curve) + 1)}, scale.shown(curve))
-            for number, curve in enumerate(curves.values())
+            Mark("line", numbers[name], {"trials": np.arange(1.0, len(curve) + 1)}, scale.shown(curve))
+            for name, curve in curves.items()
         ),
-        dict(enumerate(curves)),
+        {number: name for name, number in numbers.items()},
         Table(
             ("trials", *curves),
             tuple(
