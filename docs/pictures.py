@@ -23,7 +23,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def photograph_report(page: Page, effort: str) -> None:
-    """The report of a race of the default arms on the digits: verdict, leaderboard and curves."""
+    """The report of a race of the default arms on the digits: decision, distances, leaderboard and curves."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "race.html"
         fl.race(digits(), None, effort, storage=None).report(path)

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fallline.pages.report import report_page
-from tests.pages.report_cases import HOSTILE, also_searched, diverge, diverged_trial, race_data, slices
+from tests.pages.report_cases import COMMAND, HOSTILE, also_searched, diverge, diverged_trial, race_data, slices
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CHARTS = 7  # finals, two losses, sensitivity, budget, batch sizes, a line through the landscape
+CHARTS = 8  # distances, steps, finals, two losses, learning rates, batch sizes, a line through the landscape
 
 
 def full_race(*names: str) -> dict[str, Any]:
     data = diverged_trial(diverge(race_data(names), 0, 2), 1, 3)
-    data["arms"][1]["statistics"]["reached"][0]["steps"] = None
+    data["decision"]["speed"][names[1]] = [None, 1.5, None]
     return {
         **also_searched(data, "batch", {"options": [8, 16]}, [8, 16, 8, 16]),
         "slices": [slices(list(names), 1), slices(list(names), 2)],
@@ -47,7 +47,8 @@ def arms(page: Page) -> list[str]:
 
 def test_without_scripts_the_first_frame_is_whole(html: str, show: Any) -> None:
     page = show(html, java_script_enabled=False)
-    assert page.get_by_role("heading", name="A tie").is_visible()
+    assert page.get_by_role("heading", name=f"Take {RACE['arms'][0]['name']} with lr = 0.1").is_visible()
+    assert page.get_by_text("# sgd").is_visible()
     assert arms(page) == ["sgd", "adam", "lion"]
     assert page.locator(".still img:visible").count() == CHARTS
     assert page.locator(".fl-stage:visible").count() == 3
@@ -90,8 +91,8 @@ def test_the_leaderboard_is_sorted_by_a_heading(key: str | None, html: str, show
     assert (arms(page), heading.get_attribute("aria-sort")) == (["sgd", "adam", "lion"], "ascending")
     press()
     assert (arms(page), heading.get_attribute("aria-sort")) == (["lion", "adam", "sgd"], "descending")
-    page.get_by_role("button", name="steps to").click()
-    assert arms(page)[-1] == "adam"  # which missed
+    page.get_by_role("button", name="steps, over").click()
+    assert arms(page)[-1] == "adam"  # whose steps are not known
     assert heading.get_attribute("aria-sort") is None
     page.get_by_role("button", name="arm", exact=True).click()
     assert arms(page) == ["adam", "lion", "sgd"]
@@ -109,15 +110,52 @@ def test_curves_against_samples_and_seconds(html: str, show: Any) -> None:
     assert page.evaluate(last) == 240
 
 
-def test_the_key_hides_an_arm_and_moves_no_other(html: str, show: Any) -> None:
+LINES = "(all) => all.map((one) => one.data.filter((line) => line.visible).map((line) => [line.meta.arm, line.y]))"
+
+
+def test_a_key_hides_an_arm_in_all_charts_with_keys_and_moves_no_other(html: str, show: Any) -> None:
     page = drawn(show(html))
-    chart = page.locator("[data-axes] figure").first
-    lines = (
-        "(one) => one.querySelector('.live').data.filter((line) => line.visible).map((line) => [line.meta.arm, line.y])"
-    )
-    before = [line for line in chart.evaluate(lines) if line[0] != 1]
-    chart.get_by_role("checkbox", name="adam").uncheck()
-    assert chart.evaluate(lines) == before
+    charts = page.locator("figure:has(.key) .live")
+    before = charts.evaluate_all(LINES)
+    page.locator("[data-axes] figure").first.get_by_role("checkbox", name="adam").uncheck()
+    assert charts.evaluate_all(LINES) == [[line for line in chart if line[0] != 1] for chart in before]
+    boxes = page.locator(".key input").evaluate_all("(all) => all.map((box) => box.checked === (box.value !== '1'))")
+    assert len(boxes) > 2
+    assert all(boxes)
+    rows = page.locator("figure:not(:has(.key)) .live")
+    assert rows.evaluate_all("(all) => all.every((one) => one.data.every((line) => line.visible))")
+    page.get_by_role("button", name="None").first.click()
+    assert charts.evaluate_all(LINES) == [[]] * len(before)
+    page.get_by_role("button", name="All", exact=True).first.click()
+    assert charts.evaluate_all(LINES) == before
+
+
+@pytest.mark.parametrize(("part", "text"), [(".code pre", "# sgd"), (".command", COMMAND)])
+def test_what_is_to_be_pasted_is_copied(part: str, text: str, html: str, show: Any) -> None:
+    page = show(html)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    home = page.locator(f":is(li, .code):has(> {part.split()[-1]})")
+    home.get_by_role("button", name="Copy").click()
+    home.get_by_role("button", name="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith(text)
+    assert copied == page.locator(part).text_content()
+
+
+def test_where_no_page_may_write_the_text_is_marked(html: str, show: Any) -> None:
+    page = show(html)
+    page.evaluate("() => Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.locator(".code").get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Marked").wait_for()
+    assert page.evaluate("getSelection().toString()").startswith("# sgd")
+
+
+def test_the_decision_and_its_code_are_seen_without_scrolling(html: str, show: Any) -> None:
+    page = show(html, viewport={"width": 1280, "height": 720})
+    for part in ("h1", ".told", ".limits", ".code pre"):
+        box = page.locator(part).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < 720, part
 
 
 def test_hostile_names_do_nothing(show: Any) -> None:
@@ -147,7 +185,7 @@ def test_paper_shows_the_still_charts(html: str, show: Any) -> None:
 
 def test_colours_follow_the_system(html: str, show: Any) -> None:
     page = drawn(show(html))
-    line = "document.querySelector('.live').data.find((one) => one.meta.arm === 1).marker.color"
+    line = "document.querySelector('.live').data.find((one) => one.meta.arm === 1 && one.marker).marker.color"
     text = "document.querySelector('.live').layout.font.color"
     assert (page.evaluate(line), page.evaluate(text)) == ("#c65500", "rgb(26, 29, 33)")
     page.emulate_media(color_scheme="dark")

@@ -26,7 +26,10 @@ from fallline.training.updates import LaneRule
 HOSTILE = "</script><img src=x onerror=alert(1)>\n\ndata: {}\n\n"
 ARMS = ("adam", HOSTILE)
 CARD = Card(HOSTILE, "p", "q", False, {arm: {} for arm in ARMS}, {"effort": {}, "seed": 0}, 8)
-RESULT = {"verdict": {"winner": HOSTILE}, "occasion": {"sentence": f"{HOSTILE} wins."}}
+RESULT = {
+    "decision": {"winner": HOSTILE, "ranking": [HOSTILE]},
+    "occasion": {"lines": [f"Take {HOSTILE}.", "Here only."]},
+}
 
 
 def run(arm: str) -> Run:
@@ -82,7 +85,7 @@ def test_a_race_is_followed(storage: str, store: Store) -> None:
     assert (told["kept"], told["stage"], told["finished"]) == (5, "finals", False)
     assert standings(told)[0] == ("adam", 4, 1, 0.4, 0.3)
     store.answer(RESULT)
-    assert (race.read()["finished"], race.read()["sentence"]) == (True, f"{HOSTILE} wins.")
+    assert (race.read()["finished"], race.read()["lines"]) == (True, [f"Take {HOSTILE}.", "Here only."])
     race.close()
 
 
@@ -123,7 +126,7 @@ def test_races_are_listed(storage: str, store: Store) -> None:
     (race,) = client(storage).get("/api/races").json()["races"]
     assert race["problem"] == HOSTILE
     assert (race["name"], race["arms"], race["kept"], race["planned"]) == (store.name, list(ARMS), 0, 8)
-    assert (race["finished"], race["winner"], race["sentence"]) == (False, None, None)
+    assert (race["finished"], race["winner"], race["lines"]) == (False, None, [])
 
 
 def test_reading_makes_no_storage(storage: str) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 STEPS = [0, 10, 20, 30]
 UNTRAINED = 2.0
 
+COMMAND = "fallline race hills --seeds 40"
 HOSTILE = "</script><img src=x onerror=\"document.title='broken'\"><b>%{x} $\\frac{"
 
 
 def race_data(names: tuple[str, ...] = ("sgd", "adam"), *, seeds: int = 10, **changes: Any) -> dict[str, Any]:
-    """A race by loss that ended in a tie; `changes` go into the protocol."""
+    """A race by loss whose arms are not told apart; the first is to be taken; `changes` go into the protocol."""
     arms = [arm(name, seeds=seeds, offset=place) for place, name in enumerate(names)]
     protocol = {
         "problem": "hills", "parameters": 21, "splits": {"train": 80, "valid": 20, "test": 20}, "metric": "loss",
@@ -25,16 +26,15 @@ def race_data(names: tuple[str, ...] = ("sgd", "adam"), *, seeds: int = 10, **ch
     return {
         "protocol": protocol,
         "arms": arms,
-        "verdict": {
-            "winner": None,
-            "ties": [list(names)] if len(names) > 1 else [],
-            "conclusion": "It is a tie.",
-            "warnings": ["Take care."],
-            "comparisons": [comparison(names[0], name) for name in names[1:]],
-            "ranking": list(names),
-        },
+        "decision": decision(names),
+        "warnings": ["Take care."],
         "occasion": {
-            "seconds": 1.5, "machine": "anything", "storage": None, "sentence": "It is a tie, on this problem only.",
+            "seconds": 1.5, "machine": "anything", "storage": None, "lines": [
+                f"Take {names[0]} with lr = 0.1.",
+                "With 95 % confidence it ends at most 0.1 above whichever arm is best.",
+                f"To know more, 60 runs in 1 to 2 minutes: {COMMAND}",
+                "This holds on this problem only.",
+            ],
             "step_seconds": {name: 0.01 * (place + 1) for place, name in enumerate(names)},
         },
     }  # fmt: skip
@@ -63,7 +63,6 @@ def arm(name: str, *, seeds: int = 10, offset: float = 0) -> dict[str, Any]:
                 {"goal": 1.0, "reached": seeds, "runs": seeds, "steps": 20, "samples": 160},
                 {"goal": 0.5, "reached": 0, "runs": seeds, "steps": None, "samples": None},
             ],
-            "expected_best_of_k_trials": [0.9, 0.5, 0.3, 0.1],
         },
     }  # fmt: skip
 
@@ -77,12 +76,35 @@ def curves_of(losses: list[float | None], diverged_at: int = -1) -> dict[str, An
     }  # fmt: skip
 
 
-def comparison(best: str, other: str) -> dict[str, Any]:
+def decision(names: tuple[str, ...]) -> dict[str, Any]:
+    """The arm at place p is p + 1 tenths from the best at most, and needs p + 1 times the steps of the first one."""
+    ratios = {name: [place + 1.0, 1.0 if place == 0 else 0.5, place + 1.5 if place else 1.0]
+              for place, name in enumerate(names)}  # fmt: skip
     return {
-        "best": best, "other": other, "best_score": 0.5, "other_score": 0.51, "difference": 0.01, "settings_p": 0.2,
-        "adjusted_p": 0.2, "study": [-0.1, 0.1], "split": None, "smallest_difference": 0.02, "failed": ["settings"],
-        "separated": False,
+        "take": {"arm": names[0], "configuration": {"lr": 0.1}, "decided_by": "distance"},
+        "at_most_below_best": 0.1, "split_alone": None, "winner": None,
+        "distances": {name: [0.0, 0.1 * (place + 1)] for place, name in enumerate(names)},
+        "behind": {}, "tied": list(names), "scores": dict.fromkeys(names, 0.5), "rates": None, "diverged": {},
+        "apart": [], "settling": None, "level": 0.05, "margin": 0.0, "metric": "loss", "higher_is_better": False,
+        "counts": {"seeds": 10, "examples": 20, "trials": 4}, "notes": [], "whole": True,
+        "next": {"command": COMMAND, "runs": 60, "seconds": 40.0}, "speed": ratios, "speed_seconds": {},
+        "speed_level": 1.0, "speed_missed": dict.fromkeys(names, 0), "ranking": list(names),
     }  # fmt: skip
+
+
+def untold(data: dict[str, Any]) -> dict[str, Any]:
+    """A race that tells no speeds, so that steps to its goals are shown instead."""
+    data["decision"] |= {"speed": {}, "speed_level": None, "speed_missed": {}}
+    return data
+
+
+def unsearched(data: dict[str, Any], place: int) -> dict[str, Any]:
+    """An arm, changed to one of which nothing was searched: its rate was fixed."""
+    one = data["arms"][place]
+    one |= {"space": {}, "trials": []}
+    one["best"] |= {"configuration": {}, "trial": 0, "fixed": {"lr": 0.03}}
+    one["finals"][0] |= {"trial": 0, "configuration": {}}
+    return data
 
 
 def diverge(data: dict[str, Any], place: int, seeds: int) -> dict[str, Any]:

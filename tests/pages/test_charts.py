@@ -11,12 +11,13 @@ import pytest
 
 from fallline.pages.charts import FIGURES, figure
 from fallline.pages.charts.curves import curves, curves_picture
+from fallline.pages.charts.decision import distance_pictures, speed_pictures
 from fallline.pages.charts.leaderboard import leaderboard_pictures
 from fallline.pages.charts.picture import Picture, score_scale
 from fallline.pages.charts.race_data import median, read_race
 from fallline.pages.charts.renderers import live
 from fallline.pages.charts.slices import named_slice, slices_picture
-from fallline.pages.charts.trials import budget_pictures, searched, searched_picture
+from fallline.pages.charts.trials import searched, searched_picture
 from tests.pages.report_cases import (
     HOSTILE,
     also_searched,
@@ -24,6 +25,8 @@ from tests.pages.report_cases import (
     diverge,
     diverged_trial,
     race_data,
+    unsearched,
+    untold,
 )
 from tests.pages.report_cases import slices as slice_data
 
@@ -140,20 +143,36 @@ def test_points_beyond_the_chart_are_told_of(
     assert picture.notes[-1].endswith(f"which lie {side} the chart: adam 30.")
 
 
+@pytest.mark.parametrize(
+    ("last", "view", "told"),
+    [
+        ([0.6, 0.8], (0.588, 0.812), True),  # the runs begin at 0.1
+        ([0.1, 0.8], (0.058, 0.842), False),
+        ([None, None], None, False),
+    ],
+)
+def test_a_linear_chart_is_cropped_to_the_second_half(last: list[Any], view: Any, told: bool) -> None:
+    data = race_data(metric="score", higher_is_better=True, untrained_score=0.1)
+    for arm in data["arms"]:
+        for one in arm["finals"][0]["curves"]:
+            one["valid_metric"] = [0.1, 0.5, *last]
+    picture = curves_picture(curves(read_race(data), "valid_metric"))
+    assert picture.y.view == (view and pytest.approx(view)) or view is None
+    assert any("second half" in note for note in picture.notes) == told
+
+
 def test_a_zero_is_left_out_of_a_logarithmic_chart_and_counted() -> None:
     data = race_data()
     for one in data["arms"][0]["finals"][0]["curves"]:
         one.update(curves_of([2.0, 0.01, 1e-4, 0.0]))
     data["arms"][0]["trials"][3]["score"], data["arms"][0]["trials"][2]["score"] = 0.0, 1e-3
-    data["arms"][0]["statistics"]["expected_best_of_k_trials"] = [0.9, 0.01, 0.001, 0.0]
     line = slice_data(["sgd"], 1) | {"losses": [[10.0, 0.0, 0.1]]}
     pictures = (
         curves_drawn(data),
         trials_picture(data),
-        budget_pictures(read_race(data))[0],
         slices_picture(named_slice(line, ["sgd"])),
     )
-    for picture, zeros in zip(pictures, ("10 values", "1 value", "1 value", "1 value"), strict=True):
+    for picture, zeros in zip(pictures, ("10 values", "1 value", "1 value"), strict=True):
         assert picture.y.logarithmic
         assert not any((mark.y == 0).any() for mark in picture.marks)
         assert picture.notes[-1] == f"Left out, as a logarithmic axis has no place for 0: {zeros}."
@@ -199,10 +218,97 @@ def test_what_else_was_searched(
     assert not picture.has(0, "line")  # neighbours in one of two dimensions have nothing to do with each other
 
 
-def test_the_budget_curve() -> None:
-    picture = budget_pictures(read_race(race_data()))[0]
-    assert marks(picture, "line") == [[0.9, 0.5, 0.3, 0.1]] * 2
-    assert picture.table.rows[1] == ("2", "0.5", "0.5")
+def lines(picture: Picture) -> list[list[float]]:
+    """The ends of all intervals, from the first row, which is at the top, to the last."""
+    found = sorted((mark for mark in picture.marks if mark.kind == "interval"), key=lambda mark: -mark.y[0])
+    return [mark.x["value"].tolist() for mark in found]
+
+
+@pytest.mark.parametrize(
+    ("changes", "intervals", "upright", "rows"),
+    [
+        ({}, [[0.0, 0.1], [0.0, 0.2]], (0.0, "the best"), [("0", "0.1"), ("0", "0.2")]),
+        ({"margin": 0.3}, [[0.0, 0.1], [0.0, 0.2]], (0.3, "margin 0.3"), [("0", "0.1"), ("0", "0.2")]),
+        ({"distances": {"sgd": [0.0, 0.0], "adam": [0.1, None]}}, [[0.0, 0.0], [0.1, 0.104]], (0.0, "the best"),
+         [("0", "0"), ("0.1", "open")]),
+    ],
+)  # fmt: skip
+def test_the_distances(
+    changes: dict[str, Any], intervals: list[list[float]], upright: tuple[float, str], rows: list[tuple[str, str]]
+) -> None:
+    data = race_data()
+    data["decision"] |= changes
+    (picture,) = distance_pictures(read_race(data))
+    assert lines(picture) == [pytest.approx(one) for one in intervals]
+    assert picture.y.ticks == ("adam", "sgd (take)")
+    assert picture.upright == upright
+    assert [row[1:] for row in picture.table.rows] == rows
+    low, high = picture.x["value"].view or (0.0, 0.0)
+    assert low < 0
+    assert max(upright[0], *(end for _, end in intervals)) <= high
+    assert [mark.kind for mark in picture.marks] == ["interval", "dots", "interval", "hollow"]
+    assert "With 95 % confidence" in picture.notes[0]
+
+
+def test_an_arm_that_is_not_compared_has_no_distance() -> None:
+    data = race_data(("sgd", "adam", "lion"))
+    data["decision"]["distances"]["lion"] = None
+    (picture,) = distance_pictures(read_race(data))
+    assert (picture.y.ticks[0], len(lines(picture))) == ("lion", 2)
+    assert picture.notes[-1] == "Not compared, as runs diverged: lion."
+
+
+@pytest.mark.parametrize("distances", [None, {}, {"sgd": [0.0, 0.0], "adam": None}, {"sgd": None, "adam": None}])
+def test_less_than_two_arms_have_no_distances(distances: Any) -> None:
+    data = race_data()
+    data["decision"]["distances"] = distances
+    assert distance_pictures(read_race(data)) == ()
+
+
+def test_the_speeds() -> None:
+    data = race_data(("sgd", "adam", "lion", "adagrad"))
+    data["decision"]["speed"] |= {"lion": [None, 1.5, None], "adagrad": [None, 0.0, None]}
+    data["decision"]["speed_missed"] = {"lion": 4}
+    data["decision"]["speed_seconds"] = {name: [1.0, 1.0, 1.0] for name in ("sgd", "adam")}
+    steps, time = speed_pictures(read_race(data))
+    assert (steps.title, time.title) == ("Steps against sgd", "Time against sgd")
+    axis = steps.x["value"]
+    assert axis.view is not None
+    assert axis.logarithmic
+    low, high = axis.view
+    assert lines(steps) == [pytest.approx(one) for one in ([1, 1], [0.5, 2.5], [1.5, high], [low, high])]
+    assert [row[1:] for row in steps.table.rows] == [
+        ("1", "1", "1"), ("2", "0.5", "2.5"), ("not told", "1.5", "open"), ("not told", "0", "open"),
+    ]  # fmt: skip
+    assert steps.y.ticks[1] == "lion, 4 missed"
+    assert steps.upright == (1.0, "sgd")
+    assert "to a validation loss of 1" in steps.notes[0]
+    assert "open end" in steps.notes[1]
+    assert [row[1] for row in time.table.rows] == ["1", "1", "not told", "not told"]
+
+
+@pytest.mark.parametrize("speed", [None, {}, {"sgd": [1.0, 1.0, 1.0]}])
+def test_speeds_that_are_not_told(speed: Any) -> None:
+    data = race_data()
+    data["decision"]["speed"] = speed
+    assert speed_pictures(read_race(data)) == ()
+
+
+def test_an_arm_of_which_nothing_was_searched() -> None:
+    data = unsearched(race_data(), 1)
+    picture = trials_picture(data)
+    assert picture.key == {0: "sgd (4 trials)", 1: "adam (10 finals)"}
+    (dots,) = (mark for mark in picture.marks if mark.arm == 1)
+    assert dots.kind == "dots"
+    assert dots.x["value"].tolist() == [0.03] * 10
+    assert dots.y.tolist() == pytest.approx([0.5 + (1 + seed) / 100 for seed in range(10)])
+    assert picture.notes[-1] == "Of adam, of which nothing was searched, every dot is one of the finals."
+    assert curves_drawn(data).key[1] == "adam (lr 0.03, n = 10)"
+    assert trials_picture(diverge(data, 1, 2)).key[1] == "adam (10 finals, 2 diverged)"
+    data["arms"][1]["best"]["fixed"] = {}
+    assert trials_picture(data).notes[-1] == "Not searched by adam."
+    with pytest.raises(ValueError, match="no learning rate was searched"):
+        figure(unsearched(data, 0), "sensitivity")
 
 
 def test_the_finals() -> None:
@@ -232,17 +338,25 @@ def test_figures_are_written(kind: str, ending: str, tmp_path: Path) -> None:
     assert path.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml", b"%PDF-")
 
 
+def without_lines() -> dict[str, Any]:
+    data = race_data()
+    data["occasion"]["lines"] = []
+    return data
+
+
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [
-        (lambda: figure(race_data(), "pie"), "kind must be one of leaderboard, curves, .*; got 'pie'"),
+        (lambda: figure(race_data(), "pie"), "kind must be one of distance, speed, leaderboard, curves, .*; got 'pie'"),
         (lambda: figure(race_data(), "curves", x="days"), "x must be one of steps, samples, seconds; got 'days'"),
         (lambda: figure(race_data(), "searched"), "nothing but learning rates was searched"),
-        (lambda: figure(race_data(), "budget").write("a.gif"), "path: a figure is written as png, svg, pdf; 'a.gif'"),
-        (lambda: figure({}, "budget"), "'protocol' is missing"),
-        (lambda: figure({**race_data(), "verdict": {}}, "budget"), "'winner' is missing"),
-        (lambda: figure({**race_data(), "arms": []}, "budget"), "there are no arms"),
-        (lambda: figure({**race_data(), "arms": [3]}, "budget"), "as RaceResult.to_json gives them"),
+        (lambda: figure(race_data(), "distance").write("a.gif"), "path: a figure is written as png, svg, pdf; 'a.gif'"),
+        (lambda: figure(untold(race_data()), "speed"), "no steps to a level that its leading arms share are told"),
+        (lambda: figure({}, "curves"), "'protocol' is missing"),
+        (lambda: figure({**race_data(), "decision": {}}, "curves"), "'take' is missing"),
+        (lambda: figure({**race_data(), "arms": []}, "curves"), "there are no arms"),
+        (lambda: figure({**race_data(), "arms": [3]}, "curves"), "as RaceResult.to_json gives them"),
+        (lambda: figure(without_lines(), "curves"), "'lines' are missing"),
     ],
 )
 def test_what_can_not_be_drawn_is_refused(ask: Callable[[], Any], sentence: str) -> None:

@@ -20,12 +20,22 @@ from fallline.cli.main import app
 from fallline.pages.charts.curves import curves, curves_picture
 from fallline.pages.charts.leaderboard import leaderboard, leaderboard_pictures, shown_goal
 from fallline.pages.charts.race_data import read_race
-from fallline.pages.report import measured, not_tuned, report_page, runs_csv, write_report
+from fallline.pages.report import measured, not_tuned, report_page, runs_csv, said, write_report
 from fallline.racing.storage.races import Card
 from fallline.racing.storage.store import open_store
-from tests.pages.report_cases import HOSTILE, also_searched, diverge, diverged_trial, race_data, slices
+from tests.pages.report_cases import (
+    COMMAND,
+    HOSTILE,
+    also_searched,
+    diverge,
+    diverged_trial,
+    race_data,
+    slices,
+    unsearched,
+    untold,
+)
 
-SECTIONS = ["leaderboard", "curves", "sensitivity", "budget", "landscape", "measured"]
+SECTIONS = ["distance", "leaderboard", "curves", "sensitivity", "landscape", "measured"]
 
 
 class Elements(HTMLParser):
@@ -71,8 +81,8 @@ def page() -> str:
 def test_the_sections_in_order(page: str) -> None:
     assert re.findall(r'<h2 id="(\w+)"', page) == ["warnings", *SECTIONS]
     text = Elements(page).text
-    for said in ("A tie: sgd and adam", "It is a tie, on this problem only.", "Take care.", "norms", "momentum = 0.9"):
-        assert said in text
+    for words in ("Take sgd with lr = 0.1", "This holds on this problem only.", "Take care.", "momentum = 0.9"):
+        assert words in text
 
 
 def test_a_race_alone_has_no_landscape() -> None:
@@ -87,23 +97,46 @@ def test_what_the_landscape_lacks_is_told() -> None:
     assert "Lines and maps have gaps where the loss is not finite: at 2 of 6 points." in text
 
 
+def test_the_decision_comes_first(page: str) -> None:
+    """The headline, its lines, the limits; then the code, before any chart and any table."""
+    text = Elements(page).text
+    parts = [
+        "Take sgd with lr = 0.1", "at most 0.1 above whichever arm is best", COMMAND, "This holds on this problem",
+        "# sgd", "Take care.", "Distance from the best", "standing", "Code for adam",
+    ]  # fmt: skip
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+    assert "<h1>Take sgd with lr = 0.1</h1>" in page
+    assert f'60 runs in 1 to 2 minutes: <code class="command" tabindex="0">{COMMAND}</code>' in page
+    assert page.count("# sgd") == 1
+
+
 @pytest.mark.parametrize(
-    ("changes", "headline"),
+    ("lines", "following", "expected"),
     [
-        ({"winner": "adam"}, "Winner: adam"),
-        ({"ties": [["sgd", "adam"]]}, "A tie: sgd and adam"),
-        ({"ties": [["sgd", "a", "b", "c", "d"]]}, "A tie of 5 arms"),
-        ({"ties": []}, "No winner is named"),
+        (["Take a."], None, ("Take a", [], "")),
+        (["Take a.", "Here only."], None, ("Take a", [], "Here only.")),
+        (["Take a.", "So: b", "Here."], {"command": "b"}, ("Take a", [("So: ", "b")], "Here.")),
+        (["Take a.", "So: b", "Here."], {"command": "c"}, ("Take a", [("So: b", "")], "Here.")),
     ],
 )
-def test_the_headline(changes: dict[str, Any], headline: str) -> None:
+def test_what_the_decision_says(lines: list[str], following: Any, expected: Any) -> None:
     data = race_data()
-    data["verdict"] |= changes
-    assert f"<h1>{headline}</h1>" in report_page(data)
+    data["occasion"]["lines"], data["decision"]["next"] = lines, following
+    assert said(read_race(data)) == expected
 
 
-def test_a_ranking_is_not_called_a_tie() -> None:
-    assert "<h1>No winner is named</h1>" in report_page(race_data(names_winner=False))
+def test_where_nothing_can_be_taken_there_is_no_code() -> None:
+    data = diverge(diverge(race_data(), 0, 10), 1, 10)
+    names = ["sgd", "adam"]
+    data["decision"] |= {"take": None, "distances": dict.fromkeys(names), "speed": {}, "apart": names}
+    data["occasion"]["lines"] = ["Nothing can be taken: sgd and adam diverged.", "Here only."]
+    for arm in data["arms"]:
+        arm["best"] = arm["statistics"]["score"] = None
+    page = report_page(data)
+    assert "<h1>Nothing can be taken: sgd and adam diverged</h1>" in page
+    assert "No two arms of it can be compared." in page
+    assert "In your own program" not in page
 
 
 def test_the_page_asks_for_nothing(page: str) -> None:
@@ -170,11 +203,12 @@ def test_the_same_race_gives_the_same_page(page: str) -> None:
     [
         (0, "arm", "sgd", "sgd", ""),
         (0, "test loss (95 % interval)", "0.5450 (0.5200 to 0.5700)", 0.545, ""),
-        (0, "seeds", "8 of 10", 8, ""),
-        (1, "seeds", "10", 10, ""),
         (0, "best lr", "0.1", 0.1, ""),
-        (1, "steps to 1", "20", 20, ""),
-        (1, "time to 1", "400 ms", 0.4, ""),
+        (0, "standing", "take", 1, ""),
+        (1, "standing", "not told apart", 2, ""),
+        (1, "above the best", "0 to 0.2", 0.2, ""),
+        (0, "steps, over those of sgd", "1", 1.0, ""),
+        (1, "steps, over those of sgd", "0.50 to 2.50", 2.0, ""),
         (1, "time a step", "20 ms", 0.02, ""),
         (0, "bytes per parameter", "20", 20.0, ""),
         (0, "diverged", "0 + 2", 2, ""),
@@ -191,6 +225,61 @@ def test_the_leaderboard(arm: int, heading: str, text: str, value: Any, remark: 
     )
 
 
+@pytest.mark.parametrize(
+    ("heading", "text", "value"), [("steps to 1", "20", 20), ("time to 1", "400 ms", pytest.approx(0.4))]
+)
+@pytest.mark.parametrize("target", [None, 1.0])
+def test_the_leaderboard_of_a_goal(target: float | None, heading: str, text: str, value: Any) -> None:
+    """Where a target, or the lack of any other level, says what is to be reached."""
+    board = leaderboard(read_race(untold(race_data()) if target is None else race_data(target=target)))
+    cell = board.rows[1][board.headings.index(heading)]
+    assert (cell.text, cell.value) == (text, value)
+    assert not any("over those of" in one for one in board.headings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "standing", "span", "steps"),
+    [
+        ({"behind": {"adam": 0.1}, "distances": {"sgd": [0.0, 0.0], "adam": [0.1, 0.3]}}, "behind", "0.1 to 0.3",
+         "0.50 to 2.50"),
+        ({"apart": ["adam"], "distances": {"sgd": [0.0, 0.0], "adam": None}}, "not compared", "", "0.50 to 2.50"),
+        ({"distances": {"sgd": [0.0, 0.0], "adam": [0.0, None]}}, "not told apart", "at least 0", "0.50 to 2.50"),
+        ({"speed": {"sgd": [1.0, 1.0, 1.0], "adam": [None, 1.5, None]}}, "not told apart", "0 to 0.2", "over 1.50"),
+        ({"speed": {"sgd": [1.0, 1.0, 1.0], "adam": [None, 0.0, None]}}, "not told apart", "0 to 0.2", "missed"),
+        ({"speed": {"sgd": [1.0, 1.0, 1.0]}}, "not told apart", "0 to 0.2", ""),
+    ],
+)  # fmt: skip
+def test_what_the_leaderboard_says_of_an_arm(changes: dict[str, Any], standing: str, span: str, steps: str) -> None:
+    data = race_data()
+    data["decision"] |= changes
+    board = leaderboard(read_race(data))
+    row = dict(zip(board.headings, board.rows[1], strict=True))
+    assert (row["standing"].text, row["above the best"].text, row["steps, over those of sgd"].text) == (
+        standing, span, steps,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("distances", [None, {}, {"sgd": None, "adam": None}])
+def test_a_leaderboard_without_distances(distances: Any) -> None:
+    data = race_data()
+    data["decision"]["distances"] = distances
+    assert "above the best" not in leaderboard(read_race(data)).headings
+
+
+def test_an_arm_of_which_nothing_was_searched() -> None:
+    data = unsearched(race_data(), 1)
+    board = leaderboard(read_race(data))
+    row = dict(zip(board.headings, board.rows[1], strict=True))
+    assert (row["best lr"].text, row["best lr"].remark, "diverged" in row) == ("0.03", "fixed", False)
+    assert "Nothing was searched of adam" in board.legend
+    rows = list(csv.DictReader(io.StringIO(runs_csv(data))))
+    assert [row["stage"] for row in rows if row["arm"] == "adam"] == ["final"] * 10
+    placeholder: dict[str, Any] = {"configuration": {}, "score": None, "diverged": False}
+    data["arms"][1]["trials"] = [placeholder]
+    assert "adam" in report_page(data)
+    assert leaderboard(read_race(data)) == board
+
+
 @pytest.mark.parametrize(("lr", "remark"), [(8.0, "at the edge"), (1.0, "")])
 def test_the_edge_of_the_space_is_marked(lr: float, remark: str) -> None:
     data = race_data()
@@ -199,6 +288,7 @@ def test_the_edge_of_the_space_is_marked(lr: float, remark: str) -> None:
     first["trials"][3]["configuration"] = {"lr": lr}
     board = leaderboard(read_race(data))
     assert [row[board.headings.index("best lr")].remark for row in board.rows] == [remark, ""]
+    assert ("At the edge: " in board.legend) == bool(remark)
 
 
 def test_step_times_of_several_rounds_have_intervals() -> None:
@@ -207,14 +297,14 @@ def test_step_times_of_several_rounds_have_intervals() -> None:
         name: [seconds * (1 + place / 10) for place in range(7)]
         for name, seconds in data["occasion"]["step_seconds"].items()
     }
-    race = read_race(data)
+    race = read_race(untold(data))
     board = leaderboard(race)
     cells = dict(zip(board.headings, board.rows[0], strict=True))
-    assert cells["time a step"].text == "13 ms (10 to 16)"
+    assert cells["time a step"].text == "10 to 16 ms"
     assert cells["time to 1"].text == "260 ms (200 to 320)"
-    assert "with its 95 % interval over 7 rounds of all arms; it tells no two arms apart here" in board.legend
+    assert "with its 95 % interval over 7 rounds of all arms" in board.legend
     notes = " ".join(curves_picture(curves(race, "valid_loss")).notes)
-    assert "its 95 % interval: sgd 13 ms (10 to 16), adam 26 ms (20 to 32)." in notes
+    assert "Seconds are no surer than the time of a step, which the leaderboard tells with its interval." in notes
 
 
 def test_one_seed_has_no_interval() -> None:
@@ -266,6 +356,7 @@ def test_an_arm_that_diverged_as_a_whole_is_shown() -> None:
     text = Elements(report_page(data)).text
     assert "10 diverged" in text
     assert "Code for adam" not in text
+    assert "# sgd" in text
 
 
 def kept(path: Path, data: dict[str, Any], question: str = "one") -> str:
@@ -282,10 +373,10 @@ def test_the_command_writes_the_report_of_a_stored_race(tmp_path: Path) -> None:
     storage, output = tmp_path / "races.db", tmp_path / "race.html"
     name = kept(storage, race_data())
     other = kept(storage, race_data(("lion", "sgd")), "other")
-    for asked, arms in (([], "lion and sgd"), (["--race", name], "sgd and adam"), (["--race", other], "lion and sgd")):
+    for asked, arm in (([], "lion"), (["--race", name], "sgd"), (["--race", other], "lion")):
         done = CliRunner().invoke(app, ["report", str(storage), *asked, "--output", str(output)])
         assert (done.exit_code, done.output) == (0, f"The report is written to {output}.\n")
-        assert f"<h1>A tie: {arms}</h1>" in output.read_text("utf-8")
+        assert f"<h1>Take {arm} with lr = 0.1</h1>" in output.read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -296,6 +387,7 @@ def test_the_command_writes_the_report_of_a_stored_race(tmp_path: Path) -> None:
         (["races.db", "--race", "none"], "there is no race 'none' in races.db"),
         (["done.db", "--output", "missing/race.html"], "missing/race.html"),
         (["broken.db"], "the data must be those of a finished race"),
+        (["old.db"], "no race in old.db has finished"),
     ],
 )
 def test_what_the_command_can_not_write(
@@ -304,7 +396,8 @@ def test_what_the_command_can_not_write(
     monkeypatch.chdir(tmp_path)
     kept(tmp_path / "races.db", {})
     kept(tmp_path / "done.db", race_data())
-    kept(tmp_path / "broken.db", {"verdict": {}, "occasion": {}})
+    kept(tmp_path / "broken.db", {"decision": {}, "occasion": {}})
+    kept(tmp_path / "old.db", {"verdict": {}, "occasion": {}})
     done = CliRunner().invoke(app, ["report", *arguments])
     assert done.exit_code == 2
     assert sentence in done.output
@@ -318,5 +411,5 @@ def test_a_real_race_is_reported(tmp_path: Path) -> None:
     result = fallline.race(digits(epochs=1), ["sgd", "adam"], "quick", storage=None)
     write_report(result.to_json(), tmp_path / "race.html")
     text = Elements((tmp_path / "race.html").read_text("utf-8")).text
-    assert result.verdict.sentence in text
+    assert all(line.removesuffix(".") in text for line in result.decision.lines)
     assert result.best.code().strip() in text

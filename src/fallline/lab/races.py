@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 _FINALS = "finals"
-_LISTED = ("name", "problem", "finished", "kept", "planned", "arms", "winner", "sentence")
+_LISTED = ("name", "problem", "finished", "kept", "planned", "arms", "winner", "lines")
 
 
 def races(storage: str) -> list[dict[str, Any]]:
@@ -33,8 +33,8 @@ class Standing:
     """An arm while the race runs.
 
     `best` is that of its trials' validation scores. `final` is the mean test score, over the seeds that ended so far,
-    of its best configuration by validation, which the verdict will rank; None before the first, and once a seed
-    diverged, since only the race knows what that counts as.
+    of its best trial's configuration; None before the first, and once a seed diverged, since only the race knows what
+    that counts as.
     """
 
     name: str
@@ -79,9 +79,9 @@ class LiveRace:
                 self._told |= {"stage": stage, "kept": self._told["kept"] + 1}
                 self._count(self._arms.setdefault(arm, Standing(arm)), stage, number, value)
             result = kept_answer(connection, self._race)
-        sentence = None if result is None else result["occasion"]["sentence"]
+        lines = [] if result is None else list(result["occasion"].get("lines", ()))
         standings = [asdict(standing) for standing in self._arms.values()]
-        return {**self._told, "arms": standings, "finished": result is not None, "sentence": sentence}
+        return {**self._told, "arms": standings, "finished": result is not None, "lines": lines}
 
     def close(self) -> None:
         """Let go of the storage."""

@@ -8,7 +8,7 @@ import io
 import json
 import math
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from fallline._text import counted, duration, listed
 from fallline.pages import player
 from fallline.pages.assets import COLOURS, asset, dash, policy, symbol, template
 from fallline.pages.charts.leaderboard import leaderboard
-from fallline.pages.charts.picture import CHARTS, Picture, shown_number
+from fallline.pages.charts.picture import CHARTS, Picture
 from fallline.pages.charts.race_data import RaceData, read_race
 from fallline.pages.charts.renderers import drawn, live
 from fallline.pages.charts.slices import missing, scenes, slices_of, slices_picture
@@ -45,9 +45,13 @@ def report_page(data: Mapping[str, Any]) -> str:
     maps = [player.player(scene) for plane in planes for scene in scenes(plane)]
     scripts = [script, *([player.script()] if maps else [])]
     plotly, packed_plotly = _plotly()
+    headline, told, limits = said(race)
     return _template().render(
         race=race,
-        headline=_headline(race),
+        headline=headline,
+        told=told,
+        limits=limits,
+        taken=next((arm for arm in race.arms if arm.name == race.taken and arm.best is not None), None),
         board=leaderboard(race),
         sections=_sections(race),
         measured=measured(race),
@@ -67,13 +71,17 @@ def report_page(data: Mapping[str, Any]) -> str:
     )
 
 
-def _chart(picture: Picture) -> dict[str, Any]:
-    """A chart as the page holds it: computed, still and for Plotly."""
+def _chart(picture: Picture, above: Sequence[str] = ()) -> dict[str, Any]:
+    """A chart as the page holds it: computed, still and for Plotly, and its notes but for those that stand above it."""
     still = drawn([picture], "svg", bare=True).decode()
-    return {"picture": picture, "still": f"data:image/svg+xml,{quote(still, safe=_SAFE)}", "live": live(picture)}
+    return {
+        "picture": picture,
+        "notes": [note for note in picture.notes if note not in above],
+        "still": f"data:image/svg+xml,{quote(still, safe=_SAFE)}",
+        "live": live(picture),
+    }
 
 
-_MOST_NAMES = 4
 #: Characters that stand for themselves in an address and in an attribute, so that the still charts stay small.
 _SAFE = " /:=;,.()-_!*?@+{}[]|~^$"
 
@@ -82,25 +90,37 @@ def _sections(race: RaceData) -> list[dict[str, Any]]:
     """The charts by the sections that they stand in."""
     found: dict[str, dict[str, Any]] = {}
     for kind in CHARTS.values():
-        nothing = {"name": kind.section, "headings": [], "charts": [], "before": [], "after": [], "lacking": []}
+        nothing = {"name": kind.section, "headings": [], "charts": [], "before": [], "lacking": []}
         section, pictures = found.setdefault(kind.section, nothing), kind.pictures(race)
-        section["charts"] += map(_chart, pictures)
+        alike = _alike(pictures) if kind.section == kind.kind else []
+        section["charts"] += [_chart(picture, alike) for picture in pictures]
         if pictures or kind.section == kind.kind:
             section["headings"].append(kind.heading)
-        for name in ("before", "after", "lacking"):
-            section[name] += filter(None, [getattr(kind, name)])
+        section["before"] += filter(None, [kind.before, *alike])
+        section["lacking"] += filter(None, [kind.lacking if kind.section == kind.kind else ""])
     return list(found.values())
 
 
-def _headline(race: RaceData) -> str:
-    """The verdict in few words. A race too short to name a winner calls nothing a tie either."""
-    winner, first = race.verdict["winner"], race.verdict["ranking"][0]
-    if winner is not None:
-        return f"Winner: {winner}"
-    group = next((group for group in race.verdict["ties"] if first in group), ())
-    if not group or not race.protocol.get("names_winner", False):
-        return "No winner is named"
-    return f"A tie: {listed(group)}" if len(group) <= _MOST_NAMES else f"A tie of {len(group)} arms"
+def _alike(pictures: Sequence[Picture]) -> list[str]:
+    """The notes that all of several pictures have, which are said once."""
+    if len(pictures) < 2:
+        return []
+    return [note for note in pictures[0].notes if all(note in one.notes for one in pictures)]
+
+
+def said(race: RaceData) -> tuple[str, list[tuple[str, str]], str]:
+    """What the decision says: the headline, each further line with the command that it ends in, if any, and the limits.
+
+    These are the last line, where there is more than one.
+    """
+    first, *others = race.lines
+    following = (race.decision.get("next") or {}).get("command", "")
+    found = [
+        (line.removesuffix(following), following) if following and line.endswith(following) else (line, "")
+        for line in others
+    ]
+    limits = found.pop()[0] if found else ""
+    return first.removesuffix("."), found, limits
 
 
 @cache
@@ -114,7 +134,7 @@ def _plotly() -> tuple[str, str]:
 
 @cache
 def _template() -> Template:
-    return template("report.html", short=shown_number)
+    return template("report.html")
 
 
 def measured(race: RaceData) -> tuple[tuple[str, str], ...]:
@@ -211,7 +231,7 @@ def _harmless(cell: Any) -> Any:
 
 
 def _rows(arm: Mapping[str, Any], protocol: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for number, trial in enumerate(arm["trials"]):
+    for number, trial in enumerate(arm["trials"] if arm["space"] else ()):
         begin = {"arm": arm["name"], "stage": "trial", "trial": number, "seed": protocol.get("tuning_seed")}
         yield {**begin, **_end(trial["curves"], trial["diverged"]), "test_score": None, **trial["configuration"]}
     for final in arm["finals"]:

@@ -310,7 +310,8 @@ class RaceResult:
         """A chart of the race for a paper; its `write` takes a path that ends in .png, .svg or .pdf.
 
         Args:
-            kind: One of `fallline.pages.charts.FIGURES`: "leaderboard", "curves", "sensitivity", "budget", "searched".
+            kind: One of `fallline.pages.charts.FIGURES`: "distance", "speed", "leaderboard", "curves", "sensitivity",
+                "searched".
             x: What curves are drawn over: "steps", "samples" or "seconds".
 
         Raises:

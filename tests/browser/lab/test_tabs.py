@@ -108,9 +108,11 @@ def test_a_race_is_seen_live(open_page: Any, tmp_path: Path, troubles: list[str]
         panel.get_by_text("3 of 8 runs done; stage: tune.").wait_for()
         assert panel.locator(".result > .scroll tbody th").all_inner_texts()[:2] == list(arms)
         assert panel.locator(".box path").count() == 2
-        verdict = {"verdict": {"winner": HOSTILE}, "occasion": {"sentence": f"{HOSTILE} wins."}}
-        store.answer(verdict)
-        panel.get_by_text(f"{HOSTILE} wins.").wait_for()
+        store.answer(
+            {"decision": {"winner": HOSTILE}, "occasion": {"lines": [f"Take {HOSTILE}.", f"{HOSTILE}: here."]}}
+        )
+        panel.get_by_text(f"Take {HOSTILE}.").wait_for()
+        assert panel.get_by_role("listitem").first.inner_text() == f"{HOSTILE}: here."
         assert page.locator("img").count() == 0
         assert page.evaluate("window.hacked") is None
         page.close()

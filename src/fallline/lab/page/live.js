@@ -55,8 +55,8 @@ export function live(lab) {
     bar.max = now.planned || 1;
     bar.value = now.kept;
     const stage = now.stage ? `; stage: ${now.stage}` : "";
-    const sentence = now.finished ? now.sentence : `${now.kept} of ${now.planned} runs done${stage}.`;
-    if (told.textContent !== sentence) told.textContent = sentence;
+    const [first, ...others] = now.finished ? now.lines : [`${now.kept} of ${now.planned} runs done${stage}.`];
+    if (told.textContent !== first) told.textContent = first;
     for (const { name, best } of now.arms) {
       const line = history.get(name) ?? { name, x: [], y: [] };
       history.set(name, line);
@@ -70,7 +70,8 @@ export function live(lab) {
     const axes = { x: "runs done since this page looks", y: "best validation score" };
     const moves = series.some(({ x }) => x.length > 1);
     const curve = moves ? [chart({ ...axes, series })] : [];
-    result.replaceChildren(...curve, table(columns, rows, "Standing of the arms"));
+    const lines = others.length ? [element("ul", {}, ...others.map((line) => element("li", {}, line)))] : [];
+    result.replaceChildren(...lines, ...curve, table(columns, rows, "Standing of the arms"));
     if (now.finished) hide();
   }
 

@@ -12,6 +12,7 @@ from fallline.pages.charts.race_data import read_race
 
 # isort: off
 # Each enters its charts in the list, in this order.
+from fallline.pages.charts.decision import distance_pictures as distance_pictures
 from fallline.pages.charts.leaderboard import leaderboard_pictures as leaderboard_pictures
 from fallline.pages.charts.curves import curves_pictures as curves_pictures
 from fallline.pages.charts.trials import searched_pictures as searched_pictures
@@ -45,16 +46,17 @@ class Figure:
 def figure(data: Mapping[str, Any], kind: str, *, x: str = "steps") -> Figure:
     """A figure of a race, from the plain data that `RaceResult.to_json` gives.
 
-    `kind` is "leaderboard" (test scores of the finals), "curves" (training and validation, with `x` "steps",
-    "samples" or "seconds"), "sensitivity" (validation score against learning rate), "budget" (expected best of k
-    trials) or "searched" (validation score against whatever else was searched).
+    `kind` is "distance" (of each arm from the best), "speed" (each arm's steps and time over those of the arm to
+    take), "leaderboard" (test scores of the finals), "curves" (training and validation, with `x` "steps", "samples" or
+    "seconds"), "sensitivity" (validation score against learning rate) or "searched" (validation score against whatever
+    else was searched).
 
     Raises ValueError, in a sentence, for another kind or axis, for data that are no race's, and where the race has
     nothing to show of that kind.
 
     >>> figure({}, "pie")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: kind must be one of leaderboard, ...; got 'pie'.
+    ValueError: kind must be one of distance, ...; got 'pie'.
     """
     if kind not in FIGURES:
         raise ValueError(f"kind must be one of {', '.join(FIGURES)}; got {kind!r}.")

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline._text import counted, duration
+from fallline._text import counted
 from fallline.pages.charts.picture import Axis, Mark, Picture, Scale, Table, charted, score_scale, shown_number
 from fallline.pages.charts.race_data import FEWEST_SEEDS, ArmData, Median, RaceData, median
 from fallline.racing.judging import Estimate
@@ -39,7 +39,7 @@ class ArmCurves:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """The curves of one quantity, arms in the verdict's ranking."""
+    """The curves of one quantity, the arm to take first."""
 
     what: str
     higher_is_better: bool
@@ -65,7 +65,7 @@ def _arm(arm: ArmData, quantity: Quantity, higher_is_better: bool) -> ArmCurves:
     runs = arm.runs
     values: Array = getattr(runs, quantity)
     lacking = ~np.isfinite(values).all(axis=1) & ~runs.diverged
-    rate = arm.entry.trials[arm.entry.finals[0].trial].configuration.get("lr")
+    rate = arm.setting("lr")
     steps, samples = runs.steps.astype(np.float64), runs.samples.astype(np.float64)
     return ArmCurves(
         arm.name,
@@ -79,7 +79,7 @@ def _arm(arm: ArmData, quantity: Quantity, higher_is_better: bool) -> ArmCurves:
     )
 
 
-@charted("curves", "Curves", before="Each arm's best configuration by validation, on the seeds of the finals.")
+@charted("curves", "Curves", before="The configuration that each arm takes, on the seeds of the finals.")
 def curves_pictures(race: RaceData) -> tuple[Picture, ...]:
     """One chart of each quantity."""
     return tuple(curves_picture(curves(race, what)) for what in quantities(race))
@@ -89,6 +89,8 @@ def curves_picture(found: Curves) -> Picture:
     """Draw curves: medians and bands over faint seeds; fewer than 3 seeds as dots; crosses where runs diverged."""
     every = np.concatenate([arm.values.ravel() for arm in found.arms])
     scale = score_scale(every, found.untrained, higher_is_better=found.higher_is_better)
+    view = None if scale.logarithmic else _late_view(found, scale)
+    early = ("Cropped to what the second half of the runs came to; a double click on the chart shows all.",)
     return Picture(
         f"{found.what[0].upper()}{found.what[1:]}",
         {
@@ -96,12 +98,28 @@ def curves_picture(found: Curves) -> Picture:
             "samples": Axis("samples seen"),
             "seconds": Axis("seconds (steps times the time of a step alone)"),
         },
-        Axis(found.what, scale.logarithmic, view=None if scale.logarithmic else scale.view),
+        Axis(found.what, scale.logarithmic, view=view),
         tuple(mark for number, arm in enumerate(found.arms) for mark in _marks(number, arm, scale)),
         {number: _label(arm) for number, arm in enumerate(found.arms)},
         _table(found),
-        notes=(*_notes(found), *_beyond(found, scale), *scale.left_out(every)),
+        notes=(
+            *_notes(found),
+            *(early if view not in (None, scale.view) else ()),
+            *_beyond(found, scale),
+            *scale.left_out(every),
+        ),
     )
+
+
+def _late_view(found: Curves, scale: Scale) -> tuple[float, float]:
+    """The part of the view that holds the second half of the runs, where arms differ by less than at the start."""
+    low, high = scale.view
+    late = np.concatenate([arm.values[:, arm.values.shape[1] // 2 :].ravel() for arm in found.arms])
+    late = late[(late >= low) & (late <= high)]
+    if not len(late):
+        return scale.view
+    room = 0.06 * float(np.ptp(late) or abs(late[0]) or 1.0)
+    return max(low, float(late.min()) - room), min(high, float(late.max()) + room)
 
 
 def _marks(number: int, arm: ArmCurves, scale: Scale) -> list[Mark]:
@@ -155,8 +173,7 @@ def _notes(found: Curves) -> tuple[str, ...]:
     if broken := _counts({arm.name: arm.broken for arm in found.arms}):
         notes.append(f"Runs with values that are not numbers, which rank last there: {broken}.")
     if first.step_time.has_interval:
-        times = ", ".join(f"{arm.name} {duration(arm.step_time)}" for arm in found.arms)
-        notes.append(f"Seconds are no surer than the time of a step, here with its 95 % interval: {times}.")
+        notes.append("Seconds are no surer than the time of a step, which the leaderboard tells with its interval.")
     return tuple(notes)
 
 

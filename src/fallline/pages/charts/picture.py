@@ -58,7 +58,8 @@ class Picture:
     """A chart. `x` are the axes to choose from, the first one to begin with.
 
     `key` names the arms that are on it, by their numbers. On the line at height `ceiling` stand runs that have no place
-    on the scale. `notes` say what the chart alone does not.
+    on the scale; `upright` is a place on the first axis that a line marks, and what it is. `notes` say what the chart
+    alone does not.
     """
 
     title: str
@@ -69,6 +70,7 @@ class Picture:
     table: Table
     ceiling: float | None = None
     notes: tuple[str, ...] = ()
+    upright: tuple[float, str] | None = None
 
     def has(self, arm: int, kind: Kind) -> bool:
         """Whether there is a mark of this kind for the arm."""
@@ -82,8 +84,8 @@ Draw = Callable[[RaceData], tuple[Picture, ...]]
 class Chart:
     """A kind of chart: its `pictures` of a race, and what stands around them in the report.
 
-    `kind` is what `figure` calls it; it stands in the `section` of that name, or in another kind's. `before` and
-    `after` are sentences there. Where a race has no pictures of it, that is since `lacking`.
+    `kind` is what `figure` calls it; it stands in the `section` of that name, or in another kind's. `before` is a
+    sentence there. Where a race has no pictures of it, that is since `lacking`.
     """
 
     kind: str
@@ -91,7 +93,6 @@ class Chart:
     pictures: Draw
     section: str
     before: str = ""
-    after: str = ""
     lacking: str = ""
 
 

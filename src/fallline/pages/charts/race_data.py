@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 #: What no chart and no page can do without.
 _PROTOCOL = ("problem", "metric", "higher_is_better", "untrained_loss", "untrained_score", "steps", "batch", "epochs",
              "trials_per_arm", "finalists", "seeds")  # fmt: skip
-_VERDICT = ("winner", "ties", "conclusion", "warnings", "comparisons", "ranking")
+_DECISION = ("take", "distances", "behind", "apart", "margin", "ranking", "speed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +39,11 @@ class Runs:
 
 @dataclass(frozen=True, eq=False)
 class ArmData:
-    """One arm: what it did as the verdict sees it, and the curves of its best configuration by validation.
+    """One arm: its trials and finals, and the curves of the configuration that it takes.
 
-    `trial_samples` are the examples that each trial was to see; `budget` [k - 1] is the best validation score to expect
-    of k trials; `best` holds the best configuration, what stood fixed and its code, and is None where the arm diverged.
+    `trial_samples` are the examples that each trial was to see; `best` holds the configuration that it takes, what
+    stood fixed and its code, and is None where the arm diverged. An arm of which nothing was searched has no trials
+    worth looking at: `entry.space` is empty.
     """
 
     entry: Entry
@@ -50,7 +51,6 @@ class ArmData:
     reached: tuple[Reached, ...]
     runs: Runs
     trial_samples: tuple[int, ...]
-    budget: Array
     best: Mapping[str, Any] | None
 
     @property
@@ -58,15 +58,31 @@ class ArmData:
         """The arm's name."""
         return self.entry.name
 
+    def setting(self, name: str) -> Any:
+        """The value of a hyperparameter in the configuration that it takes, searched or fixed; None where unknown."""
+        searched = self.entry.trials[self.entry.finals[0].trial].configuration
+        return {**({} if self.best is None else self.best["fixed"]), **searched}.get(name)
+
 
 @dataclass(frozen=True, eq=False)
 class RaceData:
-    """A race: its arms in the verdict's ranking, and the rest as `RaceResult.to_json` gives it."""
+    """A race: its arms, the one to take first, and the rest as `RaceResult.to_json` gives it."""
 
     arms: tuple[ArmData, ...]
     protocol: Mapping[str, Any]
-    verdict: Mapping[str, Any]
+    decision: Mapping[str, Any]
+    warnings: tuple[str, ...]
     occasion: Mapping[str, Any]
+
+    @property
+    def taken(self) -> str | None:
+        """The arm to take; None where every arm diverged."""
+        return None if self.decision["take"] is None else str(self.decision["take"]["arm"])
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The decision in sentences: what to take first, the limits last."""
+        return tuple(map(str, self.occasion["lines"]))
 
     @property
     def metric(self) -> str:
@@ -105,16 +121,18 @@ def read_race(data: Mapping[str, Any]) -> RaceData:
     ValueError: the data must be those of a finished race, as RaceResult.to_json gives them; 'protocol' is missing.
     """
     try:
-        protocol, verdict, occasion = data["protocol"], data["verdict"], data["occasion"]
+        protocol, decision, occasion = data["protocol"], data["decision"], data["occasion"]
         seconds = {name: [float(one)] for name, one in occasion["step_seconds"].items()}
         seconds.update(occasion.get("step_seconds_by_round", {}))
         arms = tuple(_arm(arm, seconds[arm["name"]]) for arm in data["arms"])
-        race = RaceData(arms, protocol, verdict, occasion)
-        for part, names in ((protocol, _PROTOCOL), (verdict, _VERDICT)):
+        race = RaceData(arms, protocol, decision, tuple(data["warnings"]), occasion)
+        for part, names in ((protocol, _PROTOCOL), (decision, _DECISION)):
             for name in names:
                 part[name]
         if not arms:
             raise ValueError("there are no arms")
+        if not race.lines:
+            raise ValueError("'lines' are missing")
     except KeyError as error:
         problem = f"{error} is missing"
     except (AttributeError, IndexError, TypeError, ValueError) as error:
@@ -130,12 +148,13 @@ def number(value: Any) -> float:
 
 
 def _arm(arm: Mapping[str, Any], step_seconds: Sequence[float]) -> ArmData:
-    statistics, trials, finals = arm["statistics"], arm["trials"], arm["finals"]
-    tried = tuple(Trial(trial["configuration"], number(trial["score"]), trial["diverged"]) for trial in trials)
+    statistics, finals = arm["statistics"], arm["finals"]
+    trials = arm["trials"] if arm["space"] else []
     entry = Entry(
         arm["name"],
-        tried or (Trial({}, math.nan, diverged=False),),  # nothing was searched
-        tuple(Final(one["trial"], _numbers(one["scores"]), np.array(one["diverged"]), None) for one in finals),
+        tuple(Trial(trial["configuration"], number(trial["score"]), trial["diverged"]) for trial in trials)
+        or (Trial({}, math.nan, diverged=False),),  # stands for the one configuration where nothing was searched
+        tuple(Final(one["trial"], _numbers(one["scores"]), np.array(one["diverged"])) for one in finals),
         {name: from_json(dimension) for name, dimension in arm["space"].items()},
         number(statistics["bytes_per_parameter"]),
         tuple(map(float, step_seconds)),
@@ -147,7 +166,6 @@ def _arm(arm: Mapping[str, Any], step_seconds: Sequence[float]) -> ArmData:
         tuple(Reached(**goal) for goal in statistics["reached"]),
         _runs(finals[0]),
         tuple(int(trial["curves"]["samples"][-1]) for trial in trials),
-        _numbers(statistics["expected_best_of_k_trials"]),
         arm["best"],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -24,7 +25,7 @@ _KEY_ROW = 0.22
 _LONGEST_NAME = 48  # characters
 _RESOLUTION = 200  # dots an inch
 #: The same picture gives the same bytes.
-_SETTINGS: Any = {"svg.hashsalt": "fallline", "font.size": 9.0}
+_SETTINGS: Any = {"svg.hashsalt": "fallline", "font.size": 9.0, "pdf.fonttype": 42}
 
 
 def drawn(pictures: Sequence[Picture], kind: str, *, x: str | None = None, bare: bool = False) -> bytes:
@@ -55,15 +56,16 @@ def _figure(pictures: Sequence[Picture], x: str | None, bare: bool) -> Figure:
     for axes, picture in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures, strict=True):
         _draw(axes, picture, next(iter(picture.x)) if x is None else x)
         if not bare:
-            axes.set_title(picture.title, fontsize=10, loc="left", parse_math=False)
+            room = None if picture.upright is None else 16.0  # for what is marked
+            axes.set_title(picture.title, fontsize=10, loc="left", pad=room, parse_math=False)
     if key:
         _add_key(figure, key, columns)
     return figure
 
 
 def _draw(axes: Axes, picture: Picture, x: str) -> None:
-    _set_axis(axes, "x", picture.x[x])
-    _set_axis(axes, "y", picture.y)
+    _set_axis(axes, "x", picture.x[x], [mark.x[x] for mark in picture.marks])
+    _set_axis(axes, "y", picture.y, [mark.y for mark in picture.marks])
     for mark in picture.marks:
         _add(axes, mark, x)
     if picture.ceiling is not None:
@@ -72,12 +74,19 @@ def _draw(axes: Axes, picture: Picture, x: str) -> None:
         axes.text(
             1.0, picture.ceiling, "diverged or off the scale", fontsize=7, ha="right", va="bottom", transform=right
         )
+    if picture.upright is not None:
+        place, text = picture.upright
+        axes.axvline(place, color="0.4", linewidth=0.8, linestyle=":", zorder=0)
+        top = axes.get_xaxis_transform()
+        axes.text(place, 1.0, text, fontsize=7, ha="center", va="bottom", transform=top, parse_math=False)
     axes.grid(color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
+def _set_axis(axes: Axes, which: str, axis: Axis, values: Sequence[Array]) -> None:
+    from matplotlib.ticker import FixedLocator, NullLocator
+
     settings: dict[str, Any] = {f"{which}label": axis_title(axis)}
     if axis.logarithmic:
         settings[f"{which}scale"] = "log"
@@ -87,6 +96,10 @@ def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
         settings[f"{which}lim"] = axis.view
     axes.set(**settings)
     own = axes.xaxis if which == "x" else axes.yaxis
+    if axis.logarithmic and (places := _between(values)):
+        own.set_major_locator(FixedLocator(places))
+        own.set_major_formatter("{x:g}")
+        own.set_minor_locator(NullLocator())
     # What is called with dollar signs is not meant as a formula.
     for text in (own.label, *(own.get_ticklabels() if axis.ticks else ())):
         text.set_parse_math(False)
@@ -192,25 +205,37 @@ def _layout(picture: Picture) -> dict[str, Any]:
         "xaxis": _axis(across, [mark.x[name] for mark in picture.marks]),
         "yaxis": _axis(picture.y, [mark.y for mark in picture.marks]),
     }
+    lines = []
     if picture.ceiling is not None:
-        place = float(np.log10(picture.ceiling)) if picture.y.logarithmic else picture.ceiling
-        layout["shapes"] = [
-            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": picture.ceiling, "y1": picture.ceiling,
-             "line": {"width": 1, "dash": "dot"}, "layer": "below"}
-        ]  # fmt: skip
-        layout["annotations"] = [
-            {"text": "diverged or off the scale", "xref": "paper", "x": 1, "xanchor": "right", "y": place,
-             "yanchor": "bottom", "showarrow": False, "font": {"size": 11}}
-        ]  # fmt: skip
+        lines.append(_marked("y", picture.y, picture.ceiling, "diverged or off the scale", "right"))
+    if picture.upright is not None:
+        lines.append(_marked("x", across, *picture.upright, "center"))
+    if lines:
+        layout["shapes"], layout["annotations"] = (list(parts) for parts in zip(*lines, strict=True))
     return layout
 
 
-def _axis(axis: Axis, values: list[Array]) -> dict[str, Any]:
+def _marked(which: str, axis: Axis, place: float, text: str, anchor: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A line through the chart at a place of an axis, and the text at its right or its upper end."""
+    other = "x" if which == "y" else "y"
+    at = float(np.log10(place)) if axis.logarithmic else place
+    line = {
+        "type": "line", f"{other}ref": "paper", f"{other}0": 0, f"{other}1": 1, f"{which}0": place, f"{which}1": place,
+        "line": {"width": 1, "dash": "dot"}, "layer": "below",
+    }  # fmt: skip
+    told = {
+        "text": _literal(text), f"{other}ref": "paper", other: 1, which: at, "xanchor": anchor, "yanchor": "bottom",
+        "showarrow": False, "font": {"size": 11},
+    }  # fmt: skip
+    return line, told
+
+
+def _axis(axis: Axis, values: Sequence[Array]) -> dict[str, Any]:
     found: dict[str, Any] = {"title": {"text": _literal(axis_title(axis))}, "automargin": True, "zeroline": False}
     if axis.logarithmic:
-        # Over few powers of ten, 1, 2 and 5 of each are named.
-        many = _decades(values) > _FEW_DECADES
-        found |= {"type": "log", "dtick": 1 if many else "D2", "exponentformat": "power" if many else "none"}
+        places = _between(values)
+        found |= {"type": "log", "dtick": 1, "exponentformat": "power"}
+        found |= {"tickvals": places, "ticktext": [f"{place:g}" for place in places]} if places else {}
     if axis.ticks:
         found |= {"tickvals": list(range(len(axis.ticks))), "ticktext": [_literal(tick) for tick in axis.ticks]}
     if axis.view is not None:
@@ -218,10 +243,16 @@ def _axis(axis: Axis, values: list[Array]) -> dict[str, Any]:
     return found
 
 
-def _decades(values: list[Array]) -> float:
+def _between(values: Sequence[Array]) -> list[float]:
+    """What is named on a logarithmic axis over few powers of ten: these and what lies between; over many, none of it."""
     every = np.concatenate([np.empty(0), *values])
-    positive = every[(every > 0) & np.isfinite(every)]
-    return float(np.log10(positive.max()) - np.log10(positive.min())) if len(positive) else 0.0
+    powers = np.log10(every[(every > 0) & np.isfinite(every)])
+    if not len(powers) or np.ptp(powers) > _FEW_DECADES:
+        return []
+    digits = (1, 2, 5) if np.ptp(powers) > 1 else (1, 1.5, 2, 3, 5, 7)
+    around = range(math.floor(powers.min()) - 1, math.ceil(powers.max()) + 1)
+    places = (float(f"{digit}e{power}") for power in around for digit in digits)
+    return [place for place in places if 0 < place < math.inf]
 
 
 def axis_title(axis: Axis) -> str:

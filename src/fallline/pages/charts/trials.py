@@ -1,4 +1,4 @@
-"""What the trials of a race say: of what was searched, and of how good the best of k is to be expected."""
+"""What the trials of a race say of what was searched."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class ArmTrials:
     """One arm's trials, in the order of the values: `values` [T] (numbers, or places among the options).
 
     `scores` [T] are NaN where a trial is no use, which `diverged` [T] counts; `short` [T] says which ended on a share
-    of the samples. `alone` is whether nothing else was searched, so that neighbours may be joined.
+    of the samples. `alone` is whether nothing else was searched, so that neighbours may be joined. Of an arm that is
+    `fixed`, of which nothing was searched, they are the finals.
     """
 
     number: int
@@ -32,6 +33,7 @@ class ArmTrials:
     diverged: NDArray[np.bool_]
     short: NDArray[np.bool_]
     alone: bool
+    fixed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,46 +54,7 @@ def sensitivity_pictures(race: RaceData) -> tuple[Picture, ...]:
 
 
 @charted(
-    "budget", "Budget", lacking="nothing was searched in this race",
-    after="A race records no norms of gradients and updates, so none are shown.",
-)  # fmt: skip
-def budget_pictures(race: RaceData) -> tuple[Picture, ...]:
-    """The best score to expect of k trials: one line for each arm."""
-    numbers = {arm.name: number for number, arm in enumerate(race.arms) if arm.entry.searched}
-    curves = {name: race.arms[number].budget for name, number in numbers.items()}
-    if not curves:
-        return ()
-    every = np.concatenate(list(curves.values()))
-    scale = score_scale(every, race.untrained, higher_is_better=race.higher_is_better)
-    trials = max(len(curve) for curve in curves.values())
-    picture = Picture(
-        "Expected best of k trials",
-        {"trials": Axis("trials")},
-        Axis(f"validation {race.metric} of the best", scale.logarithmic),
-        tuple(
-            Mark("line", numbers[name], {"trials": np.arange(1.0, len(curve) + 1)}, scale.shown(curve))
-            for name, curve in curves.items()
-        ),
-        {number: name for name, number in numbers.items()},
-        Table(
-            ("trials", *curves),
-            tuple(
-                (str(k + 1), *(shown_number(curve[k]) if k < len(curve) else "" for curve in curves.values()))
-                for k in range(trials)
-            ),
-        ),
-        notes=(
-            "Exact for the trials that were run: drawn k at a time, the mean of the best. Where lines cross, who leads "
-            "depends on how many trials one can afford. A trial that diverged counts as the worst of its arm, or as "
-            "the untrained model where that is worse.",
-            *scale.left_out(every),
-        ),
-    )
-    return (picture,)
-
-
-@charted(
-    "searched", "what else was searched", section="budget",
+    "searched", "what else was searched", section="sensitivity",
     lacking="nothing but learning rates was searched in this race",
 )  # fmt: skip
 def searched_pictures(race: RaceData) -> tuple[Picture, ...]:
@@ -100,16 +63,21 @@ def searched_pictures(race: RaceData) -> tuple[Picture, ...]:
 
 
 def searched(race: RaceData, name: str) -> Searched:
-    """Gather the trials of all arms that search `name`."""
+    """Gather the trials of all arms that search `name`, and the finals of those of which nothing is searched."""
     found = [(number, arm) for number, arm in enumerate(race.arms) if name in arm.entry.space]
     spaces = [arm.entry.space[name] for _, arm in found]
     options = _options(spaces)
+    unsearched = () if options else tuple((number, arm) for number, arm in enumerate(race.arms) if not arm.entry.space)
+    at = [(number, arm, arm.setting(name)) for number, arm in unsearched]
     return Searched(
         race,
         name,
         spaces[0].scale if isinstance(spaces[0], Range) else "options",
         options,
-        tuple(_arm(number, arm, name, options) for number, arm in found),
+        (
+            *(_arm(number, arm, name, options) for number, arm in found),
+            *(_fixed(number, arm, value) for number, arm, value in at if isinstance(value, (int, float)) and value > 0),
+        ),
     )
 
 
@@ -136,6 +104,15 @@ def _arm(number: int, arm: ArmData, name: str, options: tuple[str, ...]) -> ArmT
         ~usable[order],
         (samples < samples.max())[order],
         len(arm.entry.space) == 1,
+    )
+
+
+def _fixed(number: int, arm: ArmData, value: float) -> ArmTrials:
+    scores = arm.runs.valid_metric[:, -1]
+    usable = np.isfinite(scores) & ~arm.runs.diverged
+    values, short = np.full(len(scores), float(value)), np.zeros(len(scores), np.bool_)
+    return ArmTrials(
+        number, arm.name, values, np.where(usable, scores, np.nan), ~usable, short, alone=False, fixed=True
     )
 
 
@@ -193,22 +170,26 @@ def _off(arm: ArmTrials, found: Searched, scale: Scale) -> NDArray[np.bool_]:
 
 
 def _key(arm: ArmTrials) -> str:
-    count = counted(len(arm.values), "trial")
-    return f"{arm.name} ({count}, {arm.diverged.sum()} diverged)" if arm.diverged.any() else f"{arm.name} ({count})"
+    parts = [counted(len(arm.values), "final" if arm.fixed else "trial")]
+    parts += [f"{arm.diverged.sum()} diverged"] if arm.diverged.any() else []
+    return f"{arm.name} ({', '.join(parts)})"
 
 
 def _notes(found: Searched, scale: Scale) -> tuple[str, ...]:
     notes = ["Every dot is one trial, on one seed."]
+    if fixed := [arm.name for arm in found.arms if arm.fixed]:
+        notes.append(f"Of {listed(fixed)}, of which nothing was searched, every dot is one of the finals.")
     diverged = sum(int(arm.diverged.sum()) for arm in found.arms)
     off = sum(int(_off(arm, found, scale).sum()) for arm in found.arms)
     short = sum(int(arm.short.sum()) for arm in found.arms)
     if diverged:
-        notes.append(f"Crosses on the line at the top: {counted(diverged, 'trial')} that diverged.")
+        notes.append(f"Crosses on the line at the top: {counted(diverged, 'run')} that diverged.")
     if off:
         notes.append(f"Hollow dots there: {off} that ended far worse than the untrained model.")
     if short:
         notes.append(f"Hollow dots elsewhere: {short} that were stopped on a share of the samples, so they look worse.")
-    without = [arm.name for arm in found.race.arms if found.name not in arm.entry.space]
+    shown = {arm.name for arm in found.arms}
+    without = [arm.name for arm in found.race.arms if arm.name not in shown]
     if without:
         notes.append(f"Not searched by {listed(without)}.")
     return tuple(notes)

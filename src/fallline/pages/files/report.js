@@ -1,5 +1,6 @@
 "use strict";
-// Makes the report's table sortable and draws its charts by Plotly in the place of the still ones.
+// Makes the report's table sortable and its code easy to copy, and draws its charts by Plotly in the place of the still
+// ones; an arm that is hidden in one is hidden in all.
 (() => {
   const all = (selector, from = document) => [...from.querySelectorAll(selector)];
   const read = (id) => document.getElementById(id).textContent;
@@ -37,6 +38,27 @@
     });
   }
 
+  // --- what is to be pasted: a button that copies it, or marks it where the browser lets no page write
+  function copied(text, from) {
+    const marked = () => getSelection().selectAllChildren(from);
+    return navigator.clipboard ? navigator.clipboard.writeText(text).catch(marked) : marked();
+  }
+
+  for (const part of all(".command, .code pre, details pre")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      await copied(part.textContent, part);
+      button.textContent = getSelection().containsNode(part, true) ? "Marked" : "Copied";
+      setTimeout(() => (button.textContent = "Copy"), 2000);
+    });
+    const home = part.closest("li, .code");
+    if (home) home.prepend(button);
+    else part.before(button);
+  }
+
   // --- downloads: the plain file, where the page alone can only offer the compressed one
   for (const link of all("a[download$='.gz']")) {
     const base64 = link.href.slice(link.href.indexOf(",") + 1);
@@ -61,6 +83,7 @@
     drawn: false,
   }));
   let axis = null;
+  const hidden = new Set(); // the arms that are
 
   function coloured(trace) {
     const { arm, kind } = trace.meta;
@@ -73,11 +96,10 @@
 
   function traces(chart) {
     const across = chart.data.x[axis];
-    const hidden = new Set(all(".key input", chart.figure).filter((box) => !box.checked).map((box) => Number(box.value)));
     return chart.data.traces.map((trace, number) => ({
       ...trace, ...coloured(trace),
       x: across ? across.values[number] : trace.x,
-      visible: !hidden.has(trace.meta.arm),
+      visible: !(chart.figure.querySelector(".key") && hidden.has(trace.meta.arm)),
     }));
   }
 
@@ -94,6 +116,7 @@
       font: { color: style.color, family: "system-ui, sans-serif", size: 13 },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       margin: { l: 50, r: 15, t: 30, b: 45 }, hovermode: "closest", dragmode: "zoom", showlegend: false,
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: style.color },
     };
   }
 
@@ -106,7 +129,7 @@
     if (!chart.drawn) {
       chart.live.hidden = false;
       chart.figure.querySelector(".still").hidden = true;
-      for (const box of all(".key input", chart.figure)) box.hidden = false;
+      for (const part of all(".key input, .key button", chart.figure)) part.hidden = false;
     }
     chart.drawn = true;
     window.Plotly.react(chart.live, traces(chart), layout(chart), settings);
@@ -132,7 +155,17 @@
       redraw();
     });
   }
-  for (const chart of charts) chart.figure.addEventListener("change", () => redraw([chart]));
+  function choose(arms, shown) {
+    for (const arm of arms) shown ? hidden.delete(arm) : hidden.add(arm);
+    for (const box of all(".key input")) box.checked = !hidden.has(Number(box.value));
+    redraw();
+  }
+
+  for (const box of all(".key input")) box.addEventListener("change", () => choose([Number(box.value)], box.checked));
+  for (const button of all(".key button"))
+    button.addEventListener("click", () => {
+      choose(all(".key input").map((box) => Number(box.value)), button.value === "all");
+    });
   dark.addEventListener("change", () => redraw());
   if ("DecompressionStream" in window) begin();
 })();

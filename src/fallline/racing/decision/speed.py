@@ -110,7 +110,8 @@ class LogSteps:
 def log_steps(arms: Sequence[Chosen], steps: ArrayLike, leading: Sequence[int]) -> LogSteps | None:
     """How long each arm takes to the level that the leading arms share; None where there is no such level, or one seed.
 
-    Seeds are paired, and other draws of trials included, as for losses.
+    Of the configurations that the arms take: how many steps one needs hangs on its learning rate far more than its loss
+    does, and another draw of the trials would move both. Seeds are paired, as for losses.
     """
     at = np.asarray(steps, dtype=np.float64)
     curves = [arm.entrant.curves for arm in arms if arm.entrant.curves is not None]
@@ -124,13 +125,12 @@ def log_steps(arms: Sequence[Chosen], steps: ArrayLike, leading: Sequence[int]) 
     seeds = len(own[0])
     if level is None or seeds < 2:
         return None
-    logs, missed, trials = [], [], []
-    for arm, one in zip(arms, curves, strict=True):
+    logs, missed, nothing = [], [], np.zeros(len(arms))
+    for one in own:
         needed, reached = steps_to(one, at, level)
-        logs.append(np.log(needed[arm.finalist]))
-        missed.append(int((~reached[arm.finalist]).sum()))
-        trials.append(0.0 if arm.redraws is None else arm.redraws.variance(np.log(needed)))
-    found = spread(np.stack(logs), luck=np.zeros(len(arms)), trials=np.array(trials))
+        logs.append(np.log(needed))
+        missed.append(int((~reached).sum()))
+    found = spread(np.stack(logs), luck=nothing, trials=nothing)
     return LogSteps(level, found, tuple(missed), np.array(missed) > seeds - _needed(seeds))
 
 

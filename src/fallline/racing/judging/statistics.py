@@ -33,22 +33,3 @@ def mean_interval(scores: ArrayLike, *, bounds: tuple[float, float] = (-np.inf, 
         return Estimate(mean, np.nan, np.nan)
     reach = float(stdtrit(len(sample) - 1, 1 - LEVEL / 2) * sample.std(ddof=1) / np.sqrt(len(sample)))
     return Estimate(mean, max(mean - reach, bounds[0]), min(mean + reach, bounds[1]))
-
-
-def budget_curve(losses: ArrayLike) -> Floats:
-    """Expected best of k losses drawn without replacement from the given (n,), for k = 1 to n.
-
-    Exact: with y sorted ascending it is the sum over i of y_(i) C(n-i, k-1) / C(n, k). Each weight follows from the
-    last, times (n-i-k+1) / (n-i), so no binomial coefficient ever overflows.
-
-    >>> budget_curve([3.0, 1.0, 2.0]).round(4).tolist()
-    [2.0, 1.3333, 1.0]
-    """
-    ascending = np.sort(finite(losses, "losses"))
-    n = len(ascending)
-    draws = np.arange(1, n + 1)
-    weights, expected = draws / n, np.zeros(n)
-    for i, loss in enumerate(ascending, start=1):
-        expected += weights * loss
-        weights = weights * np.maximum(n - i - draws + 1, 0) / max(n - i, 1)
-    return expected

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fallline.racing.failure import attempted
-from fallline.racing.judging import Final, Trial, budget_curve
+from fallline.racing.judging import Final, Trial
 from fallline.racing.result import ArmResult, RaceResult
 from fallline.racing.runs import Outcome
 
@@ -80,7 +80,6 @@ def _arm(arm: ArmResult, result: RaceResult) -> dict[str, Any]:
             "diverged_finals": arm.diverged_finals,
             "bytes_per_parameter": entry.bytes_per_parameter,
             "reached": [asdict(goal) for goal in arm.reached],
-            "expected_best_of_k_trials": _budget_curve(arm, result),
         },
     }
 
@@ -102,20 +101,6 @@ def _final(final: Final, trial: Trial, runs: tuple[Outcome, ...]) -> dict[str, A
 def _curves(outcome: Outcome) -> dict[str, Any]:
     names = ("steps", "samples", "train_loss", "valid_loss", "valid_metric", "diverged_at")
     return {name: getattr(outcome, name) for name in names}
-
-
-def _budget_curve(arm: ArmResult, result: RaceResult) -> list[float]:
-    """The best validation score to expect of k trials of one length, a diverged one counting as the worst of them."""
-    sign = -1.0 if result.protocol["higher_is_better"] else 1.0
-    scores = [trial.comparable for trial in arm.entry.trials] if arm.entry.searched else []
-    losses = [None if score is None else sign * score for score in scores]
-    before = sign * result.protocol["untrained_valid_score"]
-    known = [loss for loss in (*losses, before) if loss is not None and math.isfinite(loss)]
-    if not known:
-        return [math.nan] * len(losses)
-    worst = max(known)
-    curve: list[float] = (sign * budget_curve([worst if loss is None else loss for loss in losses])).tolist()
-    return curve
 
 
 def plain(value: Any) -> Any:
