@@ -114,13 +114,12 @@ def turned(race: Race) -> Race:
     return Race(entrants[::-1], race.scores[::-1], race.metric)
 
 
-def decided(races: Sequence[Race]) -> OverProblems:
-    return decide_over(
-        [
-            ProblemRuns(f"problem {place}", one.entrants, one.metric == "accuracy", UNTRAINED[one.metric])
-            for place, one in enumerate(races)
-        ]
-    )
+def decided(races: Sequence[Race], *, shared: bool) -> OverProblems:
+    problems = []
+    for place, one in enumerate(races):
+        higher, seed = one.metric == "accuracy", 0 if shared else place
+        problems.append(ProblemRuns(f"problem {place}", one.entrants, higher, UNTRAINED[one.metric], seed=seed))
+    return decide_over(problems)
 
 
 def true_distances(races: Sequence[Race]) -> dict[str, float]:
@@ -163,7 +162,7 @@ def row(case: Case, cases: int) -> float:
     rng = np.random.default_rng(0)
     for number in range(cases):
         races = races_of(case, number)
-        found = decided(races)
+        found = decided(races, shared=case.shared)
         last = f"arm {case.arms - 1:2d}" if case.spreads and not case.turns else None
         winners += found.winner is not None and (last is None or found.winner == last)
         behinds += bool(set(found.behind) - {last})

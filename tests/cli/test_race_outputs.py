@@ -53,6 +53,7 @@ def test_several_problems_write_a_page_and_curves_each(monkeypatch: pytest.Monke
         "beale": "in turn", "own": "in turn",
     }  # fmt: skip
     assert {*told["decision"]["problems"], *told["decision"]["left_out"]} == {"beale", "own"}
+    assert len({race["protocol"]["seed"] for race in told["races"].values()}) == 2
     assert all(line in " ".join(done.output.split()) for line in told["decision"]["lines"])
     assert "in your own program" not in done.output  # the decision and its table alone
 

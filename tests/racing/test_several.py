@@ -49,7 +49,6 @@ def test_races_come_to_one_decision(results: list[RaceResult]) -> None:
     assert found.level == results[0].decision.level
     told = [one.decision.speeds is not None for one in results]
     assert found.speed_problems == tuple(name for name, known in zip(found.problems, told, strict=True) if known)
-    assert any(told)
     json.dumps(found.to_json(), allow_nan=False)
 
 

@@ -1,4 +1,3 @@
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -7,33 +6,9 @@ import numpy as np
 import pytest
 
 from fallline.racing.judging.statistics import (
-    budget_curve,
     finite,
     mean_interval,
 )
-
-
-@pytest.mark.parametrize("n", range(1, 8))
-def test_budget_curve_against_every_draw(n: int) -> None:
-    losses = np.random.default_rng(n).normal(size=n)
-    brute = [np.mean([min(draw) for draw in itertools.combinations(losses, k)]) for k in range(1, n + 1)]
-    assert budget_curve(losses) == pytest.approx(brute)
-
-
-def test_budget_curve_against_binomials() -> None:
-    n, losses = 60, np.sort(np.random.default_rng(0).exponential(size=60))
-    exact = [
-        sum(losses[i - 1] * math.comb(n - i, k - 1) / math.comb(n, k) for i in range(1, n + 1)) for k in range(1, n + 1)
-    ]
-    assert budget_curve(losses) == pytest.approx(exact, rel=1e-12)
-
-
-def test_budget_curve_of_many_losses_stays_a_curve() -> None:
-    losses = np.random.default_rng(0).normal(size=3000)
-    curve = budget_curve(losses)
-    assert curve[0] == pytest.approx(losses.mean())
-    assert curve[-1] == losses.min()
-    assert (np.diff(curve) <= 1e-15).all()
 
 
 def test_mean_interval_is_students() -> None:
@@ -60,7 +35,6 @@ def test_one_score_has_no_interval() -> None:
 @pytest.mark.parametrize(
     ("function", "argument"),
     [
-        (budget_curve, "losses"),
         (mean_interval, "scores"),
         (lambda values: finite(values, "anything"), "anything"),
     ],

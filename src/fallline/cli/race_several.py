@@ -12,12 +12,14 @@ from fallline.cli.console import console
 from fallline.cli.race_outputs import Outputs, leave_if_unwritten, raced, show_result, write_file
 from fallline.racing import Lengths, OverProblems, RaceResult, over_problems
 from fallline.racing.lengths import at_lengths
+from fallline.racing.several import seed_for
 from fallline.training import Problem
 
 
 def race_over(problems: Sequence[Problem], asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:
-    """Race on each problem, print each result, and what to take over all of them."""
-    _race_each(problems, asked, outputs, quiet, over_problems)
+    """Race on each problem, from a seed of its own, print each result, and what to take over all of them."""
+    each = [{**asked, "seed": seed_for(problem.name, asked["seed"])} for problem in problems]
+    _race_each(problems, each, outputs, quiet, over_problems)
 
 
 def race_at(
@@ -25,12 +27,12 @@ def race_at(
 ) -> None:
     """Race at each length of the problem, print each result, and what to take at which."""
     made = at_lengths(problem, shares)
-    _race_each(made, asked, outputs, quiet, lambda results: Lengths(problem.name, tuple(results)))
+    _race_each(made, [asked] * len(made), outputs, quiet, lambda results: Lengths(problem.name, tuple(results)))
 
 
 def _race_each(
     problems: Sequence[Problem],
-    asked: Mapping[str, Any],
+    asked: Sequence[Mapping[str, Any]],
     outputs: Outputs,
     quiet: bool,
     together: Callable[[Sequence[RaceResult]], OverProblems | Lengths],
@@ -41,10 +43,10 @@ def _race_each(
         own.check()
     out, results = console(), []
     failed: list[str] = []
-    for problem, own in zip(problems, each, strict=True):
+    for problem, options, own in zip(problems, asked, each, strict=True):
         if not quiet:
             out.rule(escape(problem.name))
-        results.append(raced(problem, asked, own, quiet))
+        results.append(raced(problem, options, own, quiet))
         if not quiet:
             show_result(results[-1])
         failed += own.write(results[-1])

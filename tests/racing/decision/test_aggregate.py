@@ -84,6 +84,18 @@ def test_units_signs_and_order_do_not_matter() -> None:
         assert (other.take, other.tied, other.winner) == (whole.take, whole.tied, whole.winner)
 
 
+def test_luck_with_the_same_points_does_not_average_out() -> None:
+    def widest(*seeds: int, searches: bool = True) -> float:
+        arms = three(0.0, 3, noise=0.001) if searches else [given("a", 0.2 + SEEDS), given("b", 0.2 + OTHER)]
+        found = decide_over([ProblemRuns(f"p{place}", arms, False, 2.0, seed=one) for place, one in enumerate(seeds)])
+        return float(ends(found).max())
+
+    alone, same, own, pairs = widest(0), widest(0, 0, 0, 0), widest(0, 1, 2, 3), widest(0, 0, 1, 1)
+    assert own < pairs < same <= alone
+    assert own < 0.6 * same
+    assert widest(0, 0, 0, searches=False) == widest(0, 1, 2, searches=False) < widest(0, searches=False)
+
+
 @pytest.mark.parametrize(
     ("losses", "share", "diverged"),
     [
@@ -286,6 +298,7 @@ def test_equal_arms_are_seldom_told_apart_and_a_gap_on_all_problems_often() -> N
                     [searched("a", 0.3, rng, noise=0.02), searched("b", 0.3 + gap, rng, noise=0.02)],
                     False,
                     2.0,
+                    seed=place,
                 )
                 for place in range(4)
             ]

@@ -28,7 +28,7 @@ class ProblemRuns:
         untrained: The test score before training; None where there is none.
         steps: After how many steps the curves were evaluated; None where speed says little.
         margin: A difference in score that does not matter.
-        seed: Draws the redraws.
+        seed: What the trials were drawn from: problems of one seed may share their luck. It draws the redraws.
     """
 
     problem: str
@@ -136,55 +136,68 @@ def _taken(entrant: Entrant, sign: float, worst: float, seed: int) -> Chosen:
 
 
 @dataclass(frozen=True, eq=False)
+class _Part:
+    """What one problem adds to a mean over problems: its spread, in which unit, and the seed that drew its trials."""
+
+    spread: Spread
+    unit: float
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
 class _Mean:
     """Means over problems: their differences, variances and degrees of freedom.
 
-    Seeds and examples of one problem have nothing to do with those of another. Trials have: races of one seed try the
-    same points on every problem, and luck with them may be the same on all, so that its deviations add up. (Added as
-    variances, six equal arms had one falsely behind in a fifth of the cases on six problems alike.)
+    Seeds and examples of one problem have nothing to do with those of another. Neither have trials of different seeds;
+    but races of one seed try the same points on every problem, and luck with them may be the same on all, so that its
+    deviations add up. (Added as variances, six equal arms had one falsely behind in a fifth of the cases on six
+    problems alike.)
     """
 
-    parts: Sequence[tuple[Spread, float]]  # with the unit of each
+    parts: Sequence[_Part]
 
     @property
     def n_seeds(self) -> int:
         """Of the problem that has the fewest."""
-        return min(one.n_seeds for one, _ in self.parts)
+        return min(one.spread.n_seeds for one in self.parts)
 
     @property
     def differences(self) -> Floats:
         """Of the means, row less column."""
-        return np.asarray(np.mean([one.differences / unit for one, unit in self.parts], axis=0))
+        return np.asarray(np.mean([one.spread.differences / one.unit for one in self.parts], axis=0))
 
     def variance(self) -> Floats:
         """Of the differences."""
-        own = np.add.outer(self._trials, self._trials)
+        own = np.add.outer(sum(self._trials), sum(self._trials))
         return np.asarray(sum(self._apart) + np.where(np.eye(len(own), dtype=bool), 0.0, own))
 
     def freedom(self) -> Floats:
         """Satterthwaite's degrees of freedom of that variance."""
-        freedoms = [one.freedom() for one, _ in self._without_trials]
-        own = self._trials**2 / TRIAL_FREEDOM
+        own = sum(one**2 for one in self._trials) / TRIAL_FREEDOM
         squares = np.add.outer(own, own) + sum(
-            variance**2 / freedom for variance, freedom in zip(self._apart, freedoms, strict=True)
+            variance**2 / one.freedom() for variance, one in zip(self._apart, self._without_trials, strict=True)
         )
-        fewest = np.min([one.freedom() for one, _ in self.parts], axis=0)
-        variance = self.variance()
+        fewest, variance = np.min([one.spread.freedom() for one in self.parts], axis=0), self.variance()
         return np.asarray(np.divide(variance**2, squares, out=fewest, where=(variance > 0) & (squares > 0)))
 
     @property
-    def _without_trials(self) -> list[tuple[Spread, float]]:
-        return [(replace(one, trials=np.zeros_like(one.trials)), unit) for one, unit in self.parts]
+    def _without_trials(self) -> list[Spread]:
+        return [replace(one.spread, trials=np.zeros_like(one.spread.trials)) for one in self.parts]
 
     @property
     def _apart(self) -> list[Floats]:
         """What each problem's seeds and examples add to the variances."""
-        return [one.variance() / (unit * len(self.parts)) ** 2 for one, unit in self._without_trials]
+        spreads = zip(self._without_trials, self.parts, strict=True)
+        return [one.variance() / (part.unit * len(self.parts)) ** 2 for one, part in spreads]
 
     @property
-    def _trials(self) -> Floats:
-        """Variances (arms,) of the mean over other draws of the trials."""
-        return np.asarray(np.mean([np.sqrt(one.trials) / unit for one, unit in self.parts], axis=0) ** 2)
+    def _trials(self) -> list[Floats]:
+        """Variances (arms,) of the mean over other draws of the trials of each seed."""
+        deviations: dict[int, Floats] = {}
+        for one in self.parts:
+            own = np.sqrt(one.spread.trials) / (one.unit * len(self.parts))
+            deviations[one.seed] = deviations.get(one.seed, np.zeros_like(own)) + own
+        return [one**2 for one in deviations.values()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +217,7 @@ def _judge(problems: Sequence[_Normalised], margin: float, level: float) -> _Jud
     if count < 2:
         return _Judged(None, [0], 0, "alone", None, [])
     losses = np.mean([one.shares for one in problems], axis=0)
-    judged = distances(_Mean([(one.spread, one.gain) for one in problems]), level, widest=1.0)
+    judged = distances(_Mean([_Part(one.spread, one.gain, one.runs.seed) for one in problems]), level, widest=1.0)
     leading = [place for place in range(count) if judged.nearest[place] <= margin]
     two = leading if len(leading) > 1 else np.argsort(losses, kind="stable")[:2].tolist()
     pace, timed = _paces(problems, two, level)
@@ -228,7 +241,7 @@ def _paces(problems: Sequence[_Normalised], leading: Sequence[int], level: float
     if not found:
         return None, []
     parts = list(found.values())
-    judged = distances(_Mean([(one.found, 1.0) for one in parts]), level)
+    judged = distances(_Mean([_Part(one.found, 1.0, 0) for one in parts]), level)  # which trials have no part in
     means = np.mean([one.found.means for one in parts], axis=0)
     missed = tuple(int(count) for count in np.sum([one.missed for one in parts], axis=0))
     names = tuple(arm.name for arm in problems[0].arms)

@@ -180,9 +180,9 @@ def _speed(found: OverProblems) -> Iterator[str]:
         told = "; ".join(f"{name} {times_of(one)}" for name, one in group.items())
         if group:
             yield (
-                f"For certain {what} steps, {found._over}: {told}."
+                f"For certain {what} steps, at their settings, {found._over}: {told}."
                 if len(group) <= MOST_NAMES
-                else f"{len(group)} arms need {what} steps for certain, {found._over}."
+                else f"For certain {what} steps, at their settings, {found._over}: {len(group)} arms."
             )
 
 
