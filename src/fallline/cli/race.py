@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -120,6 +121,14 @@ def race(
             "many steps, up to the full length.",
         ),
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Go on until it is decided, or so much time is spent, such as 90s, 5min or 2h: with twice the seeds "
+            "for the arms still in question, again and again. The looks at the data share the level of confidence.",
+        ),
+    ] = None,
     margin: Annotated[
         float, typer.Option(min=0, help="A difference, in the metric's unit, that does not matter to you.")
     ] = 0.0,
@@ -226,6 +235,8 @@ def race(
         asked["effort"] = as_effort(
             effort, trials=trials, finalists=finalists, seeds=seeds, rounds=rounds, halving=halving
         )
+        if until is not None:
+            asked["until"] = _seconds(until)
         if race_name is not None and not resume:
             fail("--race names the race that --resume goes on with; give --resume too")
         if budgets is not None and (problems is not None or resume):
@@ -300,6 +311,14 @@ def _shown(storage: str) -> str:
     from fallline.racing.storage import shown
 
     return shown(storage) if "://" in storage else str(Path(storage).resolve())
+
+
+def _seconds(text: str) -> float:
+    """The seconds of a time such as 90s, 5min or 2h."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h)", text.strip())
+    if found is None:
+        fail(f"--until {text}: give a number and its unit, such as 90s, 5min or 2h")
+    return float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]]
 
 
 def _listed(text: str) -> list[str]:

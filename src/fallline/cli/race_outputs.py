@@ -25,7 +25,7 @@ from rich.table import Table
 
 from fallline._text import bullet, counted, rough_range, table
 from fallline.cli.console import SECONDS_BETWEEN_LINES, Beat, console, fail
-from fallline.racing import Outcome, RaceResult, Run, Watcher, race
+from fallline.racing import Outcome, RaceResult, Run, Watcher, race, race_until
 from fallline.racing.output import legend, tables_of, where_kept
 from fallline.training import Problem, first_line
 
@@ -42,7 +42,9 @@ def raced(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, quiet: b
     metric = problem.metric
     with LiveRace(quiet=quiet, higher_is_better=metric.higher_is_better, metric=metric.name) as live:
         try:
-            return race(problem, watcher=live, slices=outputs.report is not None, **asked)
+            given = {"watcher": live, "slices": outputs.report is not None, **asked}
+            seconds = given.pop("until", None)
+            return race(problem, **given) if seconds is None else race_until(problem, seconds, **given)
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(live.stopped()) from error
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fallline.racing.runs import Outcome, Reached, Run
     from fallline.racing.several import over_problems
     from fallline.racing.stages import Watcher
+    from fallline.racing.until import race_until
 
 #: Imported when first asked for: `fallline --help` should not wait for torch.
 __getattr__ = door(__name__, {
@@ -35,10 +36,11 @@ __getattr__ = door(__name__, {
     "lengths": ("Lengths", "race_lengths"),
     "protocol": ("race",),
     "audit": ("started_apart",),
+    "until": ("race_until",),
 })  # fmt: skip
 
 __all__ = [
     "EFFORTS", "Arm", "ArmResult", "Choice", "Decision", "Effort", "Entrant", "Lengths", "Outcome", "OverProblems",
     "RaceResult", "Range", "Reached", "Run", "Watcher", "add_renderer", "judge", "over_problems", "race",
-    "race_lengths", "started_apart",
+    "race_lengths", "race_until", "started_apart",
 ]  # fmt: skip

@@ -139,10 +139,28 @@ def test_speed_is_that_of_the_settings_taken() -> None:
     assert width(0.3) == width(0.0) > 0
 
 
-@pytest.mark.parametrize("steps", [[], [1.0], [2.0, 1.0], [1.0, 1.0], [0.0, 1.0], [1.0, 2.0, 3.0], [1.0, NAN]])
+def test_a_level_before_the_first_evaluation_is_interpolated_from_the_start() -> None:
+    steps = np.array([0.0, 10.0, 20.0])
+    noise = 0.01 * np.random.default_rng(0).standard_normal(10)
+    arms = [
+        given(name, noise, curves=np.tile([1.0, end, 0.9 * end], (10, 1))) for name, end in (("a", 0.1), ("b", 0.3))
+    ]
+    made = decide(arms, higher_is_better=False, steps=steps)
+    assert made.speeds is not None
+    assert made.speeds.level == pytest.approx(0.27)
+    needed = {name: made.speeds.steps * one.ratio for name, one in made.speeds.of.items()}
+    assert needed == pytest.approx({"a": 10 * math.log(0.27) / math.log(0.1), "b": 20.0})
+
+
+def test_a_level_that_stood_before_training_tells_nothing() -> None:
+    arms = [given(name, np.linspace(0, 1, 5), curves=np.tile([1.0, 2.0], (5, 1))) for name in "ab"]
+    assert decide(arms, higher_is_better=False, steps=[0.0, 10.0]).speeds is None
+
+
+@pytest.mark.parametrize("steps", [[], [1.0], [2.0, 1.0], [1.0, 1.0], [-1.0, 1.0], [1.0, 2.0, 3.0], [1.0, NAN]])
 def test_steps_must_be_those_of_the_curves(steps: list[float]) -> None:
     arms = [given(name, np.linspace(0, 1, 5), curves=np.ones((5, 2))) for name in "ab"]
-    with pytest.raises(ValueError, match="steps must be the rising numbers, above zero"):
+    with pytest.raises(ValueError, match="steps must be the rising numbers, from 0"):
         decide(arms, higher_is_better=False, steps=steps)
 
 

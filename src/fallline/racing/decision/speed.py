@@ -115,9 +115,14 @@ def log_steps(arms: Sequence[Chosen], steps: ArrayLike, leading: Sequence[int]) 
     """
     at = np.asarray(steps, dtype=np.float64)
     curves = [arm.entrant.curves for arm in arms if arm.entrant.curves is not None]
-    if len(curves) < len(arms) or at.shape != curves[0].shape[2:] or not (np.diff(at, prepend=0.0) > 0).all():
+    if (
+        len(curves) < len(arms)
+        or at.shape != curves[0].shape[2:]
+        or not (np.diff(at, prepend=-1.0) > 0).all()
+        or at[0] < 0
+    ):
         raise ValueError(
-            "steps must be the rising numbers, above zero, of the steps after which every arm's curves were "
+            "steps must be the rising numbers, from 0, of the steps after which every arm's curves were "
             f"evaluated; they are {at.tolist()}."
         )
     own = [one[arm.finalist] for one, arm in zip(curves, arms, strict=True)]
@@ -128,6 +133,8 @@ def log_steps(arms: Sequence[Chosen], steps: ArrayLike, leading: Sequence[int]) 
     logs, missed, nothing = [], [], np.zeros(len(arms))
     for one in own:
         needed, reached = steps_to(one, at, level)
+        if not needed.all():  # the level is no better than before training
+            return None
         logs.append(np.log(needed))
         missed.append(int((~reached).sum()))
     found = spread(np.stack(logs), luck=nothing, trials=nothing)
