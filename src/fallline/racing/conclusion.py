@@ -178,7 +178,7 @@ def _arm_results(raced: Raced, untrained_loss: float) -> list[ArmResult]:
         goals = tuple(reached(raced.asked.problem, finals[0], untrained_loss))
         results.append(
             ArmResult(
-                arm, raced.asked.problem, entry, goals, tuple(tuned.outcomes), finals, raced.asked.final_seeds,
+                arm, raced.asked.problem, entry, entrant, goals, tuple(tuned.outcomes), finals, raced.asked.final_seeds,
                 training=raced.plan.training, workers=raced.asked.workers,
             )
         )  # fmt: skip
