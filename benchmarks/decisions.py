@@ -31,6 +31,7 @@ from fallline.racing.decision.records import LEVEL
 from fallline.racing.decision.speed import steps_to
 from fallline.racing.judging.records import Entry, Final, Trial
 from fallline.racing.judging.verdict import decide as old_decide
+from fallline.racing.search import about, even_places
 
 Floats = NDArray[np.float64]
 
@@ -135,19 +136,16 @@ def first_and_second(
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Places on a line from 0 to 1 with validation scores and stages: one point of each stretch, as Sobol's are.
 
-    In two stages, half of them are, and the others of each stretch about the best of these: to its neighbours, and at
-    least one spacing to each side, for a neighbour may be closer and as good.
+    In two stages the package's own: half of them evenly, the others evenly about the best of these.
     """
-    first = TRIALS // stages
-    places = (np.arange(first) + rng.random(first)) / first
-    scores = tuned(places)
     if stages == 1:
-        return places, scores, np.zeros(TRIALS, dtype=np.int64)
-    best = places[np.nan_to_num(sign * scores, nan=np.inf).argmin()]
-    below = min(places[places < best].max(initial=-np.inf), best - 1 / first)
-    above = max(places[places > best].min(initial=np.inf), best + 1 / first)
-    below, above = max(below, best - 2 / first), min(above, best + 2 / first)
-    second = below + (above - below) * (np.arange(first) + rng.random(first)) / first
+        places = (np.arange(TRIALS) + rng.random(TRIALS)) / TRIALS
+        return places, tuned(places), np.zeros(TRIALS, dtype=np.int64)
+    first = TRIALS // 2
+    places = np.array(even_places(first, int(rng.integers(2**32))))
+    scores = tuned(places)
+    low, high = about(places.tolist(), int(np.nan_to_num(sign * scores, nan=np.inf).argmin()), is_open=True)
+    second = low + (high - low) * np.array(even_places(first, int(rng.integers(2**32))))
     return np.append(places, second), np.append(scores, tuned(second)), np.repeat([0, 1], first)
 
 

@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fallline.cli.main import app
+from fallline.racing.output.data import lasting_part
 from fallline.racing.storage.races import past_races
 
 FILE = """
@@ -55,7 +56,7 @@ def kept(storage: str = "runs.db") -> dict[str, tuple[str, float]]:
 
 
 def timeless(result: dict[str, Any]) -> str:
-    return json.dumps({name: part for name, part in result.items() if name != "occasion"})
+    return json.dumps(lasting_part(result))
 
 
 #: What is asked after the race above, how many runs are trained for it, of how many.

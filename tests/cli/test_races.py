@@ -14,8 +14,8 @@ from fallline.cli.main import app
 from fallline.racing.storage.races import Card
 from fallline.racing.storage.store import open_store
 
-QUICK = {"trials": 8, "finalists": 1, "seeds": 5, "names_winner": False, "rounds": 1, "halving": 1}
-OWN = {**QUICK, "trials": 1000, "finalists": 2}
+QUICK = {"trials": 8, "finalists": 2, "seeds": 5, "rounds": 1, "halving": 1}
+OWN = {**QUICK, "trials": 1000}
 
 
 def races(*arguments: str) -> Result:
@@ -29,8 +29,7 @@ def keep(path: Path, problem: str, *ranking: str, winner: str | None = None, **c
     command = {"effort": given["effort"], "seed": 0}
     store = open_store(path, Card(problem, "", f"what of {problem}", True, spaces, command, given["planned"]))
     if ranking:
-        verdict = {"winner": winner, "ranking": ranking}
-        store.answer({"verdict": verdict, "occasion": {"sentence": "A verdict."}})
+        store.answer({"decision": {"winner": winner, "ranking": ranking}, "occasion": {"lines": ["A decision."]}})
     store.close()
     return str(store.name)
 
@@ -48,7 +47,7 @@ def test_a_table_newest_first(tmp_path: Path) -> None:
     assert rows == [
         f"{new} moons sgd, adam 1000 trials, 2 x 5 finals 0 of 2,010 unfinished, no run is kept",
         f"{won} faces sgd, adam quick 0 adam wins",
-        f"{old} digits sgd, adam quick 0 no winner, adam comes first",
+        f"{old} digits sgd, adam quick 0 take adam",
     ]
 
 

@@ -64,7 +64,7 @@ def made(origin: str | None) -> fl.Problem:
     from fallline.problems import find
 
     if origin == "mine.py":
-        problem = read_problem(Path(origin))
+        problem, _ = read_problem(Path(origin))
         Path("was run").unlink()
         return problem
     if origin is not None:

@@ -67,7 +67,7 @@ def told(done: Result, sentence: str) -> dict[str, Any]:
     """The result, which is shown and written, with a warning that has this sentence; its storage is named nowhere."""
     assert done.exit_code == 0, done.output
     result: dict[str, Any] = json.loads(Path("race.json").read_text())
-    (warning,) = (one for one in result["verdict"]["warnings"] if one.startswith("Not every run of this race is kept"))
+    (warning,) = (one for one in result["warnings"] if one.startswith("Not every run of this race is kept"))
     assert re.search(f"{sentence}. The result stands here all the same; write it to a file to keep it.$", warning)
     text = " ".join(done.stdout.split())
     assert warning in text
@@ -79,7 +79,7 @@ def told(done: Result, sentence: str) -> dict[str, Any]:
 
 def timeless(result: dict[str, Any]) -> dict[str, Any]:
     """What no clock, no place and no storage had a say in."""
-    return {"arms": result["arms"], "protocol": result["protocol"], "ranking": result["verdict"]["ranking"]}
+    return {"arms": result["arms"], "protocol": result["protocol"], "ranking": result["decision"]["ranking"]}
 
 
 # Its file.

@@ -20,6 +20,10 @@ from fallline.racing.arms.dimensions import Choice, Dimension, Range, as_dimensi
         (Range(0.9, 0.999, "complement"), 0.0, 0.9),
         (Range(0.9, 0.999, "complement"), 0.5, 0.99),
         (Range(0.9, 0.999, "complement"), 1.0, 0.999),
+        (Range(1e-4, 1.0), 1.5, 1.0),
+        (Range(1e-4, 1.0), -0.5, 1e-4),
+        (Range(1e-4, 1.0, open=True), 1.5, 100.0),
+        (Range(1e-4, 1.0, open=True), -0.5, 1e-6),
         (Choice((32, 64, 128)), 0.0, 32),
         (Choice((32, 64, 128)), 0.34, 64),
         (Choice((32, 64, 128)), 1.0, 128),
@@ -39,6 +43,13 @@ def test_place_is_where_at_came_from(dimension: Range, unit: float) -> None:
     assert dimension.place(dimension.at(unit)) == pytest.approx(unit, abs=1e-6)
 
 
+@pytest.mark.parametrize("unit", [-2.0, -0.1, 0.4, 1.3])
+def test_an_open_range_goes_on_beyond_its_ends(unit: float) -> None:
+    dimension = Range(1e-5, 100.0, open=True)
+    assert dimension.place(dimension.at(unit)) == pytest.approx(unit)
+    assert Range(1e-5, 100.0).place(dimension.at(unit)) == pytest.approx(min(max(unit, 0.0), 1.0))
+
+
 @pytest.mark.parametrize(
     ("dimension", "value", "side"),
     [
@@ -47,6 +58,7 @@ def test_place_is_where_at_came_from(dimension: Range, unit: float) -> None:
         (Range(1e-4, 1.0), 0.62, None),
         (Range(1e-4, 1.0), 0.64, "high"),
         (Range(1e-4, 1.0), 5.0, "high"),
+        (Range(1e-4, 1.0, open=True), 5.0, "high"),
         (Range(0.0, 1.0, "linear"), 0.049, "low"),
         (Range(0.9, 0.999, "complement"), 0.9988, "high"),
         (Range(0.9, 0.999, "complement"), 0.998, None),
@@ -59,10 +71,20 @@ def test_edge(dimension: Dimension, value: float, side: str | None) -> None:
 
 @pytest.mark.parametrize(
     "dimension",
-    [Range(1e-4, 1.0), Range(-1.0, 1.0, "linear"), Range(0.9, 0.99, "complement"), Choice((8, "all", True))],
+    [
+        Range(1e-4, 1.0),
+        Range(1e-4, 1.0, open=True),
+        Range(-1.0, 1.0, "linear"),
+        Range(0.9, 0.99, "complement"),
+        Choice((8, "all", True)),
+    ],
 )
 def test_dimensions_are_kept(dimension: Dimension) -> None:
     assert from_json(json.loads(json.dumps(dimension.to_json()))) == dimension
+
+
+def test_a_range_that_was_kept_before_there_were_open_ones_is_read() -> None:
+    assert from_json({"low": 1e-4, "high": 1.0, "scale": "log"}) == Range(1e-4, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +96,7 @@ def test_dimensions_are_kept(dimension: Dimension) -> None:
         (lambda: Range(0.5, 1.0, "complement"), "low < high < 1"),
         (lambda: Range(1e-3, float("inf")), "two finite numbers"),
         (lambda: Range("a", 1.0), "two finite numbers"),  # type: ignore[arg-type]
+        (lambda: Range(0.0, 1.0, "linear", open=True), "open range must be on the log scale"),
         (lambda: Range(1e-3, 1.0, "logarithm"), "one of log, linear, complement"),
         (lambda: Choice(()), "a choice has options"),
         (lambda: Choice((1, 1)), "all different"),

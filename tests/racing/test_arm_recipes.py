@@ -81,6 +81,11 @@ def test_batch_steps_and_linear_scaling(
         ({"schedule": "linear", "warm_up": 0.2}, 5, [0.5, 1, 0.75, 0.5, 0.25]),
         ({"schedule": "cosine"}, 4, [1, 0.8535533905932737, 0.5, 0.1464466094067262]),
         ({"schedule": "cosine", "warm_up": 0.6}, 5, [0.25, 0.5, 0.75, 1, 0.5]),
+        ({"schedule": "warmup-stable-decay"}, 1, [1]),
+        ({"schedule": "warmup-stable-decay"}, 10, [1, 1, 1, 1, 1, 1, 1, 1, 1, 0.5]),  # a twentieth of 10 rounds to 0
+        ({"schedule": "warmup-stable-decay"}, 20, [0.5, *[1.0] * 16, 0.75, 0.5, 0.25]),
+        ({"schedule": "warmup-stable-decay", "warm_up": 0.0}, 5, [1, 1, 1, 1, 1]),
+        ({"schedule": "warmup-stable-decay", "warm_up": 0.2}, 10, [1 / 3, 2 / 3, 1, 1, 1, 1, 1, 1, 1, 0.5]),
         ({"schedule": "one_cycle"}, 1, None),
         ({"schedule": "one_cycle"}, 2, [0.52 + 0.48 * 0, 1 / 250_000]),
         ({"schedule": "one_cycle", "warm_up": 0.99}, 3, [1 / 3, 2 / 3, 1]),
@@ -105,6 +110,42 @@ def test_schedules_of_any_length_stay_within_the_rate(name: str, warm_up: float,
     schedule = make_schedule({"schedule": name, "warm_up": warm_up}, steps)
     factors = [1.0] if schedule is None else [schedule(step) for step in range(steps)]
     assert 0 <= min(factors) <= max(factors) <= 1
+
+
+@pytest.mark.parametrize(
+    ("arm", "told", "fixed"),
+    [
+        (Arm("a", rules.adam), ("cosine", None), {"schedule": "cosine"}),
+        (Arm("a", rules.adam), ("linear", 0.1), {"schedule": "linear", "warm_up": 0.1}),
+        (Arm("a", rules.adam), ("constant", 0.1), {"warm_up": 0.1}),
+        (Arm("a", rules.adam), ("constant", None), {}),
+        (Arm("a", rules.adam, fixed={"schedule": "linear"}), ("cosine", 0.1), {"schedule": "linear", "warm_up": 0.1}),
+        (Arm("a", rules.adam, {"schedule": Choice(("linear",))}), ("cosine", None), {}),
+        (Arm("a", rules.adam, {"warm_up": Range(0.0, 0.2, "linear")}), ("cosine", 0.1), {"schedule": "cosine"}),
+        (Arm("a", rules.schedule_free_sgd), ("cosine", 0.1), {"warm_up": 0.1}),  # its average is its schedule
+        (Arm("a", optim.ScheduleFreeAdamW), ("cosine", None), {}),
+        (Arm.phases("a", ["adam", "sgd"]), ("cosine", None), {"schedule": "cosine"}),
+        (Arm.phases("a", ["adam", "sgd"], fixed={"schedule": "linear"}), ("cosine", None), {"schedule": "linear"}),
+    ],
+)
+def test_an_arm_under_the_schedule_of_the_race(arm: Arm, told: tuple[str, float | None], fixed: dict[str, Any]) -> None:
+    found = arm.under(*told)
+    assert (found.fixed, found.space, found.name) == (fixed, arm.space, arm.name)
+    settings = {name: dimension.at(0.5) for name, dimension in arm.space.items()}
+    factors = found.schedule(settings, PROBLEM)
+    assert (factors is None) == (fixed == {} and "schedule" not in arm.space)
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        (("cosin", None), "arm 'a': 'schedule' must be a Choice of constant, linear, cosine, warmup-stable-decay"),
+        (("cosine", 1.0), "arm 'a': 'warm_up' must be a share of the steps, from 0 to less than 1"),
+    ],
+)
+def test_no_such_schedule_of_a_race(told: tuple[str, float | None], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Arm("a", rules.adam).under(*told)
 
 
 def _by_lane(arm: Arm, configuration: Mapping[str, Any]) -> list[torch.Tensor]:

@@ -40,29 +40,29 @@ def test_default_arms_are_the_courses_first_order_methods() -> None:
 @pytest.mark.parametrize(
     ("entrant", "name", "low", "high"),
     [
-        ("sgd", "sgd", 1e-4, 10.0),
-        ("adamw", "adamw", 1e-6, 0.1),
-        ("AdamW", "adamw", 1e-6, 0.1),
-        (" gd", "sgd", 1e-4, 10.0),
-        ("gradient-descent", "sgd", 1e-4, 10.0),
-        ("amsgrad", "amsgrad", 1e-6, 0.1),
-        (rules.l2(rules.momentum), "l2(momentum)", 1e-4, 10.0),
-        (rules.l2(rules.schedule_free_sgd), "l2(schedule_free(gradient_descent))", 1e-3, 100.0),
-        (rules.adam, "adam", 1e-6, 0.1),
-        (rules.gradient_descent, "sgd", 1e-4, 10.0),
-        (torch.optim.Adamax, "Adamax", 1e-6, 0.1),
-        (torch.optim.Rprop, "Rprop", 1e-6, 0.1),
-        (OwnOptimizer, "OwnOptimizer", 0.3 * 10**-2.5, 0.3 * 10**2.5),
-        (optim.ScheduleFreeAdamW, "ScheduleFreeAdamW", 1e-5, 1.0),
+        ("sgd", "sgd", 1e-5, 100.0),
+        ("adamw", "adamw", 1e-7, 1.0),
+        ("AdamW", "adamw", 1e-7, 1.0),
+        (" gd", "sgd", 1e-5, 100.0),
+        ("gradient-descent", "sgd", 1e-5, 100.0),
+        ("amsgrad", "amsgrad", 1e-7, 1.0),
+        (rules.l2(rules.momentum), "l2(momentum)", 1e-5, 100.0),
+        (rules.l2(rules.schedule_free_sgd), "l2(schedule_free(gradient_descent))", 1e-4, 1000.0),
+        (rules.adam, "adam", 1e-7, 1.0),
+        (rules.gradient_descent, "sgd", 1e-5, 100.0),
+        (torch.optim.Adamax, "Adamax", 1e-7, 1.0),
+        (torch.optim.Rprop, "Rprop", 1e-7, 1.0),
+        (OwnOptimizer, "OwnOptimizer", 0.3 * 10**-3.5, 0.3 * 10**3.5),
+        (optim.ScheduleFreeAdamW, "ScheduleFreeAdamW", 1e-6, 10.0),
         (Arm("mine", rules.adam, {"lr": (1e-3, 1e-2)}), "mine", 1e-3, 1e-2),
-        (Arm("mine", rules.adam, {"beta1": (0.1, 0.9)}), "mine", 1e-6, 0.1),
-        (optim.Lion, "Lion", 1e-7, 0.01),
-        (optim.AdamP, "AdamP", 1e-6, 0.1),
-        ("muon", "muon", 1e-5, 1.0),
-        ("Adafactor", "adafactor", 1e-5, 1.0),
-        ("schedule-free-sgd", "schedule_free_sgd", 1e-3, 100.0),
+        (Arm("mine", rules.adam, {"beta1": (0.1, 0.9)}), "mine", 1e-7, 1.0),
+        (optim.Lion, "Lion", 1e-8, 0.1),
+        (optim.AdamP, "AdamP", 1e-7, 1.0),
+        ("muon", "muon", 1e-6, 10.0),
+        ("Adafactor", "adafactor", 1e-6, 10.0),
+        ("schedule-free-sgd", "schedule_free_sgd", 1e-4, 1000.0),
         ("prodigy", "prodigy", 0.1, 10.0),
-        (optim.SOAP, "SOAP", 1e-6, 0.1),
+        (optim.SOAP, "SOAP", 1e-7, 1.0),
     ],
 )
 def test_space_of_an_entrant(entrant: Any, name: str, low: float, high: float) -> None:
@@ -71,7 +71,7 @@ def test_space_of_an_entrant(entrant: Any, name: str, low: float, high: float) -
     rate = arm.space["lr"]
     assert isinstance(rate, Range)
     assert (rate.low, rate.high) == pytest.approx((low, high))
-    assert rate.scale == "log"
+    assert (rate.scale, rate.open) == ("log", name != "mine" or low == 1e-7)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_space_of_an_entrant(entrant: Any, name: str, low: float, high: float) -
         (lambda: as_arms(["sgd", "muonn"]), "no arm 'muonn'; did you mean 'muon'"),
         (lambda: Arm("x", rules.adam, {"lr": Choice(())}), "a choice has options"),
         (lambda: Arm("x", rules.adam, {"lr": (1e-3, 1.0)}, {"lr": 0.1}), "'lr' both in its space and in fixed"),
-        (lambda: Arm("x", rules.adam, fixed={"lr": 0.1}), "fixes 'lr', which is what a race searches"),
+        (lambda: as_arms(["adam,lr=0.1"], search=["beta1"]), "nothing is searched of these arms"),
         (lambda: Arm("x", rules.adam, fixed={"schedule": "cosinus"}), "arm 'x': 'schedule' must be a Choice of const"),
         (lambda: Arm("x", rules.adam, {"batch": (8, 64)}), "'batch' must be a Choice of whole numbers from 1"),
         (lambda: Arm("x", rules.adam, {"batch": Choice((8, 2.5))}), "'batch' must be a Choice of whole numbers"),

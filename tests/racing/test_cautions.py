@@ -9,15 +9,10 @@ import pytest
 from fallline._text import listed
 from fallline.racing.arms.dimensions import Choice, Dimension, Range
 from fallline.racing.judging.cautions import (
-    all_cautions,
     best_at_edge,
-    crossing_budgets,
-    diverged_runs,
-    few_seeds,
+    cautions,
     many_dimensions,
     missed_target,
-    one_finalist,
-    unsplit_metric,
 )
 from fallline.racing.judging.records import Entry, Final, Trial
 
@@ -33,7 +28,6 @@ def entry(
     seeds: int = 10,
     fallen_runs: int = 0,
     space: Mapping[str, Dimension] | None = None,
-    examples: int | None = 4,
 ) -> Entry:
     """An arm with these trials; the best ones have finals, of whose runs the last ones diverged."""
     trials = tuple(
@@ -42,8 +36,7 @@ def entry(
     )
     order = sorted(range(len(trials)), key=lambda i: (trials[i].diverged, trials[i].score))
     diverged = np.arange(finals * seeds).reshape(finals, seeds) >= finals * seeds - fallen_runs
-    shares = None if examples is None else np.full((seeds, examples), 0.3)
-    runs = tuple(Final(order[i], np.full(seeds, 0.3), diverged[i], shares) for i in range(finals))
+    runs = tuple(Final(order[i], np.full(seeds, 0.3), diverged[i]) for i in range(finals))
     return Entry(name, trials, runs, space or {"lr": Range(1e-4, 0.5)}, 28.0, 1e-5)
 
 
@@ -146,47 +139,6 @@ def test_with_more_dimensions_the_one_at_its_end_must_tell(momenta: Sequence[flo
 
 
 @pytest.mark.parametrize(
-    ("arms", "seeds", "told"),
-    [
-        (1, 2, []),
-        (2, 10, []),
-        (20, 10, []),
-        (2, 5, ["smallest p-value within reach is 0.062", "no winner can be named", "take 10 seeds"]),
-        (2, 1, ["With 1 seed and 2 arms"]),
-        (2, 6, ["only a lead in nearly every seed can win", "take 10 seeds"]),
-        (3, 6, ["smallest p-value within reach is 0.031", "only a lead in nearly every seed can win"]),
-        (3, 5, ["smallest p-value within reach is 0.062", "no winner can be named"]),
-        (21, 10, ["With 10 seeds and 21 arms", "take 12 seeds"]),
-        (21, 12, []),
-        (120, 12, []),
-    ],
-)
-def test_few_seeds(arms: int, seeds: int, told: list[str]) -> None:
-    found = few_seeds([entry(f"arm{i}", seeds=seeds) for i in range(arms)])
-    assert len(found) == bool(told)
-    assert all(text in found[0] for text in told)
-
-
-@pytest.mark.parametrize("arms", [2, 20, 21, 300])
-def test_the_seeds_advised_are_enough(arms: int) -> None:
-    advised = int(few_seeds([entry(f"arm{i}", seeds=2) for i in range(arms)])[0].split("take ")[1].split()[0])
-    assert 2 / 2**advised < 0.05
-    assert few_seeds([entry(f"arm{i}", seeds=advised) for i in range(arms)]) == ()
-
-
-def test_one_finalist() -> None:
-    assert "so no winner can be named" in one_finalist([entry("a"), entry("b")])[0]
-    assert one_finalist([entry("a", finals=2), entry("b", finals=2)]) == ()
-    assert one_finalist([entry("a")]) == one_finalist([entry("a"), entry("b", (DIVERGED,) * 3)]) == ()
-    assert one_finalist([replace(entry(name), space={}) for name in "ab"]) == ()  # nothing was drawn
-
-
-def test_arms_that_diverged_need_no_seeds() -> None:
-    fallen = entry("sgd", (DIVERGED,) * 3, seeds=5)
-    assert few_seeds([entry(seeds=5), fallen]) == ()
-
-
-@pytest.mark.parametrize(
     ("reached", "told"),
     [
         ({"adam": 10, "sgd": 0}, None),  # just half
@@ -204,104 +156,11 @@ def test_missed_target_refuses_impossible_counts() -> None:
         missed_target({"adam": 11}, runs=10)
 
 
-def test_diverged_runs_are_counted() -> None:
-    entries = [
-        entry("fine"),
-        entry("sgd", (0.3, 0.2, DIVERGED), finals=2, fallen_runs=3),
-        entry("momentum", (0.3, DIVERGED, DIVERGED), finals=2),
-        entry("absurd", (DIVERGED,) * 3),
-        entry("fragile", fallen_runs=10),
-    ]
-    assert diverged_runs(entries) == (
-        "absurd and fragile diverged as a whole: lower their learning rates and race again.",
-        "Runs diverged: sgd in 1 of 3 trials and 3 of 20 final runs; momentum in 2 of 3 trials.",
-    )
-    assert diverged_runs(entries[:1]) == ()
-    assert diverged_runs(entries[3:]) == ()  # the verdict says so already
-
-
-# E[best of 1, 2, 3]: flat stays at 0.3, steep falls: 0.575, 0.36, 0.25, with four of each
-FLAT, STEEP = (0.3, 0.3, 0.3, 0.3), (0.1, 0.2, 1.0, 1.0)
-FOUR = (1e-4, 1e-3, 1e-2, 1e-1)
-#: So often over, the trials are enough for a crossing to stand in nearly all other draws of them.
-OFTEN = 12
-
-
-def crossing(
-    *validations: Sequence[float], margin: float = 0.0, often: int = OFTEN, untrained: float | None = 2.3
-) -> tuple[str, ...]:
-    entries = [entry(name, [*one] * often, lrs=FOUR * often) for name, one in zip("abcd", validations, strict=False)]
-    return crossing_budgets(entries, higher_is_better=False, untrained=untrained, smallest_difference=margin)
-
-
-@pytest.mark.parametrize(
-    ("validations", "margin", "told"),
-    [
-        ((FLAT, STEEP), 0.0, "a with 1 to 2 and b with 3 or more"),
-        ((STEEP, FLAT), 0.0, "b with 1 to 2 and a with 3 or more"),
-        ((FLAT, STEEP), 0.25, None),  # b is 0.275 behind with one trial, a never more than 0.2: a will do throughout
-        ((FLAT, (0.2, 0.2, 0.2, 0.2)), 0.0, None),
-        ((FLAT, FLAT), 0.0, None),
-        ((FLAT, (0.21, 0.3, 0.42, 0.42), (0.0, 2.0, 2.0, 2.0)), 0.0,
-         "a with 1, b with 2 to 7 and c with 8 or more"),
-        ((FLAT, (0.1, 0.2, DIVERGED, 9.0)), 0.0, "a with 1 to 3 and b with 4 or more"),
-        # what ended worse than untrained counts as untrained
-        (((0.6,) * 4, (0.1, 0.2, 9.0, 9.0)), 0.0, "a with 1 to 2 and b with 3 or more"),
-        ((FLAT, (0.299, 0.299, 0.3, 0.303)), 0.0, None),  # a crossing that another draw of trials could undo
-    ],
-)  # fmt: skip
-def test_crossing_budgets(validations: Sequence[Sequence[float]], margin: float, told: str | None) -> None:
-    start = "Who leads in validation depends on how many trials each arm is given: "
-    assert crossing(*validations, margin=margin) == (() if told is None else (f"{start}{told}.",))
-
-
-def test_few_trials_tell_of_no_crossing() -> None:
-    assert crossing(FLAT, STEEP, often=1) == ()
-
-
-def test_where_the_untrained_model_has_no_score_the_worst_trial_stands_for_what_diverged() -> None:
-    worst = crossing(FLAT, (0.1, 0.2, DIVERGED, 9.0), untrained=None)
-    assert worst == crossing(FLAT, (0.1, 0.2, 9.0, 9.0), untrained=None) != ()
-
-
-def test_crossing_budgets_of_a_gain() -> None:
-    entries = [entry(name, [-x for x in one] * OFTEN, lrs=FOUR * OFTEN) for name, one in (("a", FLAT), ("b", STEEP))]
-    found = crossing_budgets(entries, higher_is_better=True, untrained=-2.3, smallest_difference=0.0)
-    assert found == crossing(FLAT, STEEP)
-
-
-def test_crossing_budgets_need_a_margin() -> None:
-    with pytest.raises(ValueError, match="smallest_difference must be at least 0"):
-        crossing(FLAT, STEEP, margin=-1.0)
-
-
-def test_equal_arms_cross_nothing() -> None:
-    told = 0
-    for race in range(20):
-        rng = np.random.default_rng(race)
-        arms = [0.3 + 2 * (rng.random(16) - 0.6) ** 2 + 0.02 * rng.standard_normal(16) for _ in range(12)]
-        entries = [entry(f"arm{place}", one.tolist(), lrs=FOUR * 4) for place, one in enumerate(arms)]
-        told += crossing_budgets(entries, higher_is_better=False, untrained=2.3, smallest_difference=0.0) != ()
-    assert told <= 1
-
-
-def test_a_diverged_arm_crosses_nothing() -> None:
-    assert crossing((DIVERGED,) * 4) == ()
-    assert crossing(FLAT, STEEP, (DIVERGED,) * 4) == crossing(FLAT, STEEP)
-
-
 def test_many_dimensions() -> None:
     wide = entry("sgd", space={"lr": Range(1e-4, 0.5), "momentum": Range(0.0, 1.0, "linear")})
     assert many_dimensions([entry()]) == ()
     assert many_dimensions([wide]) == ()  # there is no gap to be found
     assert many_dimensions([entry(), wide])[0].startswith("Two or more dimensions are searched for sgd with 3 trials")
-
-
-def test_unsplit_metric() -> None:
-    assert unsplit_metric([entry()]) == ()
-    fallen = entry("sgd", (DIVERGED,) * 3, examples=None)
-    assert "does not split by example" in unsplit_metric([entry(examples=None), fallen])[0]
-    assert unsplit_metric([fallen]) == ()  # nothing was left to split
 
 
 def test_all_cautions_are_sentences() -> None:
@@ -313,30 +172,18 @@ def test_all_cautions_are_sentences() -> None:
         replace(of_eight((0.4,) * 8, seeds=5), name="c"),
         replace(of_eight(steep, seeds=5), name="d"),
     ]
-    found = all_cautions(entries, higher_is_better=False, untrained=2.3, smallest_difference=0.0)
-    kinds = ("best lr of a", "best lr of b", "best lr of d", "5 seeds", "one finalist", "Runs diverged", "dimensions",
-             "split")  # fmt: skip
+    found = cautions(entries, higher_is_better=False)
+    kinds = ("best lr of a", "best lr of b", "best lr of d", "dimensions")
     assert [kind in sentence for kind, sentence in zip(kinds, found, strict=True)] == [True] * len(kinds)
     assert all(sentence.endswith(".") for sentence in found)
 
 
-def test_a_race_for_a_ranking_needs_no_more_seeds_or_finalists() -> None:
-    entries = [entry("a", seeds=5), entry("b", seeds=5)]
-    told = [
-        all_cautions(entries, higher_is_better=False, untrained=2.3, smallest_difference=0.0, names_winner=names)
-        for names in (True, False)
-    ]
-    assert [len(sentences) for sentences in told] == [2, 0]
-
-
 def test_nothing_wrong_is_not_warned_of() -> None:
     entries = [entry("a", finals=2), entry("b", finals=2)]
-    assert all_cautions(entries, higher_is_better=False, untrained=2.3, smallest_difference=0.0) == ()
+    assert cautions(entries, higher_is_better=False) == ()
 
 
-def test_remedies_name_what_was_searched() -> None:
-    fallen = entry("sgd", (DIVERGED,) * 3, space={"momentum": Range(0.0, 1.0, "linear")})
-    assert diverged_runs([entry(), fallen])[0] == "sgd diverged as a whole: change its settings and race again."
+def test_of_one_run_it_is_told_that_it_missed() -> None:
     assert missed_target({"adam": 0}, runs=1)[0].startswith("The only final run missed the target")
 
 

@@ -86,7 +86,7 @@ def test_what_fails_at_the_end_is_told(tmp_path: Path, monkeypatch: pytest.Monke
         else:
             patch.setattr(owner, name, fail)
         result = run(path, slices=True)
-    (told,) = (warning for warning in result.verdict.warnings if warning.startswith(beginning))
+    (told,) = (warning for warning in result.warnings if warning.startswith(beginning))
     assert re.search(said, told), told
     assert {arm.name for arm in result.arms} == {"adam", "sgd"}
     assert told[:40] in str(result)
@@ -175,7 +175,7 @@ def test_a_storage_that_fails_costs_no_result(
         monkeypatch.setattr(LocalEngine, "train", training)
     result = run(path, slices=True)
     assert "Every run is kept in" not in str(result)
-    (told,) = (warning for warning in result.verdict.warnings if warning.startswith("Not every run of this race is"))
+    (told,) = (warning for warning in result.warnings if warning.startswith("Not every run of this race is"))
     assert said in told
     assert said in str(result).replace("\n  ", " ")
     assert result.to_json()["occasion"]["storage"] is None
@@ -210,7 +210,7 @@ def test_what_was_kept_and_is_gone_at_the_end_is_counted(tmp_path: Path, monkeyp
     path = tmp_path / "runs.db"
     monkeypatch.setattr(RaceResult, "with_slices", lambda self: (forget_runs(path, arm="adam"), self)[1])
     result = run(path, slices=True)
-    (told,) = (warning for warning in result.verdict.warnings if warning.startswith("Not every run of this race is"))
+    (told,) = (warning for warning in result.warnings if warning.startswith("Not every run of this race is"))
     assert f"5 runs can't be read back from the storage {path}" in told
     assert result.to_json()["occasion"]["storage"] is None
 

@@ -214,7 +214,7 @@ def test_a_problem_file_travels_as_it_is(
         "problem = fallline.Problem(model=model, loss=nn.functional.mse_loss, **data)\n"
     )
     monkeypatch.setattr(sys, "path", [*sys.path])
-    problem = read_problem(path)
+    problem, _ = read_problem(path)
     path.unlink()  # as on another machine
     assert len(cases.trained(engine, problem)) == 12
     del sys.modules["my_problem"]

@@ -57,8 +57,8 @@ def batched() -> RaceResult:
 @pytest.mark.parametrize("given", [{"training": "in turn"}, {"training": "batched", "workers": 2}], ids=str)
 def test_same_runs_and_conclusion(batched: RaceResult, given: dict[str, Any]) -> None:
     other = race(**given)
-    for name in ("winner", "ties", "ranking"):
-        assert getattr(other.verdict, name) == getattr(batched.verdict, name)
+    for name in ("winner", "tied", "ranking"):
+        assert getattr(other.decision, name) == getattr(batched.decision, name)
     for arm, expected in zip(other.arms, batched.arms, strict=True):
         assert arm.configuration == expected.configuration
         for run, same in zip(runs_of(arm), runs_of(expected), strict=True):

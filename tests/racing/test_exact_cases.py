@@ -75,7 +75,7 @@ def test_heavy_ball_wins_over_gradient_descent() -> None:
     descent = Arm("gradient descent", rules.gradient_descent, {"lr": (limit / 10, limit)})
     ball = Arm("heavy ball", rules.momentum, {"lr": (limit / 10, 2 * limit)}, {"momentum": (9 / 11) ** 2})
     problem = quadratic(condition=100, dimensions=5, steps=50)
-    assert race(problem, [descent, ball], STANDARD).verdict.winner == "heavy ball"
+    assert race(problem, [descent, ball], STANDARD).decision.winner == "heavy ball"
 
 
 _generator = torch.Generator().manual_seed(0)
@@ -112,30 +112,31 @@ def regression(*, batches: bool = True) -> fl.Problem:
 
 
 SOUND = {"lr": (1e-3, 1.0)}
-TWIN, OTHER_TWIN = (Arm(name, rules.gradient_descent, SOUND) for name in ("twin", "other twin"))
+TWIN = Arm("twin", rules.gradient_descent, SOUND)
+OTHER_TWIN = Arm("other twin", rules.gradient_descent, {"lr": (1e-3, 1.001)})  # in the same space both are raced once
 CRIPPLED = Arm("crippled", rules.gradient_descent, {"lr": (1e-7, 1e-5)})
 
 
 def test_two_names_for_one_optimizer_tie() -> None:
-    verdict = race(regression(), [TWIN, OTHER_TWIN], STANDARD).verdict
-    assert verdict.winner is None
-    assert [set(group) for group in verdict.ties] == [{"twin", "other twin"}]
+    decision = race(regression(), [TWIN, OTHER_TWIN], STANDARD).decision
+    assert decision.winner is None
+    assert set(decision.tied) == {"twin", "other twin"}
 
 
 def test_a_crippled_arm_loses_to_a_named_winner() -> None:
-    verdict = race(regression(), [TWIN, CRIPPLED], STANDARD).verdict
-    assert (verdict.winner, verdict.ranking) == ("twin", ("twin", "crippled"))
+    decision = race(regression(), [TWIN, CRIPPLED], STANDARD).decision
+    assert (decision.winner, decision.ranking) == ("twin", ("twin", "crippled"))
+    assert list(decision.behind) == ["crippled"]
 
 
 def conclusions(result: RaceResult) -> dict[str, Any]:
     """What a race concludes, but for what a clock has a say in."""
-    verdict = result.verdict
+    decision = result.decision
     return {
-        "winner": verdict.winner,
-        "ties": verdict.ties,
-        "ranking": verdict.ranking,
-        "failed": [one.failed for one in verdict.comparisons],
-        "p": [one.adjusted_p for one in verdict.comparisons],
+        "take": decision.take,
+        "winner": decision.winner,
+        "behind": set(decision.behind),
+        "ranking": decision.ranking,
     }
 
 

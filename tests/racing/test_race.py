@@ -18,7 +18,8 @@ from fallline import rules
 from fallline.math import sqrt
 from fallline.problems import digits
 from fallline.racing import Arm, Effort, RaceResult
-from fallline.racing.conclusion import as_final, sharing
+from fallline.racing.evidence import sharing
+from fallline.racing.output.data import lasting_part
 from fallline.racing.runs import Outcome, goal_reached
 from fallline.racing.stages import Watcher
 from fallline.racing.storage.kept import kept_runs
@@ -72,15 +73,18 @@ def test_a_users_rule_and_a_torch_class_race(tmp_path: Path) -> None:
     assert isinstance(result["Adamax"].optimizer([p]), torch.optim.Adamax)
     assert all(name in str(result) for name in ("sgd", "my_rmsprop", "Adamax"))
     assert re.fullmatch(r"ArmResult\('sgd', lr=[\d.e-]+, test score [\d.e-]+\)", repr(result["sgd"]))
-    assert repr(result).startswith("RaceResult('regression', no winner, ranking ")
+    assert repr(result).startswith("RaceResult('regression', take '")
 
 
 def test_json_has_everything(tmp_path: Path) -> None:
     result = fl.race(regression(), ["sgd", "adam"], SMALL, storage=tmp_path / "races.db")
     result.write_json(tmp_path / "race.json")
     read = json.loads((tmp_path / "race.json").read_text())
-    assert set(read) == {"protocol", "arms", "verdict", "slices", "occasion"}
-    assert set(read["verdict"]) >= {"winner", "ties", "conclusion", "warnings"}
+    assert set(read) == {"protocol", "arms", "decision", "warnings", "slices", "occasion"}
+    assert set(read["decision"]) >= {"take", "at_most_below_best", "distances", "behind", "speed", "next", "ranking"}
+    assert set(read["decision"]["take"]) == {"arm", "configuration", "decided_by"}
+    assert [arm["name"] for arm in read["arms"]] == read["decision"]["ranking"]
+    assert read["arms"][0]["best"]["configuration"] == read["decision"]["take"]["configuration"]
     for arm in read["arms"]:
         assert set(arm) >= {"name", "best", "trials", "finals", "statistics"}
         assert set(arm["best"]["configuration"]) == {"lr"}
@@ -107,8 +111,8 @@ def test_every_run_is_stored(tmp_path: Path) -> None:
 def test_the_order_of_the_arms_changes_nothing() -> None:
     there = fl.race(regression(), ["sgd", "adam", "momentum"], SMALL, storage=None)
     back = fl.race(regression(), ["momentum", "adam", "sgd"], SMALL, storage=None)
-    assert there.verdict.ranking == back.verdict.ranking
-    assert there.verdict.winner == back.verdict.winner
+    assert there.decision.ranking == back.decision.ranking
+    assert there.decision.winner == back.decision.winner
     for name in ("sgd", "adam", "momentum"):
         np.testing.assert_allclose(scores(there, name), scores(back, name), rtol=1e-5)
 
@@ -117,9 +121,9 @@ def test_an_absurd_arm_comes_last_and_moves_nobody() -> None:
     sound = fl.race(regression(), ["sgd", "adam"], SMALL, storage=None)
     absurd = Arm("absurd", rules.gradient_descent, {"lr": (1e6, 1e9)})
     mixed = fl.race(regression(), ["sgd", absurd, "adam"], SMALL, storage=None)
-    assert mixed.verdict.ranking[-1] == "absurd"
+    assert mixed.decision.ranking[-1] == "absurd"
     assert mixed["absurd"].diverged_trials == SMALL.trials
-    assert any("absurd" in warning for warning in mixed.verdict.warnings)
+    assert mixed.decision.apart == ("absurd",)
     for name in ("sgd", "adam"):
         np.testing.assert_allclose(scores(mixed, name), scores(sound, name), rtol=1e-5)
 
@@ -128,9 +132,9 @@ def test_all_arms_diverge_without_a_crash() -> None:
     given = {"a": rules.gradient_descent, "b": rules.momentum}
     arms = [Arm(name, rule, {"lr": (1e6, 1e9)}) for name, rule in given.items()]
     result = fl.race(regression(), arms, SMALL, storage=None)
-    assert result.verdict.winner is None
-    assert result.verdict.sentence.startswith("Every arm diverged (a and b)")
-    assert result.verdict.warnings == ()
+    assert (result.decision.take, result.decision.winner) == (None, None)
+    assert result.decision.lines[0] == "Nothing can be taken: a and b diverged."
+    assert result.warnings == ()
     assert repr(result.best) == "ArmResult('a', diverged)"
     read = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert [arm["best"] for arm in read["arms"]] == [None, None]
@@ -141,10 +145,8 @@ def test_all_arms_diverge_without_a_crash() -> None:
 def test_a_run_that_diverged_hides_no_shares_of_others() -> None:
     runs = [outcome(0.2, [0.1, 0.3]), outcome(math.nan, None)]
     assert sharing(runs) == 2
-    np.testing.assert_array_equal(as_final(3, runs, 2).examples, [[0.1, 0.3], [math.nan, math.nan]])
     assert sharing([*runs, outcome(0.2, None)]) is None
     assert sharing([outcome(math.nan, None)]) is None
-    assert as_final(3, runs, None).examples is None
 
 
 def outcome(score: float, shares: list[float] | None) -> Outcome:
@@ -205,8 +207,7 @@ def test_finals_run_on_fresh_seeds_and_the_same_for_all() -> None:
 def test_a_race_repeats_itself() -> None:
     first, second = (fl.race(regression(), ["sgd", "adam"], SMALL, seed=3, storage=None) for _ in range(2))
     assert scores(first, "adam") == scores(second, "adam")
-    assert first.verdict.conclusion == second.verdict.conclusion
-    plain = [{key: part for key, part in race.to_json().items() if key != "occasion"} for race in (first, second)]
+    plain = [lasting_part(race.to_json()) for race in (first, second)]
     assert plain[0] == plain[1]
 
 
@@ -238,7 +239,7 @@ def test_target_and_ladder() -> None:
     assert ladder[0].steps is not None
     missed = fl.race(regression(target=1e-12), ["adam"], SMALL, storage=None)
     assert (missed["adam"].reached[0].reached, missed["adam"].reached[0].steps) == (0, None)
-    assert any("target" in warning for warning in missed.verdict.warnings)
+    assert any("target" in warning for warning in missed.warnings)
 
 
 def test_a_model_that_cannot_be_batched_races_one_at_a_time() -> None:
@@ -253,7 +254,7 @@ def test_a_model_that_cannot_be_batched_races_one_at_a_time() -> None:
 
     watcher = Notes()
     result = fl.race(regression(model=Branching), ["sgd"], Effort(4, 1, 4), storage=None, watcher=watcher)
-    for told in (watcher.lines, result.verdict.warnings):
+    for told in (watcher.lines, result.warnings):
         assert sum("trained one at a time" in line for line in told) == 1
     assert math.isfinite(result["sgd"].entry.finals[0].scores[0])
 
@@ -285,20 +286,23 @@ def test_storage_that_is_no_database(tmp_path: Path) -> None:
     assert path.read_text().startswith("not a database")
 
 
-def test_quick_race_on_the_digits_is_a_ranking() -> None:
+def test_a_quick_race_judges_other_draws_of_the_trials_too() -> None:
     result = fl.race(digits(epochs=3), ["sgd", "adam"], "quick", storage=None)
-    assert result.verdict.winner is None
-    assert len(result.verdict.ranking) == 2
+    assert result.decision.whole
+    assert set(result.decision.ranking) == {"sgd", "adam"}
 
 
 @pytest.mark.parametrize("training", ["batched", "in turn", "threads"])
 @pytest.mark.parametrize("halving", [1, 2])
-def test_the_verdict_hangs_on_no_way_of_training(training: str, halving: int) -> None:
+def test_the_decision_hangs_on_no_way_of_training(training: str, halving: int) -> None:
     effort = Effort(trials=8, finalists=2, seeds=3, halving=halving)
     usual = fl.race(regression(), ["sgd", "adam"], effort, storage=None)
     other = fl.race(regression(), ["sgd", "adam"], effort, storage=None, training=training)
     assert other.protocol["training"] == training
-    assert other.verdict.conclusion == usual.verdict.conclusion
+    assert other.decision.ranking == usual.decision.ranking
+    assert other.decision.take is not None
+    assert usual.decision.take is not None
+    assert other.decision.take.configuration == usual.decision.take.configuration
     for name in ("sgd", "adam"):
         np.testing.assert_allclose(scores(other, name), scores(usual, name), rtol=1e-4)
 
@@ -324,7 +328,7 @@ def test_every_arm_is_granted_the_same(
         assert {"lr", *search} <= set(arm.configuration)
         assert len(arm.trials) == effort.trials
         assert [len(runs) for runs in arm.finals] == [effort.seeds] * effort.finalists
-    assert any("proposed from earlier" in warning for warning in result.verdict.warnings) == (effort.rounds > 1)
+    assert any("proposed from earlier" in warning for warning in result.warnings) == (effort.rounds > 1)
 
 
 def test_halving_keeps_the_best_and_runs_finalists_in_full() -> None:
@@ -375,7 +379,7 @@ def test_batches_of_all_sizes_see_the_same_samples(halving: int) -> None:
     result = fl.race(regression(epochs=8), ["sgd", "adam"], effort, search=["batch"], storage=None)
     samples = {budget["samples"] for budget in result.protocol["budget"].values()}
     assert len(samples) == 1
-    assert not any("not granted the same" in warning for warning in result.verdict.warnings)
+    assert not any("not granted the same" in warning for warning in result.warnings)
 
 
 @pytest.mark.parametrize(("at", "met"), [(-1, [False, True, True]), (2, [False, False, False])])

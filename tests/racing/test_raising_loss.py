@@ -46,7 +46,7 @@ def test_runs_that_raise_have_diverged(training: str, changes: dict[str, Any]) -
         epochs=3,
         **{"loss": nn.functional.mse_loss, **changes},
     )
-    result = fl.race(problem, ["sgd", "adam"], Effort(6, 1, 2, names_winner=False), storage=None, training=training)
+    result = fl.race(problem, ["sgd", "adam"], Effort(6, 1, 2), storage=None, training=training)
     trials = {arm.name: arm.trials for arm in result.arms}
     assert 0 < sum(run.diverged for run in trials["sgd"]) < 6
     assert not any(run.diverged for run in trials["adam"])

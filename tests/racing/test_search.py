@@ -28,7 +28,7 @@ MIXED = Arm(
 def test_sobol_points_are_even_and_an_arms_own() -> None:
     twin = Arm("twin", rules.adam)
     points = [point["lr"] for point in sobol_points(ADAM, 16, seed=1)]
-    places = sorted((math.log10(float(x)) + 6) / 5 for x in points)
+    places = sorted((math.log10(float(x)) + 7) / 7 for x in points)
     assert all(i / 16 <= place <= (i + 1) / 16 for i, place in enumerate(places))  # one point in each sixteenth
     assert points == [point["lr"] for point in sobol_points(ADAM, 16, seed=1)]
     assert points != [point["lr"] for point in sobol_points(ADAM, 16, seed=2)]
@@ -123,7 +123,9 @@ def test_rungs_never_lose_one(factor: int) -> None:
         (lambda: sobol_points(ADAM, 0, 0), "count must be at least 1"),
         (lambda: propose(ADAM, [{"lr": 0.1}], [], 1, 0), "there are 1 points and 0 losses"),
         (lambda: as_effort("quick", halving=0), "halving of an effort must be a whole number from 1"),
-        (lambda: as_effort(Effort(8, 9)), "finalists must be at most the 8 trials"),
+        (lambda: as_effort(Effort(8, 9)), "finalists must be at most the 8 trials of the effort; got 9"),
+        (lambda: as_effort(Effort(8), rounds=9), "rounds must be at most the 8 trials of the effort; got 9"),
+        (lambda: as_effort(Effort(8, rounds=0)), "rounds of an effort must be a whole number from 1"),
     ],
 )
 def test_what_can_not_be_searched(make: Any, sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""Step times and who is called cheapest, by a clock whose noise is known."""
+"""Step times, and who takes longer, by a clock whose noise is known."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import nn
 import fallline as fl
 from fallline._text import duration, duration_range
 from fallline.racing import Arm
-from fallline.racing.judging.pairs import faster
+from fallline.racing.decision import Speed, Speeds
+from fallline.racing.decision.speed import in_time
 from fallline.racing.judging.records import Entry, Final, Trial
-from fallline.racing.judging.verdict import decide
 from fallline.racing.solo import solo_seconds, timed
 
 
@@ -45,39 +45,37 @@ def times(costs: Sequence[float], *, seed: int, disturbance: float = 1.0) -> lis
     return timed([machine.stepper(cost) for cost in costs], machine)
 
 
-def sentence(found: Sequence[Sequence[float]], moved: Sequence[float]) -> str:
-    """What a tie of arms with these step times says of their cost."""
-    arms = []
-    for name, seconds, count in zip("abcdefghijkl", found, moved, strict=False):
-        finals = tuple(Final(place, np.full(10, 0.3), np.zeros(10, dtype=bool), None) for place in (0, 1))
-        trials = (Trial({"lr": 0.1}, 0.3, False), Trial({"lr": 0.2}, 0.3, False))
-        arms.append(Entry(name, trials, finals, {}, count, seconds))
-    verdict = decide(arms, higher_is_better=False, untrained=2.3)
-    assert "step" not in verdict.conclusion
-    return verdict.sentence.split("; ")[1]
+def told(seconds: list[list[float]], ratio: float = 1.0) -> list[int]:
+    """Whether each arm but the first takes longer for certain (1), less (-1), or neither; all need as many steps."""
+    names = [str(place) for place in range(len(seconds))]
+    speeds = Speeds(0.5, 100.0, {name: Speed(ratio, ratio, ratio, 0) for name in names})
+    found = in_time(speeds, "0", dict(zip(names, seconds, strict=True))).of
+    assert found["0"].low == found["0"].high == 1.0
+    return [(found[name].low > 1) - (found[name].high < 1) for name in names[1:]]
 
 
 @pytest.mark.parametrize("arms", [2, 3, 12])
 def test_equal_costs_are_never_told_apart_however_noisy_the_clock(arms: int) -> None:
     for seed in range(40 if arms < 12 else 20):
-        assert not faster(np.array(times([1e-4] * arms, seed=seed))).any()
+        assert not any(told(times([1e-4] * arms, seed=seed)))
 
 
 @pytest.mark.parametrize(("arms", "disturbance", "fewest"), [(2, 1.0, 20), (12, 0.3, 14), (12, 0.0, 20)])
-def test_half_the_cost_is_told(arms: int, disturbance: float, fewest: int) -> None:
-    costs = [1e-4, *[2e-4] * (arms - 1)]
-    told = [faster(np.array(times(costs, seed=seed, disturbance=disturbance))) for seed in range(20)]
-    assert not any(one[:, 0].any() for one in told)  # nobody is faster than the fastest
-    assert sum(bool(one[0, 1:].all()) for one in told) >= fewest
+@pytest.mark.parametrize("factor", [2.0, 0.5])
+def test_half_the_cost_is_told(arms: int, disturbance: float, fewest: int, factor: float) -> None:
+    costs = [1e-4, *[factor * 1e-4] * (arms - 1)]
+    found = [told(times(costs, seed=seed, disturbance=disturbance)) for seed in range(20)]
+    side = 1 if factor > 1 else -1
+    assert not any(-side in one for one in found)
+    assert sum(one == [side] * (arms - 1) for one in found) >= fewest
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_sentence_names_what_the_clock_tells_and_else_the_bytes(seed: int) -> None:
-    cheap = sentence(times([2e-4, 1e-4], seed=seed), (12.0, 28.0))
-    assert cheap.startswith("b is cheaper with a step of ")
-    assert cheap.endswith(").")
-    alike = sentence(times([1e-4, 1e-4], seed=seed), (28.0, 12.0))
-    assert alike == "step times can't be told apart here, where b moves the fewest bytes."
+def test_fewer_steps_outweigh_a_longer_one() -> None:
+    assert told(times([1e-4, 2e-4], seed=0, disturbance=0.0), ratio=0.25) == [-1]
+
+
+def test_too_few_rounds_tell_nothing() -> None:
+    assert told([[1e-4] * 5, [1.0] * 5]) == [0]
 
 
 def test_each_round_times_every_arm_in_another_order() -> None:
@@ -100,9 +98,9 @@ def test_each_round_times_every_arm_in_another_order() -> None:
 
 
 def test_slow_steps_get_fewer_rounds_that_can_still_tell_two_apart() -> None:
-    found = np.array(times([10.0, 30.0], seed=0, disturbance=0.0))
-    assert found.shape[1] < np.array(times([1e-4, 3e-4], seed=0)).shape[1]
-    assert faster(found).tolist() == [[False, True], [False, False]]
+    found = times([10.0, 30.0], seed=0, disturbance=0.0)
+    assert len(found[0]) < len(times([1e-4, 3e-4], seed=0)[0])
+    assert told(found) == [1]
 
 
 def tiny() -> fl.Problem:
@@ -135,7 +133,7 @@ def test_arms_are_timed_in_the_same_rounds_however_large_their_models(
 
 def test_a_time_is_told_with_its_interval_over_the_rounds() -> None:
     def entry(seconds: float | Sequence[float]) -> Entry:
-        finals = (Final(0, np.full(2, 0.3), np.zeros(2, dtype=bool), None),)
+        finals = (Final(0, np.full(2, 0.3), np.zeros(2, dtype=bool)),)
         return Entry("a", (Trial({}, 0.3, False),), finals, {}, 12.0, seconds)
 
     rounds = entry([1e-3 * (1 + place) for place in range(9)] + [5.0]).step_time

@@ -42,8 +42,8 @@ RUNS = {
     1: Run("adam", {"lr": 0.01, "batch": 128, "beta1": 0.9}, 8, LaneRule(rules.adam, rules.adam.defaults), 128, 5),
 }
 KEYS = {0: "k0", 1: "k1"}
-VERDICT = {"winner": "adam", "ranking": ["adam", "sgd"]}
-RESULT = {"verdict": VERDICT, "occasion": {"sentence": "adam is best"}, "arms": [1.5, None]}
+DECISION = {"winner": "adam", "ranking": ["adam", "sgd"]}
+RESULT = {"decision": DECISION, "occasion": {"lines": ["Take adam."]}, "arms": [1.5, None]}
 
 
 def outcome(value: float = 0.1, **changes: Any) -> Outcome:
@@ -215,8 +215,8 @@ def test_past_races_come_newest_first(storage: str, store: Store) -> None:
     newest, oldest = past_races(storage)
     assert (oldest.name, oldest.problem, oldest.arms, oldest.seed) == (store.name, "digits", ("sgd", "adam"), 2)
     assert (oldest.finished, oldest.kept, oldest.planned) == (True, 2, 10)
-    assert (oldest.winner, oldest.ranking, oldest.sentence) == ("adam", ("adam", "sgd"), "adam is best")
-    assert (newest.name, newest.finished, newest.kept, newest.sentence) == (other.name, False, 1, None)
+    assert (oldest.winner, oldest.ranking, oldest.lines) == ("adam", ("adam", "sgd"), ("Take adam.",))
+    assert (newest.name, newest.finished, newest.kept, newest.lines) == (other.name, False, 1, ())
     assert newest.command == CARD.command
     assert str(newest.name).startswith("moons ? 20")
     other.close()
@@ -243,7 +243,7 @@ def test_what_is_no_race_is_passed_over(tmp_path: Path, card: str | None) -> Non
     assert [race.problem for race in past_races(path)] == ["own"]
 
 
-@pytest.mark.parametrize("result", ["3", "x", "{}", '{"verdict": 3, "occasion": {}}'])
+@pytest.mark.parametrize("result", ["3", "x", "{}", '{"decision": 3, "occasion": {}}'])
 def test_what_is_no_result_is_passed_over(tmp_path: Path, result: str) -> None:
     open_store(tmp_path / "runs.db", CARD).close()
     change(tmp_path / "runs.db", result=result)

@@ -210,7 +210,7 @@ else:
     raise AssertionError("limits")
 
 (arm,) = as_arms(["resilient"], search=["shorter"])
-assert arm.space == {"lr": fl.Range(1e-6, 0.1), "shorter": fl.Range(0.1, 0.9, "linear")}, arm.space
+assert arm.space == {"lr": fl.Range(1e-7, 1.0, open=True), "shorter": fl.Range(0.1, 0.9, "linear")}, arm.space
 assert "rprop" in [arm.name for arm in as_arms("all")]
 assert "torch.optim.Rprop(model.parameters(), lr=0.1)" in torch_code(arm, {"lr": 0.1, "shorter": 0.5}, digits())
 

@@ -16,7 +16,7 @@ from fallline.training.population import obstacle_to_batching
 from tests.scripts.scripts import SCRIPTS
 
 _ARMS = ["sgd", "adam"]
-_EFFORT = fl.Effort(trials=4, finalists=2, seeds=2, names_winner=False)
+_EFFORT = fl.Effort(trials=4, finalists=2, seeds=2)
 #: What is measured by hand where the author's own lines do it otherwise than the metric of that name.
 _OWN_METRICS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "adder": lambda output, labels: (output.argmax(1) == labels)[labels >= 0].double().mean(),

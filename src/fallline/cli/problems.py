@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fallline.problems import Bundled
+    from fallline.racing.arms import Arm
     from fallline.training import Problem
 
 
@@ -68,11 +70,11 @@ def made(bundled: Bundled) -> Problem:
 _UNNAMED = "problem"  # what a Problem is called that was given no name
 
 
-def read_problem(path: Path) -> Problem:
-    """Run a Python file and return the `problem` it defines, called after the file unless it has a name.
+def read_problem(path: Path) -> tuple[Problem, tuple[Arm, ...]]:
+    """Run a Python file and return the `problem` it defines, called after the file unless it has a name, and its arms.
 
     Raises ValueError, in a sentence with the file and line, if the file is missing, it or what it imports fails, or it
-    defines no Problem.
+    defines no Problem, or sets `arms` that are none.
     """
     from fallline.racing.failure import is_sentence
     from fallline.training import Problem, first_line
@@ -111,7 +113,20 @@ def read_problem(path: Path) -> Problem:
     if problem.name == _UNNAMED:
         problem.name = path.stem.encode(errors="replace").decode()  # a file's name need not be text
     problem.origin = str(source)
-    return problem
+    return problem, _own_arms(module, path)
+
+
+def _own_arms(module: ModuleType, path: Path) -> tuple[Arm, ...]:
+    """Those that the file sets as `arms`, in whatever form a race takes them; none where it sets none."""
+    from fallline.racing.arms import found_by_name
+
+    given = getattr(module, "arms", None)
+    if given is None:
+        return ()
+    try:
+        return found_by_name(given)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} sets `arms`, which is who races: {error}") from error
 
 
 def _place(error: BaseException, path: Path) -> str:

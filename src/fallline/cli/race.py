@@ -10,15 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from fallline.cli.console import Beat, console, fail
+from fallline.racing.arms import DEFAULT_SCHEDULE
 from fallline.rules import DEFAULT_ARMS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fallline.cli.race_outputs import Outputs
+    from fallline.racing import Arm
     from fallline.training import Problem
 
 _DEFAULT_PROBLEM = "digits"
 #: What an unfinished race brings with it.
-_SETTLED = ("arms", "effort", "trials", "finalists", "seeds", "search", "rounds", "halving", "seed", "training")
+_SETTLED = (
+    "arms", "mine", "effort", "trials", "finalists", "seeds", "search", "schedule", "warm_up", "rounds", "halving",
+    "margin", "seed", "training",
+)  # fmt: skip
 
 
 def race(
@@ -41,13 +48,23 @@ def race(
         str | None,
         typer.Option(
             help="Who races, separated by commas, such as sgd,momentum,adam: any rule that `fallline show` knows, or "
-            f"`all`. Default: {', '.join(DEFAULT_ARMS)}."
+            "`all`, or an arm of the problem file by its name. Default: the `arms` that the problem file sets, or "
+            f"{', '.join(DEFAULT_ARMS)}."
+        ),
+    ] = None,
+    mine: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Your present setting, such as adam,lr=3e-4,weight_decay=0.01, beside the other arms: it takes no "
+            "trials and runs in the finals. A rule that `fallline show` knows, with decoupled weight decay, or a class "
+            "as torch spells it, such as SGD,lr=0.1,momentum=0.9; what is not given is as published. Several have "
+            "names: --mine old=sgd,lr=0.1."
         ),
     ] = None,
     effort: Annotated[
         str,
         typer.Option(
-            help="quick: 8 trials an arm, the best one run on 5 fresh seeds, a ranking without a winner. "
+            help="quick: 8 trials an arm, the 2 best run on 5 fresh seeds. "
             "standard: 16 trials, the 5 best on 10 seeds. thorough: 48 trials, the 8 best on 12 seeds."
         ),
     ] = "standard",
@@ -70,6 +87,20 @@ def race(
             "weight_decay, or hyperparameters such as momentum. Each costs power: take more trials."
         ),
     ] = None,
+    schedule: Annotated[
+        str,
+        typer.Option(
+            help="How the learning rate of every arm goes over a run: constant, linear, cosine, warmup-stable-decay or "
+            "one_cycle; with `--search schedule` it is searched instead."
+        ),
+    ] = DEFAULT_SCHEDULE,
+    warm_up: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of a run in which the rate first rises, such as 0.05; by default the schedule's own: none, but "
+            "0.05 of warmup-stable-decay."
+        ),
+    ] = None,
     rounds: Annotated[
         int | None, typer.Option(min=1, help="Rounds of trials; a model proposes those after the first.")
     ] = None,
@@ -81,6 +112,9 @@ def race(
             "many steps, up to the full length.",
         ),
     ] = None,
+    margin: Annotated[
+        float, typer.Option(min=0, help="A difference, in the metric's unit, that does not matter to you.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Settles everything that is drawn.")] = 0,
     training: Annotated[
         str,
@@ -91,7 +125,7 @@ def race(
         ),
     ] = "auto",
     json: Annotated[
-        Path | None, typer.Option(help="Write the protocol, all arms and the verdict to this file.")
+        Path | None, typer.Option(help="Write the decision, all arms and the protocol to this file.")
     ] = None,
     report: Annotated[
         Path | None,
@@ -145,7 +179,7 @@ def race(
         bool, typer.Option("--traceback", help="Where something fails, show the whole way there, as Python does.")
     ] = False,
 ) -> None:
-    """Race optimizers under an equal budget and give a verdict that says "tie" when it is a tie.
+    """Race optimizers under an equal budget, to a decision: what to take, and how much it could cost.
 
     A race that was stopped, at whatever moment, goes on by the same command. A problem file is Python and sets the
     variable `problem`:
@@ -166,18 +200,19 @@ def race(
     # on where in memory they lie, which the processes that train don't have either.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("MKL_CBWR", "AUTO")
-    from fallline.racing.engines import warm_up
+    from fallline.racing import engines
 
-    warm_up(workers, ray)
+    engines.warm_up(workers, ray)
+    from fallline.cli.entrants import entrants
     from fallline.cli.race_outputs import Outputs, race_on_one
     from fallline.racing.effort import as_effort
 
     outputs = Outputs(json, None if no_report else report, tensorboard)
     outputs.check()
-    names: list[str] | str | None = "all" if arms == "all" else None if arms is None else _listed(arms)
+    names = None if arms is None else _listed(arms)
     asked: dict[str, Any] = {
-        "arms": names, "search": ["lr", *_listed(search or "")], "seed": seed, "training": training,
-        "storage": storage, "fresh": fresh, "workers": workers, "ray": ray,
+        "search": ["lr", *_listed(search or "")], "schedule": schedule, "warm_up": warm_up, "margin": margin,
+        "seed": seed, "training": training, "storage": storage, "fresh": fresh, "workers": workers, "ray": ray,
     }  # fmt: skip
     try:
         asked["effort"] = as_effort(
@@ -188,7 +223,7 @@ def race(
         if problems is not None:
             if problem is not None or resume:
                 fail("--problems names the problems; give no problem beside it, and no --resume")
-            _race_several(problems, asked, outputs, quiet)
+            _race_several(problems, {**asked, "arms": entrants(names, mine or (), ())}, outputs, quiet)
         elif resume:
             _refuse_settled(context)
             with _told(problem, quiet):
@@ -196,8 +231,8 @@ def race(
             race_on_one(made, {**asked, **options}, outputs, quiet=quiet)
         else:
             with _told(problem, quiet):
-                made = _problem(problem or _DEFAULT_PROBLEM)
-            race_on_one(made, asked, outputs, quiet=quiet)
+                made, own = _problem(problem or _DEFAULT_PROBLEM)
+            race_on_one(made, {**asked, "arms": entrants(names, mine or (), own)}, outputs, quiet=quiet)
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
@@ -260,15 +295,15 @@ def _told(problem: str | None, quiet: bool) -> AbstractContextManager[object]:
     return nullcontext() if quiet or out.is_terminal else Beat(lambda: f"{problem or 'the problem'} is being read", out)
 
 
-def _problem(name: str) -> Problem:
-    """A bundled problem, or that of a file."""
+def _problem(name: str) -> tuple[Problem, Sequence[Arm]]:
+    """A bundled problem, or that of a file with the arms that it sets."""
     from fallline.cli.problems import made, read_problem
     from fallline.problems import find
 
     if name.endswith(".py") or os.sep in name or Path(name).exists():
         return read_problem(Path(name))
     try:
-        return made(find(name))
+        return made(find(name)), ()
     except LookupError:
         if Path(f"{name}.py").is_file():
             fail(f"there is no bundled problem '{name}'; did you mean the file '{name}.py'?")
@@ -280,9 +315,9 @@ def _unfinished(storage: str, name: str | None, problem: str | None) -> tuple[Pr
     from fallline.cli.problems import made
     from fallline.cli.races import bundled_problem, options_of, unfinished_race
 
-    given = None if problem is None else _problem(problem)
+    given, own = (None, ()) if problem is None else _problem(problem)
     race = unfinished_race(storage, name, None if given is None else given.origin)
-    options = options_of(race)
+    options = options_of(race, own)
     return given or made(bundled_problem(race, by_name=name is not None)), options
 
 
@@ -291,7 +326,8 @@ def _refuse_settled(context: typer.Context) -> None:
     sources = {name: context.get_parameter_source(name) for name in _SETTLED}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:
-        fail(f"--resume goes on with a race as it was begun; leave {', '.join(f'--{name}' for name in given)} out")
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        fail(f"--resume goes on with a race as it was begun; leave {options} out")
 
 
 def _race_several(problems: str, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:

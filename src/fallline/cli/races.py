@@ -14,11 +14,12 @@ from fallline._text import printable, rough_duration, table
 from fallline.cli.console import console, fail, near_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from rich.table import Table
 
     from fallline.problems import Bundled
+    from fallline.racing import Arm
     from fallline.racing.storage import PastRace
 
 
@@ -162,16 +163,22 @@ def bundled_problem(race: PastRace, *, by_name: bool) -> Bundled:
     )
 
 
-def options_of(race: PastRace) -> dict[str, Any]:
-    """The options of a race. Raises ValueError, in a sentence, where a command line can't give them."""
+def options_of(race: PastRace, own: Sequence[Arm] = ()) -> dict[str, Any]:
+    """The options of a race; `own` are the arms of its problem's file, which it calls by their names.
+
+    Raises ValueError, in a sentence, where a command line can't give them.
+    """
+    from fallline.cli.entrants import found
     from fallline.racing import Effort
 
     command = race.command
     if command.get("arms") is None:
         raise ValueError(_of_program(race))
     try:
-        options = {name: command[name] for name in ("arms", "search", "seed", "margin", "training")}
-        return {**options, "effort": Effort(**command["effort"])}
+        settled = ("search", "schedule", "warm_up", "seed", "margin", "training")
+        options = {name: command[name] for name in settled}
+        names = [command["arms"]] if isinstance(command["arms"], str) else command["arms"]
+        return {**options, "arms": found(names, own), "effort": Effort(**command["effort"])}
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"the options of the race '{printable(race.name)}' can't be read; give them by `fallline race` itself"

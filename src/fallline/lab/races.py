@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +62,10 @@ class LiveRace:
                 )
             self._database = open_database(storage)
         self._race, self._better = race.number, max if race.higher_is_better else min
-        self._finalists, self._seeds = race.effort.get("finalists", 1), race.effort.get("seeds", 1)
+        finalists, seeds = race.effort.get("finalists", 1), race.effort.get("seeds", 1)
+        # The finals of an arm are those of its best configuration on every seed, then of its second best, and so on.
+        counts = [seeds if arm in race.fixed else seeds * finalists for arm in race.arms]
+        self._best = {begin + seed for begin in itertools.accumulate([0, *counts[:-1]]) for seed in range(seeds)}
         self._finals: dict[str, list[float]] = {arm: [] for arm in race.arms}
         self._told: dict[str, Any] = {"race": name, "planned": race.planned, "kept": 0, "stage": None}
         self._arms = {arm: Standing(arm) for arm in race.arms}
@@ -91,8 +95,7 @@ class LiveRace:
             if score is not None:
                 standing.best = score if standing.best is None else self._better(standing.best, score)
             return
-        # The finals of an arm are those of its best configuration on every seed, then of its second best, and so on.
-        if number % (self._finalists * self._seeds) < self._seeds:
+        if number in self._best:
             scores = self._finals.setdefault(standing.name, [])
             scores.append(math.nan if score is None else score)
             mean = sum(scores) / len(scores)

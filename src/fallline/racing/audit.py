@@ -110,8 +110,7 @@ def describe(problem: Problem, effort: Effort, seed: int, plan: Plan) -> dict[st
         "halving": effort.halving,
         "finalists": effort.finalists,
         "seeds": effort.seeds,
-        "points": "scrambled Sobol, drawn for each arm by itself"
-        + ("; later rounds proposed by a tree-structured Parzen estimator" if effort.rounds > 1 else ""),
+        "points": _points(effort.rounds),
         "seed": seed,
         "training": plan.training,
         "one_at_a_time": plan.obstacle,
@@ -122,3 +121,13 @@ def describe(problem: Problem, effort: Effort, seed: int, plan: Plan) -> dict[st
             "numpy": np.__version__,
         },
     }
+
+
+def _points(rounds: int | None) -> str:
+    sobol = "scrambled Sobol, drawn for each arm by itself"
+    if rounds is None:
+        return (
+            "of one range half evenly over it, half evenly about the best of these, with offsets of each arm's own; of "
+            f"more dimensions {sobol}"
+        )
+    return sobol + ("; later rounds proposed by a tree-structured Parzen estimator" if rounds > 1 else "")

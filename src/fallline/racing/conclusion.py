@@ -20,7 +20,7 @@ from fallline.racing.audit import (
 )
 from fallline.racing.decision import Decision, Entrant, decide
 from fallline.racing.effort import Budget, Effort
-from fallline.racing.evidence import entrants
+from fallline.racing.evidence import entrants, evaluated
 from fallline.racing.failure import attempted
 from fallline.racing.judging import (
     LARGEST_SCORE,
@@ -129,9 +129,8 @@ def _evaluated(raced: Raced) -> Numbers | None:
     Where a learning rate decays to zero, losses fall most at the end of it, so that the way there says little.
     """
     decaying = any("schedule" in {**arm.space, **arm.fixed} for arm in raced.asked.arms)
-    steps = raced.final_runs[0].steps
-    alike = all(np.array_equal(run.steps, steps) for run in raced.final_runs)
-    return None if decaying or not alike else np.unique(steps[steps > 0]).astype(np.float64)
+    steps = evaluated(raced.final_runs)
+    return None if decaying or steps is None else steps.astype(np.float64)
 
 
 def _rounds(raced: Raced) -> Mapping[str, Sequence[float]] | None:
@@ -184,7 +183,7 @@ def _warnings(raced: Raced, results: Sequence[ArmResult], difference: float) -> 
     asked = raced.asked
     own = cautions([one.entry for one in results], higher_is_better=asked.problem.metric.higher_is_better)
     proposed = proposed_trials(asked.effort.rounds) if len(results) > 1 else ()
-    unequal = unequal_budgets({name: budget.samples for name, budget in raced.granted.items()})
+    unequal = unequal_budgets({arm.name: raced.granted[arm.name].samples for arm in asked.arms if arm.searched})
     missed: tuple[str, ...] = ()
     if asked.problem.target is not None:
         counts = {result.name: result.reached[0].reached for result in results if not result.entry.diverged}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fallline import _asked
-from fallline._text import counted, duration, rough_range
+from fallline._text import counted, duration, listed, rough_range
 
 if TYPE_CHECKING:
     from fallline.racing.runs import Run
@@ -23,22 +23,24 @@ class Effort:
         finalists: How many of them, the best by validation, run finals; None for 5, or all of fewer trials.
         seeds: Fresh seeds that each finalist runs on, the same for all arms.
         rounds: Rounds that the trials come in: the first draws Sobol points, the later ones are proposed by a model of
-            the arm's trials so far.
+            the arm's trials so far. None searches a single range, as of the learning rate, in two stages: half of the
+            trials evenly over all of it, the others evenly about the best of these; and draws Sobol points elsewhere.
         halving: Above 1 all trials start on a small share of the steps, and one in `halving` of each arm's goes on to
             `halving` times as many, until the finalists' runs are of full length.
 
     >>> Effort(trials=4)
-    Effort(trials=4, finalists=4, seeds=10, rounds=1, halving=1)
+    Effort(trials=4, finalists=4, seeds=10, rounds=None, halving=1)
     """
 
     trials: int
     finalists: int
     seeds: int
-    rounds: int = 1
+    rounds: int | None = None
     halving: int = 1
 
     def __init__(
-        self, trials: int = 16, finalists: int | None = None, seeds: int = 10, rounds: int = 1, halving: int = 1,
+        self, trials: int = 16, finalists: int | None = None, seeds: int = 10, rounds: int | None = None,
+        halving: int = 1,
     ) -> None:  # fmt: skip
         if finalists is None:
             finalists = min(5, trials) if isinstance(trials, int) else 5
@@ -61,7 +63,7 @@ def as_effort(effort: str | Effort, **others: int | None) -> Effort:
     for what can't be spent.
 
     >>> as_effort("standard", seeds=30, halving=2)
-    Effort(trials=16, finalists=5, seeds=30, rounds=1, halving=2)
+    Effort(trials=16, finalists=5, seeds=30, rounds=None, halving=2)
     """
     if isinstance(effort, str):
         if effort not in EFFORTS:
@@ -78,13 +80,12 @@ def as_effort(effort: str | Effort, **others: int | None) -> Effort:
     counts = {
         name: _asked.whole(f"{name} of an effort", value, error=ValueError)
         for name, value in {**vars(effort), **other}.items()
+        if (name, value) != ("rounds", None)
     }
     effort = Effort(**counts)
     for name in ("finalists", "rounds", "halving"):
-        if getattr(effort, name) > effort.trials:
-            raise ValueError(
-                f"{name} must be at most the {effort.trials} trials of the effort; got {getattr(effort, name)}"
-            )
+        if counts.get(name, 1) > effort.trials:
+            raise ValueError(f"{name} must be at most the {effort.trials} trials of the effort; got {counts[name]}")
     return effort
 
 
@@ -110,7 +111,8 @@ def budget_of(problem: Problem, runs: Iterable[Run]) -> Budget:
 class Cost:
     """The budget of each stage, all arms together, and the seconds that it should take.
 
-    `kept` is what of the tuning need not be trained, since its runs are kept.
+    `kept` is what of the tuning need not be trained, since its runs are kept, `kept_finals` what is known to be kept of
+    the finals.
     """
 
     arms: int
@@ -119,11 +121,12 @@ class Cost:
     seconds_per_step: float
     slots: int
     kept: Budget = Budget(0, 0, 0)
+    kept_finals: Budget = Budget(0, 0, 0)
 
     @property
     def seconds(self) -> float:
         """Of what is to be trained, by its steps alone, where it has the machine to itself."""
-        steps = self.tuning.steps - self.kept.steps + self.finals.steps
+        steps = self.tuning.steps - self.kept.steps + self.finals.steps - self.kept_finals.steps
         return steps * self.seconds_per_step / self.slots
 
     def before(self) -> str:
@@ -136,10 +139,13 @@ measured just now.'
         both = self.tuning + self.finals
         # Beside its steps, training evaluates, and processes start.
         seconds = rough_range(self.seconds, 2 * self.seconds + 1)
-        kept = f" {self.kept.runs} of those to tune are kept already." if self.kept.runs else ""
+        each = ((self.kept, "of those to tune"), (self.kept_finals, "of the finals"))
+        there = [f"{budget.runs} {which}" for budget, which in each if budget.runs]
+        kept = f" {listed(there)} are kept already." if there else ""
+        runs = f"{counted(both.runs, 'run')} ({self.tuning.runs} to tune, {counted(self.finals.runs, 'final')})"
         return (
-            f"{counted(self.arms, 'arm')}: {counted(both.runs, 'run')} ({self.tuning.runs} to tune, "
-            f"{counted(self.finals.runs, 'final')}), {counted(both.steps, 'step')} and "
+            f"{counted(self.arms, 'arm')}: {runs if self.tuning.runs else counted(self.finals.runs, 'final')}, "
+            f"{counted(both.steps, 'step')} and "
             f"{counted(both.samples, 'sample')} in all, {seconds} of training by steps measured just now.{kept}"
         )
 

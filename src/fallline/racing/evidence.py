@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.racing.arms import Arm, Range
+from fallline.racing.arms import Arm
 from fallline.racing.decision import Entrant, best_finalist
 from fallline.racing.runs import Outcome
 from fallline.racing.tuning import Finals, Tuned
@@ -45,6 +45,7 @@ def _entrant(
     if examples is not None:
         none = np.full(examples, np.nan)
         shares = np.stack([[none if run.examples is None else run.examples for run in runs] for runs in finals])
+    even = tuned.even and len(tuned.places) > 0
     return Entrant(
         arm.name,
         np.array([trial.score if trial.usable else np.nan for trial in tuned.trials]),
@@ -52,9 +53,11 @@ def _entrant(
         np.array([[np.nan if run.diverged else run.valid_metric[-1] for run in runs] for runs in finals]),
         np.array([[np.nan if run.diverged else run.score for run in runs] for runs in finals]),
         shares,
-        places=_places(arm, tuned),
+        places=np.array(tuned.places) if even else None,
+        stages=np.array(tuned.stages) if even else None,
         curves=_curves(finals),
         configurations=tuned.points,
+        searched=arm.searched,
         bytes=arm.bytes_per_parameter,
     )
 
@@ -69,19 +72,17 @@ def sharing(runs: Iterable[Outcome]) -> int | None:
     return len(shares[0]) if shares and len(shares) == len(told) and len(shares[0]) > 1 else None
 
 
-def _places(arm: Arm, tuned: Tuned) -> NDArray[np.float64] | None:
-    """Where the trials lie on the one range that was searched evenly; None where they were not."""
-    if len(arm.space) > 1 or not tuned.even:
-        return None
-    ((name, dimension),) = arm.space.items()
-    return np.array([dimension.place(one[name]) for one in tuned.points]) if isinstance(dimension, Range) else None
-
-
 def _curves(finals: Sequence[Sequence[Outcome]]) -> NDArray[np.float64] | None:
-    """Validation losses (finalists, seeds, evaluations) after the first step on; None where runs differ in length.
+    """Validation losses (finalists, seeds, evaluations) at the steps of `evaluated`; None where these differ."""
+    steps = evaluated(run for runs in finals for run in runs)
+    if steps is None:
+        return None
+    at = np.searchsorted(finals[0][0].steps, steps)
+    return np.array([[run.valid_loss[at] for run in runs] for runs in finals])
 
-    A short run comes by several points in one step, which count once.
-    """
-    curves = [[run.valid_loss[np.diff(run.steps, prepend=0) > 0] for run in runs] for runs in finals]
-    alike = len({len(one) for runs in curves for one in runs}) == 1
-    return np.array(curves) if alike else None
+
+def evaluated(runs: Iterable[Outcome]) -> NDArray[np.int64] | None:
+    """After how many steps, at least one, all runs were evaluated; None where that differs."""
+    first, *others = [run.steps for run in runs]
+    alike = all(np.array_equal(first, steps) for steps in others)
+    return np.unique(first[first > 0]) if alike else None

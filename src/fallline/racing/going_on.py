@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
+from fallline.racing.arms import DEFAULT_SCHEDULE, setting_name
 from fallline.racing.decision import Decision, Next
 from fallline.racing.effort import EFFORTS, Effort
 
-_OPTIONS = {"search": ["lr"], "seed": 0, "margin": 0.0, "training": "auto"}
+_OPTIONS = {
+    "search": ["lr"], "schedule": DEFAULT_SCHEDULE, "warm_up": None, "seed": 0, "margin": 0.0, "training": "auto"
+}  # fmt: skip
 """What a command line can be told beside arms and effort, with what it is without a word."""
 
 
 def going_on(
-    decision: Decision, command: Mapping[str, Any], effort: Effort, *, seconds: float, slots: int
+    decision: Decision, command: Mapping[str, Any], effort: Effort, fixed: Set[str], *, seconds: float, slots: int
 ) -> Next | None:
     """What would settle the best two of a decision; None where nothing is open, or no more runs would.
 
@@ -25,6 +28,7 @@ def going_on(
         decision: What the race came to.
         command: How it was asked.
         effort: What it spent.
+        fixed: The arms of which nothing is searched.
         seconds: What a run takes.
         slots: How many are trained at a time.
     """
@@ -32,12 +36,14 @@ def going_on(
     if settling is None or (settling.seeds is None and settling.limited_by != "trials"):
         return None
     left = [name for name in decision.distances if name not in decision.behind and name not in decision.apart]
+    alone = len(fixed & set(left))
+    searched = len(left) - alone
     if settling.seeds is not None:
         more = replace(effort, seeds=settling.seeds)
-        runs = len(left) * effort.finalists * (settling.seeds - effort.seeds)
+        runs = (searched * effort.finalists + alone) * (settling.seeds - effort.seeds)
     else:
         more = replace(effort, trials=2 * effort.trials)
-        runs = len(left) * (more.trials + effort.finalists * effort.seeds)
+        runs = searched * (more.trials + effort.finalists * effort.seeds)
     arms = left if len(left) < len(decision.distances) else None
     return Next(_typed(command, more, arms) or _called(more, arms), runs, runs * seconds / slots)
 
@@ -46,9 +52,11 @@ def _typed(command: Mapping[str, Any], effort: Effort, arms: Sequence[str] | Non
     """The command line; None where only a program has the arms or the problem."""
     if command.get("arms") is None or command.get("problem") is None:
         return None
-    names = arms if arms is not None else command["arms"]
-    words = ["fallline", "race", str(command["problem"])]
-    words += ["--arms", names if isinstance(names, str) else ",".join(names)]
+    given = [command["arms"]] if isinstance(command["arms"], str) else command["arms"]
+    settings = {name: text for text in given if (name := setting_name(text)) and name in (arms or [name])}
+    names = [setting_name(one) or one for one in given] if arms is None else arms
+    words = ["fallline", "race", str(command["problem"]), "--arms", ",".join(names)]
+    words += [word for text in settings.values() for word in ("--mine", text)]
     usual = EFFORTS["standard"]
     for name, value in vars(effort).items():
         words += [f"--{name}", str(value)] if value != getattr(usual, name) else []

@@ -15,11 +15,12 @@ import torch
 
 from fallline import _asked
 from fallline._text import counted
-from fallline.racing.arms import as_arms, one_optimizer_twice
+from fallline.racing import engines
+from fallline.racing.arms import DEFAULT_SCHEDULE, as_arms, raced_once
 from fallline.racing.audit import one_at_a_time
 from fallline.racing.conclusion import Asked, Raced, conclude
 from fallline.racing.effort import Cost, Effort, as_effort
-from fallline.racing.engines import Engine, choose_engine, warm_up
+from fallline.racing.engines import Engine, choose_engine
 from fallline.racing.evidence import Chosen, best_first
 from fallline.racing.failure import attempted
 from fallline.racing.going_on import going_on
@@ -29,7 +30,7 @@ from fallline.racing.runs import Run
 from fallline.racing.solo import solo_seconds, try_arms
 from fallline.racing.stages import Plan, Stages, Watcher, engine_for, make_plan
 from fallline.racing.storage import NOT_KEPT, Card, Keys, Lasting, open_store, problem_key
-from fallline.racing.tuning import best_trials, expected_cost, final_runs, run_finals, tune, tuning_runs
+from fallline.racing.tuning import best_trials, expected_cost, final_runs, planned_runs, run_finals, tune
 from fallline.rules import DEFAULT_ARMS
 from fallline.training import Problem, ProblemError, torch_threads
 
@@ -44,6 +45,8 @@ def race(
     effort: str | Effort = "standard",
     *,
     search: Sequence[str] = ("lr",),
+    schedule: str = DEFAULT_SCHEDULE,
+    warm_up: float | None = None,
     rounds: int | None = None,
     halving: int | None = None,
     seed: int = 0,
@@ -74,6 +77,10 @@ def race(
         effort: "quick", "standard", "thorough" or an `Effort`: how many trials, finalists and seeds.
         search: What is searched beside the learning rate: hyperparameters of the arms, "batch", "schedule", "warm_up",
             "weight_decay".
+        schedule: How the learning rate of every arm goes over the steps of a run, but of those that fix or search it:
+            "constant", "linear", "cosine", "warmup-stable-decay" or "one_cycle".
+        warm_up: Share of the steps in which the rate first rises evenly to where the schedule begins; None for the
+            schedule's own, which is 0 but a twentieth of "warmup-stable-decay".
         rounds: Rounds of trials; None for those of the effort.
         halving: One trial in so many goes on to longer runs; None for that of the effort.
         seed: Settles everything that is drawn; from 0 to 2**63 - 1.
@@ -108,22 +115,25 @@ def race(
     watcher = watcher or Watcher()
     if arms is not None and not isinstance(arms, (str, Mapping, list, tuple)) and isinstance(arms, Iterable):
         arms = list(arms)  # which may be read once alone
-    entrants = as_arms(arms, search=search, problem=problem)
+    entrants = tuple(arm.under(schedule, warm_up) for arm in as_arms(arms, search=search, problem=problem))
     spent = as_effort(effort, rounds=rounds, halving=halving)
-    warm_up(workers, ray)
+    engines.warm_up(workers, ray)
     watcher.note(f"Checking the problem and {counted(len(entrants), 'arm')}.")
     with torch_threads(1):  # threads that wait for each other cost more than they give, most of all on a busy machine
         problem.check(_seeds(seed, 1)[0])
         try_arms(problem, entrants)
+        entrants, repeated = raced_once(entrants)
         keys = Keys(problem, problem_key(problem), entrants)
-    repeated = one_optimizer_twice(entrants)
     for line in repeated:
         watcher.note(line)
     # The first seed tunes; the others, which no trial has seen, run the finals.
     tuning_seed, *final_seeds = _seeds(seed, 1 + spent.seeds)
-    planned = {arm.name: tuning_runs(arm, problem, spent, seed, tuning_seed) for arm in entrants}
+    planned = {arm.name: planned_runs(arm, problem, spent, seed, tuning_seed, final_seeds) for arm in entrants}
+    later = spent.finalists * spent.seeds * sum(arm.searched for arm in entrants)  # the finals of what is searched
     margin = _asked.number("margin", margin, least=0.0)
-    settings = {"margin": margin, "search": list(search), "training": training}
+    settings = {
+        "margin": margin, "search": list(search), "schedule": schedule, "warm_up": warm_up, "training": training
+    }  # fmt: skip
     question = {"effort": asdict(spent), "seed": seed, "target": problem.target, **settings}
     card = Card(
         problem=problem.name,
@@ -132,7 +142,7 @@ def race(
         higher_is_better=problem.metric.higher_is_better,
         spaces={arm.name: {name: one.to_json() for name, one in arm.space.items()} for arm in entrants},
         command=_command(problem, arms, spent, seed, settings),
-        planned_runs=sum(len(own) + spent.finalists * spent.seeds for own in planned.values()),
+        planned_runs=sum(map(len, planned.values())) + later,
     )
     asked = Asked(problem, entrants, spent, seed, tuning_seed, tuple(final_seeds), workers, margin)
     with (
@@ -169,7 +179,8 @@ def _held(
         lambda kept: Plan(**kept),
     )  # fmt: skip
     engine = engine_for(plan, engine, problem, runs, watcher.note, asked=own_engine)
-    known = {keys.of(run, batched=plan.batched, scored=False): run for run in runs}
+    scored = {arm.name: not arm.searched for arm in arms}  # of what is not searched, all that is planned are finals
+    known = {keys.of(run, batched=plan.batched, scored=scored[run.arm]): run for run in runs}
     kept = [known[key] for key in store.there([*known])]
     cost = expected_cost(problem, arms, effort, planned, asked.final_seeds, plan.seconds, engine.slots, kept)
     _announce(cost, plan, store, watcher)
@@ -197,7 +208,8 @@ def _held(
         look = _look(raced, stages, card)
         result = conclude(raced, untimed, look)
     seconds_of_run = problem.steps * plan.seconds
-    further = going_on(result.decision, card.command, effort, seconds=seconds_of_run, slots=engine.slots)
+    fixed = {arm.name for arm in arms if not arm.searched}
+    further = going_on(result.decision, card.command, effort, fixed, seconds=seconds_of_run, slots=engine.slots)
     result = result.going_on(further)
     processes = "one process" if engine.slots == 1 else f"{engine.slots} processes"
     occasion = {
@@ -207,7 +219,8 @@ def _held(
         "storage": None if store.where is None else {"where": store.where, "race": store.name},
         "machine": f"{platform.machine()}, {processes} of {counted(plan.threads or torch.get_num_threads(), 'thread')}",
     }
-    return replace(result, occasion=occasion)
+    told = {name: card.command[name] for name in ("schedule", "warm_up")}
+    return replace(result, protocol={**result.protocol, **told}, occasion=occasion)
 
 
 def _look(raced: Raced, stages: Stages, card: Card) -> int:
@@ -289,9 +302,10 @@ def _command(
     problem: Problem, arms: Iterable[Any] | str | None, effort: Effort, seed: int, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What a command line needs to ask the race again; arms are None where only a program has them."""
-    names: Any = list(DEFAULT_ARMS) if arms is None else arms
-    typed = not isinstance(names, Mapping) and all(isinstance(name, str) for name in names)
-    given = (names if isinstance(names, str) else list(names)) if typed else None
+    given: Any = list(DEFAULT_ARMS) if arms is None else arms
+    if not isinstance(given, str):
+        names = [one if isinstance(one, str) else getattr(one, "origin", None) for one in given]
+        given = None if isinstance(given, Mapping) or None in names else names
     return {"problem": problem.origin, "arms": given, "effort": asdict(effort), "seed": seed, **settings}
 
 

@@ -52,7 +52,7 @@ class ArmResult:
         entry: Its trials and finals as numbers.
         reached: The target, or each goal of a ladder of losses: how many runs of the best configuration got there, and
             the median effort.
-        trials: The outcome of each trial's longest run.
+        trials: The outcome of each trial's longest run; none where nothing is searched.
         finals: Those of the finalists' runs, each on every fresh seed; those of the configuration that it takes first.
         final_seeds: The fresh seeds, the same for all arms.
         score: The mean test score of that configuration over the seeds, with its 95 % interval. A seed that diverged
@@ -91,7 +91,7 @@ class ArmResult:
     @property
     def diverged_trials(self) -> int:
         """Trials that diverged."""
-        return sum(not trial.usable for trial in self.entry.trials)
+        return sum(not trial.usable for trial in self.entry.trials) if self.entry.searched else 0
 
     @property
     def diverged_seeds(self) -> int:
@@ -171,11 +171,11 @@ class ArmResult:
     def __repr__(self) -> str:
         if self.entry.diverged or self.score is None:
             return f"ArmResult('{self.name}', diverged)"
-        settings = ", ".join(
+        settings = [
             f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
             for name, value in self.configuration.items()
-        )
-        return f"ArmResult('{self.name}', {settings}, test score {self.score.value:.4g})"
+        ]
+        return f"ArmResult({', '.join([repr(self.name), *settings])}, test score {self.score.value:.4g})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

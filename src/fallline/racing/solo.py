@@ -74,7 +74,7 @@ def try_arms(problem: Problem, arms: Sequence[Arm]) -> None:
     """Take one step with each arm. Raises ValueError, naming the arm, if one can't."""
     for arm in arms:
         try:
-            _stepper(problem, arm, sobol_points(arm, 1, 0)[0])()
+            _stepper(problem, arm, sobol_points(arm, 1, 0)[0] if arm.searched else {})()
         except Exception as error:
             raise ValueError(f"arm '{arm.name}' can't take a step on this problem: {error}") from error
 

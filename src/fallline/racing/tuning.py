@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +12,7 @@ from fallline.racing.arms import Arm
 from fallline.racing.effort import Cost, Effort, budget_of
 from fallline.racing.judging import Trial
 from fallline.racing.runs import Outcome, Run, run_of
-from fallline.racing.search import propose, rungs, sobol_points
+from fallline.racing.search import near_places, only_range, propose, rungs, sobol_points, wide_places
 from fallline.racing.stages import Stages
 from fallline.training import Problem
 
@@ -19,19 +21,41 @@ Points = list[dict[str, Any]]
 Finals = Mapping[str, tuple[tuple[Outcome, ...], ...]]
 
 
+#: Trials from which two stages find better rates than one: of fewer the first are too far apart (benchmarks/rates.py).
+_TWO_STAGES = 8
+
+
 @dataclass
 class Tuned:
-    """An arm's trials so far: their points, and what each came to on the longest run that it has had."""
+    """An arm's trials so far: their points, and what each came to on the longest run that it has had.
+
+    `stages` are the rounds that they came in. `places` are where they lie on the range that was searched, where it was
+    one alone: from 0 to 1, or beyond where that is open.
+    """
 
     points: Points = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     rung: list[int] = field(default_factory=list)
+    stages: list[int] = field(default_factory=list)
+    places: list[float] = field(default_factory=list)
     early: list[float] = field(default_factory=list)  # scores of the shortest runs, where there are longer ones
-    even: bool = True  # whether all points are of one draw and ran equally long
+    even: bool = True  # whether no model proposed points and all ran equally long
+
+    def add(self, arm: Arm, point: dict[str, Any], outcome: Outcome, turn: int) -> None:
+        """Note the first run of a trial."""
+        self.points.append(point)
+        self.outcomes.append(outcome)
+        self.rung.append(0)
+        self.stages.append(turn)
+        if (found := only_range(arm)) is not None:
+            name, dimension = found
+            self.places.append(dimension.place(point[name]))
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """As the verdict sees them."""
+        """As the verdict sees them; of an arm of which nothing is searched a word that its one point was not tried."""
+        if not self.outcomes:
+            return tuple(Trial(point, math.nan, diverged=False) for point in self.points)
         early: Sequence[float | None] = self.early or [None] * len(self.points)
         return tuple(
             Trial(point, float(outcome.valid_metric[-1]), outcome.diverged, score)
@@ -56,43 +80,56 @@ class Tuned:
 
 
 def tune(stages: Stages, arms: Sequence[Arm], effort: Effort, seed: int, tuning_seed: int) -> dict[str, Tuned]:
-    """Run all trials of all arms, round by round and rung by rung."""
+    """Run all trials of all arms, round by round and rung by rung; those of which nothing is searched have none."""
     problem = stages.problem
     sign = _sign(problem)
-    tuned = {arm.name: Tuned(even=effort.rounds == 1 and effort.halving == 1) for arm in arms}
+    even = effort.rounds in (None, 1) and effort.halving == 1
+    tuned = {arm.name: Tuned(even=even) if arm.searched else Tuned([{}], rung=[0]) for arm in arms}
+    arms = [arm for arm in arms if arm.searched]
+    if not arms:
+        return tuned
     (_, part), *later = rungs(effort.trials, effort.halving, effort.finalists)
-    for turn, count in enumerate(round_sizes(effort)):
+    sizes = round_sizes(effort, arms)
+    for turn, count in enumerate(sizes):
         drawn = [(arm, point) for arm in arms for point in _points(arm, tuned[arm.name], effort, count, seed, sign)]
         runs = [run_of(arm, point, problem, tuning_seed, part) for arm, point in drawn]
-        for (arm, point), outcome in zip(drawn, stages.train(_title(effort, turn, 0), runs), strict=True):
-            tuned[arm.name].points.append(point)
-            tuned[arm.name].outcomes.append(outcome)
-            tuned[arm.name].rung.append(0)
+        for (arm, point), outcome in zip(drawn, stages.train(_title(len(sizes), turn, 0), runs), strict=True):
+            tuned[arm.name].add(arm, point, outcome, turn)
     if later:
-        for found in tuned.values():
+        for found in (tuned[arm.name] for arm in arms):
             found.early = [float(outcome.valid_metric[-1]) for outcome in found.outcomes]
     for rung, (kept, part) in enumerate(later, start=1):
         chosen = [(arm, i) for arm in arms for i in sorted(tuned[arm.name].ranked(sign)[:kept])]
         runs = [run_of(arm, tuned[arm.name].points[i], problem, tuning_seed, part) for arm, i in chosen]
-        for (arm, i), outcome in zip(chosen, stages.train(_title(effort, 0, rung), runs), strict=True):
+        for (arm, i), outcome in zip(chosen, stages.train(_title(len(sizes), 0, rung), runs), strict=True):
             tuned[arm.name].outcomes[i] = outcome
             tuned[arm.name].rung[i] = rung
     return tuned
 
 
-def round_sizes(effort: Effort) -> list[int]:
-    """Trials of each round; what does not divide goes to the first rounds.
+def round_sizes(effort: Effort, arms: Sequence[Arm]) -> list[int]:
+    """Trials of each round; what does not divide goes to the first rounds. Two, where an arm is searched in two stages.
 
-    >>> round_sizes(Effort(trials=16, finalists=5, seeds=10, rounds=3))
+    >>> round_sizes(Effort(trials=16, finalists=5, seeds=10, rounds=3), [])
     [6, 5, 5]
     """
-    size, more = divmod(effort.trials, effort.rounds)
-    return [size + (turn < more) for turn in range(effort.rounds)]
+    in_stages = effort.trials >= _TWO_STAGES and any(only_range(arm) is not None for arm in arms)
+    rounds = effort.rounds or (2 if in_stages else 1)
+    size, more = divmod(effort.trials, rounds)
+    return [size + (turn < more) for turn in range(rounds)]
 
 
-def tuning_runs(arm: Arm, problem: Problem, effort: Effort, seed: int, tuning_seed: int) -> list[Run]:
-    """The runs of an arm's tuning as far as they are known before it: with the first points standing for later ones."""
-    points = sobol_points(arm, effort.trials, seed)
+def planned_runs(
+    arm: Arm, problem: Problem, effort: Effort, seed: int, tuning_seed: int, final_seeds: Sequence[int]
+) -> list[Run]:
+    """The runs of an arm that are known before the race: its tuning, with the first points standing for later ones.
+
+    Of an arm of which nothing is searched these are its finals.
+    """
+    if not arm.searched:
+        return final_runs(problem, [arm], {arm.name: [{}]}, final_seeds)
+    known = _points(arm, Tuned(), effort, round_sizes(effort, [arm])[0], seed, 1.0)
+    points = list(itertools.islice(itertools.cycle(known), effort.trials))
     ladder = rungs(effort.trials, effort.halving, effort.finalists)
     return [run_of(arm, point, problem, tuning_seed, part) for count, part in ladder for point in points[:count]]
 
@@ -132,27 +169,42 @@ def expected_cost(
     slots: int,
     kept: Sequence[Run],
 ) -> Cost:
-    """What a race should cost, by its planned runs of the tuning, whose first points stand for the finalists'.
+    """What a race should cost, by its planned runs; the first points of a tuning stand for the finalists'.
 
     `kept` are those of them that need not be trained.
     """
-    first = {name: [run.configuration for run in runs[: effort.finalists]] for name, runs in planned.items()}
-    tuning = budget_of(problem, [run for runs in planned.values() for run in runs])
+    searched = {arm.name for arm in arms if arm.searched}
+    first = {
+        name: [run.configuration for run in runs[: effort.finalists if name in searched else 1]]
+        for name, runs in planned.items()
+    }
+    tuning = budget_of(problem, [run for name in searched for run in planned[name]])
     finals = budget_of(problem, final_runs(problem, arms, first, final_seeds))
-    return Cost(len(arms), tuning, finals, seconds_per_step, slots, budget_of(problem, kept))
+    kept_tuning, kept_finals = (
+        budget_of(problem, [run for run in kept if (run.arm in searched) == tunes]) for tunes in (True, False)
+    )
+    return Cost(len(arms), tuning, finals, seconds_per_step, slots, kept_tuning, kept_finals)
 
 
 def _points(arm: Arm, tuned: Tuned, effort: Effort, count: int, seed: int, sign: float) -> Points:
-    if not tuned.points:
-        return sobol_points(arm, effort.trials, seed)[:count]
+    """The points of an arm's next round."""
+    before = len(tuned.points)
+    found = only_range(arm)
+    if effort.rounds is None and found is not None:
+        name, dimension = found
+        wide = wide_places(arm, before or count, seed)
+        places = near_places(arm, wide, tuned.ranked(sign)[0], count, seed) if before else wide
+        return [{name: dimension.at(place)} for place in places]
+    if effort.rounds is None or not before:
+        return sobol_points(arm, before + count, seed)[before:]
     return propose(arm, tuned.points, tuned.losses(sign), count, seed)
 
 
-def _title(effort: Effort, turn: int, rung: int) -> str:
+def _title(rounds: int, turn: int, rung: int) -> str:
     """What a stage is called; the store finds its runs by it."""
     if rung:
         return f"tuning, rung {rung + 1}"
-    return "tuning" if effort.rounds == 1 else f"tuning, round {turn + 1}"
+    return "tuning" if rounds == 1 else f"tuning, round {turn + 1}"
 
 
 def _sign(problem: Problem) -> float:

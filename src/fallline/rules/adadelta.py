@@ -1,7 +1,7 @@
 """Adadelta (Zeiler, 2012)."""
 
 from fallline.math import sqrt
-from fallline.rules.record import SQUARES, SUMMED, Moment, Record, Twin
+from fallline.rules.record import ADAGRAD, SQUARES, SUMMED, Moment, Record, Twin
 from fallline.symbolic import rule
 
 
@@ -20,7 +20,8 @@ def adadelta(p, g, v, u, *, lr=1.0, rho=0.9, eps=1e-6):
 
 RECORDS = [
     Record(
-        adadelta, year=2012, source="Zeiler, ADADELTA: an adaptive learning rate method, arXiv:1212.5701",
+        adadelta, year=2012, family=ADAGRAD,
+        source="Zeiler, ADADELTA: an adaptive learning rate method, arXiv:1212.5701",
         lr=SUMMED,  # its own unit is 1
         class_name="Adadelta", twin=Twin("Adadelta"), moments={"v": Moment(SQUARES, "rho")}, default_arm=5,
         surface_lr=10.0, surface_lrs=(1e-2, 1e3),

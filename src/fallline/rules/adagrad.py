@@ -1,7 +1,7 @@
 """Adagrad (Duchi, Hazan and Singer, 2011), diagonal, with ε outside the root or inside it."""
 
 from fallline.math import sqrt
-from fallline.rules.record import FROM_ZERO, PLAIN, Record, Twin
+from fallline.rules.record import ADAGRAD, FROM_ZERO, PLAIN, Record, Twin
 from fallline.symbolic import rule, state
 
 
@@ -28,13 +28,13 @@ _SOURCE = (
 )
 RECORDS = [
     Record(
-        adagrad, year=2011, source=_SOURCE, lr=PLAIN, conventions=_CONVENTIONS, class_name="Adagrad",
+        adagrad, year=2011, family=ADAGRAD, source=_SOURCE, lr=PLAIN, conventions=_CONVENTIONS, class_name="Adagrad",
         twin=Twin("Adagrad"), limits={"lr_decay": FROM_ZERO}, default_arm=4, surface_lr=0.5,
         use="Sparse features and convex problems, such as counts of words or recommendation.",
         weakness="The sum of squares only grows, so the rate falls towards zero, in deep networks often too early.",
     ),
     Record(
-        adagrad_keras, year=2011, source=_SOURCE, lr=PLAIN, conventions=_CONVENTIONS, surface_lr=0.5,
+        adagrad_keras, year=2011, family=ADAGRAD, source=_SOURCE, lr=PLAIN, conventions=_CONVENTIONS, surface_lr=0.5,
         use="To follow Keras or TensorFlow.",
         weakness="As for adagrad; the sum begins at 0.1, which damps the first steps by an amount that depends on "
         "scale.",

@@ -2,7 +2,7 @@
 
 from fallline.math import maximum, sqrt
 from fallline.rules.decay import decoupled_decay
-from fallline.rules.record import ADAM_MOMENTS, ADAPTIVE, Record, Twin
+from fallline.rules.record import ADAM, ADAM_MOMENTS, ADAPTIVE, Record, Twin
 from fallline.symbolic import rule
 
 
@@ -71,35 +71,37 @@ _KINGMA = "Kingma and Ba, Adam: a method for stochastic optimization, arXiv:1412
 _REDDI = "Reddi, Kale and Kumar, On the convergence of Adam and beyond, arXiv:1904.09237"
 RECORDS = [
     Record(
-        adam, year=2015, source=_KINGMA, lr=ADAPTIVE, conventions=_ADAM, class_name="Adam", twin=Twin("Adam"),
+        adam, year=2015, family=ADAM,
+        source=_KINGMA, lr=ADAPTIVE, conventions=_ADAM, class_name="Adam", twin=Twin("Adam"),
         moments=ADAM_MOMENTS, default_arm=7,
         use="A first try nearly everywhere: works over a wide range of rates.",
         weakness="May not converge where rare large gradients matter; L2 decay acts weakly on large gradients (see "
         "adamw).",
     ),
     Record(
-        adam_uncorrected, year=2015, source=_KINGMA, lr=ADAPTIVE, conventions=_ADAM, moments=ADAM_MOMENTS,
+        adam_uncorrected, year=2015, family=ADAM, source=_KINGMA, lr=ADAPTIVE, conventions=_ADAM, moments=ADAM_MOMENTS,
         use="To see what bias correction is for.",
         weakness="The first steps are about three times too long at the usual decay factors.",
     ),
     Record(
-        adam_eps_hat, year=2015, source=_KINGMA, lr=ADAPTIVE, conventions=_ADAM, moments=ADAM_MOMENTS,
+        adam_eps_hat, year=2015, family=ADAM, source=_KINGMA, lr=ADAPTIVE, conventions=_ADAM, moments=ADAM_MOMENTS,
         use="To follow TensorFlow or Keras: the paper's shorter form.",
         weakness="ε̂ is not Adam's ε: the same number damps early steps more.",
     ),
     Record(
-        amsgrad, year=2018, source=_REDDI, lr=ADAPTIVE, conventions=_AMSGRAD, class_name="AMSGrad",
+        amsgrad, year=2018, family=ADAM, source=_REDDI, lr=ADAPTIVE, conventions=_AMSGRAD, class_name="AMSGrad",
         twin=Twin("Adam", {"amsgrad": True}), moments=ADAM_MOMENTS,
         use="Where Adam is seen to diverge or to circle.",
         weakness="One more state; one huge gradient shortens all steps after it.",
     ),
     Record(
-        amsgrad_corrected, year=2018, source=_REDDI, lr=ADAPTIVE, conventions=_AMSGRAD, moments=ADAM_MOMENTS,
+        amsgrad_corrected, year=2018, family=ADAM,
+        source=_REDDI, lr=ADAPTIVE, conventions=_AMSGRAD, moments=ADAM_MOMENTS,
         use="To follow code that takes the maximum of the corrected moment.",
         weakness="The corrected moment is noisiest at the first steps, which the maximum then keeps.",
     ),
     Record(
-        adamw, name="adamw", year=2019,
+        adamw, name="adamw", year=2019, family=ADAM,
         source="Loshchilov and Hutter, Decoupled weight decay regularization, arXiv:1711.05101", lr=ADAPTIVE,
         class_name="AdamW", twin=Twin("AdamW"), default_arm=8,
         use="Transformers, and wherever Adam needs weight decay.",

@@ -1,7 +1,7 @@
 """AdamP (Heo et al., 2021): Adam that does not lengthen weights whose scale has no effect."""
 
 from fallline.math import abs, dimensions, dot, maximum, sqrt, sum, where
-from fallline.rules.record import ADAM_MOMENTS, ADAPTIVE, FROM_ZERO, SHARE, Record
+from fallline.rules.record import ADAM, ADAM_MOMENTS, ADAPTIVE, FROM_ZERO, SHARE, Record
 from fallline.symbolic import rule
 
 
@@ -40,7 +40,7 @@ def adamp(
 
 RECORDS = [
     Record(
-        adamp, year=2021,
+        adamp, year=2021, family=ADAM,
         source="Heo et al., AdamP: slowing down the slowdown for momentum optimizers, arXiv:2006.08217", lr=ADAPTIVE,
         class_name="AdamP", limits={"delta": FROM_ZERO, "wd_ratio": SHARE}, moments=ADAM_MOMENTS, default_arm=12,
         use="Networks with normalisation layers, where the weights' scale has no effect but on the step.",

@@ -1,7 +1,7 @@
 """AdEMAMix (Pagliardini, Ablin and Grangier, 2024): Adam with a second, much slower mean of the gradients."""
 
 from fallline.math import exp, log, minimum, sqrt
-from fallline.rules.record import ADAM_MOMENTS, ADAPTIVE, FROM_ZERO, Record
+from fallline.rules.record import ADAM, ADAM_MOMENTS, ADAPTIVE, FROM_ZERO, Record
 from fallline.symbolic import rule
 
 
@@ -33,7 +33,7 @@ def ademamix(
 
 RECORDS = [
     Record(
-        ademamix, year=2024,
+        ademamix, year=2024, family=ADAM,
         source="Pagliardini, Ablin and Grangier, The AdEMAMix optimizer: better, faster, older, arXiv:2409.03137",
         lr=ADAPTIVE, class_name="AdEMAMix",
         spaces={"alpha": (1.0, 20.0)},  # the weight of a mean, elsewhere a decay factor

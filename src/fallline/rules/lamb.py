@@ -1,7 +1,7 @@
 """LAMB (You et al., 2020): Adam with a learning rate for each tensor, for large batches."""
 
 from fallline.math import sqrt
-from fallline.rules.record import ADAM_MOMENTS, RELATIVE, Record
+from fallline.rules.record import ADAM, ADAM_MOMENTS, RELATIVE, Record
 from fallline.rules.trust_ratio import norm, trust_ratio
 from fallline.symbolic import rule
 
@@ -25,7 +25,7 @@ def lamb(p, g, m, v, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=
 
 RECORDS = [
     Record(
-        lamb, year=2020,
+        lamb, year=2020, family=ADAM,
         source="You et al., Large batch optimization for deep learning: training BERT in 76 minutes, arXiv:1904.00962",
         lr=RELATIVE, class_name="LAMB", moments=ADAM_MOMENTS,
         use="Very large batches, of text above all.",

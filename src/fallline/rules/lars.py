@@ -1,6 +1,6 @@
 """LARS (You, Gitman and Ginsburg, 2017): momentum with a learning rate for each tensor, for large batches."""
 
-from fallline.rules.record import FROM_ZERO, SUMMED, Record
+from fallline.rules.record import FROM_ZERO, MOMENTUM, SUMMED, Record
 from fallline.rules.trust_ratio import norm, trust_ratio
 from fallline.symbolic import rule
 
@@ -21,7 +21,7 @@ def lars(p, g, b, *, lr=1.0, momentum=0.9, weight_decay=5e-4, trust_coefficient=
 
 RECORDS = [
     Record(
-        lars, year=2017,
+        lars, year=2017, family=MOMENTUM,
         source="You, Gitman and Ginsburg, Large batch training of convolutional networks, arXiv:1708.03888",
         lr=SUMMED,  # it has its trust coefficient of 0.001 on top
         class_name="LARS", limits={"trust_coefficient": FROM_ZERO}, surface_lr=1.0, surface_lrs=(1e-3, 1e3),

@@ -19,7 +19,7 @@ def lion(p, g, m, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0):
 RECORDS = [
     Record(
         lion, year=2023, source="Chen et al., Symbolic discovery of optimization algorithms, arXiv:2302.06675",
-        lr=(1e-7, 0.01),  # 3 to 10 times below Adam's
+        lr=(1e-8, 0.1),  # 3 to 10 times below Adam's
         class_name="Lion",
         use="Large models: one state, and every element moves by the same amount.",
         weakness="Wants a rate 3 to 10 times smaller and a decay as much larger than AdamW; noisy with small batches.",

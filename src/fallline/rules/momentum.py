@@ -1,7 +1,7 @@
 """Momentum: the heavy ball (Polyak, 1964), in torch's sum form b = μb + g and in the forms of others."""
 
 from fallline.math import maximum
-from fallline.rules.record import AVERAGE, PLAIN, SUM, SUMMED, Moment, Record, Twin
+from fallline.rules.record import AVERAGE, MOMENTUM, PLAIN, SUM, SUMMED, Moment, Record, Twin
 from fallline.symbolic import combinator, rule, state
 
 
@@ -62,24 +62,26 @@ _POLYAK = "Polyak, Some methods of speeding up the convergence of iteration meth
 _SUTSKEVER = "Sutskever et al., On the importance of initialization and momentum in deep learning"
 RECORDS = [
     Record(
-        momentum, year=1964, source=_POLYAK, lr=PLAIN, conventions=_CONVENTIONS, class_name="Momentum",
+        momentum, year=1964, family=MOMENTUM, source=_POLYAK, lr=PLAIN, conventions=_CONVENTIONS, class_name="Momentum",
         twin=Twin("SGD"), moments={"b": Moment(SUM, "momentum")}, default_arm=2, surface_lr=0.01,
         use="Vision networks with a tuned schedule, where it often generalises as well as anything.",
         weakness="Overshoots where the loss curves sharply; the rate and its schedule need tuning together.",
     ),
     Record(
-        ema_momentum, year=1964, source=_POLYAK, lr=SUMMED, conventions=_CONVENTIONS,
+        ema_momentum, year=1964, family=MOMENTUM, source=_POLYAK, lr=SUMMED, conventions=_CONVENTIONS,
         moments={"m": Moment(AVERAGE, "momentum")}, surface_lrs=(1e-3, 100.0),
         use="Where μ is changed or tuned: the size of a step does not depend on it.",
         weakness="Begins with steps that are 1 - μ times too short, as it corrects no bias.",
     ),
     Record(
-        velocity_momentum, year=2013, source=_SUTSKEVER, lr=PLAIN, conventions=_CONVENTIONS, surface_lr=0.01,
+        velocity_momentum, year=2013, family=MOMENTUM,
+        source=_SUTSKEVER, lr=PLAIN, conventions=_CONVENTIONS, surface_lr=0.01,
         use="To follow code or papers that keep η in the velocity.",
         weakness="After the rate falls, old steps go on at the old rate for a while.",
     ),
     Record(
-        dampened_momentum, year=1964, source=f"{_POLYAK}; dampened as in torch", lr=PLAIN, conventions=_CONVENTIONS,
+        dampened_momentum, year=1964, family=MOMENTUM,
+        source=f"{_POLYAK}; dampened as in torch", lr=PLAIN, conventions=_CONVENTIONS,
         twin=Twin("SGD"), surface_lr=0.01,
         use="To follow code written for torch's `dampening`.",
         weakness="The first gradient counts in full, later ones in part, so the scale of a step changes early on.",

@@ -1,7 +1,7 @@
 """NAdam (Dozat, 2016): Adam with Nesterov's look ahead."""
 
 from fallline.math import sqrt
-from fallline.rules.record import ADAM_MOMENTS, ADAPTIVE, FROM_ZERO, Record, Twin
+from fallline.rules.record import ADAM, ADAM_MOMENTS, ADAPTIVE, FROM_ZERO, Record, Twin
 from fallline.symbolic import rule, state
 
 
@@ -26,7 +26,8 @@ def nadam(
 
 RECORDS = [
     Record(
-        nadam, year=2016, source="Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop", lr=ADAPTIVE,
+        nadam, year=2016, family=ADAM,
+        source="Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop", lr=ADAPTIVE,
         class_name="NAdam", twin=Twin("NAdam"), limits={"momentum_decay": FROM_ZERO}, moments=ADAM_MOMENTS,
         default_arm=10,
         use="Adam where looking ahead helps; often a little faster early on.",

@@ -1,6 +1,6 @@
 """Nesterov's momentum (1983) in the forms that need no second evaluation: both store the look-ahead point θ + μv."""
 
-from fallline.rules.record import PLAIN, SUM, Moment, Record, Twin
+from fallline.rules.record import MOMENTUM, PLAIN, SUM, Moment, Record, Twin
 from fallline.symbolic import rule
 
 
@@ -28,7 +28,7 @@ def velocity_nesterov(p, g, v, *, lr=1e-3, momentum=0.9):
 _CONVENTIONS = ("nesterov", "velocity_nesterov")
 RECORDS = [
     Record(
-        nesterov, year=1983,
+        nesterov, year=1983, family=MOMENTUM,
         source="Nesterov, A method of solving a convex programming problem with convergence rate O(1/k²)", lr=PLAIN,
         conventions=_CONVENTIONS, class_name="Nesterov", twin=Twin("SGD", {"nesterov": True}),
         moments={"b": Moment(SUM, "momentum")}, default_arm=3, surface_lr=0.01,
@@ -37,7 +37,7 @@ RECORDS = [
         "small.",
     ),
     Record(
-        velocity_nesterov, year=2013,
+        velocity_nesterov, year=2013, family=MOMENTUM,
         source="Bengio, Boulanger-Lewandowski and Pascanu, Advances in optimizing recurrent networks, arXiv:1212.0901",
         lr=PLAIN, conventions=_CONVENTIONS, surface_lr=0.01,
         use="Nesterov's momentum with a rate that changes: the textbook's path at any sequence of rates.",

@@ -1,7 +1,7 @@
 """Prodigy (Mishchenko and Defazio, 2024): Adam that estimates its own learning rate."""
 
 from fallline.math import abs, dot, maximum, minimum, sqrt, sum, where
-from fallline.rules.record import POSITIVE, Interval, Record
+from fallline.rules.record import ADAM, POSITIVE, Interval, Record
 from fallline.symbolic import rule, state
 
 
@@ -38,7 +38,7 @@ def prodigy(
 
 RECORDS = [
     Record(
-        prodigy, year=2024,
+        prodigy, year=2024, family=ADAM,
         source="Mishchenko and Defazio, Prodigy: an expeditiously adaptive parameter-free learner, arXiv:2306.06101",
         lr=(0.1, 10.0),  # a factor on the rate that it estimates
         class_name="Prodigy",

@@ -1,7 +1,7 @@
 """RAdam (Liu et al., 2020): Adam that waits until its second moment can be trusted."""
 
 from fallline.math import maximum, sqrt, where
-from fallline.rules.record import ADAM_MOMENTS, RELATIVE, Record, Twin
+from fallline.rules.record import ADAM, ADAM_MOMENTS, RELATIVE, Record, Twin
 from fallline.symbolic import rule
 
 
@@ -51,19 +51,21 @@ _CONVENTIONS = ("radam", "radam_paper", "radam_authors")
 _SOURCE = "Liu et al., On the variance of the adaptive learning rate and beyond, arXiv:1908.03265"
 RECORDS = [
     Record(
-        radam, year=2020, source=_SOURCE,
+        radam, year=2020, family=ADAM, source=_SOURCE,
         lr=RELATIVE,  # its steps are shortened at first
         conventions=_CONVENTIONS, class_name="RAdam", twin=Twin("RAdam"), moments=ADAM_MOMENTS, default_arm=11,
         use="Adam without a warm-up to be tuned.",
         weakness="Near the end it is Adam; with β₂ ≤ 0.6 it is never rectified at all.",
     ),
     Record(
-        radam_paper, year=2020, source=_SOURCE, lr=RELATIVE, conventions=_CONVENTIONS, moments=ADAM_MOMENTS,
+        radam_paper, year=2020, family=ADAM,
+        source=_SOURCE, lr=RELATIVE, conventions=_CONVENTIONS, moments=ADAM_MOMENTS,
         use="To follow the paper's text.",
         weakness="Rectifies one step or so earlier, by a noisier factor.",
     ),
     Record(
-        radam_authors, year=2020, source=_SOURCE, lr=RELATIVE, conventions=_CONVENTIONS, moments=ADAM_MOMENTS,
+        radam_authors, year=2020, family=ADAM,
+        source=_SOURCE, lr=RELATIVE, conventions=_CONVENTIONS, moments=ADAM_MOMENTS,
         use="To follow the authors' code.",
         weakness="Takes no step at all at first: with β₂ = 0.999 for five steps.",
     ),

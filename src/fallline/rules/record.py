@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fallline._asked import did_you_mean
 from fallline.symbolic import Rule
@@ -17,11 +17,11 @@ from fallline.symbolic import Rule
 #: A range that is searched: its ends, and its scale where that is not "log".
 Ends = tuple[float, float] | tuple[float, float, str]
 
-#: Learning rates, over five decades, so that every rule has as much to search.
-PLAIN: Ends = (1e-4, 10.0)  # steps as long as the gradient, or the sum of some
-SUMMED: Ends = (1e-3, 100.0)  # an average of gradients is 1/(1-μ) shorter than their sum
-ADAPTIVE: Ends = (1e-6, 0.1)  # every element moves by about the rate
-RELATIVE: Ends = (1e-5, 1.0)  # steps relative to the weights' size, or shortened at first
+#: Learning rates, over seven decades, so that every rule has as much to search.
+PLAIN: Ends = (1e-5, 100.0)  # steps as long as the gradient, or the sum of some
+SUMMED: Ends = (1e-4, 1000.0)  # an average of gradients is 1/(1-μ) shorter than their sum
+ADAPTIVE: Ends = (1e-7, 1.0)  # every element moves by about the rate
+RELATIVE: Ends = (1e-6, 10.0)  # steps relative to the weights' size, or shortened at first
 
 
 class Interval(NamedTuple):
@@ -107,6 +107,12 @@ class Moment(NamedTuple):
     decay: str
 
 
+#: Families, by the method that the others vary.
+Family = Literal["AdaGrad", "Adam", "momentum"]
+ADAGRAD: Family = "AdaGrad"
+ADAM: Family = "Adam"
+MOMENTUM: Family = "momentum"
+
 SUM, AVERAGE, SQUARES = "sum of gradients", "average of gradients", "average of squares"
 ADAM_MOMENTS = {"m": Moment(AVERAGE, "beta1"), "v": Moment(SQUARES, "beta2")}
 
@@ -134,6 +140,7 @@ class Record:
         lr: Where its learning rate is searched.
         use: When to use it, as a sentence.
         weakness: What is known against it, as a sentence.
+        family: `ADAGRAD`, `ADAM` or `MOMENTUM`; None where it varies none of them.
         name: What it is called, where that is not its function's name, as of a rule that combinators compose.
         aliases: What else people call it; the first is the name of its arm in a race that is given none.
         conventions: The rules that are this method by one convention or another, itself among them.
@@ -158,6 +165,7 @@ class Record:
     lr: Ends
     use: str
     weakness: str
+    family: Family | None = None
     name: str = ""
     aliases: tuple[str, ...] = ()
     conventions: tuple[str, ...] = ()

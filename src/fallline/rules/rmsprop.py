@@ -1,7 +1,7 @@
 """RMSprop (Tieleman and Hinton, 2012), as lectured and centred; ε outside the root as in torch, or as in TensorFlow."""
 
 from fallline.math import sqrt
-from fallline.rules.record import ADAPTIVE, SQUARES, Moment, Record, Twin
+from fallline.rules.record import ADAGRAD, ADAPTIVE, SQUARES, Moment, Record, Twin
 from fallline.symbolic import rule, state
 
 
@@ -37,20 +37,20 @@ _SQUARES = {"v": Moment(SQUARES, "alpha")}
 _SOURCE = "Tieleman and Hinton, Neural networks for machine learning, lecture 6.5, Coursera"
 RECORDS = [
     Record(
-        rmsprop, year=2012, source=_SOURCE, lr=ADAPTIVE, conventions=_CONVENTIONS, class_name="RMSprop",
+        rmsprop, year=2012, family=ADAGRAD, source=_SOURCE, lr=ADAPTIVE, conventions=_CONVENTIONS, class_name="RMSprop",
         twin=Twin("RMSprop"), moments=_SQUARES, default_arm=6,
         use="Losses that drift, recurrent networks and reinforcement learning.",
         weakness="Corrects no bias, so that the first steps are long; has no momentum of its own.",
     ),
     Record(
-        centered_rmsprop, year=2013,
+        centered_rmsprop, year=2013, family=ADAGRAD,
         source="Graves, Generating sequences with recurrent neural networks, arXiv:1308.0850", lr=ADAPTIVE,
         conventions=_CONVENTIONS, twin=Twin("RMSprop", {"centered": True}), moments=_SQUARES,
         use="As rmsprop, where gradients have a mean far from zero.",
         weakness="One more state, and a difference of two averages that rounding can make negative.",
     ),
     Record(
-        rmsprop_tensorflow, year=2012, source=_SOURCE, lr=ADAPTIVE, conventions=_CONVENTIONS,
+        rmsprop_tensorflow, year=2012, family=ADAGRAD, source=_SOURCE, lr=ADAPTIVE, conventions=_CONVENTIONS,
         use="To follow TensorFlow, or agents tuned with it: its first steps are shorter.",
         weakness="With η inside the buffer, a changed rate reaches the step only by and by.",
     ),

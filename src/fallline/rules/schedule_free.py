@@ -2,7 +2,7 @@
 
 from fallline.math import maximum, minimum, sqrt
 from fallline.rules.gradient_descent import gradient_descent
-from fallline.rules.record import ADAPTIVE, RELATIVE, SQUARES, SUMMED, Moment, Record
+from fallline.rules.record import ADAGRAD, ADAM, ADAPTIVE, RELATIVE, SQUARES, SUMMED, Moment, Record
 from fallline.symbolic import Rule, combinator, rule, state
 
 
@@ -68,7 +68,8 @@ schedule_free_adam = schedule_free(normalized_gradient)
 _SOURCE = "Defazio et al., The road less scheduled, arXiv:2405.15682"
 RECORDS = [
     Record(
-        normalized_gradient, year=2024, source=_SOURCE, lr=ADAPTIVE, moments={"v": Moment(SQUARES, "beta2")},
+        normalized_gradient, year=2024, family=ADAGRAD,
+        source=_SOURCE, lr=ADAPTIVE, moments={"v": Moment(SQUARES, "beta2")},
         use="As a part: Schedule-Free AdamW is built on it.",
         weakness="Without momentum it follows the noise of each batch.",
     ),
@@ -81,7 +82,7 @@ RECORDS = [
     ),
     Record(
         schedule_free_adam, name="schedule_free_adam", aliases=("schedule_free_adamw", "adamw_schedule_free"),
-        year=2024, source=_SOURCE,
+        year=2024, family=ADAM, source=_SOURCE,
         lr=RELATIVE,  # 1 to 10 times AdamW's
         use="As schedule_free_sgd, wherever one would use AdamW.",
         weakness="As schedule_free_sgd; a warm-up still helps.",

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline._text import counted, duration, duration_range, listed, shortened
+from fallline._text import counted, duration, duration_range, shortened
 from fallline.pages.charts.decision import distances, speed_of
 from fallline.pages.charts.picture import Axis, Mark, Picture, Table, charted, shown_number
 from fallline.pages.charts.race_data import ArmData, RaceData
 from fallline.racing import Reached
 from fallline.racing.judging import edge_of
-from fallline.racing.output import diverged_legend, time_legend
+from fallline.racing.output import diverged_legend, not_searched, time_legend
 
 _LONGEST_NAME = 20
 _EDGE = "at the edge"
@@ -208,7 +208,7 @@ def _effort(reached: Reached, effort: int | None) -> Cell:
 
 
 def _diverged(arm: ArmData) -> Cell:
-    trials = sum(not trial.usable for trial in arm.entry.trials) if arm.entry.space else 0
+    trials = sum(not trial.usable for trial in arm.entry.trials) if arm.entry.searched else 0
     runs = int((~arm.entry.finals[0].usable).sum())
     return Cell(f"{trials} + {runs}", trials + runs)
 
@@ -221,8 +221,7 @@ def _legend(race: RaceData) -> str:
         f"{counted(p['seeds'], 'fresh seed')}; of these the arm takes the best by mean validation, whose mean on the "
         "test split is the score."
     ]
-    if unsearched := [arm.name for arm in race.arms if not arm.entry.space]:
-        sentences.append(f"Nothing was searched of {listed(unsearched)}: no trials, one setting on the fresh seeds.")
+    sentences += not_searched([arm.entry for arm in race.arms])
     if any(one is not None for one in distances(race).values()):
         side = "Below" if race.higher_is_better else "Above"
         sentences.append(f"{side} the best: between which two the arm is, for all arms together.")

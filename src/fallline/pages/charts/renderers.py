@@ -244,7 +244,7 @@ def _axis(axis: Axis, values: Sequence[Array]) -> dict[str, Any]:
 
 
 def _between(values: Sequence[Array]) -> list[float]:
-    """What is named on a logarithmic axis over few powers of ten: these and what lies between; over many, none of it."""
+    """What is named on a logarithmic axis over few powers of ten: these and what lies between; nothing over many."""
     every = np.concatenate([np.empty(0), *values])
     powers = np.log10(every[(every > 0) & np.isfinite(every)])
     if not len(powers) or np.ptp(powers) > _FEW_DECADES:

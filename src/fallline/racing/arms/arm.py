@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -14,9 +15,11 @@ from fallline import rules
 from fallline.optim import ScheduleFree
 from fallline.optim.generic import Optimizer
 from fallline.racing.arms.dimensions import Dimension, space_of
+from fallline.racing.arms.families import family_of
 from fallline.racing.arms.methods import (
     Method,
     arguments,
+    averages,
     can_decay,
     check_method,
     hyperparameters,
@@ -28,6 +31,7 @@ from fallline.racing.arms.settings import (
     Recipe,
     batch_of,
     check_missing,
+    check_values,
     checked_space,
     make_schedule,
     offered,
@@ -48,14 +52,18 @@ Space = Mapping[str, Dimension | tuple[float, float]]
 class Arm:
     """An entrant of a race: an optimizer, the space in which its hyperparameters are searched, and what is fixed.
 
-    The learning rate is searched in the method's default space unless it stands in `space` or `fixed`. The parts of a
-    class's `betas` are called `beta1` and `beta2`. Beside its own hyperparameters, any arm has these:
+    The learning rate is searched in the method's default space unless it stands in `space` or `fixed`. An arm of which
+    nothing is searched, such as one's present setting, has no trials: it runs with its one configuration, on the same
+    fresh seeds as the others' best ones. The parts of a class's `betas` are called `beta1` and `beta2`. Beside its own
+    hyperparameters, any arm has these:
 
     - `weight_decay`, decoupled (Loshchilov and Hutter, 2019), where a rule has none of its own;
     - `batch`, a Choice of batch sizes: learning rates are those at the problem's own batch size, and a run multiplies
       them with batch over that (Goyal et al., 2017);
-    - `schedule`, a Choice of "constant", "linear", "cosine" and "one_cycle", over all steps of a run;
-    - `warm_up`, the share of the steps in which the rate first rises evenly to where the schedule begins.
+    - `schedule`, a Choice of "constant", "linear", "cosine", "warmup-stable-decay" (which comes down in the last fifth)
+      and "one_cycle", over all steps of a run;
+    - `warm_up`, the share of the steps in which the rate first rises evenly to where the schedule begins; none unless
+      given, but a twentieth of "warmup-stable-decay".
 
     Args:
         name: What it is called in tables; with nothing but an optimizer here it is called after that.
@@ -73,7 +81,9 @@ class Arm:
     >>> from fallline import rules
     >>> calm = Arm("calm", rules.momentum, fixed={"momentum": 0.5, "schedule": "cosine"})
     >>> calm.space
-    {'lr': Range(low=0.0001, high=10.0, scale='log')}
+    {'lr': Range(low=1e-05, high=100.0, scale='log', open=True)}
+    >>> Arm("mine", torch.optim.Adam, fixed={"lr": 3e-4}).searched
+    False
 
     A class of your own takes part as it is:
 
@@ -89,6 +99,8 @@ class Arm:
     method: Method
     space: Mapping[str, Dimension]
     fixed: Mapping[str, Any]
+    #: By what a command line finds it again; None where only a program has it.
+    origin: str | None = field(init=False, repr=False, compare=False)
     #: `Phases`, which is made of arms, and so stands above and puts itself here.
     _of_phases: ClassVar[Callable[..., Arm]]
 
@@ -116,11 +128,11 @@ class Arm:
         if "weight_decay" in {*dimensions, *fixed}:
             method = with_decay(method)
         check_missing(called, method, {*dimensions, *fixed})
-        self._set(name=called, method=method, space=dimensions, fixed=fixed)
+        self._set(name=called, method=method, space=dimensions, fixed=fixed, origin=None)
 
     def _set(self, **fields: Any) -> None:
-        for field, value in fields.items():
-            object.__setattr__(self, field, value)
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
 
     @staticmethod
     def phases(
@@ -146,6 +158,20 @@ class Arm:
         return Arm._of_phases(name, phases, space, fixed)
 
     @property
+    def family(self) -> str | None:
+        """The method that this one varies: "Adam", "momentum" or "AdaGrad"; None where it varies none, or none known.
+
+        >>> Arm("adamw").family
+        'Adam'
+        """
+        return family_of(self.method, {**self.space, **self.fixed})
+
+    @property
+    def searched(self) -> bool:
+        """Whether there is anything to search; an arm without runs with its one configuration, which is empty."""
+        return bool(self.space)
+
+    @property
     def searchable(self) -> tuple[str, ...]:
         """The names that a space of this arm may have."""
         decay = ("weight_decay",) if can_decay(self.method) else ()
@@ -163,11 +189,37 @@ class Arm:
 
         >>> from fallline import rules
         >>> Arm("momentum", rules.momentum).further(["momentum", "beta1"]).space["momentum"]
-        Range(low=0.5, high=0.999, scale='complement')
+        Range(low=0.5, high=0.999, scale='complement', open=False)
         """
         more = [n for n in names if n in self.searchable and n not in {*self.space, *self.fixed}]
         added = {n: self._default_dimension(n, problem) for n in more}
         return Arm(self.name, self.method, {**self.space, **added}, self.fixed) if added else self
+
+    def under(self, schedule: str, warm_up: float | None = None) -> Arm:
+        """The arm as it races where all are told one schedule: what it searches or fixes of that stays as it is.
+
+        An average of the weights, which Schedule-Free methods keep, does what a schedule's end does: they are told the
+        warm-up alone.
+
+        Args:
+            schedule: As an arm's `schedule`.
+            warm_up: As an arm's `warm_up`; None for the schedule's own.
+
+        Raises:
+            ValueError: There is no such schedule, or no such share of the steps.
+
+        >>> Arm("adam").under("cosine", 0.1).fixed
+        {'schedule': 'cosine', 'warm_up': 0.1}
+        """
+        told = {"schedule": schedule, **({} if warm_up is None else {"warm_up": warm_up})}
+        check_values(self.name, tuple(told), {}, told)
+        settled = {*self.space, *self.fixed}
+        if schedule == "constant" or averages(self.method):
+            settled.add("schedule")
+        more = {name: value for name, value in told.items() if name in self.searchable and name not in settled}
+        arm = copy.copy(self)
+        arm._set(fixed={**self.fixed, **more})
+        return arm
 
     def _default_dimension(self, name: str, problem: Problem | None) -> Dimension:
         if name in offered(self.method):

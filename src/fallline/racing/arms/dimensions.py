@@ -1,7 +1,7 @@
 """Dimensions of a search space, and where each method's hyperparameters are searched by default; without torch.
 
-Learning rates are log-uniform, over five decades unless a method's authors say otherwise, so that every arm has as much
-to search.
+Learning rates are log-uniform, over seven decades unless a method's authors say otherwise, so that every arm has as
+much to search.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from typing import Any
 
 from fallline import rules
 from fallline.rules import ADAPTIVE, PLAIN, RELATIVE
+
+#: How learning rates go over a run in a race that is told nothing of it.
+DEFAULT_SCHEDULE = "constant"
 
 #: Numbers and strings: what a configuration holds.
 Value = float | str
@@ -29,6 +32,7 @@ class Range:
         high: The highest.
         scale: "log", where the number is log-uniform; "linear"; or "complement", where what is missing to 1 is, as
             suits momenta and decay factors: from 0.9 to 0.99 is as far as from 0.99 to 0.999.
+        open: Whether a search may go on beyond an end where the best lies at it, which takes the scale "log".
 
     Raises:
         ValueError: The ends do not fit the scale: 0 < low < high on "log", low < high < 1 on "complement".
@@ -40,6 +44,7 @@ class Range:
     low: float
     high: float
     scale: str = "log"
+    open: bool = False
 
     def __post_init__(self) -> None:
         ends = f"({self.low!r}, {self.high!r})"
@@ -51,12 +56,14 @@ class Range:
         beyond = {"log": self.low <= 0, "linear": False, "complement": self.high >= 1}[self.scale]
         if beyond or not self.low < self.high:
             raise ValueError(f"a range on the {self.scale} scale must have {wanted}; got {ends}")
+        if self.open and self.scale != "log":
+            raise ValueError(f"an open range must be on the log scale, since others end somewhere; got {self.scale!r}")
 
     def at(self, unit: float) -> float:
         """The number at a share of the way.
 
         Args:
-            unit: The share, from 0 to 1.
+            unit: The share, from 0 to 1; of an open range any number.
 
         Returns:
             The number, with 15 digits.
@@ -69,7 +76,7 @@ class Range:
         if self.scale != "linear":
             found = math.exp(found) if self.scale == "log" else 1 - math.exp(-found)
         # The last digits are the rounding of logarithms.
-        return min(max(float(f"{found:.15g}"), self.low), self.high)
+        return self._within(float(f"{found:.15g}"))
 
     def place(self, value: float) -> float:
         """The share of the way at which a number lies.
@@ -78,13 +85,13 @@ class Range:
             value: The number.
 
         Returns:
-            A share from 0 to 1, which are also those of numbers beyond the ends.
+            A share from 0 to 1, which are also those of numbers beyond the ends; of an open range any number.
 
         >>> round(Range(1e-4, 1.0).place(0.01), 9)
         0.5
         """
         low, high = self._scaled(self.low), self._scaled(self.high)
-        return (self._scaled(min(max(value, self.low), self.high)) - low) / (high - low)
+        return (self._scaled(self._within(value)) - low) / (high - low)
 
     def edge(self, value: Value, within: float = _AT_EDGE) -> str | None:
         """At which end a value lies, if at one.
@@ -104,7 +111,10 @@ class Range:
 
     def to_json(self) -> dict[str, Any]:
         """As plain data, which `from_json` reads."""
-        return {"low": self.low, "high": self.high, "scale": self.scale}
+        return {"low": self.low, "high": self.high, "scale": self.scale, "open": self.open}
+
+    def _within(self, value: float) -> float:
+        return value if self.open else min(max(value, self.low), self.high)
 
     def _scaled(self, value: float) -> float:
         """The value on the scale on which it is drawn evenly; it rises with the value."""
@@ -167,7 +177,7 @@ def as_dimension(given: Any) -> Dimension:
     """A dimension as it is, or the log-uniform range of a plain (low, high). Raises ValueError for what is neither.
 
     >>> as_dimension((1e-4, 10))
-    Range(low=0.0001, high=10, scale='log')
+    Range(low=0.0001, high=10, scale='log', open=False)
     """
     if isinstance(given, (Range, Choice)):
         return given
@@ -195,18 +205,20 @@ _CLASSES = {
     **dict.fromkeys(("soap", "sparseadam", "rprop"), ADAPTIVE),
     **dict.fromkeys(("adafactor", "muon"), RELATIVE),
 }
-_DECADES = 5
+_DECADES = 7
 
 
 def space_of(method: str, name: str, default: Any) -> Dimension | None:
     """Where to search a method's hyperparameter by default, or None where nothing is known of it.
 
     The method is called as its rule or class is. What no record tells is searched around its default: a learning
-    rate over five decades, another number over two, one from a half to 1 by what is missing to 1; a truth value both
-    ways.
+    rate over seven decades, another number over two, one from a half to 1 by what is missing to 1; a truth value both
+    ways. The range of a learning rate is open.
 
-    >>> space_of("AdamW", "lr", 1e-3), space_of("mine", "decay", 0.95)
-    (Range(low=1e-06, high=0.1, scale='log'), Range(low=0.5, high=0.995, scale='complement'))
+    >>> space_of("AdamW", "lr", 1e-3)
+    Range(low=1e-07, high=1.0, scale='log', open=True)
+    >>> space_of("mine", "decay", 0.95)
+    Range(low=0.5, high=0.995, scale='complement', open=False)
     """
     record, shared = rules.record_of(method), rules.HYPERPARAMETERS.get(name)
     if record is not None:
@@ -216,13 +228,14 @@ def space_of(method: str, name: str, default: Any) -> Dimension | None:
     else:
         known = shared and shared.space
     if known is not None:
-        return Range(*known)
+        low, high, *scale = known
+        return Range(low, high, *scale, open=name == "lr")
     if isinstance(default, bool):
         return Choice((False, True))
     if not isinstance(default, (int, float)) or not 0 < default < math.inf:
         return None
     if name == "lr":
-        return Range(default * 10 ** (-_DECADES / 2), default * 10 ** (_DECADES / 2))
+        return Range(default * 10 ** (-_DECADES / 2), default * 10 ** (_DECADES / 2), open=True)
     if 0.5 <= default < 1:
         return Range(max(0.0, round(1 - 10 * (1 - default), 9)), round(1 - (1 - default) / 10, 9), "complement")
     return Range(default / 10, default * 10)

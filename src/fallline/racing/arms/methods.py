@@ -181,7 +181,8 @@ def check_method(arm: str, given: Any) -> Method:
     if inspect.isfunction(given) and not hyperparameters(given).keys() - {"weight_decay"}:
         raise ValueError(
             f"arm '{arm}': the function has nothing that a race could search; give it a learning rate, as in "
-            "lambda params, lr: torch.optim.Adam(params, lr=lr), or train with it by fallline.fit"
+            "lambda params, lr: torch.optim.Adam(params, lr=lr), which fixed={'lr': value} fixes, or train with it by "
+            "fallline.fit"
         )
     followed: Method = vars(given).get("follows", given) if isinstance(given, type) else given
     return followed

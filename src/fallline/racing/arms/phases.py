@@ -17,6 +17,7 @@ from fallline.racing.arms.arm import Arm, Space
 from fallline.racing.arms.dimensions import Range
 from fallline.racing.arms.methods import all_names, check_name, own_name, said
 from fallline.racing.arms.settings import SHARED, check_values, dimensions, offered, shared_dimension
+from fallline.racing.arms.typed import is_setting, typed_arm
 from fallline.schedules import Schedule
 from fallline.symbolic import Rule
 from fallline.training import Problem
@@ -40,6 +41,8 @@ def as_arm(entrant: Any) -> Arm:
         )
     if not isinstance(entrant, str):
         raise TypeError(f"an arm is a name, a rule, a torch optimizer class or an Arm; got {said(entrant)}")
+    if is_setting(entrant):
+        return typed_arm(entrant)
     name = rules.plain_name(entrant)
     try:
         found = find_method(name)
@@ -87,10 +90,15 @@ class Phases(Arm):
             raise ValueError(f"arm '{name}': '{strange}' moves a learning rate 'lr', and not both phases have one")
         check_values(name, known, of_run, fixes[2])
         self._set(
-            name=name, method=first.method, first=first, second=second,
+            name=name, method=first.method, first=first, second=second, origin=None,
             space={**first.space, **_as_second(second.space), **of_run},
             fixed={**first.fixed, **_as_second(second.fixed), **fixes[2]},
         )  # fmt: skip
+
+    @property
+    def family(self) -> str | None:
+        """That of both phases; None where they are of two."""
+        return self.first.family if self.first.family == self.second.family else None
 
     @property
     def searchable(self) -> tuple[str, ...]:

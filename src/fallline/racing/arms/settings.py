@@ -34,7 +34,8 @@ def make_schedule(settings: Mapping[str, Any], steps: int) -> Schedule | None:
 
 def warm_up_steps(settings: Mapping[str, Any], steps: int) -> int:
     """The steps of the ramp; at least one remains for the schedule."""
-    return min(round(float(settings.get("warm_up", 0.0)) * steps), steps - 1)
+    own = SCHEDULES[str(settings.get("schedule", "constant"))].warm_up
+    return min(round(float(settings.get("warm_up", own)) * steps), steps - 1)
 
 
 def schedule_name(settings: Mapping[str, Any], steps: int) -> str:
@@ -53,11 +54,13 @@ class Raced(NamedTuple):
 
     `law` gives its factors over the steps that it covers, `lines` the body of a Python function of `step` that does,
     and `torchs` the scheduler of torch.optim.lr_scheduler that does so for a learning rate; None where none is needed.
+    `warm_up` is the share of the steps that the ramp takes where nobody said.
     """
 
     law: Callable[[int], Schedule]
     lines: Callable[[int], list[str]]
     torchs: Callable[[int, float], str] | None = None
+    warm_up: float = 0.0
 
 
 def _one_cycle_lines(steps: int) -> list[str]:
@@ -68,6 +71,11 @@ def _one_cycle_lines(steps: int) -> list[str]:
         "end = 1 / 250_000",
         f"return end + (1 - end) * (1 + math.cos(math.pi * (step - {peak!r}) / {steps - 1 - peak!r})) / 2",
     ]
+
+
+def _decay_of(steps: int) -> int:
+    """The steps at the end in which a stable rate comes down: a fifth (Hägele et al., 2024)."""
+    return max(1, round(steps / 5))
 
 
 SCHEDULES = {
@@ -81,6 +89,11 @@ SCHEDULES = {
         cosine,
         lambda steps: [f"return (1 + math.cos(math.pi * step / {steps})) / 2"],
         lambda steps, rate: f"CosineAnnealingLR(optimizer, T_max={steps})",
+    ),
+    "warmup-stable-decay": Raced(
+        lambda steps: constant().then(linear(_decay_of(steps)), after=steps - _decay_of(steps)),
+        lambda steps: [f"return min(1.0, ({steps} - step) / {_decay_of(steps)})"],
+        warm_up=0.05,
     ),
     "one_cycle": Raced(
         lambda steps: one_cycle(steps, rise_of(steps)),
@@ -228,7 +241,7 @@ def checked_space(arm: str, method: Method, given: Mapping[str, Any], fixed: Map
     """The dimensions that are searched, the learning rate among them unless it is fixed.
 
     Raises ValueError, naming the hyperparameter, for what the arm does not have, what can't be searched, and what
-    stands in both the space and `fixed`; and for an arm of which nothing is searched.
+    stands in both the space and `fixed`; and where nothing says what to search and nothing is fixed instead.
     """
     for name in (*given, *fixed):
         _check_known(arm, method, name)
@@ -244,12 +257,11 @@ def checked_space(arm: str, method: Method, given: Mapping[str, Any], fixed: Map
     rate = space_of(label(method), "lr", default)
     if "lr" not in {*space, *fixed} and "lr" in hyperparameters(method) and rate is not None:
         space = {"lr": rate, **space}
-    if not space:
+    fixes_rate = "lr" in fixed or ("lr" not in hyperparameters(method) and bool(fixed))
+    if not space and not fixes_rate:
         raise ValueError(
-            f"arm '{arm}' fixes 'lr', which is what a race searches; give space={{'lr': (low, high)}}"
-            if "lr" in fixed
-            else f"arm '{arm}' has no learning rate 'lr' with a default to search around; "
-            "give space={'lr': (low, high)}, or whatever it calls it"
+            f"arm '{arm}' has no learning rate 'lr' with a default to search around; "
+            "give space={'lr': (low, high)}, or whatever it calls it, or fix it by fixed={'lr': value}"
         )
     return space
 

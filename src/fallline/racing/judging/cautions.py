@@ -64,22 +64,22 @@ def many_dimensions(entries: Sequence[Entry]) -> tuple[str, ...]:
 
     Where fewer than two arms can be compared there are no gaps.
     """
-    wide = [entry.name for entry in entries if len(entry.space) > 1]
+    wide = {entry.name: len(entry.trials) for entry in entries if len(entry.space) > 1}
     if not wide or sum(not entry.diverged for entry in entries) < 2:
         return ()
     return (
-        f"Two or more dimensions are searched for {listed(wide)} with {counted(len(entries[0].trials), 'trial')}: "
+        f"Two or more dimensions are searched for {listed([*wide])} with {counted(max(wide.values()), 'trial')}: "
         "real gaps are found far less often than with one, so take more trials.",
     )
 
 
-def proposed_trials(rounds: int) -> tuple[str, ...]:
+def proposed_trials(rounds: int | None) -> tuple[str, ...]:
     """Later rounds of trials, which were proposed from earlier ones, are no independent draws.
 
     >>> proposed_trials(1)
     ()
     """
-    if rounds == 1:
+    if rounds in (None, 1):
         return ()
     return (
         "Later trials were proposed from earlier ones, so another draw of trials could differ more than the interval "
@@ -115,6 +115,8 @@ def edge_of(entry: Entry, name: str, *, higher_is_better: bool) -> str | None:
     if entry.diverged or not isinstance(dimension, Range):
         return None
     values = [float(trial.configuration[name]) for trial in entry.trials]
+    if dimension.open and any(not dimension.low <= value <= dimension.high for value in values):
+        return None  # the search went on beyond the end
     side = dimension.edge(values[first], within=1 / (2 * len(values)))
     if side is None or (side == "low" and dimension.low == 0):
         return None

@@ -119,7 +119,8 @@ class Final:
 class Entry:
     """One arm's outcome: all its trials, and the finals of its best ones, those of the configuration it takes first.
 
-    `space` gives each searched dimension. `bytes_per_parameter` is what a step moves (NaN when not known),
+    `space` gives each searched dimension; where nothing is searched there is one trial that stands for the one
+    configuration and was not run. `bytes_per_parameter` is what a step moves (NaN when not known),
     `step_seconds` the time of one step alone in each round of measuring, or one number.
 
     Raises ValueError when a final names no trial or one twice, when the finals differ in seeds, or when a trial lacks a
@@ -164,6 +165,11 @@ class Entry:
     def step_time(self) -> Estimate:
         """The median of the rounds, with its interval."""
         return median_estimate(self.step_rounds)
+
+    @property
+    def searched(self) -> bool:
+        """Whether anything is; if not, its one trial says nothing."""
+        return bool(self.space)
 
     @property
     def diverged(self) -> bool:

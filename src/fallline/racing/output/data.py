@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 def as_plain(result: RaceResult) -> dict[str, Any]:
     """Protocol, arms, decision, warnings and occasion; numbers that are not finite are null.
 
-    What a clock or a place had a say in is under "occasion", or is said to be, in `Decision.to_json`. So the same race,
-    run again or gone on with after a stop, gives the same data everywhere else.
+    The same race, run again or gone on with after a stop, gives the same `lasting_part` of it.
     """
     whole: dict[str, Any] = plain(
         {
@@ -43,6 +42,18 @@ def as_plain(result: RaceResult) -> dict[str, Any]:
     return whole
 
 
+def lasting_part(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a race's data what no clock and no place had a say in, to compare races by.
+
+    >>> lasting_part({"warnings": [], "decision": {"take": None, "next": None, "speed_seconds": {}}, "occasion": {}})
+    {'warnings': [], 'decision': {'take': None, 'next': None}}
+    """
+    decision = {name: part for name, part in data["decision"].items() if name != "speed_seconds"}
+    if (further := decision["next"]) is not None:
+        decision["next"] = {name: part for name, part in further.items() if name != "seconds"}
+    return {**{name: part for name, part in data.items() if name != "occasion"}, "decision": decision}
+
+
 def _arm(arm: ArmResult, result: RaceResult) -> dict[str, Any]:
     entry, score = arm.entry, arm.score
     best = entry.finals[0]
@@ -57,7 +68,7 @@ def _arm(arm: ArmResult, result: RaceResult) -> dict[str, Any]:
             "code": attempted("", arm.code)[0],
         },
         "space": {name: dimension.to_json() for name, dimension in entry.space.items()},
-        "trials": [_trial(trial, outcome) for trial, outcome in zip(entry.trials, arm.trials, strict=True)],
+        "trials": [_trial(trial, outcome) for trial, outcome in zip(entry.trials, arm.trials, strict=entry.searched)],
         "finals": [
             _final(final, entry.trials[final.trial], runs) for final, runs in zip(entry.finals, arm.finals, strict=True)
         ],

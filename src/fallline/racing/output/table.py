@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from fallline._text import as_page, counted, duration_range, table
+from fallline._text import as_page, counted, duration_range, listed, table
 from fallline.racing.decision import Speed, Speeds
 from fallline.racing.judging import Entry
 from fallline.racing.result import ArmResult, RaceResult
@@ -40,10 +40,14 @@ def legend(result: RaceResult) -> str:
     """What the table's columns do not say by themselves."""
     p = result.protocol
     best = "the best one" if p["finalists"] == 1 else f"the {p['finalists']} best"
+    shown = f"mean on the test split is shown ({'higher' if p['higher_is_better'] else 'lower'} is better)."
+    seeds = counted(p["seeds"], "fresh seed")
     sentences = [
-        f"{counted(p['trials_per_arm'], 'trial')} an arm, {best} by validation run again on "
-        f"{counted(p['seeds'], 'fresh seed')}; of these the arm takes the best by mean validation, whose mean on the "
-        f"test split is shown ({'higher' if p['higher_is_better'] else 'lower'} is better)."
+        f"{counted(p['trials_per_arm'], 'trial')} an arm, {best} by validation run again on {seeds}; of these the arm "
+        f"takes the best by mean validation, whose {shown}"
+        if _searched(result)
+        else f"{seeds}, of which the {shown}",
+        *not_searched([arm.entry for arm in result.arms]),
     ]
     if any(ends is not None for ends in result.decision.distances.values()):
         sentences.append("Below the best: between which two the arm is, for all arms together with 95 % confidence.")
@@ -81,6 +85,12 @@ def _goal_legend(result: RaceResult, goal: float) -> str:
 def _speeds(result: RaceResult) -> Speeds | None:
     """How fast the arms are, where no target says to what level."""
     return None if result.protocol["target"] is not None else result.decision.speeds
+
+
+def not_searched(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """A sentence on arms of which nothing was searched, if there are any."""
+    names = [entry.name for entry in entries if not entry.searched]
+    return (f"Nothing was searched of {listed(names)}: no trials, one setting on the fresh seeds.",) if names else ()
 
 
 def time_legend(entries: Sequence[Entry]) -> str:

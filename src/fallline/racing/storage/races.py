@@ -52,9 +52,10 @@ class Card:
 class PastRace:
     """A race in a storage: what was asked, how far it came, and its decision if it has finished.
 
-    `number` is its own in the storage. `kept` and `planned` count runs; `changed` is when the last of them was kept or
-    read. `winner`, `ranking` (the one to take first) and `lines` are the decision's: None or empty where there is no
-    winner or the race has not finished. `command` is that of its `Card`.
+    `number` is its own in the storage. `fixed` are the arms of which nothing is searched. `kept` and `planned` count
+    runs; `changed` is when the last of them was kept or read. `winner`, `ranking` (the one to take first) and `lines`
+    are the decision's: None or empty where there is no winner or the race has not finished. `command` is that of its
+    `Card`.
     """
 
     number: int
@@ -66,6 +67,7 @@ class PastRace:
     kept: int
     planned: int
     arms: tuple[str, ...]
+    fixed: tuple[str, ...]
     effort: Mapping[str, Any]
     seed: int
     higher_is_better: bool
@@ -181,6 +183,7 @@ def _past_race(row: Mapping[str, Any], kept: int) -> PastRace | None:
             kept=kept,
             planned=int(card["planned_runs"]),
             arms=tuple(card["spaces"]),
+            fixed=tuple(name for name, space in card["spaces"].items() if not space),
             effort=dict(card["command"]["effort"]),
             seed=int(card["command"]["seed"]),
             higher_is_better=bool(card["higher_is_better"]),
