@@ -160,7 +160,7 @@ class Bank:
         sound = np.isfinite(losses[below]) & np.isfinite(losses[above])
         with np.errstate(invalid="ignore"):
             between = losses[below] + share * (losses[above] - losses[below])
-        return np.where(sound, between, losses[nearest])
+        return np.asarray(np.where(sound, between, losses[nearest]))
 
     @property
     def numbers(self) -> Floats:

@@ -28,8 +28,9 @@ SCHEDULES = ("constant", "linear", "cosine", "warmup-stable-decay")
 ARMS = ("sgd", "momentum", "adagrad", "rmsprop", "adam")
 
 
-def raced(problem: str, arms: list[str], effort: fl.Effort, storage: str | None) -> RaceResult:
-    entrants = [fl.Arm(f"{arm} {one}", arm, fixed={"schedule": one}) for arm in arms for one in SCHEDULES]
+def raced(problem: str, arms: list[str], effort: fl.Effort, warm_up: float | None, storage: str | None) -> RaceResult:
+    also = {} if warm_up is None else {"warm_up": warm_up}
+    entrants = [fl.Arm(f"{arm} {one}", arm, fixed={"schedule": one, **also}) for arm in arms for one in SCHEDULES]
     return fl.race(find(problem).make(), entrants, effort, storage=storage)
 
 
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("--problems", default=",".join(REAL), help="on what, separated by commas")
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--warm-up", type=float, help="of all schedules, in place of their own")
     parser.add_argument("--storage", help="keeps the runs, so that the same command goes on")
     options = parser.parse_args()
     arms, problems = options.arms.split(","), options.problems.split(",")
@@ -74,7 +76,7 @@ def main() -> None:
     print(f"{'problem':16}" + "".join(f"{one:>22}" for one in SCHEDULES[1:]))
     every, start = [], time.perf_counter()
     for problem in problems:
-        found = ratios(raced(problem, arms, effort, options.storage), arms)
+        found = ratios(raced(problem, arms, effort, options.warm_up, options.storage), arms)
         every.append(found)
         means = np.exp(found.mean(axis=(0, 2)))
         print(f"{problem:16}" + "".join(f"{one:22.3f}" for one in means[1:]), flush=True)

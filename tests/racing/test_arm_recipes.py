@@ -122,6 +122,7 @@ def test_schedules_of_any_length_stay_within_the_rate(name: str, warm_up: float,
         (Arm("a", rules.adam, fixed={"schedule": "linear"}), ("cosine", 0.1), {"schedule": "linear", "warm_up": 0.1}),
         (Arm("a", rules.adam, {"schedule": Choice(("linear",))}), ("cosine", None), {}),
         (Arm("a", rules.adam, {"warm_up": Range(0.0, 0.2, "linear")}), ("cosine", 0.1), {"schedule": "cosine"}),
+        (Arm("a", rules.adam, fixed={"lr": 0.1}), ("cosine", 0.1), {"lr": 0.1}),  # somebody's own setting
         (Arm("a", rules.schedule_free_sgd), ("cosine", 0.1), {"warm_up": 0.1}),  # its average is its schedule
         (Arm("a", optim.ScheduleFreeAdamW), ("cosine", None), {}),
         (Arm.phases("a", ["adam", "sgd"]), ("cosine", None), {"schedule": "cosine"}),
@@ -133,7 +134,7 @@ def test_an_arm_under_the_schedule_of_the_race(arm: Arm, told: tuple[str, float 
     assert (found.fixed, found.space, found.name) == (fixed, arm.space, arm.name)
     settings = {name: dimension.at(0.5) for name, dimension in arm.space.items()}
     factors = found.schedule(settings, PROBLEM)
-    assert (factors is None) == (fixed == {} and "schedule" not in arm.space)
+    assert (factors is None) == (not {"schedule", "warm_up"} & {*fixed, *arm.space})
 
 
 @pytest.mark.parametrize(

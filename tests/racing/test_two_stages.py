@@ -24,7 +24,7 @@ from fallline.racing.judging import Entry, Final, Trial
 from fallline.racing.judging.cautions import best_at_edge
 from fallline.racing.runs import Outcome, Run
 from fallline.racing.search import about, even_places, near_places, wide_places
-from fallline.racing.tuning import Tuned, best_trials, tune, tuning_runs
+from fallline.racing.tuning import Tuned, best_trials, planned_runs, tune
 
 SGD = Arm("sgd", rules.gradient_descent)
 CLOSED = Arm("closed", rules.gradient_descent, {"lr": (1e-5, 100.0)})
@@ -158,7 +158,7 @@ def test_all_arms_get_as_many_trials_in_the_same_stages() -> None:
 
 def test_runs_are_counted_before_and_the_first_stage_is_known() -> None:
     effort = Effort(16, halving=2)
-    planned = tuning_runs(SGD, PROBLEM, effort, seed=0, tuning_seed=5)
+    planned = planned_runs(SGD, PROBLEM, effort, 0, 5, final_seeds=[6, 7])
     wide = [SGD.space["lr"].at(place) for place in wide_places(SGD, 8, 0)]
     assert [run.configuration["lr"] for run in planned[:8]] == wide
     assert Counter(run.steps for run in planned) == {4: 16, 10: 8, 20: 5}

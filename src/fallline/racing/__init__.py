@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fallline.racing.result import ArmResult, RaceResult
     from fallline.racing.runs import Outcome, Reached, Run
     from fallline.racing.stages import Watcher
+    from fallline.racing.until import race_until
 
 #: Imported when first asked for: `fallline --help` should not wait for torch.
 __getattr__ = door(__name__, {
@@ -33,9 +34,10 @@ __getattr__ = door(__name__, {
     "performance_profiles": ("profiles",),
     "protocol": ("race",),
     "audit": ("started_apart",),
+    "until": ("race_until",),
 })  # fmt: skip
 
 __all__ = [
     "EFFORTS", "Arm", "ArmResult", "Choice", "Decision", "Effort", "Entrant", "Outcome", "RaceResult", "Range",
-    "Reached", "Run", "Watcher", "add_renderer", "judge", "profiles", "race", "started_apart",
+    "Reached", "Run", "Watcher", "add_renderer", "judge", "profiles", "race", "race_until", "started_apart",
 ]  # fmt: skip

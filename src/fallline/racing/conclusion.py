@@ -20,7 +20,7 @@ from fallline.racing.audit import (
 )
 from fallline.racing.decision import Decision, Entrant, decide
 from fallline.racing.effort import Budget, Effort
-from fallline.racing.evidence import entrants, evaluated
+from fallline.racing.evidence import entrants, steps_of_speed
 from fallline.racing.failure import attempted
 from fallline.racing.judging import (
     LARGEST_SCORE,
@@ -71,7 +71,12 @@ class Raced:
     @functools.cached_property
     def entrants(self) -> list[Entrant]:
         """The arms' runs as the decision sees them."""
-        return entrants(self.asked.arms, self.tuned, self.chosen, self.finals)
+        return entrants(self.asked.arms, self.tuned, self.chosen, self.finals, self.steps)
+
+    @functools.cached_property
+    def steps(self) -> NDArray[np.int64] | None:
+        """After how many steps speed is told; None where it is not."""
+        return steps_of_speed(self.asked.problem, self.asked.arms, self.tuned, self.chosen, self.finals)
 
     @property
     def final_runs(self) -> list[Outcome]:
@@ -115,22 +120,22 @@ def _decision(raced: Raced, score: float, valid_score: float, look: int) -> Deci
         untrained_validation=_known(valid_score),
         margin=asked.margin,
         bounds=metric.bounds,
-        steps=_evaluated(raced),
+        steps=raced.steps,
         step_seconds=_rounds(raced),
         look=look,
         metric=metric.name,
         seed=asked.seed,
+        notes=_on_speed(raced),
     )
 
 
-def _evaluated(raced: Raced) -> Numbers | None:
-    """After how many steps all final runs were evaluated; None where that differs, or where rates decay.
-
-    Where a learning rate decays to zero, losses fall most at the end of it, so that the way there says little.
-    """
-    decaying = any("schedule" in {**arm.space, **arm.fixed} for arm in raced.asked.arms)
-    steps = evaluated(raced.final_runs)
-    return None if decaying or steps is None else steps.astype(np.float64)
+def _on_speed(raced: Raced) -> tuple[str, ...]:
+    """What to know of how fast the arms are said to be."""
+    whole = raced.asked.problem.steps
+    if raced.steps is None:
+        return ("Learning rates come down early, so that the way there tells nothing of speed: race several lengths.",)
+    until = int(raced.steps[-1])
+    return () if until == whole else (f"Speed is that of the first {until:,} steps, before learning rates come down.",)
 
 
 def _rounds(raced: Raced) -> Mapping[str, Sequence[float]] | None:

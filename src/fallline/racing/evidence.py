@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,13 @@ from fallline.racing.arms import Arm
 from fallline.racing.decision import Entrant, best_finalist
 from fallline.racing.runs import Outcome
 from fallline.racing.tuning import Finals, Tuned
+from fallline.training import Problem
+
+if TYPE_CHECKING:
+    from fallline.schedules import Schedule
 
 Chosen = Mapping[str, Sequence[int]]
+Integers = NDArray[np.int64]
 
 
 def best_first(
@@ -32,14 +38,21 @@ def best_first(
     )
 
 
-def entrants(arms: Sequence[Arm], tuned: Mapping[str, Tuned], chosen: Chosen, finals: Finals) -> list[Entrant]:
-    """All arms' runs; what diverged is NaN."""
+def entrants(
+    arms: Sequence[Arm], tuned: Mapping[str, Tuned], chosen: Chosen, finals: Finals, steps: Integers | None = None
+) -> list[Entrant]:
+    """All arms' runs; what diverged is NaN. Curves are those at these steps, none without them."""
     examples = sharing(run for arm in finals.values() for runs in arm for run in runs)
-    return [_entrant(arm, tuned[arm.name], chosen[arm.name], finals[arm.name], examples) for arm in arms]
+    return [_entrant(arm, tuned[arm.name], chosen[arm.name], finals[arm.name], examples, steps) for arm in arms]
 
 
 def _entrant(
-    arm: Arm, tuned: Tuned, chosen: Sequence[int], finals: Sequence[Sequence[Outcome]], examples: int | None
+    arm: Arm,
+    tuned: Tuned,
+    chosen: Sequence[int],
+    finals: Sequence[Sequence[Outcome]],
+    examples: int | None,
+    steps: Integers | None,
 ) -> Entrant:
     shares = None
     if examples is not None:
@@ -55,7 +68,7 @@ def _entrant(
         shares,
         places=np.array(tuned.places) if even else None,
         stages=np.array(tuned.stages) if even else None,
-        curves=_curves(finals),
+        curves=None if steps is None else _curves(finals, steps),
         configurations=tuned.points,
         searched=arm.searched,
         bytes=arm.bytes_per_parameter,
@@ -72,17 +85,29 @@ def sharing(runs: Iterable[Outcome]) -> int | None:
     return len(shares[0]) if shares and len(shares) == len(told) and len(shares[0]) > 1 else None
 
 
-def _curves(finals: Sequence[Sequence[Outcome]]) -> NDArray[np.float64] | None:
-    """Validation losses (finalists, seeds, evaluations) at the steps of `evaluated`; None where these differ."""
-    steps = evaluated(run for runs in finals for run in runs)
-    if steps is None:
-        return None
-    at = np.searchsorted(finals[0][0].steps, steps)
-    return np.array([[run.valid_loss[at] for run in runs] for runs in finals])
+def _curves(finals: Sequence[Sequence[Outcome]], steps: Integers) -> NDArray[np.float64]:
+    """Validation losses (finalists, seeds, steps)."""
+    return np.array([[run.valid_loss[np.searchsorted(run.steps, steps)] for run in runs] for runs in finals])
 
 
-def evaluated(runs: Iterable[Outcome]) -> NDArray[np.int64] | None:
-    """After how many steps, at least one, all runs were evaluated; None where that differs."""
-    first, *others = [run.steps for run in runs]
-    alike = all(np.array_equal(first, steps) for steps in others)
-    return np.unique(first[first > 0]) if alike else None
+def steps_of_speed(
+    problem: Problem, arms: Sequence[Arm], tuned: Mapping[str, Tuned], chosen: Chosen, finals: Finals
+) -> Integers | None:
+    """After how many steps all final runs were evaluated before any learning rate came down.
+
+    A loss falls most as its rate decays to zero, so that how fast it fell until then is all that says something. None
+    where rates come down in the first half of a run, or runs were not evaluated after the same steps.
+    """
+    steps, *others = [run.steps for arm in finals.values() for runs in arm for run in runs]
+    schedules = [arm.schedule(tuned[arm.name].points[index], problem) for arm in arms for index in chosen[arm.name]]
+    stable = min(_stable(schedule, int(steps[-1])) for schedule in schedules)
+    alike = all(np.array_equal(steps, other) for other in others)
+    return np.unique(steps[steps <= stable]) if alike and 2 * stable > steps[-1] else None
+
+
+def _stable(schedule: Schedule | None, steps: int) -> int:
+    """The steps before a learning rate first comes down."""
+    if schedule is None:
+        return steps
+    falling = (step for step in range(1, steps) if schedule(step) < schedule(step - 1))
+    return next(falling, steps)

@@ -219,9 +219,9 @@ def _legend(race: RaceData) -> str:
     sentences = [
         f"{counted(p['trials_per_arm'], 'trial')} an arm, {best} by validation run again on "
         f"{counted(p['seeds'], 'fresh seed')}; of these the arm takes the best by mean validation, whose mean on the "
-        "test split is the score."
+        "test split is the score.",
+        *not_searched([arm.entry for arm in race.arms]),
     ]
-    sentences += not_searched([arm.entry for arm in race.arms])
     if any(one is not None for one in distances(race).values()):
         side = "Below" if race.higher_is_better else "Above"
         sentences.append(f"{side} the best: between which two the arm is, for all arms together.")

@@ -198,8 +198,8 @@ class Arm:
     def under(self, schedule: str, warm_up: float | None = None) -> Arm:
         """The arm as it races where all are told one schedule: what it searches or fixes of that stays as it is.
 
-        An average of the weights, which Schedule-Free methods keep, does what a schedule's end does: they are told the
-        warm-up alone.
+        One of which nothing is searched is somebody's own setting and stays so altogether. An average of the weights,
+        which Schedule-Free methods keep, does what a schedule's end does: they are told the warm-up alone.
 
         Args:
             schedule: As an arm's `schedule`.
@@ -213,6 +213,8 @@ class Arm:
         """
         told = {"schedule": schedule, **({} if warm_up is None else {"warm_up": warm_up})}
         check_values(self.name, tuple(told), {}, told)
+        if not self.searched:
+            return self
         settled = {*self.space, *self.fixed}
         if schedule == "constant" or averages(self.method):
             settled.add("schedule")

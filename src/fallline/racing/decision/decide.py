@@ -34,6 +34,7 @@ def decide(
     look: int | None = None,
     metric: str = "score",
     seed: int = 0,
+    notes: Sequence[str] = (),
 ) -> Decision:
     """Decide between arms.
 
@@ -52,6 +53,7 @@ def decide(
             looks again.
         metric: What the score is called.
         seed: Draws the redraws.
+        notes: What else limits this, in sentences.
 
     Returns:
         The decision. What holds for several arms holds for all together, with 95 % confidence.
@@ -110,7 +112,7 @@ def decide(
         metric=metric,
         higher_is_better=higher_is_better,
         counts=_counts(entrants),
-        notes=_notes(entrants, arms, look),
+        notes=(*notes, *_notes(entrants, arms, look)),
         whole=not _single(arms),
     )
     return with_lines(decision)

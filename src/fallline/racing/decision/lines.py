@@ -68,16 +68,16 @@ def _speed(decision: Decision) -> Iterator[str]:
     speeds, take = decision.speeds, decision.take
     if speeds is None or take is None:
         return
-    yield f"It gets to a validation loss of {speeds.level:.3g} in {speeds.steps:,.0f} steps."
+    yield f"At this setting it gets to a validation loss of {speeds.level:.3g} in {speeds.steps:,.0f} steps."
     others = {name: one for name, one in speeds.of.items() if name != take.arm}
     slower = {name: one for name, one in others.items() if one.low > 1}
     faster = {name: one for name, one in others.items() if one.high < 1}
     for what, group in (("more", slower), ("fewer", faster)):
         if 0 < len(group) <= MOST_NAMES:
             told = [f"{name} {_times(one)}" for name, one in group.items()]
-            yield f"For certain {what} steps: {'; '.join(told)}."
+            yield f"For certain {what} steps, at theirs: {'; '.join(told)}."
         elif group:
-            yield f"{len(group)} arms need {what} steps for certain."
+            yield f"For certain {what} steps, at theirs: {len(group)} arms."
     if missed := {name: one.missed for name, one in speeds.of.items() if one.missed}:
         told = [f"{name} in {count} of {decision.counts.seeds}" for name, count in missed.items()]
         yield f"Runs that missed it: {_names(told, 'arms in some')}; they count as having needed every step."

@@ -100,15 +100,16 @@ class Paces:
 def paces(arms: Sequence[Chosen], steps: ArrayLike, *, leading: Sequence[int], confidence: float) -> Paces | None:
     """The steps of each arm to the level that the leading arms share; None where there is no such level, or one seed.
 
-    Logarithms of steps are judged as losses are: seeds are paired, other draws of trials included, and the intervals
-    hold for all pairs in all but a share `confidence` of the races. An upper end is open where more runs missed than
-    the level allows a leading arm.
+    Of the configurations that the arms take: how many steps one needs hangs on its learning rate far more than its loss
+    does, and another draw of the trials would move both. Logarithms of steps are judged as losses are: seeds are
+    paired, and the intervals hold for all pairs in all but a share `confidence` of the races. An upper end is open
+    where more runs missed than the level allows a leading arm.
     """
     at = np.asarray(steps, dtype=np.float64)
     curves = [arm.entrant.curves for arm in arms if arm.entrant.curves is not None]
-    if len(curves) < len(arms) or at.shape != curves[0].shape[2:] or not (np.diff(at, prepend=0.0) > 0).all():
+    if len(curves) < len(arms) or at.shape != curves[0].shape[2:] or not (np.diff(at, prepend=-1.0) > 0).all() or at[0] < 0:
         raise ValueError(
-            "steps must be the rising numbers, above zero, of the steps after which every arm's curves were "
+            "steps must be the rising numbers, from 0, of the steps after which every arm's curves were "
             f"evaluated; they are {at.tolist()}."
         )
     own = [one[arm.finalist] for one, arm in zip(curves, arms, strict=True)]
@@ -116,13 +117,14 @@ def paces(arms: Sequence[Chosen], steps: ArrayLike, *, leading: Sequence[int], c
     seeds = len(own[0])
     if level is None or seeds < 2:
         return None
-    logs, missed, trials = [], [], []
-    for arm, one in zip(arms, curves, strict=True):
+    logs, missed, nothing = [], [], np.zeros(len(arms))
+    for one in own:
         needed, reached = steps_to(one, at, level)
-        logs.append(np.log(needed[arm.finalist]))
-        missed.append(int((~reached[arm.finalist]).sum()))
-        trials.append(0.0 if arm.redraws is None else arm.redraws.variance(np.log(needed)))
-    found = spread(np.stack(logs), luck=np.zeros(len(arms)), trials=np.array(trials))
+        if not needed.all():  # the level is no better than before training
+            return None
+        logs.append(np.log(needed))
+        missed.append(int((~reached).sum()))
+    found = spread(np.stack(logs), luck=nothing, trials=nothing)
     judged = distances(found, confidence)
     open_end = np.array(missed) > seeds - _needed(seeds)
     return Paces(
