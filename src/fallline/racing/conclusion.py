@@ -105,6 +105,7 @@ def conclude(raced: Raced, failed: Sequence[str], look: int) -> RaceResult:
         "untrained_score": score,
         "untrained_valid_score": valid_score,
         "step_zero_largest_relative_difference": difference,
+        "speed_steps": None if raced.steps is None else raced.steps.tolist(),
         "budget": {name: asdict(budget) for name, budget in raced.granted.items()},
     }
     arms = tuple(results[name] for name in decision.ranking)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from fallline.racing.decision import OverProblems, ProblemRuns, decide_over
-from fallline.racing.evidence import evaluated
 from fallline.racing.result import RaceResult
 
 
@@ -67,13 +66,13 @@ def seed_for(problem: str, seed: int) -> int:
 
 def _runs(result: RaceResult) -> ProblemRuns:
     """A race's runs; how fast they were only where its own decision tells it, which is not where rates decay."""
-    told = result.decision.speeds is not None
+    steps = result.protocol["speed_steps"] if result.decision.speeds is not None else None
     return ProblemRuns(
         result.protocol["problem"],
         [arm.entrant for arm in result.arms],
         result.protocol["higher_is_better"],
         result.protocol["untrained_score"],
-        steps=evaluated(run for arm in result.arms for runs in arm.finals for run in runs) if told else None,
+        steps=None if steps is None else np.array(steps),
         margin=result.decision.margin,
         seed=result.protocol["seed"],
     )
