@@ -281,7 +281,7 @@ def test_little_gives_what_can_be_said(name: str) -> None:
 def test_all_that_is_said_of_one_arm() -> None:
     assert losses([given("a", SPREAD)]).lines == (
         "Take a.",
-        "How much it could cost can't be told.",
+        "How much it could cost can't be told from so few runs.",
         "There is nothing to compare it with.",
         "This holds on this problem, budget and split only: 10 seeds.",
     )

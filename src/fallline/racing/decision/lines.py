@@ -49,7 +49,7 @@ def _cost(decision: Decision) -> Iterator[str]:
         return
     sure = f"{'' if decision.whole else 'at these settings and '}{100 * (1 - LEVEL):.3g} % confidence"
     if most is None:
-        yield "How much it could cost can't be told."
+        yield "How much it could cost can't be told from so few runs."
     elif decision.winner == take.arm and len(decision.behind) == len(decision.distances) - 1:
         yield f"With {sure} it is the best: every other arm is behind it."
     elif most <= decision.margin:
