@@ -25,20 +25,58 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+OWN = """
+import torch
+from torch import nn
+import fallline
+X, y = torch.randn(60, 3, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 2
+problem = fallline.Problem(
+    model=lambda: nn.Linear(3, 2), loss=nn.functional.cross_entropy,
+    train=(X[:30], y[:30]), valid=(X[30:45], y[30:45]), test=(X[45:], y[45:]), batch=30, epochs=4,
+)
+"""
+
+
 def test_several_problems_write_a_page_and_curves_each(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard")
     written: list[str] = []
     for writes in ("report", "to_tensorboard"):
         monkeypatch.setattr(RaceResult, writes, lambda self, path: written.append(str(path)))
     monkeypatch.setattr(RaceResult, "with_slices", lambda self: self)
-    asked = ("--problems", "beale,easom", "--arms", "sgd,adam", "--effort", "quick", "--training", "in turn")
+    Path("own.py").write_text(OWN)
+    asked = ("--problems", "beale, own.py", "--arms", "sgd,adam", "--effort", "quick", "--training", "in turn")
     done = fallline(*asked, "--tensorboard", "curves", "--json", "all.json", "--report", "page.html", "--quiet")
     assert done.exit_code == 0, done.output
-    assert written == ["page-beale.html", "curves/beale", "page-easom.html", "curves/easom"]
-    told = json.loads(Path("all.json").read_text())["races"]
-    assert {name: race["protocol"]["training"] for name, race in told.items()} == {
-        "beale": "in turn", "easom": "in turn",
+    assert written == ["page-beale.html", "curves/beale", "page-own.html", "curves/own"]
+    told = json.loads(Path("all.json").read_text())
+    assert {name: race["protocol"]["training"] for name, race in told["races"].items()} == {
+        "beale": "in turn", "own": "in turn",
     }  # fmt: skip
+    assert {*told["decision"]["problems"], *told["decision"]["left_out"]} == {"beale", "own"}
+    assert len({race["protocol"]["seed"] for race in told["races"].values()}) == 2
+    assert all(line in " ".join(done.output.split()) for line in told["decision"]["lines"])
+    assert "in your own program" not in done.output  # the decision and its table alone
+
+
+def test_several_lengths_of_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("own.py").write_text(OWN)
+    asked = ("own.py", "--budgets", "0.5,1", "--arms", "sgd,adam", "--effort", "quick", "--no-report")
+    done = fallline(*asked, "--json", "all.json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(Path("all.json").read_text())
+    assert [(one["problem"], one["epochs"]) for one in told["decision"]["lengths"]] == [
+        ("own (2 of 4 epochs)", 2), ("own", 4),
+    ]  # fmt: skip
+    assert {name: race["protocol"]["epochs"] for name, race in told["races"].items()} == {
+        "own (2 of 4 epochs)": 2, "own": 4,
+    }  # fmt: skip
+    end = " ".join(done.output[done.output.index("together") :].split())
+    assert all(line in end for line in told["decision"]["lines"])
+    assert "own: test loss (above the best) by length of a run" in end
+    again = fallline(*asked, "--quiet")
+    assert again.exit_code == 0, again.output
+    assert {one.kept for one in past_races("fallline-runs.db")} == {36}
+    assert len(past_races("fallline-runs.db")) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,43 +1,14 @@
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from fallline.racing.judging.statistics import (
-    budget_curve,
     finite,
     mean_interval,
-    performance_profile,
-    profile_area,
 )
-
-
-@pytest.mark.parametrize("n", range(1, 8))
-def test_budget_curve_against_every_draw(n: int) -> None:
-    losses = np.random.default_rng(n).normal(size=n)
-    brute = [np.mean([min(draw) for draw in itertools.combinations(losses, k)]) for k in range(1, n + 1)]
-    assert budget_curve(losses) == pytest.approx(brute)
-
-
-def test_budget_curve_against_binomials() -> None:
-    n, losses = 60, np.sort(np.random.default_rng(0).exponential(size=60))
-    exact = [
-        sum(losses[i - 1] * math.comb(n - i, k - 1) / math.comb(n, k) for i in range(1, n + 1)) for k in range(1, n + 1)
-    ]
-    assert budget_curve(losses) == pytest.approx(exact, rel=1e-12)
-
-
-def test_budget_curve_of_many_losses_stays_a_curve() -> None:
-    losses = np.random.default_rng(0).normal(size=3000)
-    curve = budget_curve(losses)
-    assert curve[0] == pytest.approx(losses.mean())
-    assert curve[-1] == losses.min()
-    assert (np.diff(curve) <= 1e-15).all()
 
 
 def test_mean_interval_is_students() -> None:
@@ -60,27 +31,10 @@ def test_one_score_has_no_interval() -> None:
     assert (alone.value, alone.has_interval) == (1.0, False)
 
 
-def test_profile_by_hand() -> None:
-    times, solved = [[1.0, 6.0, 5.0], [2.0, 2.0, math.nan]], [[True, True, False], [True, True, False]]
-    profile = performance_profile(times, solved, [1.0, 1.9, 2.0, 3.0])
-    assert profile == pytest.approx(np.array([[1, 1, 1, 2], [1, 1, 2, 2]]) / 3)  # nobody solves the third
-
-
-@given(st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
-def test_profile_area_is_the_integral_of_the_profile(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    times, solved = rng.exponential(size=(3, 5)) + 0.1, rng.random((3, 5)) < 0.8
-    middles = 1 + 3 * (np.arange(20_000) + 0.5) / 20_000
-    integral = performance_profile(times, solved, middles.tolist()).mean(axis=1)
-    assert profile_area(times, solved, limit=4.0) == pytest.approx(integral, abs=5e-4)
-
-
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e200])
 @pytest.mark.parametrize(
     ("function", "argument"),
     [
-        (budget_curve, "losses"),
         (mean_interval, "scores"),
         (lambda values: finite(values, "anything"), "anything"),
     ],
@@ -88,17 +42,3 @@ def test_profile_area_is_the_integral_of_the_profile(seed: int) -> None:
 def test_nothing_unbounded_enters(function: Callable[[Any], Any], argument: str, bad: float) -> None:
     with pytest.raises(ValueError, match=f"{argument} must be finite"):
         function([bad, 1.0, 2.0])
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: performance_profile([1.0], [True], [1.0]), "matrices of one shape"),
-        (lambda: performance_profile([[0.0]], [[True]], [1.0]), "above zero"),
-        (lambda: profile_area([[math.nan]], [[True]]), "above zero"),
-        (lambda: profile_area([[1.0]], [[True]], limit=1.0), "limit must be above 1"),
-    ],
-)
-def test_profiles_refuse_what_they_cannot_rank(call: Callable[[], Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        call()

@@ -128,3 +128,42 @@ def test_another_batch_of_the_same_problem() -> None:
     ):
         with pytest.raises(ProblemError, match=f"batch: {sentence}" if batch else sentence):
             problem.with_batch(batch)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "share", "name", "length"),
+    [
+        (20, 0.25, "problem (5 of 20 epochs)", (5, 15)),
+        (20, 0.01 + 0.04, "problem (1 of 20 epochs)", (1, 3)),
+        (3, 1 / 3, "problem (1 of 3 epochs)", (1, 3)),
+        (3, 0.5, "problem (2 of 3 epochs)", (2, 6)),
+        (3, 1, "problem", (3, 9)),
+        (1, 1.0, "problem", (1, 3)),
+        (1, 0.34, "problem (1 of 3 steps)", (1, 1)),
+        (1, 2 / 3, "problem (2 of 3 steps)", (1, 2)),
+    ],
+)
+def test_a_shorter_run_of_the_same_problem(epochs: int, share: float, name: str, length: tuple[int, int]) -> None:
+    """42 examples in batches of 16 are 3 steps an epoch."""
+    problem = make_problem(mlp, epochs=epochs)
+    problem.origin = "here"
+    short = problem.shortened(share)
+    assert (short.name, short.epochs, short.steps) == (name, *length)
+    assert short.train is problem.train
+    assert (problem.epochs, problem.steps) == (epochs, 3 * epochs)
+    assert short.origin == ("here" if short.steps == problem.steps else None)
+    whole, part = problem.batches([7]), short.batches([7])
+    for step in range(short.steps):
+        assert torch.equal(part.at(step), whole.at(step))
+    assert part.samples(short.steps) == whole.samples(short.steps)
+
+
+@pytest.mark.parametrize(("epochs", "share"), [(20, 0.04), (1, 0.3), (20, 0.0), (20, 1.01), (20, -1.0)])
+def test_no_share_is_refused(epochs: int, share: float) -> None:
+    with pytest.raises(ProblemError, match="share:"):
+        make_problem(mlp, epochs=epochs).shortened(share)
+
+
+def test_a_part_of_an_epoch_by_another_batch_size_sees_as_many_examples() -> None:
+    short = make_problem(mlp, epochs=1).shortened(2 / 3).with_batch(8)
+    assert (short.steps, short.batches([0]).samples(short.steps)) == (4, 32)

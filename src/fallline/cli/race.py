@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -40,8 +41,15 @@ def race(
     problems: Annotated[
         str | None,
         typer.Option(
-            help="Race on several bundled problems, separated by commas, or on `all` that are real, and compare the "
-            "arms over them by performance profiles."
+            help="Race on several problems, separated by commas, bundled ones and files of your own, or on `all` "
+            "bundled ones that are real, and say what to take over all of them."
+        ),
+    ] = None,
+    budgets: Annotated[
+        str | None,
+        typer.Option(
+            help="Race at several lengths of a run, such as 0.25,0.5,1 of the problem's epochs, each a race of its "
+            "own, and say what to take at which."
         ),
     ] = None,
     arms: Annotated[
@@ -57,8 +65,8 @@ def race(
         typer.Option(
             help="Your present setting, such as adam,lr=3e-4,weight_decay=0.01, beside the other arms: it takes no "
             "trials and runs in the finals. A rule that `fallline show` knows, with decoupled weight decay, or a class "
-            "as torch spells it, such as SGD,lr=0.1,momentum=0.9; what is not given is as published. Several have "
-            "names: --mine old=sgd,lr=0.1."
+            "as torch spells it, such as SGD,lr=0.1,momentum=0.9; what is not given is as published, and the "
+            "rate as it is without schedule=. Several have names: --mine old=sgd,lr=0.1."
         ),
     ] = None,
     effort: Annotated[
@@ -113,6 +121,14 @@ def race(
             "many steps, up to the full length.",
         ),
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Go on until it is decided, or so much time is spent, such as 90s, 5min or 2h: with twice the seeds "
+            "for the arms still in question, again and again. The looks at the data share the level of confidence.",
+        ),
+    ] = None,
     margin: Annotated[
         float, typer.Option(min=0, help="A difference, in the metric's unit, that does not matter to you.")
     ] = 0.0,
@@ -131,16 +147,16 @@ def race(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Write the report, one page that needs no network, to this file; with --problems one a problem, "
-            "race-digits.html and so on."
+            help="Write the report, one page that needs no network, to this file; with --problems or --budgets one a "
+            "race, race-digits.html and so on."
         ),
     ] = Path("race.html"),
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
     tensorboard: Annotated[
         Path | None,
         typer.Option(
-            help="Write the curves of every run for TensorBoard into this folder; with --problems into one of it for "
-            "each problem."
+            help="Write the curves of every run for TensorBoard into this folder; with --problems or --budgets into "
+            "one of it for each race."
         ),
     ] = None,
     storage: Annotated[
@@ -183,7 +199,7 @@ def race(
     """Race optimizers under an equal budget, to a decision: what to take, and how much it could cost.
 
     A race that was stopped, at whatever moment, goes on by the same command. A problem file is Python and sets the
-    variable `problem`:
+    variable `problem`; it may set `arms` too, whatever fallline.race takes for them:
 
     \b
     import fallline
@@ -219,12 +235,23 @@ def race(
         asked["effort"] = as_effort(
             effort, trials=trials, finalists=finalists, seeds=seeds, rounds=rounds, halving=halving
         )
+        if until is not None:
+            asked["until"] = _seconds(until)
         if race_name is not None and not resume:
             fail("--race names the race that --resume goes on with; give --resume too")
+        if budgets is not None and (problems is not None or resume):
+            fail("--budgets takes one problem; give no --problems and no --resume beside it")
         if problems is not None:
             if problem is not None or resume:
                 fail("--problems names the problems; give no problem beside it, and no --resume")
-            _race_several(problems, {**asked, "arms": entrants(names, mine or (), ())}, outputs, quiet)
+            _race_over(problems, names, mine or (), asked, outputs, quiet)
+        elif budgets is not None:
+            shares = _shares(budgets)
+            with _told(problem, quiet):
+                made, own = _problem(problem or _DEFAULT_PROBLEM)
+            from fallline.cli.race_several import race_at
+
+            race_at(made, shares, {**asked, "arms": entrants(names, mine or (), own)}, outputs, quiet=quiet)
         elif resume:
             _refuse_settled(context)
             with _told(problem, quiet):
@@ -286,6 +313,14 @@ def _shown(storage: str) -> str:
     return shown(storage) if "://" in storage else str(Path(storage).resolve())
 
 
+def _seconds(text: str) -> float:
+    """The seconds of a time such as 90s, 5min or 2h."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h)", text.strip())
+    if found is None:
+        fail(f"--until {text}: give a number and its unit, such as 90s, 5min or 2h")
+    return float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]]
+
+
 def _listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
@@ -331,12 +366,35 @@ def _refuse_settled(context: typer.Context) -> None:
         fail(f"--resume goes on with a race as it was begun; leave {options} out")
 
 
-def _race_several(problems: str, asked: dict[str, Any], outputs: Outputs, quiet: bool) -> None:
-    from fallline.cli.race_outputs import race_several
-    from fallline.problems import REAL, find
+def _race_over(
+    problems: str,
+    names: Sequence[str] | None,
+    mine: Sequence[str],
+    asked: dict[str, Any],
+    outputs: Outputs,
+    quiet: bool,
+) -> None:
+    """Race on several problems; arms that the files set race on all of them."""
+    from fallline.cli.entrants import entrants
+    from fallline.cli.race_several import race_over
+    from fallline.problems import REAL
 
-    chosen = [find(name) for name in (REAL if problems == "all" else _listed(problems))]
-    twice = next((one.name for one in chosen if chosen.count(one) > 1), None)
-    if twice is not None or not chosen:
-        fail(f"--problems {problems}: {f'{twice} is named twice' if chosen else 'no problem is named'}; name each once")
-    race_several(chosen, asked, outputs, quiet=quiet)
+    with _told(problems, quiet):
+        read = [_problem(name) for name in (REAL if problems == "all" else _listed(problems))]
+    called = [one.name for one, _ in read]
+    twice = next((name for name in called if called.count(name) > 1), None)
+    if twice is not None or not read:
+        fail(f"--problems {problems}: {f'{twice} is named twice' if read else 'no problem is named'}; name each once")
+    own = [arm for _, arms in read for arm in arms]
+    if both := next((arm.name for place, arm in enumerate(own) if arm.name in [a.name for a in own[:place]]), None):
+        fail(f"--problems {problems}: two of the files set an arm '{both}', which races on all; set each in one file")
+    asked = {**asked, "arms": entrants(names, mine, own)}
+    race_over([one for one, _ in read], asked, outputs, quiet=quiet)
+
+
+def _shares(text: str) -> list[float]:
+    """The lengths of --budgets, or leave with a sentence."""
+    try:
+        return [float(one) for one in _listed(text)]
+    except ValueError:
+        fail(f"--budgets {text}: give shares of the problem's length, separated by commas, such as 0.25,0.5,1")

@@ -1,11 +1,11 @@
-"""A race on one problem or on several: watched as it runs, and what comes of it on the terminal and in files."""
+"""A race on one problem: watched as it runs, and what comes of it on the terminal and in files."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,58 +25,26 @@ from rich.table import Table
 
 from fallline._text import bullet, counted, rough_range, table
 from fallline.cli.console import SECONDS_BETWEEN_LINES, Beat, console, fail
-from fallline.cli.problems import made
-from fallline.problems.bundled import Bundled
-from fallline.racing import Outcome, RaceResult, Run, Watcher, race
+from fallline.racing import Outcome, RaceResult, Run, Watcher, race, race_until
 from fallline.racing.output import legend, tables_of, where_kept
-from fallline.racing.performance_profiles import profiles, profiles_legend, profiles_tables
 from fallline.training import Problem, first_line
 
 
 def race_on_one(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:
     """Race on a problem, print the result and write what is to be written."""
-    result = _raced(problem, asked, outputs, quiet)
+    result = raced(problem, asked, outputs, quiet)
     show_result(result)
     leave_if_unwritten(outputs.write(result), result)
 
 
-def race_several(problems: Sequence[Bundled], asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:
-    """Race on each problem, print each result, and compare the arms by their performance profiles."""
-    each = [outputs.of_problem(bundled.name) for bundled in problems]
-    for own in each:
-        own.check()
-    out, results = console(), []
-    failed: list[str] = []
-    for bundled, own in zip(problems, each, strict=True):
-        if not quiet:
-            out.rule(escape(bundled.name))
-        results.append(_raced(made(bundled), asked, own, quiet))
-        if not quiet:
-            show_result(results[-1])
-        failed += own.write(results[-1])
-    compared = profiles(results)
-    for one in profiles_tables(compared):
-        out.print()
-        out.print(one)
-    out.print()
-    out.print(escape(profiles_legend(compared)), style="dim", highlight=False)
-    out.print()
-    out.print(escape(compared.sentence), style="bold", highlight=False)
-    seconds = sum(result.occasion["seconds"] for result in results)
-    out.print(f"\n{seconds:.1f} s in all.", highlight=False)
-    whole = {"profiles": compared.to_json(), "races": {r.protocol["problem"]: r.to_json() for r in results}}
-    text = json.dumps(whole, indent=1, allow_nan=False) + "\n"
-    failed += write_file(
-        "--json", outputs.json, lambda file: file.write_text(text, encoding="utf-8"), "All of it is written to {}."
-    )
-    leave_if_unwritten(failed, results[-1])
-
-
-def _raced(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, quiet: bool) -> RaceResult:
+def raced(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, quiet: bool) -> RaceResult:
+    """Race on a problem, watched unless `quiet`."""
     metric = problem.metric
     with LiveRace(quiet=quiet, higher_is_better=metric.higher_is_better, metric=metric.name) as live:
         try:
-            return race(problem, watcher=live, slices=outputs.report is not None, **asked)
+            given = {"watcher": live, "slices": outputs.report is not None, **asked}
+            seconds = given.pop("until", None)
+            return race(problem, **given) if seconds is None else race_until(problem, seconds, **given)
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(live.stopped()) from error
 
@@ -247,11 +215,12 @@ class Outputs:
     def of_problem(self, name: str) -> Outputs:
         """Those of one problem among several, whose result is written with that of the others.
 
-        >>> Outputs(Path("all.json"), Path("race.html"), None).of_problem("digits")
-        Outputs(json=None, report=PosixPath('race-digits.html'), tensorboard=None)
+        >>> Outputs(Path("all.json"), Path("race.html"), None).of_problem("digits (5 of 20 epochs)")
+        Outputs(json=None, report=PosixPath('race-digits-5-of-20-epochs.html'), tensorboard=None)
         """
-        report = None if self.report is None else self.report.with_stem(f"{self.report.stem}-{name}")
-        return Outputs(None, report, None if self.tensorboard is None else self.tensorboard / name)
+        place = re.sub(r"[^\w.]+", "-", name).strip("-.") or "problem"
+        report = None if self.report is None else self.report.with_stem(f"{self.report.stem}-{place}")
+        return Outputs(None, report, None if self.tensorboard is None else self.tensorboard / place)
 
     def check(self) -> None:
         """Leave with a sentence where something can't be written."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.racing.arms import Arm
+from fallline.racing.arms import Arm, by_family
 from fallline.racing.audit import (
     describe,
     one_at_a_time,
@@ -20,7 +20,7 @@ from fallline.racing.audit import (
 )
 from fallline.racing.decision import Decision, Entrant, decide
 from fallline.racing.effort import Budget, Effort
-from fallline.racing.evidence import entrants, steps_of_speed
+from fallline.racing.evidence import as_entrants, steps_of_speed
 from fallline.racing.failure import attempted
 from fallline.racing.judging import (
     LARGEST_SCORE,
@@ -71,7 +71,7 @@ class Raced:
     @functools.cached_property
     def entrants(self) -> list[Entrant]:
         """The arms' runs as the decision sees them."""
-        return entrants(self.asked.arms, self.tuned, self.chosen, self.finals, self.steps)
+        return as_entrants(self.asked.arms, self.tuned, self.chosen, self.finals, self.steps)
 
     @functools.cached_property
     def steps(self) -> NDArray[np.int64] | None:
@@ -105,6 +105,7 @@ def conclude(raced: Raced, failed: Sequence[str], look: int) -> RaceResult:
         "untrained_score": score,
         "untrained_valid_score": valid_score,
         "step_zero_largest_relative_difference": difference,
+        "speed_steps": None if raced.steps is None else raced.steps.tolist(),
         "budget": {name: asdict(budget) for name, budget in raced.granted.items()},
     }
     arms = tuple(results[name] for name in decision.ranking)
@@ -125,6 +126,7 @@ def _decision(raced: Raced, score: float, valid_score: float, look: int) -> Deci
         look=look,
         metric=metric.name,
         seed=asked.seed,
+        families={name: family for family, names in by_family(asked.arms).items() for name in names},
         notes=_on_speed(raced),
     )
 
@@ -177,7 +179,7 @@ def _arm_results(raced: Raced, untrained_loss: float) -> list[ArmResult]:
         goals = tuple(reached(raced.asked.problem, finals[0], untrained_loss))
         results.append(
             ArmResult(
-                arm, raced.asked.problem, entry, goals, tuple(tuned.outcomes), finals, raced.asked.final_seeds,
+                arm, raced.asked.problem, entry, entrant, goals, tuple(tuned.outcomes), finals, raced.asked.final_seeds,
                 training=raced.plan.training, workers=raced.asked.workers,
             )
         )  # fmt: skip

@@ -29,7 +29,7 @@ def best_first(
     `sign` makes losses of scores.
     """
     order = {}
-    for entrant in entrants(arms, tuned, chosen, finals):
+    for entrant in as_entrants(arms, tuned, chosen, finals):
         best = best_finalist(entrant, sign)
         order[entrant.name] = [best, *(place for place in range(len(chosen[entrant.name])) if place != best)]
     return (
@@ -38,7 +38,7 @@ def best_first(
     )
 
 
-def entrants(
+def as_entrants(
     arms: Sequence[Arm], tuned: Mapping[str, Tuned], chosen: Chosen, finals: Finals, steps: Integers | None = None
 ) -> list[Entrant]:
     """All arms' runs; what diverged is NaN. Curves are those at these steps, none without them."""

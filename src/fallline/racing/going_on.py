@@ -10,11 +10,10 @@ from typing import Any
 from fallline.racing.arms import DEFAULT_SCHEDULE, setting_name
 from fallline.racing.decision import Decision, Next
 from fallline.racing.effort import EFFORTS, Effort
+from fallline.rules import DEFAULT_ARMS
 
-_OPTIONS = {
-    "search": ["lr"], "schedule": DEFAULT_SCHEDULE, "warm_up": None, "seed": 0, "margin": 0.0, "training": "auto"
-}  # fmt: skip
-"""What a command line can be told beside arms and effort, with what it is without a word."""
+_OPTIONS = {"schedule": DEFAULT_SCHEDULE, "warm_up": None, "seed": 0, "margin": 0.0, "training": "auto"}
+"""What else a command line can be told, with what it is without a word."""
 
 
 def going_on(
@@ -55,20 +54,25 @@ def _typed(command: Mapping[str, Any], effort: Effort, arms: Sequence[str] | Non
     given = [command["arms"]] if isinstance(command["arms"], str) else command["arms"]
     settings = {name: text for text in given if (name := setting_name(text)) and name in (arms or [name])}
     names = [setting_name(one) or one for one in given] if arms is None else arms
-    words = ["fallline", "race", str(command["problem"]), "--arms", ",".join(names)]
+    words = ["fallline", "race", str(command["problem"])]
+    words += [] if names == list(DEFAULT_ARMS) else ["--arms", ",".join(names)]
     words += [word for text in settings.values() for word in ("--mine", text)]
     usual = EFFORTS["standard"]
-    for name, value in vars(effort).items():
-        words += [f"--{name}", str(value)] if value != getattr(usual, name) else []
+    words += [word for name, value in _other(effort, usual).items() for word in (f"--{name}", str(value))]
+    if more := [name for name in command.get("search", ()) if name != "lr"]:
+        words += ["--search", ",".join(more)]
     for name, usually in _OPTIONS.items():
         if (value := command.get(name, usually)) != usually:
-            told = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            words += [f"--{name.replace('_', '-')}", told]
+            words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)
+
+
+def _other(effort: Effort, than: Effort) -> dict[str, Any]:
+    return {name: value for name, value in vars(effort).items() if value != getattr(than, name)}
 
 
 def _called(effort: Effort, arms: Sequence[str] | None) -> str:
     """The arguments of a call that are other than they were."""
-    counts = ", ".join(f"{name}={value}" for name, value in vars(effort).items())
+    counts = ", ".join(f"{name}={value}" for name, value in _other(effort, Effort()).items())
     among = "" if arms is None else f" and of the arms {', '.join(arms)} alone"
     return f"the same call of fallline.race with effort=fallline.Effort({counts}){among}"

@@ -23,14 +23,14 @@ from fallline.racing.effort import Cost, Effort, as_effort
 from fallline.racing.engines import Engine, choose_engine
 from fallline.racing.evidence import Chosen, best_first
 from fallline.racing.failure import attempted
+from fallline.racing.finals import all_finals, look_at
 from fallline.racing.going_on import going_on
-from fallline.racing.looks import number_of_look
 from fallline.racing.result import RaceResult
 from fallline.racing.runs import Run
 from fallline.racing.solo import solo_seconds, try_arms
 from fallline.racing.stages import Plan, Stages, Watcher, engine_for, make_plan
 from fallline.racing.storage import NOT_KEPT, Card, Keys, Lasting, open_store, problem_key
-from fallline.racing.tuning import best_trials, expected_cost, final_runs, planned_runs, run_finals, tune
+from fallline.racing.tuning import best_trials, expected_cost, planned_runs, tune
 from fallline.rules import DEFAULT_ARMS
 from fallline.training import Problem, ProblemError, torch_threads
 
@@ -73,7 +73,9 @@ def race(
         problem: What is trained, with a test split.
         arms: Who races: names, rules, torch optimizer classes, functions of the parameters and a learning rate `lr`
             that return an optimizer, or `Arm`s, in a list or, by names of your own, in a dictionary; "all" takes all
-            that can be raced, None the default ones.
+            that can be raced, None the default ones. A setting of your own, of which nothing is searched, runs in the
+            finals alone: an `Arm` whose learning rate is fixed, or a text such as "mine=adam,lr=3e-4". Arms that are
+            one optimizer under two names are raced once.
         effort: "quick", "standard", "thorough" or an `Effort`: how many trials, finalists and seeds.
         search: What is searched beside the learning rate: hyperparameters of the arms, "batch", "schedule", "warm_up",
             "weight_decay".
@@ -195,7 +197,7 @@ def _held(
         watcher.note(line)
 
     chosen: Chosen = best_trials(tuned, problem, effort)
-    finals = run_finals(stages, arms, tuned, chosen, asked.final_seeds)
+    finals = all_finals(stages, arms, tuned, chosen, asked.final_seeds)
     chosen, finals = best_first(arms, tuned, chosen, finals, -1.0 if problem.metric.higher_is_better else 1.0)
 
     bests = [(arm, tuned[arm.name].points[chosen[arm.name][0]]) for arm in arms]
@@ -207,7 +209,7 @@ def _held(
 
     raced = Raced(asked, plan, stages.granted, tuned, chosen, finals, seconds or [plan.seconds] * len(arms))
     with torch_threads(plan.threads):
-        look = _look(raced, stages, card)
+        look = look_at(stages, arms, tuned, chosen, asked.final_seeds, asked.seed)
         result = conclude(raced, untimed, look)
     seconds_of_run = problem.steps * plan.seconds
     fixed = {arm.name for arm in arms if not arm.searched}
@@ -223,15 +225,6 @@ def _held(
     }
     told = {name: card.command[name] for name in ("schedule", "warm_up")}
     return replace(result, protocol={**result.protocol, **told}, occasion=occasion)
-
-
-def _look(raced: Raced, stages: Stages, card: Card) -> int:
-    """Which look at these finals this is."""
-    asked, keys = raced.asked, stages.keys
-    points = {name: [raced.tuned[name].points[index] for index in indices] for name, indices in raced.chosen.items()}
-    runs = final_runs(asked.problem, asked.arms, points, asked.final_seeds)
-    finals = {keys.of(run, batched=raced.plan.batched, scored=True) for run in runs}
-    return number_of_look(stages.store, card.problem_key, asked.seed, [arm.name for arm in asked.arms], finals)
 
 
 def _ended(result: RaceResult, store: Lasting, *, slices: bool) -> RaceResult:
@@ -278,7 +271,10 @@ def _announce(cost: Cost, plan: Plan, store: Lasting, watcher: Watcher) -> None:
 
 _OF_EFFORT = "it belongs to the effort: effort=fallline.Effort(trials=16, finalists=5, seeds=10)"
 _OF_PROBLEM = "it belongs to the problem: fallline.Problem(..., {}=...)"
-_OF_ARM = "a race searches it; set its space by fallline.Arm('name', optimizer, space={'lr': (low, high)})"
+_OF_ARM = (
+    "a race searches it; set its space by fallline.Arm('name', optimizer, space={'lr': (low, high)}), or fix it "
+    "by fixed={'lr': value}"
+)
 #: Where what people give a race has its place.
 _ELSEWHERE = {
     **dict.fromkeys(("trials", "finalists", "seeds"), _OF_EFFORT),

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from fallline.racing.arms import Arm, torch_code
-from fallline.racing.decision import Decision, Next, with_lines
+from fallline.racing.decision import Decision, Entrant, Next, with_lines
 from fallline.racing.failure import attempted
 from fallline.racing.judging import Entry, Estimate
 from fallline.racing.renderers import Figure, renderer
@@ -50,6 +50,7 @@ class ArmResult:
         arm: The arm.
         problem: What was trained.
         entry: Its trials and finals as numbers.
+        entrant: Its runs as the decision sees them.
         reached: The target, or each goal of a ladder of losses: how many runs of the best configuration got there, and
             the median effort.
         trials: The outcome of each trial's longest run; none where nothing is searched.
@@ -65,6 +66,7 @@ class ArmResult:
     arm: Arm
     problem: Problem
     entry: Entry
+    entrant: Entrant
     reached: tuple[Reached, ...]
     trials: tuple[Outcome, ...]
     finals: tuple[tuple[Outcome, ...], ...]

@@ -144,10 +144,11 @@ def run_finals(
     tuned: Mapping[str, Tuned],
     chosen: Mapping[str, Sequence[int]],
     seeds: Sequence[int],
+    title: str = "finals",
 ) -> Finals:
     """Run the chosen trials' configurations on every seed."""
     points = {name: [tuned[name].points[index] for index in indices] for name, indices in chosen.items()}
-    outcomes = iter(stages.train("finals", final_runs(stages.problem, arms, points, seeds), score=True))
+    outcomes = iter(stages.train(title, final_runs(stages.problem, arms, points, seeds), score=True))
     return {arm.name: tuple(tuple(next(outcomes) for _ in seeds) for _ in chosen[arm.name]) for arm in arms}
 
 

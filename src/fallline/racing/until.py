@@ -1,4 +1,4 @@
-"""A race that goes on until it is decided, or its time is spent: more seeds, equally, for the arms still in question."""
+"""A race that goes on until it is decided, or its time is spent: more seeds for the arms still in question."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def race_until(
     effort: str | Effort = "standard",
     *,
     storage: str | Path | None = DEFAULT_STORAGE,
+    slices: bool = False,
     watcher: Watcher | None = None,
     **settings: Any,
 ) -> RaceResult:
@@ -50,6 +51,7 @@ def race_until(
         arms: Who races, as `race` takes them.
         effort: That of the first stage.
         storage: As `race` takes it.
+        slices: As `race` takes it.
         watcher: As `race` takes it.
         settings: Whatever else `race` takes.
 
@@ -83,7 +85,7 @@ def race_until(
             named = {arm.name: arm for arm in as_arms(left, settings.get("search", ("lr",)), problem)}
             left, spent = [named[name] for name in named if name in open_], more
             whole = _joined(race(problem, left, spent, storage=storage, watcher=watcher, **settings), whole)
-    return whole
+    return whole.with_slices() if slices else whole
 
 
 def _in_question(decision: Decision) -> set[str] | None:

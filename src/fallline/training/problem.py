@@ -132,6 +132,31 @@ class Problem(SplitTask):
         changed.data = self.data.with_batch(batch)
         return changed
 
+    def shortened(self, share: float) -> Self:
+        """The same problem with runs of a share of its length; the data are shared, and the name tells the length.
+
+        Args:
+            share: The share of the epochs, or of the steps where there is a single epoch; above 0 and at most 1.
+
+        Returns:
+            The other problem.
+
+        Raises:
+            ProblemError: The share is none, or less than one epoch or step.
+
+        >>> from fallline.problems import digits
+        >>> digits(epochs=20).shortened(0.25).name
+        'digits (5 of 20 epochs)'
+        """
+        changed = copy.copy(self)
+        changed.data = self.data.shortened(share)
+        changed.epochs = changed.data.epochs
+        one = self.epochs == 1
+        length, whole, what = (changed.steps, self.steps, "steps") if one else (changed.epochs, self.epochs, "epochs")
+        if length < whole:
+            changed.name, changed.origin = f"{self.name} ({length:,} of {whole:,} {what})", None
+        return changed
+
     def check(self, seed: int = 0) -> None:
         """Try a pass forward and backward, and evaluate once; no weight is changed.
 

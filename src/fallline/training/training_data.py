@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from fallline import _asked
+from fallline._text import counted
 from fallline.training.arguments import DEFAULT_BATCH, as_count, required_arguments
 from fallline.training.datasets import Reader, as_split, load
 from fallline.training.errors import ProblemError
@@ -56,6 +58,7 @@ class Batches:
         seeds: Those of the runs, from which their orders follow.
         shuffle: Whether each seed has an order of its own in each epoch; else the examples are taken as they are given.
         drop_last: Whether the examples that don't fill a batch are left out.
+        kept: How many of the examples of an epoch, its first, are gone through; all by default.
         sampler: What names the examples of each epoch itself; None for nobody.
         device: Where the numbers are; the CPU by default.
 
@@ -74,14 +77,16 @@ class Batches:
         *,
         shuffle: bool = True,
         drop_last: bool = False,
+        kept: int | None = None,
         sampler: Sampler | None = None,
         device: torch.device = _CPU,
     ) -> None:
         self.batch = batch
         self.seeds = tuple(seeds)
         self.shuffle = shuffle
-        self.steps_per_epoch = examples // batch if drop_last else math.ceil(examples / batch)
-        self.examples = self.steps_per_epoch * batch if drop_last else examples
+        used = examples if kept is None else min(kept, examples)
+        self.steps_per_epoch = used // batch if drop_last else math.ceil(used / batch)
+        self.examples = self.steps_per_epoch * batch if drop_last else used
         self._named = examples
         self._sampler = sampler
         self._device = device
@@ -98,7 +103,7 @@ class Batches:
         if epoch != self._epoch:
             self._orders = self._orders_of(epoch).to(self._device)
             self._epoch = epoch
-        return self._orders[:, place * self.batch : (place + 1) * self.batch]
+        return self._orders[:, place * self.batch : min((place + 1) * self.batch, self.examples)]
 
     def samples(self, steps: int) -> int:
         """Count the examples that a run has seen.
@@ -122,7 +127,7 @@ class TrainingData:
     """Examples, of which `batch` make one, how often a run goes through them, and in which order.
 
     `dtype` is that of floating-point numbers. `reader` is there where every epoch reads the examples anew; `split` is
-    one reading then.
+    one reading then. `kept` is how many of an epoch's examples are gone through, None for all.
     """
 
     split: Split
@@ -131,6 +136,7 @@ class TrainingData:
     order: Order
     dtype: torch.dtype
     reader: Reader | None = None
+    kept: int | None = None
 
     @property
     def examples(self) -> int:
@@ -151,12 +157,28 @@ class TrainingData:
             )
         return replace(self, batch=count)
 
+    def shortened(self, share: float) -> TrainingData:
+        """The same with a share of the epochs, or of the steps of a single one.
+
+        Raises ProblemError for a share that is none, or less than one of them.
+        """
+        share = _asked.number("share:", share, most=1.0, above=0.0, error=ProblemError)
+        what, whole = "epochs", self.epochs
+        if self.epochs == 1:
+            what, whole = "steps", self.batches([0], _CPU).steps_per_epoch
+        if share * whole < 1 - 1e-9:
+            raise ProblemError(
+                f"share: {share:g} of {counted(whole, what[:-1])} is less than one; give at least {1 / whole:.3g}."
+            )
+        length = round(share * whole)
+        return replace(self, kept=length * self.batch) if self.epochs == 1 else replace(self, epochs=length)
+
     def batches(self, seeds: Sequence[int], device: torch.device) -> Batches:
         """The batches of runs with these seeds."""
         order = self.order
         return Batches(
             self.examples, self.batch, seeds,
-            shuffle=order.shuffle, drop_last=order.drop_last, sampler=order.sampler, device=device,
+            shuffle=order.shuffle, drop_last=order.drop_last, kept=self.kept, sampler=order.sampler, device=device,
         )  # fmt: skip
 
     def epochs_of(self, batches: Batches, epochs: int) -> Iterator[tuple[int, Split]]:

@@ -34,6 +34,7 @@ def decide(
     look: int | None = None,
     metric: str = "score",
     seed: int = 0,
+    families: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
 ) -> Decision:
     """Decide between arms.
@@ -53,6 +54,7 @@ def decide(
             looks again.
         metric: What the score is called.
         seed: Draws the redraws.
+        families: The family of each arm that has one; None where that is not known.
         notes: What else limits this, in sentences.
 
     Returns:
@@ -114,6 +116,7 @@ def decide(
         counts=_counts(entrants),
         notes=(*notes, *_notes(entrants, arms, look)),
         whole=not _single(arms),
+        families=families or {},
     )
     return with_lines(decision)
 

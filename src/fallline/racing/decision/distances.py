@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,24 @@ TRIAL_FREEDOM = 3.0
 """Degrees of freedom of what another draw of the trials would change: calibrated by `benchmarks/decisions.py`."""
 ROUNDING = 1e-12
 """Means that differ by this share of the largest loss are equal: shares of whole examples differ by rounding."""
+
+
+class Varied(Protocol):
+    """What intervals are made of: the differences (arms, arms) of mean losses, and how far they are to be trusted."""
+
+    @property
+    def n_seeds(self) -> int:
+        """How many seeds there were."""
+
+    @property
+    def differences(self) -> Floats:
+        """Of the means, row less column."""
+
+    def variance(self) -> Floats:
+        """Of the differences."""
+
+    def freedom(self) -> Floats:
+        """Degrees of freedom of that variance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +152,7 @@ class Distances:
         return self.nearest > margin
 
 
-def distances(found: Spread, level: float, widest: float = math.inf) -> Distances:
+def distances(found: Varied, level: float, widest: float = math.inf) -> Distances:
     """Intervals of all differences that hold together in all but a share `level` of the races.
 
     Differences that vary with nothing are told by their signs alone, which takes several seeds. None is larger than
@@ -141,8 +160,8 @@ def distances(found: Spread, level: float, widest: float = math.inf) -> Distance
     """
     from scipy.special import stdtrit
 
-    each = level_of_each(len(found.means), level)
     errors, difference = np.sqrt(found.variance()), found.differences
+    each = level_of_each(len(difference), level)
     reach = stdtrit(found.freedom(), 1 - each / 2) * errors
     if 2.0 ** (1 - found.n_seeds) > each:
         reach = np.where((errors == 0) & (difference != 0), np.inf, reach)

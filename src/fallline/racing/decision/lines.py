@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from fallline._text import counted, listed, rough_range
@@ -13,6 +14,14 @@ from fallline.racing.decision.speed import Speed
 
 MOST_NAMES = 4
 """Names in a line; more are a table's work."""
+WHY = {
+    "speed": ", the fastest of those that lose least at worst",
+    "range": ", the least sensitive of those that lose least at worst",
+    "bytes": ", whose step moves the fewest bytes among those that lose least at worst",
+    "name": ", the first by name of those that nothing tells apart",
+    "score": ", which has the best mean score",
+}
+"""What decided for the arm that is taken, where that needs saying."""
 
 
 def with_lines(decision: Decision) -> Decision:
@@ -24,17 +33,10 @@ def with_lines(decision: Decision) -> Decision:
 def _take(decision: Decision) -> Iterator[str]:
     take = decision.take
     if take is None:
-        yield f"Nothing can be taken: {_names(decision.apart)} diverged."
+        yield f"Nothing can be taken: {names_of(decision.apart)} diverged."
         return
     setting = "" if not take.configuration else f" with {listed([_set(*one) for one in take.configuration.items()])}"
-    why = {
-        "speed": ", the fastest of those that lose least at worst",
-        "range": ", the least sensitive of those that lose least at worst",
-        "bytes": ", whose step moves the fewest bytes among those that lose least at worst",
-        "name": ", the first by name of those that nothing tells apart",
-        "score": ", which has the best mean score",
-    }.get(take.decided_by, "")
-    yield f"Take {take.arm}{setting}{why}."
+    yield f"Take {take.arm}{setting}{WHY.get(take.decided_by, '')}."
 
 
 def _set(name: str, value: object) -> str:
@@ -74,13 +76,13 @@ def _speed(decision: Decision) -> Iterator[str]:
     faster = {name: one for name, one in others.items() if one.high < 1}
     for what, group in (("more", slower), ("fewer", faster)):
         if 0 < len(group) <= MOST_NAMES:
-            told = [f"{name} {_times(one)}" for name, one in group.items()]
+            told = [f"{name} {times_of(one)}" for name, one in group.items()]
             yield f"For certain {what} steps, at theirs: {'; '.join(told)}."
         elif group:
             yield f"For certain {what} steps, at theirs: {len(group)} arms."
     if missed := {name: one.missed for name, one in speeds.of.items() if one.missed}:
         told = [f"{name} in {count} of {decision.counts.seeds}" for name, count in missed.items()]
-        yield f"Runs that missed it: {_names(told, 'arms in some')}; they count as having needed every step."
+        yield f"Runs that missed it: {names_of(told, 'arms in some')}; they count as having needed every step."
 
 
 def _seconds(decision: Decision) -> Iterator[str]:
@@ -89,13 +91,14 @@ def _seconds(decision: Decision) -> Iterator[str]:
         return
     found = {name: one for name, one in speeds.of.items() if name != take.arm and (one.low > 1 or one.high < 1)}
     if 0 < len(found) <= MOST_NAMES:
-        yield f"In time here, for certain: {'; '.join(f'{name} {_times(one)}' for name, one in found.items())}."
+        yield f"In time here, for certain: {'; '.join(f'{name} {times_of(one)}' for name, one in found.items())}."
     elif found:
         slower = sum(one.low > 1 for one in found.values())
         yield f"In time here, for certain: {slower} arms take longer, {len(found) - slower} less."
 
 
-def _times(speed: Speed) -> str:
+def times_of(speed: Speed) -> str:
+    """A ratio of steps with its interval; its lower end where the upper one is open."""
     if math.isinf(speed.high):
         return f"at least {speed.low:.2f} times"
     return f"{speed.ratio:.2f} times ({speed.low:.2f} to {speed.high:.2f})"
@@ -112,12 +115,13 @@ def _rates(decision: Decision) -> Iterator[str]:
 def _behind(decision: Decision) -> Iterator[str]:
     if decision.behind:
         told = [f"{name} by at least {_number(least)}" for name, least in decision.behind.items()]
-        yield f"Behind for certain: {_names(told, 'arms')}."
+        yield f"Behind for certain: {listed(told) if len(told) <= MOST_NAMES else _grouped(decision, decision.behind)}."
 
 
 def _tied(decision: Decision) -> Iterator[str]:
     if decision.tied:
-        yield f"Not told apart: {_names(decision.tied, 'arms')}."
+        names = decision.tied
+        yield f"Not told apart: {listed(list(names)) if len(names) <= MOST_NAMES else _grouped(decision, names)}."
 
 
 def _open(decision: Decision) -> Iterator[str]:
@@ -144,10 +148,10 @@ def _next(decision: Decision) -> Iterator[str]:
 def _diverged(decision: Decision) -> Iterator[str]:
     if decision.diverged:
         told = [f"{name} in {count} of {decision.counts.seeds}" for name, count in decision.diverged.items()]
-        yield f"Final runs diverged: {_names(told, 'arms in some')}."
+        yield f"Final runs diverged: {names_of(told, 'arms in some')}."
     if decision.apart and decision.take is not None:
         are = "is" if len(decision.apart) == 1 else "are"
-        yield f"{_names(decision.apart, 'arms')} {are} not compared, as a run that diverged has no score."
+        yield f"{names_of(decision.apart, 'arms')} {are} not compared, as a run that diverged has no score."
 
 
 def _limits(decision: Decision) -> Iterator[str]:
@@ -158,8 +162,20 @@ def _limits(decision: Decision) -> Iterator[str]:
     yield f"This holds on this problem, budget and split only: {listed(counts)}."
 
 
-def _names(names: Sequence[str], what: str = "arms") -> str:
+def names_of(names: Sequence[str], what: str = "arms") -> str:
+    """Names in a line, or how many there are."""
     return listed(list(names)) if len(names) <= MOST_NAMES else f"{len(names)} {what}"
+
+
+def _grouped(decision: Decision, names: Collection[str]) -> str:
+    """Many arms by their families; those of none, or alone in theirs, by name if they are few."""
+    families = Counter(decision.families.get(name) for name in names)
+    large = {family: count for family, count in families.items() if family is not None and count > 1}
+    others = [name for name in names if decision.families.get(name) not in large]
+    told = [f"{count} of {family}'s family" for family, count in large.items()]
+    rest = others if len(others) <= MOST_NAMES else [f"{len(others)} others"]
+    whole = f"{len(names)} arms"
+    return f"{whole}, {listed([*told, *rest])}" if large else whole
 
 
 def _number(value: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fallline.racing.decision.advice import GoodRange
@@ -73,6 +73,7 @@ class Decision:
         higher_is_better: Whether scores are better the higher they are.
         counts: How much was run.
         notes: What else limits this, in sentences.
+        families: The family of each arm that has one, such as Adam.
         lines: All of it in short sentences.
     """
 
@@ -98,6 +99,7 @@ class Decision:
     whole: bool = True
     seconds: Speeds | None = None
     next: Next | None = None
+    families: Mapping[str, str] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
 
     @property
@@ -122,23 +124,25 @@ class Decision:
         """
         told_apart = ("speeds", "seconds", "lines")
         found = {name: value for name, value in asdict(self).items() if name not in told_apart}
-        found |= {"speed": _ratios(self.speeds), "speed_seconds": _ratios(self.seconds), "ranking": self.ranking}
+        found |= {"speed": ratios(self.speeds), "speed_seconds": ratios(self.seconds), "ranking": self.ranking}
         found["speed_level"] = None if self.speeds is None else self.speeds.level
         found["speed_missed"] = (
             {} if self.speeds is None else {name: one.missed for name, one in self.speeds.of.items()}
         )
-        return {name: _plain(value) for name, value in found.items()}
+        return {name: plain(value) for name, value in found.items()}
 
 
-def _ratios(speeds: Speeds | None) -> dict[str, list[float]]:
+def ratios(speeds: Speeds | None) -> dict[str, list[float]]:
+    """Each arm's ratio with its ends."""
     return {} if speeds is None else {name: [one.ratio, one.low, one.high] for name, one in speeds.of.items()}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value in what JSON knows; numbers that are not finite are None."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {str(name): plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, str | int | bool | None) else str(value)

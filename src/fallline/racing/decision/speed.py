@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fallline.racing.decision.choice import Chosen
-from fallline.racing.decision.distances import distances, spread
+from fallline.racing.decision.distances import Distances, Spread, distances, spread
 from fallline.racing.decision.records import Floats
 
 REACH = 0.9
@@ -97,13 +97,21 @@ class Paces:
         return Speeds(self.level, float(self.steps[taken]), {name: Speed(*rest) for name, *rest in rows})
 
 
-def paces(arms: Sequence[Chosen], steps: ArrayLike, *, leading: Sequence[int], confidence: float) -> Paces | None:
-    """The steps of each arm to the level that the leading arms share; None where there is no such level, or one seed.
+@dataclass(frozen=True, eq=False)
+class LogSteps:
+    """The logarithms of the steps that each arm needs to a level, and how many of its runs missed it."""
+
+    level: float
+    found: Spread
+    missed: tuple[int, ...]
+    open: NDArray[np.bool_]  # where more missed than the level allows a leading arm
+
+
+def log_steps(arms: Sequence[Chosen], steps: ArrayLike, leading: Sequence[int]) -> LogSteps | None:
+    """How long each arm takes to the level that the leading arms share; None where there is no such level, or one seed.
 
     Of the configurations that the arms take: how many steps one needs hangs on its learning rate far more than its loss
-    does, and another draw of the trials would move both. Logarithms of steps are judged as losses are: seeds are
-    paired, and the intervals hold for all pairs in all but a share `confidence` of the races. An upper end is open
-    where more runs missed than the level allows a leading arm.
+    does, and another draw of the trials would move both. Seeds are paired, as for losses.
     """
     at = np.asarray(steps, dtype=np.float64)
     curves = [arm.entrant.curves for arm in arms if arm.entrant.curves is not None]
@@ -130,12 +138,34 @@ def paces(arms: Sequence[Chosen], steps: ArrayLike, *, leading: Sequence[int], c
         logs.append(np.log(needed))
         missed.append(int((~reached).sum()))
     found = spread(np.stack(logs), luck=nothing, trials=nothing)
-    judged = distances(found, confidence)
-    open_end = np.array(missed) > seeds - _needed(seeds)
+    return LogSteps(level, found, tuple(missed), np.array(missed) > seeds - _needed(seeds))
+
+
+def paces(arms: Sequence[Chosen], steps: ArrayLike, *, leading: Sequence[int], confidence: float) -> Paces | None:
+    """The steps of each arm to the level that the leading arms share; None where there is no such level, or one seed.
+
+    The intervals hold for all pairs in all but a share `confidence` of the races. An upper end is open where more runs
+    missed than the level allows a leading arm.
+    """
+    logs = log_steps(arms, steps, leading)
+    if logs is None:
+        return None
+    judged, names = distances(logs.found, confidence), tuple(arm.name for arm in arms)
+    return paced(names, logs.level, logs.found.means, judged, logs.missed, logs.open)
+
+
+def paced(
+    names: tuple[str, ...],
+    level: float,
+    logs: Floats,
+    judged: Distances,
+    missed: tuple[int, ...],
+    open_end: NDArray[np.bool_],
+) -> Paces:
+    """The steps of mean logarithms (arms,), whose differences were judged, with open ends where too many missed."""
     return Paces(
-        tuple(arm.name for arm in arms), level, np.exp(found.means),
-        np.where(open_end[None], -np.inf, judged.low), np.where(open_end[:, None], np.inf, judged.high),
-        tuple(missed),
+        names, level, np.exp(logs),
+        np.where(open_end[None], -np.inf, judged.low), np.where(open_end[:, None], np.inf, judged.high), missed,
     )  # fmt: skip
 
 

@@ -10,10 +10,10 @@ from fallline.racing.judging.records import (
     median_estimate,
     median_rank,
 )
-from fallline.racing.judging.statistics import mean_interval, performance_profile, profile_area
+from fallline.racing.judging.statistics import mean_interval
 
 __all__ = [
     "LARGEST_SCORE", "Entry", "Estimate", "Final", "Trial", "cautions", "edge_of", "mean_interval",
-    "median_estimate", "median_rank", "missed_target", "performance_profile", "profile_area", "proposed_trials",
+    "median_estimate", "median_rank", "missed_target", "proposed_trials",
     "unequal_budgets",
 ]  # fmt: skip

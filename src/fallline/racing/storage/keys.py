@@ -57,7 +57,7 @@ def problem_key(problem: Problem) -> str:
         "code": written([problem.model, problem.loss, problem.step, metric.function]),
         "reading": own_code([data.reader, data.order.sampler]),
         "metric": [metric.name, metric.higher_is_better],
-        "length": [problem.epochs, problem.shuffle, data.order.drop_last],
+        "length": [problem.epochs, problem.shuffle, data.order.drop_last, *([] if data.kept is None else [data.kept])],
         "manner": [problem.precision, problem.training_device.type],
         "versions": [__version__, torch.__version__],
     })  # fmt: skip
