@@ -130,7 +130,7 @@ def test_no_trials_and_finals_on_every_seed(name: str, tmp_path: Path) -> None:
     result = run(tmp_path / "runs.db", arms=arms, effort=SMALL, watcher=seen)
     assert any(line.startswith(announced) for line in seen.notes), seen.notes
     assert len(seen.runs) == seen.whole == trials + finals
-    assert (len(seen.stages) > 1, seen.stages[-1]) == (trials > 0, "finals")
+    assert any(title.startswith("tuning") for title in seen.stages) == (trials > 0)
     for arm in result.arms:
         searched = arm.name[0].isupper()
         assert (arm.arm.searched, arm.entry.searched) == (searched, searched)
