@@ -139,8 +139,10 @@ def table(columns: Mapping[str, Sequence[str]], title: str = "", *, left: Collec
     return made
 
 
-def as_page(tables: Iterable[Table], paragraphs: Iterable[str], bullets: Iterable[str] = ()) -> str:
-    """Tables, wrapped paragraphs and a list, without colour, in 80 to 120 columns as the terminal allows."""
+def as_page(
+    tables: Iterable[Table], paragraphs: Iterable[str], bullets: Iterable[str] = (), *, before: Iterable[str] = ()
+) -> str:
+    """Lines, tables, wrapped paragraphs and a list, without colour, in 80 to 120 columns as the terminal allows."""
     from rich.console import Console
 
     width = min(120, max(80, shutil.get_terminal_size(fallback=(120, 24)).columns))
@@ -149,7 +151,9 @@ def as_page(tables: Iterable[Table], paragraphs: Iterable[str], bullets: Iterabl
         for one in tables:
             console.print(one)
             console.print()
-    lines = [line.rstrip() for line in capture.get().rstrip().splitlines()]
+    lines = [part for line in before for part in textwrap.wrap(line, width)]
+    lines += [""] if lines else []
+    lines += [line.rstrip() for line in capture.get().rstrip().splitlines()]
     for paragraph in paragraphs:
         lines += ["", *textwrap.wrap(paragraph, width)]
     return "\n".join([*lines, *(bullet(one, width) for one in bullets)])

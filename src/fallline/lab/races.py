@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fallline.lab.requests import RequestError
+from fallline.racing.decision import FIRST_SEEDS
 from fallline.racing.storage import kept_answer, open_database, past_races, sqlite_file, tables
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-_FINALS = "finals"
+    from fallline.racing.storage import PastRace
+
 _LISTED = ("name", "problem", "finished", "kept", "planned", "arms", "winner", "lines")
 
 
@@ -63,9 +65,9 @@ class LiveRace:
             self._database = open_database(storage)
         self._race, self._better = race.number, max if race.higher_is_better else min
         finalists, seeds = race.effort.get("finalists", 1), race.effort.get("seeds", 1)
-        # The finals of an arm are those of its best configuration on every seed, then of its second best, and so on.
-        counts = [seeds if arm in race.fixed else seeds * finalists for arm in race.arms]
-        self._best = {begin + seed for begin in itertools.accumulate([0, *counts[:-1]]) for seed in range(seeds)}
+        first = FIRST_SEEDS if len(race.arms) > 1 and seeds > FIRST_SEEDS else 0
+        finals = {"first finals": first, "finals": seeds - first}
+        self._best = {stage: _of_the_best(race, finalists, each) for stage, each in finals.items()}
         self._finals: dict[str, list[float]] = {arm: [] for arm in race.arms}
         self._told: dict[str, Any] = {"race": name, "planned": race.planned, "kept": 0, "stage": None}
         self._arms = {arm: Standing(arm) for arm in race.arms}
@@ -91,15 +93,21 @@ class LiveRace:
         score = value if value is not None and math.isfinite(value) else None
         standing.runs += 1
         standing.diverged += score is None
-        if stage != _FINALS:
+        if stage not in self._best:
             if score is not None:
                 standing.best = score if standing.best is None else self._better(standing.best, score)
             return
-        if number in self._best:
+        if number in self._best[stage]:
             scores = self._finals.setdefault(standing.name, [])
             scores.append(math.nan if score is None else score)
             mean = sum(scores) / len(scores)
             standing.final = mean if math.isfinite(mean) else None
+
+
+def _of_the_best(race: PastRace, finalists: int, seeds: int) -> set[int]:
+    """The numbers of the finals of each arm's best configuration, which come before those of its second best."""
+    counts = [seeds if arm in race.fixed else seeds * finalists for arm in race.arms]
+    return {begin + seed for begin in itertools.accumulate([0, *counts[:-1]]) for seed in range(seeds)}
 
 
 def _new_runs(connection: Connection, race: int, after: int) -> list[tuple[int, str, str, int, float | None]]:

@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from fallline.racing.arms.arm import Arm
     from fallline.racing.arms.code import torch_code
     from fallline.racing.arms.dimensions import DEFAULT_SCHEDULE, Choice, Dimension, Range, Value, from_json, space_of
-    from fallline.racing.arms.entrants import as_arms, found_by_name
-    from fallline.racing.arms.families import by_family
+    from fallline.racing.arms.entrants import as_arms, by_family, found_by_name
     from fallline.racing.arms.twins import raced_once
     from fallline.racing.arms.typed import setting_name
 
@@ -20,8 +19,7 @@ __getattr__ = door(__name__, {
     "phases": ("Arm",),  # which lets an arm have them
     "code": ("torch_code",),
     "dimensions": ("DEFAULT_SCHEDULE", "Choice", "Dimension", "Range", "Value", "from_json", "space_of"),
-    "entrants": ("as_arms", "found_by_name"),
-    "families": ("by_family",),
+    "entrants": ("as_arms", "by_family", "found_by_name"),
     "twins": ("raced_once",),
     "typed": ("setting_name",),
 })  # fmt: skip

@@ -96,3 +96,16 @@ def _check_search(arms: Sequence[Arm], search: Sequence[str]) -> None:
             raise ValueError(f"search: nothing is searched of these arms, which are fixed, so leave '{name}' out")
         if name not in known:
             raise ValueError(f"search: no arm has '{name}'; {did_you_mean(str(name), known)}")
+
+
+def by_family(arms: Iterable[Arm]) -> dict[str, list[str]]:
+    """The names of the arms of each family, both in the order in which they come.
+
+    >>> by_family(as_arms(["sgd", "adam", "momentum", "adamw"]))
+    {'Adam': ['adam', 'adamw'], 'momentum': ['momentum']}
+    """
+    found: dict[str, list[str]] = {}
+    for arm in arms:
+        if arm.family is not None:
+            found.setdefault(arm.family, []).append(arm.name)
+    return found

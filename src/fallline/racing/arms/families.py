@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from fallline import optim, rules
 from fallline.racing.arms.methods import Method, label
 from fallline.symbolic import Rule
-
-if TYPE_CHECKING:
-    from fallline.racing.arms.arm import Arm
 
 
 def family_of(method: Method, settings: Mapping[str, Any]) -> str | None:
@@ -28,17 +25,3 @@ def family_of(method: Method, settings: Mapping[str, Any]) -> str | None:
         return None
     record = rules.record_of("momentum" if name == "SGD" and settings.get("momentum", 0) != 0 else name)
     return None if record is None else record.family
-
-
-def by_family(arms: Iterable[Arm]) -> dict[str, list[str]]:
-    """The names of the arms of each family, both in the order in which they come.
-
-    >>> from fallline.racing.arms import as_arms
-    >>> by_family(as_arms(["sgd", "adam", "momentum", "adamw"]))
-    {'Adam': ['adam', 'adamw'], 'momentum': ['momentum']}
-    """
-    found: dict[str, list[str]] = {}
-    for arm in arms:
-        if arm.family is not None:
-            found.setdefault(arm.family, []).append(arm.name)
-    return found

@@ -110,9 +110,9 @@ def diverged_legend() -> str:
 
 def as_text(result: RaceResult) -> str:
     """The decision, tables, legend, warnings, and where the runs are kept."""
-    page = as_page(tables_of(result), [legend(result)], result.warnings)
+    page = as_page(tables_of(result), [legend(result)], result.warnings, before=result.decision.lines)
     kept = where_kept(result.occasion)
-    return "\n".join([*result.decision.lines, "", page, *([] if kept is None else [f"{kept}."])])
+    return page if kept is None else f"{page}\n{kept}."
 
 
 def where_kept(occasion: Mapping[str, Any]) -> str | None:
