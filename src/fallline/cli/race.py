@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fallline.cli.console import Beat, console, fail
+from fallline.cli.race_ends import leave, what_is_kept
+from fallline.cli.typed import listed_in, seconds_of, shares_in
 from fallline.racing.arms import DEFAULT_SCHEDULE
 from fallline.rules import DEFAULT_ARMS
 
@@ -226,9 +227,9 @@ def race(
 
     outputs = Outputs(json, None if no_report else report, tensorboard)
     outputs.check()
-    names = None if arms is None else _listed(arms)
+    names = None if arms is None else listed_in(arms)
     asked: dict[str, Any] = {
-        "search": ["lr", *_listed(search or "")], "schedule": schedule, "warm_up": warm_up, "margin": margin,
+        "search": ["lr", *listed_in(search or "")], "schedule": schedule, "warm_up": warm_up, "margin": margin,
         "seed": seed, "training": training, "storage": storage, "fresh": fresh, "workers": workers, "ray": ray,
     }  # fmt: skip
     try:
@@ -236,7 +237,9 @@ def race(
             effort, trials=trials, finalists=finalists, seeds=seeds, rounds=rounds, halving=halving
         )
         if until is not None:
-            asked["until"] = _seconds(until)
+            asked["until"] = seconds_of(until)
+        if until is not None and (problems is not None or budgets is not None or resume):
+            fail("--until takes one race; give no --problems, no --budgets and no --resume beside it")
         if race_name is not None and not resume:
             fail("--race names the race that --resume goes on with; give --resume too")
         if budgets is not None and (problems is not None or resume):
@@ -246,7 +249,7 @@ def race(
                 fail("--problems names the problems; give no problem beside it, and no --resume")
             _race_over(problems, names, mine or (), asked, outputs, quiet)
         elif budgets is not None:
-            shares = _shares(budgets)
+            shares = shares_in(budgets)
             with _told(problem, quiet):
                 made, own = _problem(problem or _DEFAULT_PROBLEM)
             from fallline.cli.race_several import race_at
@@ -264,7 +267,7 @@ def race(
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
-        _leave(error, storage, whole=whole, problem=problem)
+        leave(error, storage, whole=whole, problem=problem)
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # whoever read the output has gone
             raise typer.Exit(1) from error
@@ -273,56 +276,7 @@ def race(
     except KeyboardInterrupt as error:
         how_far = f": {error}" if error.args else ""
         again = "the same command without --fresh goes on" if fresh else "the same command goes on"
-        fail(f"stopped{how_far}; {_kept(error, storage)}, and {again}.", 130)
-
-
-def _leave(error: Exception, storage: str, *, whole: bool, problem: str | None) -> NoReturn:
-    """Leave with what an error says: a sentence of Fallline's, or that the user's own code failed after some steps."""
-    from fallline.racing.failure import failed_at, is_sentence
-    from fallline.symbolic import RuleError
-    from fallline.training import first_line
-
-    own = failed_at(error) is not None
-    if isinstance(error, ValueError | OSError | ImportError | LookupError | RuleError) and (
-        is_sentence(error) or not own
-    ):
-        told = str(error.args[0] if isinstance(error, LookupError) else error)
-        fail(told, error=error, whole=whole, beside=problem)
-    if not own and not isinstance(error, RuntimeError):
-        raise error
-    kept = f"{_kept(error, storage)}, and the same command goes on once it is mended"
-    kind = type(error).__name__
-    sentence = f"something failed in mid-race ({kind}: {first_line(error).removeprefix(f'{kind}: ')}); {kept}."
-    fail(sentence, 1, error, whole=whole, beside=problem)
-
-
-def _kept(error: BaseException, storage: str) -> str:
-    """What has become of the runs that had ended when an error came."""
-    from fallline.racing.storage import NOT_KEPT
-
-    lost = next((note for note in getattr(error, "__notes__", ()) if note.startswith(NOT_KEPT)), None)
-    if lost is None:
-        return f"the runs that had ended are kept in {_shown(storage)}"
-    return f"not all of the runs that had ended are kept: {lost.removeprefix(NOT_KEPT)}"
-
-
-def _shown(storage: str) -> str:
-    """A storage in a sentence: a whole path, or a URL without its password."""
-    from fallline.racing.storage import shown
-
-    return shown(storage) if "://" in storage else str(Path(storage).resolve())
-
-
-def _seconds(text: str) -> float:
-    """The seconds of a time such as 90s, 5min or 2h."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h)", text.strip())
-    if found is None:
-        fail(f"--until {text}: give a number and its unit, such as 90s, 5min or 2h")
-    return float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]]
-
-
-def _listed(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+        fail(f"stopped{how_far}; {what_is_kept(error, storage)}, and {again}.", 130)
 
 
 def _told(problem: str | None, quiet: bool) -> AbstractContextManager[object]:
@@ -380,7 +334,7 @@ def _race_over(
     from fallline.problems import REAL
 
     with _told(problems, quiet):
-        read = [_problem(name) for name in (REAL if problems == "all" else _listed(problems))]
+        read = [_problem(name) for name in (REAL if problems == "all" else listed_in(problems))]
     called = [one.name for one, _ in read]
     twice = next((name for name in called if called.count(name) > 1), None)
     if twice is not None or not read:
@@ -390,11 +344,3 @@ def _race_over(
         fail(f"--problems {problems}: two of the files set an arm '{both}', which races on all; set each in one file")
     asked = {**asked, "arms": entrants(names, mine, own)}
     race_over([one for one, _ in read], asked, outputs, quiet=quiet)
-
-
-def _shares(text: str) -> list[float]:
-    """The lengths of --budgets, or leave with a sentence."""
-    try:
-        return [float(one) for one in _listed(text)]
-    except ValueError:
-        fail(f"--budgets {text}: give shares of the problem's length, separated by commas, such as 0.25,0.5,1")

@@ -401,3 +401,24 @@ def test_many_arms_are_told_by_their_families(families: dict[str, str], told: st
     arms = [fixed(name, one, one) for name, one in zip("abcdef", losses, strict=True)]
     made = decide(arms, higher_is_better=False, families=families)
     assert f"Not told apart: {told}." in made.lines
+
+
+@pytest.mark.parametrize(
+    ("behind", "margin", "told"),
+    [
+        (0.5, 0.0, "Change from mine: a gains 0.4"),
+        (0.005, 0.0, "Keep mine, if it is what you have: that a gains over it is not certain (-0.0"),
+        (0.02, 0.3, "Keep mine, if it is what you have: a gains nothing that matters over it."),
+    ],
+)
+def test_whether_to_keep_ones_own_setting_is_told(behind: float, margin: float, told: str) -> None:
+    rng = np.random.default_rng(0)
+    losses = 0.3 + behind + 0.01 * rng.standard_normal(10)
+    mine = fixed("mine", losses, losses, configuration={})
+    made = decide([searched("a", 0.3, rng), mine], higher_is_better=False, margin=margin)
+    assert made.take is not None
+    assert made.take.arm == "a"
+    low, high = made.gains["mine"]
+    assert low < behind < high
+    assert any(line.startswith(told) for line in made.lines), made.lines
+    assert decide([mine, replace(mine, name="other")], higher_is_better=False).gains == {}

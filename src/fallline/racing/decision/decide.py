@@ -116,6 +116,7 @@ def decide(
         counts=_counts(entrants),
         notes=(*notes, *_notes(entrants, arms, look)),
         whole=not _single(arms),
+        gains=_gains(found, place),
         families=families or {},
     )
     return with_lines(decision)
@@ -264,6 +265,15 @@ def _notes(entrants: Sequence[Entrant], arms: Sequence[Chosen], look: int | None
 def _single(arms: Sequence[Chosen]) -> list[str]:
     """The arms that were searched and have one finalist."""
     return [arm.name for arm in arms if arm.entrant.searched and len(arm.entrant.finals) == 1]
+
+
+def _gains(found: _Judged, place: int) -> dict[str, tuple[float, float]]:
+    """What taking an arm gains over each whose setting was given, beside those that were searched."""
+    given = [at for at, arm in enumerate(found.arms) if not arm.entrant.searched and at != place]
+    if found.judged is None or not any(arm.entrant.searched for arm in found.arms):
+        return {}
+    low, high = found.judged.low, found.judged.high
+    return {found.arms[at].name: (float(low[at, place]), float(high[at, place])) for at in given}
 
 
 def _told(value: float, widest: float) -> float | None:

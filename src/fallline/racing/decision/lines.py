@@ -26,7 +26,7 @@ WHY = {
 
 def with_lines(decision: Decision) -> Decision:
     """The decision with what it says: what was found, and no more."""
-    parts = (_take, _cost, _speed, _seconds, _rates, _behind, _tied, _open, _next, _diverged, _limits)
+    parts = (_take, _cost, _gains, _speed, _seconds, _rates, _behind, _tied, _open, _next, _diverged, _limits)
     return replace(decision, lines=tuple(line for part in parts for line in part(decision)))
 
 
@@ -64,6 +64,21 @@ def _cost(decision: Decision) -> Iterator[str]:
 
 def _matters(most: float) -> str:
     return f" by more than {_number(most)}, which does not matter" if most else ""
+
+
+def _gains(decision: Decision) -> Iterator[str]:
+    """Whether to keep a setting that was given."""
+    if (take := decision.take) is None:
+        return
+    for name, (least, most) in decision.gains.items():
+        keep = f"Keep {name}, if it is what you have"
+        if least > decision.margin:
+            yield f"Change from {name}: {take.arm} gains {_number(least)} to {_number(most)} over it."
+        elif most <= decision.margin:
+            yield f"{keep}: {take.arm} gains nothing that matters over it."
+        else:
+            span = f"{_number(least)} to {_number(most)}"
+            yield f"{keep}: that {take.arm} gains over it is not certain ({span})."
 
 
 def _speed(decision: Decision) -> Iterator[str]:

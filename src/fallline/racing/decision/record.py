@@ -73,6 +73,8 @@ class Decision:
         higher_is_better: Whether scores are better the higher they are.
         counts: How much was run.
         notes: What else limits this, in sentences.
+        gains: What `take` gains, at least and at most, over each setting that was given beside arms that were searched;
+            below 0 it is a loss.
         families: The family of each arm that has one, such as Adam.
         lines: All of it in short sentences.
     """
@@ -99,6 +101,7 @@ class Decision:
     whole: bool = True
     seconds: Speeds | None = None
     next: Next | None = None
+    gains: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     families: Mapping[str, str] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
 
