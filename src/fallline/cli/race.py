@@ -244,6 +244,8 @@ def race(
         if problems is not None:
             if problem is not None or resume:
                 fail("--problems names the problems; give no problem beside it, and no --resume")
+            if until is not None:
+                fail("--until gives the arms of a race different seeds, which --problems can't compare; leave one out")
             _race_over(problems, names, mine or (), asked, outputs, quiet)
         elif budgets is not None:
             shares = _shares(budgets)

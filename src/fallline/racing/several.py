@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from fallline.racing.decision import OverProblems, ProblemRuns, decide_over
-from fallline.racing.evidence import evaluated
 from fallline.racing.result import RaceResult
 
 
@@ -66,14 +65,14 @@ def seed_for(problem: str, seed: int) -> int:
 
 
 def _runs(result: RaceResult) -> ProblemRuns:
-    """A race's runs; how fast they were only where its own decision tells it, which is not where rates decay."""
-    told = result.decision.speeds is not None
+    """A race's runs; how fast they were only where its own decision tells it, of the steps that its curves are of."""
+    curves = None if result.decision.speeds is None else result.best.entrant.curves
     return ProblemRuns(
         result.protocol["problem"],
         [arm.entrant for arm in result.arms],
         result.protocol["higher_is_better"],
         result.protocol["untrained_score"],
-        steps=evaluated(run for arm in result.arms for runs in arm.finals for run in runs) if told else None,
+        steps=np.unique(result.best.finals[0][0].steps)[: curves.shape[2]] if curves is not None else None,
         margin=result.decision.margin,
         seed=result.protocol["seed"],
     )
