@@ -4,8 +4,8 @@ Made-up races, so quick: each arm's score is a landscape over its searched dimen
 test examples; trials, finals and the choice run as in a race. Equal arms draw their own points and runs, so that any
 winner among them is false, and any arm called behind is so falsely: each in at most 5 % of the races. "At most so much
 from the best" must hold in 95 % of the races, of equal arms and of planted gaps. Gaps of two and three spreads of the
-seeds, and in a loss of half the standard error over the test examples, are to be named. `--before` judges the races of
-planted gaps the old way as well. Speed is judged on quadratics of known rate, and looking again at races that go on.
+seeds, and in a loss of half the standard error over the test examples, are to be named. Speed is judged on quadratics
+of known rate, and looking again at races that go on.
 
     python benchmarks/decisions.py --races 400
 """
@@ -25,12 +25,9 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 from scipy.stats import binomtest, qmc
 
-from fallline.racing.arms.dimensions import Range
 from fallline.racing.decision import Decision, Entrant, decide, fixed
 from fallline.racing.decision.records import LEVEL
 from fallline.racing.decision.speed import steps_to
-from fallline.racing.judging.records import Entry, Final, Trial
-from fallline.racing.judging.verdict import decide as old_decide
 from fallline.racing.search import about, even_places
 
 Floats = NDArray[np.float64]
@@ -134,19 +131,20 @@ def even_points(world: World, gap: float) -> tuple[Floats, Floats, NDArray[np.in
 def first_and_second(
     rng: np.random.Generator, sign: float, stages: int, tuned: Callable[[Floats], Floats]
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Places on a line from 0 to 1 with validation scores and stages: one point of each stretch, as Sobol's are.
+    """Places on a line from 0 to 1 with validation scores and stages, as a race draws them.
 
-    In two stages the package's own: half of them evenly, the others evenly about the best of these.
+    In one stage there is one random point of each stretch, as of Sobol's; in two, half of them are an even grid, and
+    the others one about the best of these.
     """
+    first = TRIALS // stages
     if stages == 1:
-        places = (np.arange(TRIALS) + rng.random(TRIALS)) / TRIALS
+        places = (np.arange(first) + rng.random(first)) / first
         return places, tuned(places), np.zeros(TRIALS, dtype=np.int64)
-    first = TRIALS // 2
-    places = np.array(even_places(first, int(rng.integers(2**32))))
-    scores = tuned(places)
-    low, high = about(places.tolist(), int(np.nan_to_num(sign * scores, nan=np.inf).argmin()), is_open=True)
+    wide = even_places(first, int(rng.integers(2**32)))
+    scores = tuned(np.array(wide))
+    low, high = about(wide, int(np.nan_to_num(sign * scores, nan=np.inf).argmin()), is_open=True)
     second = low + (high - low) * np.array(even_places(first, int(rng.integers(2**32))))
-    return np.append(places, second), np.append(scores, tuned(second)), np.repeat([0, 1], first)
+    return np.append(wide, second), np.append(scores, tuned(second)), np.repeat([0, 1], first)
 
 
 def make_arm(world: World, name: str, gap: float) -> tuple[Entrant, Floats]:
@@ -182,7 +180,7 @@ class Race:
             higher_is_better=self.metric == "accuracy",
             untrained=UNTRAINED[self.metric],
             bounds=(0.0, 1.0) if self.metric == "accuracy" else (0.0, np.inf),
-            look=look,
+            look=look or 1,
         )
 
 
@@ -317,51 +315,28 @@ def planted_rows() -> Iterable[tuple[str, Setting, float]]:
         yield "loss, half the old gate", hard, 0.80
 
 
-def planted(races: int, before: bool) -> None:
+def planted(races: int) -> None:
     """The table of planted gaps, landscape by landscape."""
     print(
         f"\nplanted gaps, two arms, one dimension, 360 examples, {races} races a row: share that names the better arm"
     )
-    print("gap                        stages  landscape  named                   false   held       X   before")
+    print("gap                        stages  landscape  named                   false   held       X")
     for name, setting, wanted in planted_rows():
         found: dict[str, list[Outcome]] = {one: [] for one in LANDSCAPES}
-        old: dict[str, list[bool]] = {one: [] for one in LANDSCAPES}
         for number, landscape in zip(range(races), itertools.cycle(LANDSCAPES)):
             race = make_race(setting, number)
             found[landscape].append(outcome(race, race.decision(), setting.gap))
-            if before:
-                old[landscape].append(old_winner(race) == race.entrants[0].name)
         smooth = [one for landscape in ("flat", "valley", "narrow") for one in found[landscape]]
-        told = [one for landscape in ("flat", "valley", "narrow") for one in old[landscape]]
-        for title, some, earlier in (("smooth", smooth, told), ("cliff", found["cliff"], old["cliff"])):
+        for title, some in (("smooth", smooth), ("cliff", found["cliff"])):
             named, count = sum(one.winner for one in some), len(some)
             goal = f"  wanted {wanted:.2f}" if title == "smooth" and wanted == wanted else ""
             print(
                 f"{name:26} {setting.stages:6d} {title:>10}  {shown(named, count)}  "
                 f"{sum(one.false_winner or one.false_behind for one in some) / count:5.3f}  "
                 f"{sum(one.covered for one in some) / count:5.3f} {np.mean([one.cost for one in some]):8.4f} "
-                f"{f'{np.mean(earlier):8.3f}' if earlier else '':>8}{goal}",
+                f"{goal}",
                 flush=True,
             )
-
-
-def old_winner(race: Race) -> str | None:
-    """Whom the earlier verdict names."""
-    entries = []
-    for one in race.entrants:
-        assert one.places is not None
-        assert one.examples is not None
-        trials = tuple(
-            Trial({"x": place}, score, False)
-            for place, score in zip(one.places.tolist(), one.trials.tolist(), strict=True)
-        )
-        finals = tuple(
-            Final(int(trial), one.test[place], np.zeros(one.seeds, dtype=bool), one.examples[place])
-            for place, trial in enumerate(one.finals)
-        )
-        entries.append(Entry(one.name, trials, finals, {"x": Range(-1.0, 2.0, "linear")}, 12.0, 1e-5, stratified=True))
-    higher = race.metric == "accuracy"
-    return old_decide(entries, higher_is_better=higher, untrained=UNTRAINED[race.metric]).winner
 
 
 def speed(races: int) -> None:
@@ -402,14 +377,14 @@ def speed(races: int) -> None:
 
 
 def looks(races: int) -> None:
-    """False winners and power where the race goes on until it is decided, at 5, 10, 15 and 20 seeds."""
-    print(f"\nlooking again at 5, 10, 15 and 20 seeds, stopping when decided, {races} races a row")
-    print("gap                     decided                 false                   mean seeds, fixed 20 decides")
+    """False winners and power where the race goes on until it is decided, at 10, 20 and 40 seeds."""
+    print(f"\nlooking again at 10, 20 and 40 seeds, stopping when decided, {races} races a row")
+    print("gap                     decided                 false                   mean seeds, fixed 40 decides")
     for name, gap in (("none", 0.0), ("2 spreads of accuracy", accuracy_gap(2.0, 360))):
         decided, false, used, whole = 0, 0, 0, 0
         for number in range(races):
-            race = make_race(Setting("accuracy", seeds=20, gap=gap), number)
-            for look, seeds in enumerate((5, 10, 15, 20), start=1):
+            race = make_race(Setting("accuracy", stages=2, seeds=40, gap=gap), number)
+            for look, seeds in enumerate((10, 20, 40), start=1):
                 made = race.decision([first(one, seeds) for one in race.entrants], look)
                 if made.behind:
                     break
@@ -431,12 +406,11 @@ def first(entrant: Entrant, seeds: int) -> Entrant:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--races", type=int, default=400, help="races for each row of the tables")
-    parser.add_argument("--before", action="store_true", help="judge planted gaps the old way as well")
     parser.add_argument("--only", choices=["equal", "planted", "speed", "looks"], help="one table alone")
     options = parser.parse_args()
     start = time.perf_counter()
     if options.only in (None, "planted"):
-        planted(options.races, options.before)
+        planted(options.races)
     if options.only in (None, "speed"):
         speed(options.races)
     if options.only in (None, "looks"):

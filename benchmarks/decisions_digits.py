@@ -3,9 +3,9 @@
 A network of one hidden layer, heavy ball, 30 rates over five decades, 48 seeds: each race gives every arm its own even
 points, the runs nearest to them, and seeds of its own. So arms are equal, and what seeds, test examples and the
 landscape do is what they really do. Then the last arm gets a gap: of its right answers some turn wrong, most of all on
-examples that are wrong at times, or its losses rise, each by its share. `--before` judges the old way as well.
+examples that are wrong at times, or its losses rise, each by its share.
 
-    python -m benchmarks.decisions_digits --races 400 --before
+    python -m benchmarks.decisions_digits --races 400
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from benchmarks.decisions import FINALISTS, SEEDS, TRIALS, Race, first_and_second, old_winner, shown
+from benchmarks.decisions import FINALISTS, SEEDS, TRIALS, Race, first_and_second, shown
 from fallline.racing.decision import Entrant
 
 Floats = NDArray[np.float64]
@@ -121,28 +121,23 @@ def handicapped(bank: Bank, metric: str, examples: Floats, spreads: float, rng: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--races", type=int, default=400, help="races for each row")
-    parser.add_argument("--before", action="store_true", help="judge the old way as well")
     options = parser.parse_args()
     torch.set_num_threads(1)
     banks = trained()
     print(f"digits, 360 test examples, {TRIALS} trials, {SEEDS} seeds, {options.races} races a row")
-    print("metric    stages arms  gap  false behind           named                  before")
+    print("metric    stages arms  gap  false behind           named ")
     for metric, stages, (arms, spreads) in itertools.product(
         banks, (1, 2), ((2, 0.0), (4, 0.0), (2, 2.0), (2, 3.0))
     ):  # fmt: skip
-        false, named, before = 0, 0, 0
+        false, named = 0, 0
         for number in range(options.races):
             race = make_race(banks[metric], metric, arms, stages, spreads, number)
             behind = set(race.decision().behind)
             last = {race.entrants[-1].name} if spreads else set()
             false += bool(behind - last)
             named += bool(behind & last)
-            before += options.before and old_winner(race) is not None
         told = shown(named, options.races) if spreads else ""
-        old = f"{before / options.races:6.3f}" if options.before else ""
-        print(
-            f"{metric:9} {stages:6d} {arms:4d} {spreads:4g}  {shown(false, options.races)}  {told:22} {old}", flush=True
-        )
+        print(f"{metric:9} {stages:6d} {arms:4d} {spreads:4g}  {shown(false, options.races)}  {told:22}", flush=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from fallline.racing.effort import Effort
 from fallline.racing.engines.engine import Engine, choose_engine
 from fallline.racing.engines.processes import ProcessEngine
 from fallline.racing.runs import Run, Work
-from fallline.racing.tuning import tuning_runs
+from fallline.racing.tuning import planned_runs
 from fallline.training import Problem
 
 
@@ -54,7 +54,7 @@ def seconds(engine: Engine, problem: Problem, runs: Sequence[Run], batched: bool
 
 def all_runs(problem: Problem, trials: int) -> list[Run]:
     effort = Effort(trials=trials, finalists=1, seeds=1)
-    return [run for arm in as_arms(None) for run in tuning_runs(arm, problem, effort, 0, 0)]
+    return [run for arm in as_arms(None) for run in planned_runs(arm, problem, effort, 0, 0, [1])]
 
 
 def compare(engines: dict[str, Engine], problem: Problem, trials: int, batched: bool, pairs: int) -> None:

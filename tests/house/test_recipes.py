@@ -31,7 +31,7 @@ p.grad = torch.tensor([2.0, -3.0, 0.0])
 optim.Signum([p], lr=0.5).step()
 assert p.tolist() == [-0.5, 0.5, 0.0], p
 assert rules.find("Signum") is rules.signum and arrays.Signum
-assert as_arms(["signum"])[0].space["lr"] == fl.Range(1e-6, 0.1)
+assert as_arms(["signum"])[0].space["lr"] == fl.Range(1e-7, 1.0, open=True)
 """,
     "operation": """
 import fallline as fl, math, numpy as np, torch

@@ -25,7 +25,8 @@ from fallline.training.updates import LaneRule
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\n\ndata: {}\n\n"
 ARMS = ("adam", HOSTILE)
-CARD = Card(HOSTILE, "p", "q", False, {arm: {} for arm in ARMS}, {"effort": {}, "seed": 0}, 8)
+SPACE: dict[str, Any] = {"lr": {"low": 0.1, "high": 1.0, "scale": "log"}}
+CARD = Card(HOSTILE, "p", "q", False, dict.fromkeys(ARMS, SPACE), {"effort": {}, "seed": 0}, 8)
 RESULT = {
     "decision": {"winner": HOSTILE, "ranking": [HOSTILE]},
     "occasion": {"lines": [f"Take {HOSTILE}.", "Here only."]},
@@ -102,6 +103,17 @@ def test_the_final_score_is_the_mean_of_one_configuration_and_no_luckiest_run(st
         means.append([standing["final"] for standing in race.read()["arms"]])
     assert [mean for mean, _ in means] == pytest.approx([0.5, 0.4, 0.4] + [0.4] * 9)
     assert [mean for _, mean in means] == [None] * 6 + [0.9] + [None] * 5  # only the race knows what a diverged seed is
+    store.close()
+    race.close()
+
+
+def test_of_an_arm_of_which_nothing_is_searched_there_is_one_configuration(storage: str) -> None:
+    command = {"effort": {"finalists": 2, "seeds": 2}, "seed": 0}
+    store = open_store(storage, replace(CARD, spaces={"adam": {}, HOSTILE: SPACE}, command=command))
+    race = LiveRace(storage, str(store.name))
+    runs = [("adam", 0.5), ("adam", 0.3), (HOSTILE, 0.2), (HOSTILE, 0.4), (HOSTILE, 0.1), (HOSTILE, 0.1)]
+    add(store, "finals", *((arm, outcome(score, score)) for arm, score in runs))
+    assert [standing["final"] for standing in race.read()["arms"]] == pytest.approx([0.4, 0.3])
     store.close()
     race.close()
 

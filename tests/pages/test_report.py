@@ -112,17 +112,21 @@ def test_the_decision_comes_first(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "following", "expected"),
+    ("lines", "decided_by", "following", "expected"),
     [
-        (["Take a."], None, ("Take a", [], "")),
-        (["Take a.", "Here only."], None, ("Take a", [], "Here only.")),
-        (["Take a.", "So: b", "Here."], {"command": "b"}, ("Take a", [("So: ", "b")], "Here.")),
-        (["Take a.", "So: b", "Here."], {"command": "c"}, ("Take a", [("So: b", "")], "Here.")),
+        (["Take a."], "alone", None, ("Take a", "", [], "")),
+        (["Take a with b, c and d.", "Here only."], "distance", None, ("Take a with b, c and d", "", [], "Here only.")),
+        (["Take a with b, c and d, the fastest.", "Here."], "speed", None,
+         ("Take a with b, c and d", "the fastest", [], "Here.")),
+        (["Take a.", "Here."], "speed", None, ("Take a", "", [], "Here.")),
+        (["Take a.", "So: b", "Here."], "alone", {"command": "b"}, ("Take a", "", [("So: ", "b")], "Here.")),
+        (["Take a.", "So: b", "Here."], "alone", {"command": "c"}, ("Take a", "", [("So: b", "")], "Here.")),
     ],
-)
-def test_what_the_decision_says(lines: list[str], following: Any, expected: Any) -> None:
+)  # fmt: skip
+def test_what_the_decision_says(lines: list[str], decided_by: str, following: Any, expected: Any) -> None:
     data = race_data()
     data["occasion"]["lines"], data["decision"]["next"] = lines, following
+    data["decision"]["take"]["decided_by"] = decided_by
     assert said(read_race(data)) == expected
 
 

@@ -113,7 +113,7 @@ def test_functions_race_as_the_classes_they_make(capsys: pytest.CaptureFixture[s
     fixed = {"momentum": 0.5}
     arms = [plain, Arm("two", decayed), of_lambda]
     result = run(arms=arms, search=["lr", "schedule"])
-    direct = run(arms=[Arm("plain", torch.optim.SGD, {"lr": (1e-4, 10.0)}, fixed)], search=["lr", "schedule"])
+    direct = run(arms=[Arm("plain", torch.optim.SGD, fixed=fixed)], search=["lr", "schedule"])
     for one, other in zip(result["plain"].trials, direct["plain"].trials, strict=True):
         assert one.valid_loss.tolist() == pytest.approx(other.valid_loss.tolist(), nan_ok=True)
     assert "optimizer = plain(model.parameters(), lr=" in result["plain"].code()

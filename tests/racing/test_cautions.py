@@ -52,7 +52,7 @@ HIGHEST = (
 
 def of_eight(validation: Sequence[float] = RISING, *, last: float = 0.08, spread: float = 0.01, **more: Any) -> Entry:
     """An arm with eight trials, whose finals' seeds have this spread."""
-    made = entry(validation=validation, lrs=(*EIGHT[:-1], last), **{"space": UP_TO_A_TENTH, "examples": None, **more})
+    made = entry(validation=validation, lrs=(*EIGHT[:-1], last), **{"space": UP_TO_A_TENTH, **more})
     noise = spread * np.linspace(-1.0, 1.0, len(made.finals[0].scores))
     finals = tuple(replace(final, scores=made.trials[final.trial].score + noise) for final in made.finals)
     return replace(made, finals=finals)

@@ -17,7 +17,7 @@ from fallline import rules
 from fallline.problems import quadratic
 from fallline.racing import Arm, Effort, RaceResult
 
-NO_NOISE = Effort(trials=64, finalists=1, seeds=2)
+NO_NOISE = Effort(trials=64, finalists=1, seeds=2, rounds=1)
 STANDARD = Effort(trials=16, finalists=5, seeds=10)
 CONDITIONS = [3, 10, 100, 1000]
 #: Times the stability limit: from here on 200 steps are enough to run out of bounds.
@@ -25,7 +25,8 @@ CLEARLY = 1.05
 
 
 def race(problem: fl.Problem, arms: list[Any], effort: Effort) -> RaceResult:
-    return fl.race(problem, arms, effort, storage=None)
+    """At constant rates, of which the theory is."""
+    return fl.race(problem, arms, effort, schedule="constant", storage=None)
 
 
 @functools.cache

@@ -88,7 +88,7 @@ def test_json_has_everything(tmp_path: Path) -> None:
     for arm in read["arms"]:
         assert set(arm) >= {"name", "best", "trials", "finals", "statistics"}
         assert set(arm["best"]["configuration"]) == {"lr"}
-        assert set(arm["best"]["fixed"]) == set(rules.find(arm["name"]).hyperparameters) - {"lr"}
+        assert set(arm["best"]["fixed"]) == set(rules.find(arm["name"]).hyperparameters) - {"lr"} | {"schedule"}
         assert len(arm["trials"]) == SMALL.trials
         assert [len(final["scores"]) for final in arm["finals"]] == [SMALL.seeds] * SMALL.finalists
     assert read["protocol"]["steps"] == 12
@@ -219,13 +219,16 @@ def test_a_final_is_reproduced_from_its_seed_alone() -> None:
 
     seed = result.protocol["final_seeds"][0]
     model = problem.build(seed)
-    optimizer = result["adam"].optimizer(model.parameters())
+    optimizer, schedule = result["adam"].optimizer(model.parameters()), result["adam"].schedule()
+    assert schedule is not None
+    scheduler = schedule.drive(optimizer)
     batches = Batches(len(problem.train), problem.batch, [seed])
     for step in range(problem.steps):
         rows = batches.at(step)[0]
         optimizer.zero_grad()
         nn.functional.mse_loss(model(problem.train.inputs[rows]), problem.train.targets[rows]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        scheduler.step()
     assert problem.test is not None
     loss = nn.functional.mse_loss(model(problem.test.inputs), problem.test.targets).item()
     assert loss == pytest.approx(result["adam"].entry.finals[0].scores[0], rel=1e-4)
@@ -328,7 +331,7 @@ def test_every_arm_is_granted_the_same(
         assert {"lr", *search} <= set(arm.configuration)
         assert len(arm.trials) == effort.trials
         assert [len(runs) for runs in arm.finals] == [effort.seeds] * effort.finalists
-    assert any("proposed from earlier" in warning for warning in result.warnings) == (effort.rounds > 1)
+    assert any("proposed from earlier" in warning for warning in result.warnings) == (effort.rounds == 2)
 
 
 def test_halving_keeps_the_best_and_runs_finalists_in_full() -> None:

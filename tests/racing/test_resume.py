@@ -119,7 +119,7 @@ def test_a_race_goes_on_where_it_was_stopped(
     assert text(kept_result(path)) == undisturbed
     (finished,) = past_races(path)
     assert (finished.finished, finished.kept, finished.name) == (True, finished.planned, stopped.name)
-    assert finished.sentence
+    assert finished.lines
 
 
 #: What is asked after the race of above, and how many runs of each arm that takes.

@@ -41,6 +41,8 @@ TWINS: dict[str, tuple[list[Any], tuple[tuple[str, str], ...]]] = {
     "another batch": ([Arm("a", rules.adam), Arm("b", rules.adam, {"batch": Choice((8, 16))})], ()),
     "nearly the same setting": ([told("a", rules.adam, beta2=0.999), told("b", rules.adam, beta2=0.99901)], ()),
     "conventions": (["adam", "adam_eps_hat", "adam_uncorrected", "amsgrad", "amsgrad_corrected"], ()),
+    "sums of gradients and of steps": (["momentum", "velocity_momentum", "dampened_momentum"],
+                                       (("momentum", "dampened_momentum"),)),
     "forms of RAdam": (["radam", "radam_authors", "radam_paper"], ()),
     "fixed alike": ([fixed("a", rules.adam), fixed("b", torch.optim.Adam), fixed("c", plain, 0.1),
                      "d=SGD,lr=0.1,momentum=0.5"], (("a", "b"), ("c", "d"))),

@@ -19,7 +19,7 @@ import fallline as fl
 from fallline import Problem, rules
 from fallline.racing.arms import Arm, Choice, Range
 from fallline.racing.effort import Effort
-from fallline.racing.evidence import entrants
+from fallline.racing.evidence import as_entrants
 from fallline.racing.judging import Entry, Final, Trial
 from fallline.racing.judging.cautions import best_at_edge
 from fallline.racing.runs import Outcome, Run
@@ -169,7 +169,7 @@ def test_the_decision_is_told_places_and_stages() -> None:
     found = {arm.name: searched(arm, bowl(0.01)) for arm in (SGD, FLAT)}
     chosen = best_trials(found, PROBLEM, Effort(16))
     runs = {name: tuple((outcome(1.0), outcome(2.0)) for _ in places) for name, places in chosen.items()}
-    one, flat = entrants([SGD, FLAT], found, chosen, runs)
+    one, flat = as_entrants([SGD, FLAT], found, chosen, runs)
     assert one.places is not None
     assert one.stages is not None
     assert (one.places.tolist(), one.stages.tolist()) == (found["sgd"].places, [0] * 8 + [1] * 8)

@@ -17,7 +17,6 @@ from fallline.rules import DEFAULT_ARMS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fallline.cli.race_outputs import Outputs
     from fallline.racing import Arm
     from fallline.training import Problem
 
@@ -65,8 +64,8 @@ def race(
         typer.Option(
             help="Your present setting, such as adam,lr=3e-4,weight_decay=0.01, beside the other arms: it takes no "
             "trials and runs in the finals. A rule that `fallline show` knows, with decoupled weight decay, or a class "
-            "as torch spells it, such as SGD,lr=0.1,momentum=0.9; what is not given is as published. Several have "
-            "names: --mine old=sgd,lr=0.1."
+            "as torch spells it, such as SGD,lr=0.1,momentum=0.9; what is not given is as published, and the "
+            "rate as it is without schedule=. Several have names: --mine old=sgd,lr=0.1."
         ),
     ] = None,
     effort: Annotated[
@@ -199,7 +198,7 @@ def race(
     """Race optimizers under an equal budget, to a decision: what to take, and how much it could cost.
 
     A race that was stopped, at whatever moment, goes on by the same command. A problem file is Python and sets the
-    variable `problem`:
+    variable `problem`; it may set `arms` too, whatever fallline.race takes for them:
 
     \b
     import fallline
@@ -246,13 +245,19 @@ def race(
                 fail("--problems names the problems; give no problem beside it, and no --resume")
             if until is not None:
                 fail("--until gives the arms of a race different seeds, which --problems can't compare; leave one out")
-            _race_over(problems, names, mine or (), asked, outputs, quiet)
+            from fallline.cli.race_several import each_once, race_over
+            from fallline.problems import REAL
+
+            with _told(problems, quiet):
+                read = [_problem(name) for name in (REAL if problems == "all" else _listed(problems))]
+            several, own = each_once(read, problems)
+            race_over(several, {**asked, "arms": entrants(names, mine or (), own)}, outputs, quiet=quiet)
         elif budgets is not None:
-            shares = _shares(budgets)
+            from fallline.cli.race_several import race_at, shares_of
+
+            shares = shares_of(budgets)
             with _told(problem, quiet):
                 made, own = _problem(problem or _DEFAULT_PROBLEM)
-            from fallline.cli.race_several import race_at
-
             race_at(made, shares, {**asked, "arms": entrants(names, mine or (), own)}, outputs, quiet=quiet)
         elif resume:
             _refuse_settled(context)
@@ -366,37 +371,3 @@ def _refuse_settled(context: typer.Context) -> None:
     if given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         fail(f"--resume goes on with a race as it was begun; leave {options} out")
-
-
-def _race_over(
-    problems: str,
-    names: Sequence[str] | None,
-    mine: Sequence[str],
-    asked: dict[str, Any],
-    outputs: Outputs,
-    quiet: bool,
-) -> None:
-    """Race on several problems; arms that the files set race on all of them."""
-    from fallline.cli.entrants import entrants
-    from fallline.cli.race_several import race_over
-    from fallline.problems import REAL
-
-    with _told(problems, quiet):
-        read = [_problem(name) for name in (REAL if problems == "all" else _listed(problems))]
-    called = [one.name for one, _ in read]
-    twice = next((name for name in called if called.count(name) > 1), None)
-    if twice is not None or not read:
-        fail(f"--problems {problems}: {f'{twice} is named twice' if read else 'no problem is named'}; name each once")
-    own = [arm for _, arms in read for arm in arms]
-    if both := next((arm.name for place, arm in enumerate(own) if arm.name in [a.name for a in own[:place]]), None):
-        fail(f"--problems {problems}: two of the files set an arm '{both}', which races on all; set each in one file")
-    asked = {**asked, "arms": entrants(names, mine, own)}
-    race_over([one for one, _ in read], asked, outputs, quiet=quiet)
-
-
-def _shares(text: str) -> list[float]:
-    """The lengths of --budgets, or leave with a sentence."""
-    try:
-        return [float(one) for one in _listed(text)]
-    except ValueError:
-        fail(f"--budgets {text}: give shares of the problem's length, separated by commas, such as 0.25,0.5,1")

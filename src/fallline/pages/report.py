@@ -45,10 +45,11 @@ def report_page(data: Mapping[str, Any]) -> str:
     maps = [player.player(scene) for plane in planes for scene in scenes(plane)]
     scripts = [script, *([player.script()] if maps else [])]
     plotly, packed_plotly = _plotly()
-    headline, told, limits = said(race)
+    headline, reason, told, limits = said(race)
     return _template().render(
         race=race,
         headline=headline,
+        reason=reason,
         told=told,
         limits=limits,
         taken=next((arm for arm in race.arms if arm.name == race.taken and arm.best is not None), None),
@@ -108,19 +109,24 @@ def _alike(pictures: Sequence[Picture]) -> list[str]:
     return [note for note in pictures[0].notes if all(note in one.notes for one in pictures)]
 
 
-def said(race: RaceData) -> tuple[str, list[tuple[str, str]], str]:
-    """What the decision says: the headline, each further line with the command that it ends in, if any, and the limits.
+def said(race: RaceData) -> tuple[str, str, list[tuple[str, str]], str]:
+    """What the decision says: headline, reason, each further line with the command that it ends in, and the limits.
 
-    These are the last line, where there is more than one.
+    The reason is the last part of the first line, where something but the distance decided; the limits are the last
+    line, where there is more than one.
     """
     first, *others = race.lines
+    decided_by = (race.decision["take"] or {}).get("decided_by", "alone")
+    headline, reason = first.removesuffix("."), ""
+    if decided_by not in ("distance", "alone") and ", " in headline:
+        headline, _, reason = headline.rpartition(", ")
     following = (race.decision.get("next") or {}).get("command", "")
     found = [
         (line.removesuffix(following), following) if following and line.endswith(following) else (line, "")
         for line in others
     ]
     limits = found.pop()[0] if found else ""
-    return first.removesuffix("."), found, limits
+    return headline, reason, found, limits
 
 
 @cache

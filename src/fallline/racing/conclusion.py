@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fallline.racing.arms import Arm
+from fallline.racing.arms import Arm, by_family
 from fallline.racing.audit import (
     describe,
     one_at_a_time,
@@ -105,6 +105,7 @@ def conclude(raced: Raced, failed: Sequence[str], look: int) -> RaceResult:
         "untrained_score": score,
         "untrained_valid_score": valid_score,
         "step_zero_largest_relative_difference": difference,
+        "speed_steps": None if raced.steps is None else raced.steps.tolist(),
         "budget": {name: asdict(budget) for name, budget in raced.granted.items()},
     }
     arms = tuple(results[name] for name in decision.ranking)
@@ -125,6 +126,7 @@ def _decision(raced: Raced, score: float, valid_score: float, look: int) -> Deci
         look=look,
         metric=metric.name,
         seed=asked.seed,
+        families={name: family for family, names in by_family(asked.arms).items() for name in names},
         notes=_on_speed(raced),
     )
 

@@ -154,5 +154,5 @@ measured just now.'
         trained = self.tuning.steps - self.kept.steps
         if not trained:
             return None
-        finals = seconds * self.finals.steps / trained
+        finals = seconds * (self.finals.steps - self.kept_finals.steps) / trained
         return f"Tuning took {duration(seconds)}; the finals should take {rough_range(finals / 2, finals)}."

@@ -73,7 +73,9 @@ def race(
         problem: What is trained, with a test split.
         arms: Who races: names, rules, torch optimizer classes, functions of the parameters and a learning rate `lr`
             that return an optimizer, or `Arm`s, in a list or, by names of your own, in a dictionary; "all" takes all
-            that can be raced, None the default ones.
+            that can be raced, None the default ones. A setting of your own, of which nothing is searched, runs in the
+            finals alone: an `Arm` whose learning rate is fixed, or a text such as "mine=adam,lr=3e-4". Arms that are
+            one optimizer under two names are raced once.
         effort: "quick", "standard", "thorough" or an `Effort`: how many trials, finalists and seeds.
         search: What is searched beside the learning rate: hyperparameters of the arms, "batch", "schedule", "warm_up",
             "weight_decay".
@@ -269,7 +271,10 @@ def _announce(cost: Cost, plan: Plan, store: Lasting, watcher: Watcher) -> None:
 
 _OF_EFFORT = "it belongs to the effort: effort=fallline.Effort(trials=16, finalists=5, seeds=10)"
 _OF_PROBLEM = "it belongs to the problem: fallline.Problem(..., {}=...)"
-_OF_ARM = "a race searches it; set its space by fallline.Arm('name', optimizer, space={'lr': (low, high)})"
+_OF_ARM = (
+    "a race searches it; set its space by fallline.Arm('name', optimizer, space={'lr': (low, high)}), or fix it "
+    "by fixed={'lr': value}"
+)
 #: Where what people give a race has its place.
 _ELSEWHERE = {
     **dict.fromkeys(("trials", "finalists", "seeds"), _OF_EFFORT),

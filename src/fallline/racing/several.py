@@ -65,14 +65,14 @@ def seed_for(problem: str, seed: int) -> int:
 
 
 def _runs(result: RaceResult) -> ProblemRuns:
-    """A race's runs; how fast they were only where its own decision tells it, of the steps that its curves are of."""
-    curves = None if result.decision.speeds is None else result.best.entrant.curves
+    """A race's runs; how fast they were only where its own decision tells it, which is not where rates decay."""
+    steps = result.protocol["speed_steps"] if result.decision.speeds is not None else None
     return ProblemRuns(
         result.protocol["problem"],
         [arm.entrant for arm in result.arms],
         result.protocol["higher_is_better"],
         result.protocol["untrained_score"],
-        steps=np.unique(result.best.finals[0][0].steps)[: curves.shape[2]] if curves is not None else None,
+        steps=None if steps is None else np.array(steps),
         margin=result.decision.margin,
         seed=result.protocol["seed"],
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fallline.racing.arms import Arm
+from fallline.racing.arms import Arm, Range
 from fallline.racing.effort import Cost, Effort, budget_of
 from fallline.racing.judging import Trial
 from fallline.racing.runs import Outcome, Run, run_of
@@ -113,8 +113,7 @@ def round_sizes(effort: Effort, arms: Sequence[Arm]) -> list[int]:
     >>> round_sizes(Effort(trials=16, finalists=5, seeds=10, rounds=3), [])
     [6, 5, 5]
     """
-    in_stages = effort.trials >= _TWO_STAGES and any(only_range(arm) is not None for arm in arms)
-    rounds = effort.rounds or (2 if in_stages else 1)
+    rounds = effort.rounds or (2 if any(_staged(arm, effort) for arm in arms) else 1)
     size, more = divmod(effort.trials, rounds)
     return [size + (turn < more) for turn in range(rounds)]
 
@@ -190,8 +189,7 @@ def expected_cost(
 def _points(arm: Arm, tuned: Tuned, effort: Effort, count: int, seed: int, sign: float) -> Points:
     """The points of an arm's next round."""
     before = len(tuned.points)
-    found = only_range(arm)
-    if effort.rounds is None and found is not None:
+    if (found := _staged(arm, effort)) is not None:
         name, dimension = found
         wide = wide_places(arm, before or count, seed)
         places = near_places(arm, wide, tuned.ranked(sign)[0], count, seed) if before else wide
@@ -199,6 +197,11 @@ def _points(arm: Arm, tuned: Tuned, effort: Effort, count: int, seed: int, sign:
     if effort.rounds is None or not before:
         return sobol_points(arm, before + count, seed)[before:]
     return propose(arm, tuned.points, tuned.losses(sign), count, seed)
+
+
+def _staged(arm: Arm, effort: Effort) -> tuple[str, Range] | None:
+    """The name and the range of an arm that is searched in two stages."""
+    return only_range(arm) if effort.rounds is None and effort.trials >= _TWO_STAGES else None
 
 
 def _title(rounds: int, turn: int, rung: int) -> str:

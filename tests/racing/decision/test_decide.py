@@ -281,7 +281,7 @@ def test_little_gives_what_can_be_said(name: str) -> None:
 def test_all_that_is_said_of_one_arm() -> None:
     assert losses([given("a", SPREAD)]).lines == (
         "Take a.",
-        "How much it could cost can't be told.",
+        "How much it could cost can't be told from so few runs.",
         "There is nothing to compare it with.",
         "This holds on this problem, budget and split only: 10 seeds.",
     )
@@ -384,3 +384,20 @@ def test_what_is_said_of_distances_holds(arms: int, gap: float) -> None:
         wrong += any(true[name] - best < least - 1e-12 for name, least in made.behind.items())
     assert broken <= 7
     assert wrong <= 7
+
+
+@pytest.mark.parametrize(
+    ("families", "told"),
+    [
+        ({}, "6 arms"),
+        (dict.fromkeys("abc", "Adam"), "6 arms, 3 of Adam's family, d, e and f"),
+        ({**dict.fromkeys("abc", "Adam"), "d": "momentum"}, "6 arms, 3 of Adam's family, d, e and f"),
+        ({**dict.fromkeys("abc", "Adam"), **dict.fromkeys("ef", "momentum")},
+         "6 arms, 3 of Adam's family, 2 of momentum's family and d"),
+    ],
+)  # fmt: skip
+def test_many_arms_are_told_by_their_families(families: dict[str, str], told: str) -> None:
+    losses = np.random.default_rng(0).standard_normal((6, 10))
+    arms = [fixed(name, one, one) for name, one in zip("abcdef", losses, strict=True)]
+    made = decide(arms, higher_is_better=False, families=families)
+    assert f"Not told apart: {told}." in made.lines

@@ -43,7 +43,7 @@ class ArmData:
 
     `trial_samples` are the examples that each trial was to see; `best` holds the configuration that it takes, what
     stood fixed and its code, and is None where the arm diverged. An arm of which nothing was searched has no trials
-    worth looking at: `entry.space` is empty.
+    worth looking at.
     """
 
     entry: Entry

@@ -56,8 +56,8 @@ def _figure(pictures: Sequence[Picture], x: str | None, bare: bool) -> Figure:
     for axes, picture in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures, strict=True):
         _draw(axes, picture, next(iter(picture.x)) if x is None else x)
         if not bare:
-            room = None if picture.upright is None else 16.0  # for what is marked
-            axes.set_title(picture.title, fontsize=10, loc="left", pad=room, parse_math=False)
+            pad = None if picture.upright is None else 16.0  # room for what is marked
+            axes.set_title(picture.title, fontsize=10, loc="left", pad=pad, parse_math=False)
     if key:
         _add_key(figure, key, columns)
     return figure
@@ -244,7 +244,7 @@ def _axis(axis: Axis, values: Sequence[Array]) -> dict[str, Any]:
 
 
 def _between(values: Sequence[Array]) -> list[float]:
-    """What is named on a logarithmic axis over few powers of ten: these and what lies between; over many, none of it."""
+    """What is named on a logarithmic axis over few powers of ten: these and what lies between; nothing over many."""
     every = np.concatenate([np.empty(0), *values])
     powers = np.log10(every[(every > 0) & np.isfinite(every)])
     if not len(powers) or np.ptp(powers) > _FEW_DECADES:

@@ -67,7 +67,7 @@ def searched(race: RaceData, name: str) -> Searched:
     found = [(number, arm) for number, arm in enumerate(race.arms) if name in arm.entry.space]
     spaces = [arm.entry.space[name] for _, arm in found]
     options = _options(spaces)
-    unsearched = () if options else tuple((number, arm) for number, arm in enumerate(race.arms) if not arm.entry.space)
+    unsearched = [] if options else [(number, arm) for number, arm in enumerate(race.arms) if not arm.entry.searched]
     at = [(number, arm, arm.setting(name)) for number, arm in unsearched]
     return Searched(
         race,

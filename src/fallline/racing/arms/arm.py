@@ -59,7 +59,7 @@ class Arm:
 
     - `weight_decay`, decoupled (Loshchilov and Hutter, 2019), where a rule has none of its own;
     - `batch`, a Choice of batch sizes: learning rates are those at the problem's own batch size, and a run multiplies
-      them with batch over that (Goyal et al., 2017);
+      them with batch over that (Goyal et al., 2017), unless nothing is searched;
     - `schedule`, a Choice of "constant", "linear", "cosine", "warmup-stable-decay" (which comes down in the last fifth)
       and "one_cycle", over all steps of a run;
     - `warm_up`, the share of the steps in which the rate first rises evenly to where the schedule begins; none unless
@@ -267,7 +267,7 @@ class Arm:
         settings = self.settings(configuration)
         batch = batch_of(settings, problem)
         steps = run_steps(problem, batch, share)
-        lane = self._lane(settings, rate_scale(settings, problem), make_schedule(settings, steps), steps)
+        lane = self._lane(settings, self._scale(settings, problem), make_schedule(settings, steps), steps)
         return Recipe(lane, batch, steps)
 
     def schedule(self, configuration: Mapping[str, Any], problem: Problem) -> Schedule | None:
@@ -294,7 +294,7 @@ class Arm:
             problem: What is trained; its own batch size is the one that learning rates are for.
         """
         settings = self.settings(configuration)
-        return self._made(params, settings, rate_scale(settings, problem))
+        return self._made(params, settings, self._scale(settings, problem))
 
     def make(self, params: Iterable[Any], configuration: Mapping[str, Any]) -> torch.optim.Optimizer:
         """A torch optimizer with the learning rate as it stands in the configuration.
@@ -313,7 +313,7 @@ class Arm:
             problem: What is trained.
         """
         settings = self.settings(configuration)
-        own = self._values(settings, rate_scale(settings, problem))
+        own = self._values(settings, self._scale(settings, problem))
         return {**configuration, **({"run_lr": own["lr"]} if "batch" in settings and "lr" in own else {})}
 
     def settings(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
@@ -323,6 +323,10 @@ class Arm:
             configuration: A value for each dimension of the space.
         """
         return {**self.defaults, **configuration}
+
+    def _scale(self, settings: Mapping[str, Any], problem: Problem) -> float:
+        """What a run's learning rate is multiplied with for its batch; one's own setting is told as it is used."""
+        return rate_scale(settings, problem) if self.searched else 1.0
 
     def _values(self, settings: Mapping[str, Any], scale: float) -> dict[str, Any]:
         """The optimizer's own hyperparameters, the learning rate scaled."""

@@ -128,10 +128,10 @@ class Phases(Arm):
 
     def report(self, configuration: Mapping[str, Any], problem: Problem) -> dict[str, Any]:
         """The configuration as searched and, where batch sizes differ, the run's own rates as `run_lr`, `run_lr_2`."""
-        batch = {name: value for name, value in self.settings(configuration).items() if name == "batch"}
-        first, second, _ = split(configuration)
-        own = {f"run_lr{suffix}": phase.report({**mine, **batch}, problem)["run_lr"] for phase, mine, suffix in
-               ((self.first, first, ""), (self.second, second, _SECOND))} if batch else {}  # fmt: skip
+        settings = self.settings(configuration)
+        scale, (first, second, _) = self._scale(settings, problem), split(settings)
+        phases = ((self.first, first, ""), (self.second, second, _SECOND)) if "batch" in settings else ()
+        own = {f"run_lr{suffix}": phase._values(mine, scale)["lr"] for phase, mine, suffix in phases}
         return {**configuration, **own}
 
     def _lane(self, settings: Mapping[str, Any], scale: float, schedule: Schedule | None, steps: int) -> LaneRule:

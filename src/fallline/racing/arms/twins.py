@@ -16,10 +16,11 @@ from fallline.racing.arms.settings import offered
 #: Adam where large gradients come again after a long time of small ones.
 _SIZES = (*[1.0] * 8, *[1e-3] * 150, *[1.0] * 4)
 _FIRST = _SIZES[:8]  # which tell most apart
+_SLOWER = 4  # the step from which the rate is halved: a schedule tells a sum of gradients from one of steps
 #: Where in its space an arm is tried, and at which rate at least where that is fixed: steps are long beside rounding.
 _PLACE, _RATE = 0.75, 0.1
 _RELATIVE_TOLERANCE, _ROUNDING = 1e-3, 3e-5
-_LEAST = 100 * _ROUNDING  # that a weight has to move for its path to tell methods apart
+_LEAST = 30 * _ROUNDING  # that a weight has to move for its path to tell methods apart
 
 
 def raced_once(arms: Sequence[Arm]) -> tuple[tuple[Arm, ...], tuple[str, ...]]:
@@ -98,7 +99,10 @@ def _path(arm: Arm, sizes: Sequence[float]) -> torch.Tensor | None:
     try:
         optimizer = arm.make(params, _tried(arm))
         path = []
-        for size in sizes:
+        for step, size in enumerate(sizes):
+            if step == _SLOWER:
+                for group in (one for one in optimizer.param_groups if "lr" in one):
+                    group["lr"] = group["lr"] / 2
             for param, scale in zip(params, scales, strict=True):
                 param.grad = torch.randn(param.shape, generator=generator) * scale * size
             optimizer.step()

@@ -34,6 +34,7 @@ def decide(
     look: int | None = None,
     metric: str = "score",
     seed: int = 0,
+    families: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
 ) -> Decision:
     """Decide between arms.
@@ -53,6 +54,7 @@ def decide(
             looks again.
         metric: What the score is called.
         seed: Draws the redraws.
+        families: The family of each arm that has one; None where that is not known.
         notes: What else limits this, in sentences.
 
     Returns:
@@ -94,7 +96,7 @@ def decide(
     speeds = None if found.paces is None else found.paces.against(place)
     decision = Decision(
         take=None if taken is None else Take(taken.name, _configuration(taken), reason),
-        at_most_below_best=None if taken is None or found.judged is None else _finite(ends[taken.name][1]),
+        at_most_below_best=None if taken is None or found.judged is None else _told(ends[taken.name][1], found.widest),
         split_alone=None if taken is None else _split_alone(found, place),
         winner=winner,
         distances={one.name: ends.get(one.name) for one in entrants},
@@ -114,6 +116,7 @@ def decide(
         counts=_counts(entrants),
         notes=(*notes, *_notes(entrants, arms, look)),
         whole=not _single(arms),
+        families=families or {},
     )
     return with_lines(decision)
 
@@ -261,6 +264,11 @@ def _notes(entrants: Sequence[Entrant], arms: Sequence[Chosen], look: int | None
 def _single(arms: Sequence[Chosen]) -> list[str]:
     """The arms that were searched and have one finalist."""
     return [arm.name for arm in arms if arm.entrant.searched and len(arm.entrant.finals) == 1]
+
+
+def _told(value: float, widest: float) -> float | None:
+    """A distance; None where it is as wide as the score is, which says nothing."""
+    return _finite(value) if value < widest else None
 
 
 def _finite(value: float) -> float | None:

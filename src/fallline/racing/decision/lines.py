@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from fallline._text import counted, listed, rough_range
@@ -48,7 +49,7 @@ def _cost(decision: Decision) -> Iterator[str]:
         return
     sure = f"{'' if decision.whole else 'at these settings and '}{100 * (1 - LEVEL):.3g} % confidence"
     if most is None:
-        yield "How much it could cost can't be told."
+        yield "How much it could cost can't be told from so few runs."
     elif decision.winner == take.arm and len(decision.behind) == len(decision.distances) - 1:
         yield f"With {sure} it is the best: every other arm is behind it."
     elif most <= decision.margin:
@@ -114,12 +115,13 @@ def _rates(decision: Decision) -> Iterator[str]:
 def _behind(decision: Decision) -> Iterator[str]:
     if decision.behind:
         told = [f"{name} by at least {_number(least)}" for name, least in decision.behind.items()]
-        yield f"Behind for certain: {names_of(told, 'arms')}."
+        yield f"Behind for certain: {listed(told) if len(told) <= MOST_NAMES else _grouped(decision, decision.behind)}."
 
 
 def _tied(decision: Decision) -> Iterator[str]:
     if decision.tied:
-        yield f"Not told apart: {names_of(decision.tied, 'arms')}."
+        names = decision.tied
+        yield f"Not told apart: {listed(list(names)) if len(names) <= MOST_NAMES else _grouped(decision, names)}."
 
 
 def _open(decision: Decision) -> Iterator[str]:
@@ -163,6 +165,17 @@ def _limits(decision: Decision) -> Iterator[str]:
 def names_of(names: Sequence[str], what: str = "arms") -> str:
     """Names in a line, or how many there are."""
     return listed(list(names)) if len(names) <= MOST_NAMES else f"{len(names)} {what}"
+
+
+def _grouped(decision: Decision, names: Collection[str]) -> str:
+    """Many arms by their families; those of none, or alone in theirs, by name if they are few."""
+    families = Counter(decision.families.get(name) for name in names)
+    large = {family: count for family, count in families.items() if family is not None and count > 1}
+    others = [name for name in names if decision.families.get(name) not in large]
+    told = [f"{count} of {family}'s family" for family, count in large.items()]
+    rest = others if len(others) <= MOST_NAMES else [f"{len(others)} others"]
+    whole = f"{len(names)} arms"
+    return f"{whole}, {listed([*told, *rest])}" if large else whole
 
 
 def _number(value: float) -> str:

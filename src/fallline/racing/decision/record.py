@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fallline.racing.decision.advice import GoodRange
@@ -73,6 +73,7 @@ class Decision:
         higher_is_better: Whether scores are better the higher they are.
         counts: How much was run.
         notes: What else limits this, in sentences.
+        families: The family of each arm that has one, such as Adam.
         lines: All of it in short sentences.
     """
 
@@ -98,6 +99,7 @@ class Decision:
     whole: bool = True
     seconds: Speeds | None = None
     next: Next | None = None
+    families: Mapping[str, str] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
 
     @property
