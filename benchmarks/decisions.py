@@ -226,8 +226,9 @@ def outcome(race: Race, decision: Decision, gap: float) -> Outcome:
     taken = {one.name: chosen(one, sign) for one in race.entrants}
     truth = {one.name: sign * scores[taken[one.name]] for one, scores in zip(race.entrants, race.scores, strict=True)}
     assert decision.take is not None
-    most = decision.at_most_below_best
-    assert most is not None
+    ends = decision.distances[decision.take.arm]
+    assert ends is not None
+    most = ends[1]
     rightly = {last} if gap else set()
     return Outcome(
         decision.winner is not None if not gap else decision.winner == race.entrants[0].name or last in decision.behind,

@@ -11,14 +11,13 @@ import typer
 
 from fallline.cli.console import Beat, console, fail
 from fallline.cli.race_ends import leave, what_is_kept
-from fallline.cli.typed import listed_in, seconds_of, shares_in
+from fallline.cli.typed import listed_in, seconds_of
 from fallline.racing.arms import DEFAULT_SCHEDULE
 from fallline.rules import DEFAULT_ARMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fallline.cli.race_outputs import Outputs
     from fallline.racing import Arm
     from fallline.training import Problem
 
@@ -247,13 +246,19 @@ def race(
         if problems is not None:
             if problem is not None or resume:
                 fail("--problems names the problems; give no problem beside it, and no --resume")
-            _race_over(problems, names, mine or (), asked, outputs, quiet)
+            from fallline.cli.race_several import each_once, race_over
+            from fallline.problems import REAL
+
+            with _told(problems, quiet):
+                read = [_problem(name) for name in (REAL if problems == "all" else listed_in(problems))]
+            several, own = each_once(read, problems)
+            race_over(several, {**asked, "arms": entrants(names, mine or (), own)}, outputs, quiet=quiet)
         elif budgets is not None:
-            shares = shares_in(budgets)
+            from fallline.cli.race_several import race_at, shares_of
+
+            shares = shares_of(budgets)
             with _told(problem, quiet):
                 made, own = _problem(problem or _DEFAULT_PROBLEM)
-            from fallline.cli.race_several import race_at
-
             race_at(made, shares, {**asked, "arms": entrants(names, mine or (), own)}, outputs, quiet=quiet)
         elif resume:
             _refuse_settled(context)
@@ -318,29 +323,3 @@ def _refuse_settled(context: typer.Context) -> None:
     if given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         fail(f"--resume goes on with a race as it was begun; leave {options} out")
-
-
-def _race_over(
-    problems: str,
-    names: Sequence[str] | None,
-    mine: Sequence[str],
-    asked: dict[str, Any],
-    outputs: Outputs,
-    quiet: bool,
-) -> None:
-    """Race on several problems; arms that the files set race on all of them."""
-    from fallline.cli.entrants import entrants
-    from fallline.cli.race_several import race_over
-    from fallline.problems import REAL
-
-    with _told(problems, quiet):
-        read = [_problem(name) for name in (REAL if problems == "all" else listed_in(problems))]
-    called = [one.name for one, _ in read]
-    twice = next((name for name in called if called.count(name) > 1), None)
-    if twice is not None or not read:
-        fail(f"--problems {problems}: {f'{twice} is named twice' if read else 'no problem is named'}; name each once")
-    own = [arm for _, arms in read for arm in arms]
-    if both := next((arm.name for place, arm in enumerate(own) if arm.name in [a.name for a in own[:place]]), None):
-        fail(f"--problems {problems}: two of the files set an arm '{both}', which races on all; set each in one file")
-    asked = {**asked, "arms": entrants(names, mine, own)}
-    race_over([one for one, _ in read], asked, outputs, quiet=quiet)

@@ -8,12 +8,36 @@ from typing import Any
 
 from rich.markup import escape
 
-from fallline.cli.console import console
+from fallline.cli.console import console, fail
 from fallline.cli.race_outputs import Outputs, leave_if_unwritten, raced, show_result, write_file
-from fallline.racing import Lengths, OverProblems, RaceResult, over_problems
+from fallline.racing import Arm, Lengths, OverProblems, RaceResult, over_problems
 from fallline.racing.lengths import at_lengths
 from fallline.racing.several import seed_for
 from fallline.training import Problem
+
+
+def each_once(read: Sequence[tuple[Problem, Sequence[Arm]]], asked: str) -> tuple[list[Problem], list[Arm]]:
+    """The problems of --problems, and the arms that their files set, which race on all; none may come twice."""
+    problems, own = [one.name for one, _ in read], [arm.name for _, arms in read for arm in arms]
+    if not read:
+        fail(f"--problems {asked}: no problem is named; name each once")
+    if (twice := next((name for name in problems if problems.count(name) > 1), None)) is not None:
+        fail(f"--problems {asked}: {twice} is named twice; name each once")
+    if (twice := next((name for name in own if own.count(name) > 1), None)) is not None:
+        fail(f"--problems {asked}: two of the files set an arm '{twice}', which races on all; set it in one of them")
+    return [one for one, _ in read], [arm for _, arms in read for arm in arms]
+
+
+def shares_of(text: str) -> list[float]:
+    """The lengths of --budgets, or leave with a sentence.
+
+    >>> shares_of("0.25, 1")
+    [0.25, 1.0]
+    """
+    try:
+        return [float(one) for one in text.split(",") if one.strip()]
+    except ValueError:
+        fail(f"--budgets {text}: give shares of the problem's length, separated by commas, such as 0.25,0.5,1")
 
 
 def race_over(problems: Sequence[Problem], asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:

@@ -18,11 +18,3 @@ def seconds_of(text: str) -> float:
 def listed_in(text: str) -> list[str]:
     """What stands between commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def shares_in(text: str) -> list[float]:
-    """The lengths of --budgets, or leave with a sentence."""
-    try:
-        return [float(one) for one in listed_in(text)]
-    except ValueError:
-        fail(f"--budgets {text}: give shares of the problem's length, separated by commas, such as 0.25,0.5,1")

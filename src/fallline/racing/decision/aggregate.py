@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from fallline.racing.decision.advice import recommended
 from fallline.racing.decision.choice import Chosen, choose
-from fallline.racing.decision.distances import TRIAL_FREEDOM, Distances, Spread, distances, spread
+from fallline.racing.decision.distances import Distances, Spread, distances, spread
+from fallline.racing.decision.means import MeanOver, Part
 from fallline.racing.decision.overall import OverProblems, Without, with_lines
 from fallline.racing.decision.records import LEVEL, Entrant, Floats, check_comparable, sane
 from fallline.racing.decision.speed import LogSteps, Paces, Speeds, log_steps, paced
@@ -136,71 +137,6 @@ def _taken(entrant: Entrant, sign: float, worst: float, seed: int) -> Chosen:
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
-    """What one problem adds to a mean over problems: its spread, in which unit, and the seed that drew its trials."""
-
-    spread: Spread
-    unit: float
-    seed: int
-
-
-@dataclass(frozen=True, eq=False)
-class _Mean:
-    """Means over problems: their differences, variances and degrees of freedom.
-
-    Seeds and examples of one problem have nothing to do with those of another. Neither have trials of different seeds;
-    but races of one seed try the same points on every problem, and luck with them may be the same on all, so that its
-    deviations add up. (Added as variances, six equal arms had one falsely behind in a fifth of the cases on six
-    problems alike.)
-    """
-
-    parts: Sequence[_Part]
-
-    @property
-    def n_seeds(self) -> int:
-        """Of the problem that has the fewest."""
-        return min(one.spread.n_seeds for one in self.parts)
-
-    @property
-    def differences(self) -> Floats:
-        """Of the means, row less column."""
-        return np.asarray(np.mean([one.spread.differences / one.unit for one in self.parts], axis=0))
-
-    def variance(self) -> Floats:
-        """Of the differences."""
-        own = np.add.outer(sum(self._trials), sum(self._trials))
-        return np.asarray(sum(self._apart) + np.where(np.eye(len(own), dtype=bool), 0.0, own))
-
-    def freedom(self) -> Floats:
-        """Satterthwaite's degrees of freedom of that variance."""
-        own = sum(one**2 for one in self._trials) / TRIAL_FREEDOM
-        squares = np.add.outer(own, own) + sum(
-            variance**2 / one.freedom() for variance, one in zip(self._apart, self._without_trials, strict=True)
-        )
-        fewest, variance = np.min([one.spread.freedom() for one in self.parts], axis=0), self.variance()
-        return np.asarray(np.divide(variance**2, squares, out=fewest, where=(variance > 0) & (squares > 0)))
-
-    @property
-    def _without_trials(self) -> list[Spread]:
-        return [replace(one.spread, trials=np.zeros_like(one.spread.trials)) for one in self.parts]
-
-    @property
-    def _apart(self) -> list[Floats]:
-        """What each problem's seeds and examples add to the variances."""
-        spreads = zip(self._without_trials, self.parts, strict=True)
-        return [one.variance() / (part.unit * len(self.parts)) ** 2 for one, part in spreads]
-
-    @property
-    def _trials(self) -> list[Floats]:
-        """Variances (arms,) of the mean over other draws of the trials of each seed."""
-        deviations: dict[int, Floats] = {}
-        for one in self.parts:
-            own = np.sqrt(one.spread.trials) / (one.unit * len(self.parts))
-            deviations[one.seed] = deviations.get(one.seed, np.zeros_like(own)) + own
-        return [one**2 for one in deviations.values()]
-
-
-@dataclass(frozen=True, eq=False)
 class _Judged:
     """What is found over some problems: the distances, the arm to take and why, and the paces."""
 
@@ -217,7 +153,7 @@ def _judge(problems: Sequence[_Normalised], margin: float, level: float) -> _Jud
     if count < 2:
         return _Judged(None, [0], 0, "alone", None, [])
     losses = np.mean([one.shares for one in problems], axis=0)
-    judged = distances(_Mean([_Part(one.spread, one.gain, one.runs.seed) for one in problems]), level, widest=1.0)
+    judged = distances(MeanOver([Part(one.spread, one.gain, one.runs.seed) for one in problems]), level, widest=1.0)
     leading = [place for place in range(count) if judged.nearest[place] <= margin]
     two = leading if len(leading) > 1 else np.argsort(losses, kind="stable")[:2].tolist()
     pace, timed = _paces(problems, two, level)
@@ -241,7 +177,7 @@ def _paces(problems: Sequence[_Normalised], leading: Sequence[int], level: float
     if not found:
         return None, []
     parts = list(found.values())
-    judged = distances(_Mean([_Part(one.found, 1.0, 0) for one in parts]), level)  # which trials have no part in
+    judged = distances(MeanOver([Part(one.found, 1.0, 0) for one in parts]), level)  # which trials have no part in
     means = np.mean([one.found.means for one in parts], axis=0)
     missed = tuple(int(count) for count in np.sum([one.missed for one in parts], axis=0))
     names = tuple(arm.name for arm in problems[0].arms)
