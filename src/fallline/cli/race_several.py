@@ -16,7 +16,7 @@ from fallline.racing.several import seed_for
 from fallline.training import Problem
 
 
-def each_once(read: Sequence[tuple[Problem, Sequence[Arm]]], asked: str) -> tuple[list[Problem], list[Arm]]:
+def each_once(read: Sequence[tuple[Problem, Sequence[Arm]]], asked: str) -> tuple[list[Problem], Sequence[Arm]]:
     """The problems of --problems, and the arms that their files set, which race on all; none may come twice."""
     problems, own = [one.name for one, _ in read], [arm.name for _, arms in read for arm in arms]
     if not read:
