@@ -1,7 +1,7 @@
-"""Fallline: gradient descent from the formula to the verdict.
+"""Fallline: gradient descent from the formula to the decision.
 
 Write an update rule once; it becomes a one-pass kernel, a torch optimizer and the printed equation. Race optimizers
-on your own model under an equal budget, and get a verdict that says "tie" when it is a tie.
+on your own model under an equal budget, to a decision: what to take, how much it could cost, and a tie where it is one.
 """
 
 from __future__ import annotations

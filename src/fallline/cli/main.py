@@ -18,9 +18,9 @@ from fallline.rules import DEFAULT_ARMS
 
 app = typer.Typer(
     name="fallline",
-    help="Gradient descent from the formula to the verdict.\n\n"
-    f"Start with `fallline race`: it races {len(DEFAULT_ARMS)} optimizers on a bundled real data set and says which is "
-    "best, or that it is a tie. `fallline race problem.py` does the same on your own model.",
+    help="Gradient descent from the formula to the decision.\n\n"
+    f"Start with `fallline race`: it races {len(DEFAULT_ARMS)} optimizers on a bundled real data set and says which to "
+    "take, and how much that could cost. `fallline race problem.py` does the same on your own model.",
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},

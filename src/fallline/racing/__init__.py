@@ -1,4 +1,4 @@
-"""Racing optimizers on one's own problem, to a verdict that can be trusted. Its rooms have doors of their own.
+"""Racing optimizers on one's own problem, to a decision that can be trusted. Its rooms have doors of their own.
 
 What failed, and where in the user's code, is told by `fallline.racing.failure`.
 """

@@ -53,7 +53,7 @@ class Tuned:
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """As the verdict sees them; of an arm of which nothing is searched a word that its one point was not tried."""
+        """As numbers; of an arm of which nothing is searched a word that its one point was not tried."""
         if not self.outcomes:
             return tuple(Trial(point, math.nan, diverged=False) for point in self.points)
         early: Sequence[float | None] = self.early or [None] * len(self.points)

@@ -83,7 +83,7 @@ def proposed_trials(rounds: int | None) -> tuple[str, ...]:
         return ()
     return (
         "Later trials were proposed from earlier ones, so another draw of trials could differ more than the interval "
-        "that the verdict uses, which takes them as drawn alike.",
+        "that is used, which takes them as drawn alike.",
     )
 
 
