@@ -264,7 +264,7 @@ def test_a_bad_problem_file_is_a_sentence(folder: Path, text: str | None, senten
         (("race", "--problems", "digits,missing.py"), "there is no file missing.py"),
         (("race", "--budgets", "0.5,1", "--problems", "digits"), "--budgets takes one problem; give no --problems"),
         (("race", "--budgets", "0.5,1", "--resume"), "--budgets takes one problem; give no --problems and no --resume"),
-        (("race", "--problems", "digits", "--until", "5min"), "--until gives the arms of a race different seeds"),
+        (("race", "--problems", "digits", "--until", "5min"), "--until takes one race; give no --problems"),
         (("race", "--budgets", "half"), "--budgets half: give shares of the problem's length, separated by commas"),
         (("race", "--budgets", ","), "lengths is empty"),
         (("race", "--budgets", "0,1"), "share: must be a finite number, greater than 0 and at most 1; got 0.0"),
