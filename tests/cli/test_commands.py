@@ -91,7 +91,7 @@ def test_help_states_each_effort() -> None:
         best = "the best one" if effort.finalists == 1 else f"the {effort.finalists} best"
         assert re.search(rf"{name}: {effort.trials} trials[^.]*{best}[^.]* on {effort.seeds} [^.]*\.", text)
     assert "sets the variable `problem`" in text
-    assert f"Default: {', '.join(DEFAULT_ARMS)}." in text
+    assert f"Default: the `arms` that the problem file sets, or {', '.join(DEFAULT_ARMS)}." in text
 
 
 def test_help_counts_the_default_arms() -> None:
@@ -265,6 +265,12 @@ def test_a_bad_problem_file_is_a_sentence(folder: Path, text: str | None, senten
         (("race", "--budgets", "0.5,1", "--problems", "digits"), "--budgets takes one problem; give no --problems"),
         (("race", "--budgets", "0.5,1", "--resume"), "--budgets takes one problem; give no --problems and no --resume"),
         (("race", "--problems", "digits", "--until", "5min"), "--until takes one race; give no --problems"),
+        (("race", "--until", "5x"), "--until 5x: give a number and its unit, such as 90s, 5min or 2h"),
+        (
+            ("race", "--until", "5min", "--resume"),
+            "--until takes one race; give no --problems, no --budgets and no --res",
+        ),
+        (("race", "--margin", "-1"), "margin must be"),
         (("race", "--budgets", "half"), "--budgets half: give shares of the problem's length, separated by commas"),
         (("race", "--budgets", ","), "lengths is empty"),
         (("race", "--budgets", "0,1"), "share: must be a finite number, greater than 0 and at most 1; got 0.0"),

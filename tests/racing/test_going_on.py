@@ -191,6 +191,7 @@ def test_it_goes_on_for_the_arms_in_question(monkeypatch: pytest.MonkeyPatch, tm
 
     def race(problem: Any, arms: Any, effort: Effort, **given: Any) -> RaceResult:
         result = fl.race(problem, arms, effort, **given)
+        assert all(isinstance(arm, str) for arm in arms)  # as they were given
         asked.append((sorted(arm.name for arm in result.arms), effort.seeds))
         open_ = Settling(("sgd", "adam"), 50, "seeds") if len(asked) < 3 else None
         made = replace(result.decision, settling=open_, tied=("sgd", "adam"), next=None)

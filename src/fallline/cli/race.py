@@ -130,7 +130,7 @@ def race(
         ),
     ] = None,
     margin: Annotated[
-        float, typer.Option(min=0, help="A difference, in the metric's unit, that does not matter to you.")
+        float, typer.Option(help="A difference, in the metric's unit, that does not matter to you.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Settles everything that is drawn.")] = 0,
     training: Annotated[

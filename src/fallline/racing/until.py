@@ -18,6 +18,7 @@ from fallline.racing.effort import Effort, as_effort
 from fallline.racing.protocol import DEFAULT_STORAGE, race
 from fallline.racing.result import RaceResult
 from fallline.racing.stages import Watcher
+from fallline.rules import DEFAULT_ARMS
 from fallline.training import Problem
 
 _TIMES = 2
@@ -69,7 +70,7 @@ def race_until(
     seconds = _asked.number("seconds", seconds)
     watcher = watcher or Watcher()
     begun, spent = time.monotonic(), as_effort(effort, rounds=settings.pop("rounds", None))
-    left: Any = arms
+    left: Any = arms if arms is None or isinstance(arms, (str, Mapping)) else list(arms)
     with ExitStack() as stack:
         if storage is None:  # what the stages share, and how often the data were looked at, has to be known
             storage = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "runs.db"
@@ -77,13 +78,12 @@ def race_until(
         settings["fresh"] = False
         while (open_ := _in_question(whole.decision)) is not None:
             more = replace(spent, seeds=_TIMES * spent.seeds)
-            needed = _seconds_of(whole.decision, len(open_) * spent.finalists * (more.seeds - spent.seeds))
+            needed = _seconds_of(whole.decision, spent.seeds)
             if time.monotonic() - begun + needed > seconds:
                 watcher.note(f"The next stage would take {rough_duration(needed)}, which is more than is left.")
                 break
             watcher.note(f"Still in question: {counted(len(open_), 'arm')}. They go on to {more.seeds} seeds.")
-            named = {arm.name: arm for arm in as_arms(left, settings.get("search", ("lr",)), problem)}
-            left, spent = [named[name] for name in named if name in open_], more
+            left, spent = _left(left, open_, problem), more
             whole = _joined(race(problem, left, spent, storage=storage, watcher=watcher, **settings), whole)
     return whole.with_slices() if slices else whole
 
@@ -96,10 +96,23 @@ def _in_question(decision: Decision) -> set[str] | None:
     return {name for name in decision.tied if name not in decision.apart}
 
 
-def _seconds_of(decision: Decision, runs: int) -> float:
-    """About what so many runs take; none is known to take time where none was trained."""
-    further = decision.next
-    return 0.0 if further is None else _MORE * runs * further.seconds / further.runs
+def _seconds_of(decision: Decision, seeds: int) -> float:
+    """About what so many further seeds take; none is known to take time where none was trained."""
+    further, settling = decision.next, decision.settling
+    if further is None or settling is None or settling.seeds is None:
+        return 0.0
+    return _MORE * further.seconds * (_TIMES - 1) * seeds / max(1, settling.seeds - seeds)
+
+
+def _left(arms: Any, names: set[str], problem: Problem) -> Any:
+    """Of arms as they were given those of these names: names stay names, which a command can be made of."""
+    if isinstance(arms, Mapping):
+        return {name: one for name, one in arms.items() if name in names}
+    left: list[Any] = []
+    for one in DEFAULT_ARMS if arms is None else [arms] if isinstance(arms, str) else arms:
+        own = [arm.name for arm in as_arms([one], problem=problem) if arm.name in names]
+        left += [one] if len(own) == 1 else own
+    return left
 
 
 def _joined(later: RaceResult, earlier: RaceResult) -> RaceResult:
