@@ -320,7 +320,7 @@ def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
     command = [sys.executable, "-u", "-m", "fallline", "race", "long.py"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
-        assert any("tuning: " in line for line in running.stdout)  # it has begun to train
+        assert any("tuning, round 1: " in line for line in running.stdout)  # it has begun to train
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=600)
     assert running.returncode == 130

@@ -55,8 +55,10 @@ def kept(storage: str = "runs.db") -> dict[str, tuple[str, float]]:
         return {key: (arm, at) for key, arm, at in connection.execute("SELECT key, arm, kept_at FROM runs")}
 
 
-def timeless(result: dict[str, Any]) -> str:
-    return json.dumps(lasting_part(result))
+def runs_of(result: dict[str, Any]) -> str:
+    """What was run, of the arms in the order of their names: what is concluded hangs on how often one has looked."""
+    plain = lasting_part(result)
+    return json.dumps([plain["protocol"], sorted(plain["arms"], key=lambda arm: str(arm["name"]))])
 
 
 #: What is asked after the race above, how many runs are trained for it, of how many.
@@ -85,13 +87,13 @@ def test_what_is_missing_is_trained_and_no_more(name: str) -> None:
     assert before.keys() <= after.keys()
     assert result["occasion"]["runs"] == {"trained": trained, "kept_before": runs - trained}
     assert (f"runs.db: {runs - trained} of {runs} were there already (" in last) == (trained < runs)
-    assert timeless(result) == timeless(race(*more, storage="anew.db")[1])
+    assert runs_of(result) == runs_of(race(*more, storage="anew.db")[1])
 
 
 def test_more_trials_train_the_new_ones_and_finals_of_the_better_ones() -> None:
-    race(*ASKED)
+    race(*ASKED, "--rounds", "1")
     before = kept()
-    last, result = race(*ASKED, "--trials", "8")
+    last, result = race(*ASKED, "--rounds", "1", "--trials", "8")
     new = 2 * 4 + 10 * sum(final["trial"] > 3 for arm in result["arms"] for final in arm["finals"])
     assert len(kept()) - len(before) == result["occasion"]["runs"]["trained"] == new
     assert f"{2 * (8 + 20) - new} of {2 * (8 + 20)} were there already" in last
@@ -115,7 +117,7 @@ def test_what_was_forgotten_is_trained_again(some: tuple[str, str]) -> None:
     assert len(kept()) == ALL - gone
     _, again = race(*ASKED)
     assert again["occasion"]["runs"] == {"trained": gone, "kept_before": ALL - gone}
-    assert timeless(again) == timeless(first)
+    assert runs_of(again) == runs_of(first)
 
 
 def test_damaged_runs_are_trained_again() -> None:
@@ -125,7 +127,7 @@ def test_damaged_runs_are_trained_again() -> None:
         connection.commit()
     _, again = race(*ASKED)
     assert again["occasion"]["runs"] == {"trained": 7, "kept_before": ALL - 7}
-    assert timeless(again) == timeless(first)
+    assert runs_of(again) == runs_of(first)
     assert race(*ASKED)[1]["occasion"]["runs"]["trained"] == 0
 
 
@@ -145,6 +147,6 @@ def test_a_race_that_is_killed_goes_on(folder: Path, how: str) -> None:
     _, result = race(*(("--resume", *named) if "resume" in how else ASKED))
     assert result["occasion"]["runs"] == {"trained": ALL - len(before), "kept_before": len(before)}
     assert before.items() <= kept().items()
-    assert timeless(result) == timeless(race(*ASKED, storage="anew.db")[1])
+    assert runs_of(result) == runs_of(race(*ASKED, storage="anew.db")[1])
     (finished,) = past_races("runs.db")
     assert (finished.name, finished.finished, finished.kept) == (stopped.name, True, ALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -105,6 +106,7 @@ def steps_of_speed(
     return np.unique(steps[steps <= stable]) if alike and 2 * stable > steps[-1] else None
 
 
+@functools.lru_cache(maxsize=512)
 def _stable(schedule: Schedule | None, steps: int) -> int:
     """The steps before a learning rate first comes down."""
     if schedule is None:

@@ -142,10 +142,10 @@ def _formula(rule: Rule, static: tuple[tuple[str, Any], ...]) -> str:
     return digest([nodes, [numbers[root] for root in graph.roots], states])
 
 
-def _factors(schedule: Schedule | None, steps: int) -> list[float] | None:
-    if schedule is None:
-        return None
-    return [schedule(step) for step in range(steps)]
+@functools.lru_cache(maxsize=512)
+def _factors(schedule: Schedule | None, steps: int) -> str | None:
+    """A hash of a schedule's factors, which most runs of a race share."""
+    return None if schedule is None else digest([schedule(step) for step in range(steps)])
 
 
 def _second_epoch(problem: Problem) -> list[str]:
