@@ -87,7 +87,7 @@ def test_a_race_into_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qui
     sys.modules.pop("mine", None)
     assert done.exit_code == 0, done.output
     told = [line.split(":")[0] for line in done.stdout.splitlines() if line.endswith(" steps")]
-    assert told == ([] if quiet else ["tuning", "finals"])
+    assert told == ([] if quiet else ["tuning, round 1", "tuning, round 2", "finals"])
 
 
 def test_a_file_that_takes_long_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

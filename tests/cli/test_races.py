@@ -14,7 +14,7 @@ from fallline.cli.main import app
 from fallline.racing.storage.races import Card
 from fallline.racing.storage.store import open_store
 
-QUICK = {"trials": 8, "finalists": 2, "seeds": 5, "rounds": 1, "halving": 1}
+QUICK = {"trials": 8, "finalists": 2, "seeds": 5, "rounds": None, "halving": 1}
 OWN = {**QUICK, "trials": 1000}
 
 

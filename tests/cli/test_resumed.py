@@ -122,7 +122,7 @@ def test_the_latest_or_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch) ->
     "changes",
     [
         {"training": "batched"},
-        {"search": ["lr", "schedule"], "smallest_difference": 0.5},
+        {"search": ["lr", "schedule"], "margin": 0.5},
         {"effort": Effort(trials=4, finalists=2, seeds=3, rounds=2), "arms": ["sgd", "adam"], "seed": 9},
         {"effort": Effort(trials=6, finalists=1, seeds=2, halving=2)},
         {"schedule": "cosine", "warm_up": 0.1},

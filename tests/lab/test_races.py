@@ -94,15 +94,16 @@ def test_the_final_score_is_the_mean_of_one_configuration_and_no_luckiest_run(st
     card = replace(CARD, question="two finalists", command={"effort": {"finalists": 2, "seeds": 3}, "seed": 0})
     store = open_store(storage, card)
     race = LiveRace(storage, str(store.name))
-    runs = {number: run(ARMS[number // 6]) for number in range(12)}
-    #: Of each arm the best configuration on three seeds, then the second best, which did better there.
-    scores = [0.5, 0.3, 0.4, 0.1, 0.1, 0.1, 0.9, np.nan, 0.6, 0.2, 0.2, 0.2]
+    #: Of each arm the best configuration on two seeds, then the second best, which did better there; then on the third.
+    first, rest = [0.5, 0.3, 0.1, 0.1, 0.9, np.nan, 0.2, 0.2], [0.4, 0.1, 0.6, 0.2]
     means: list[Any] = []
-    for number, score in enumerate(scores):
-        store.add("finals", {number: str(number)}, {number: runs[number]}, {number: outcome(score, score)})
-        means.append([standing["final"] for standing in race.read()["arms"]])
-    assert [mean for mean, _ in means] == pytest.approx([0.5, 0.4, 0.4] + [0.4] * 9)
-    assert [mean for _, mean in means] == [None] * 6 + [0.9] + [None] * 5  # only the race knows what a diverged seed is
+    for stage, scores in (("first finals", first), ("finals", rest)):
+        for number, score in enumerate(scores):
+            ran = {number: run(ARMS[2 * number // len(scores)])}
+            store.add(stage, {number: f"{stage} {number}"}, ran, {number: outcome(score, score)})
+            means.append([standing["final"] for standing in race.read()["arms"]])
+    assert [mean for mean, _ in means] == pytest.approx([0.5, 0.4] + [0.4] * 10)
+    assert [mean for _, mean in means] == [None] * 4 + [0.9] + [None] * 7  # only the race knows what a diverged seed is
     store.close()
     race.close()
 

@@ -342,7 +342,7 @@ def test_who_stops_a_race_hears_whether_its_runs_are_kept(
 
     if lost:
         monkeypatch.setattr(Store, "add", full)
-    monkeypatch.setattr("fallline.racing.protocol.run_finals", stopped)
+    monkeypatch.setattr("fallline.racing.finals.run_finals", stopped)
     with pytest.raises(KeyboardInterrupt) as raised:
         run(tmp_path / "runs.db")
     notes = ["Not every run of this race is kept: the disk is full"] if lost else []

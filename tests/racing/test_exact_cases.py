@@ -221,5 +221,6 @@ def test_all_sound_arms_reach_the_minimum_of_a_convex_problem() -> None:
     result = race(problem, names, Effort(16, 1, 2))
     lowest = smallest_loss()
     assert {arm.name: arm.score and arm.score.value for arm in result.arms} == pytest.approx(
-        dict.fromkeys(names, lowest), rel=1e-6
+        dict.fromkeys(names, lowest),
+        rel=2e-5,  # rates are of a grid
     )

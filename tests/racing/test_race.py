@@ -192,7 +192,7 @@ def test_the_table_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         text = str(result)
         assert max(map(len, text.splitlines())) <= width
         assert "the untrained model's halved" in " ".join(text.split())
-        row = next(line for line in text.splitlines() if line.startswith("momentum"))
+        row = next(line for line in text[text.index("───") :].splitlines() if line.startswith("momentum"))
         assert row.endswith("4 + 3")  # trials, and runs of the best one
         assert "e+" not in row  # no best learning rate
 
