@@ -29,7 +29,7 @@ def character_transformer() -> Problem:
     assert text.test is not None
     train, valid, test = (
         (split.inputs[:size], split.targets[:size])
-        for split, size in ((text.train, 4096), (text.valid, 1024), (text.test, 1024))
+        for split, size in ((text.train, 4096), (text.valid, 1024), (text.test, 2048))
     )
     return fl.Problem(
         model=transformer().model, loss=nn.functional.cross_entropy, train=train, valid=valid, test=test, epochs=6,
