@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fallline.racing.decision.records import Floats
 
-TRIAL_FREEDOM = 8.0
+TRIAL_FREEDOM = 6.0
 """Degrees of freedom of what another draw of the trials would change: calibrated by `benchmarks/decisions.py`."""
 ROUNDING = 1e-12
 """Means that differ by this share of the largest loss are equal: shares of whole examples differ by rounding."""
