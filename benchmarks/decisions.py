@@ -63,6 +63,8 @@ class Setting:
     stages: int = 1
     gap: float = 0.0
     hardness: float = 0.3  # of examples, in a loss
+    trials: int = TRIALS
+    finalists: int = FINALISTS
     given: bool = False  # whether the first arm's configuration is given, as good as a search's on average
 
 
@@ -119,27 +121,27 @@ def even_points(world: World, gap: float) -> tuple[Floats, Floats, NDArray[np.in
     """Points (trials, dimensions) with validation scores and stages: scrambled Sobol, or in two stages on one line."""
     rng, setting = world.rng, world.setting
     if setting.dimensions > 1:
-        points = qmc.Sobol(setting.dimensions, scramble=True, rng=rng).random(TRIALS)
-        return points, world.tuned(world.quality(points, gap)), np.zeros(TRIALS, dtype=np.int64)
+        points = qmc.Sobol(setting.dimensions, scramble=True, rng=rng).random(setting.trials)
+        return points, world.tuned(world.quality(points, gap)), np.zeros(setting.trials, dtype=np.int64)
     sign = 1.0 if setting.metric == "loss" else -1.0
     places, scores, stages = first_and_second(
-        rng, sign, setting.stages, lambda places: world.tuned(world.quality(places[:, None], gap))
+        rng, sign, setting.stages, lambda places: world.tuned(world.quality(places[:, None], gap)), setting.trials
     )
     return places[:, None], scores, stages
 
 
 def first_and_second(
-    rng: np.random.Generator, sign: float, stages: int, tuned: Callable[[Floats], Floats]
+    rng: np.random.Generator, sign: float, stages: int, tuned: Callable[[Floats], Floats], trials: int = TRIALS
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Places on a line from 0 to 1 with validation scores and stages, as a race draws them.
 
     In one stage there is one random point of each stretch, as of Sobol's; in two, half of them are an even grid, and
     the others one about the best of these.
     """
-    first = TRIALS // stages
+    first = trials // stages
     if stages == 1:
         places = (np.arange(first) + rng.random(first)) / first
-        return places, tuned(places), np.zeros(TRIALS, dtype=np.int64)
+        return places, tuned(places), np.zeros(trials, dtype=np.int64)
     wide = even_places(first, int(rng.integers(2**32)))
     scores = tuned(np.array(wide))
     low, high = about(wide, int(np.nan_to_num(sign * scores, nan=np.inf).argmin()), is_open=True)
@@ -151,7 +153,7 @@ def make_arm(world: World, name: str, gap: float) -> tuple[Entrant, Floats]:
     """Tune, run the best on fresh seeds; and the true qualities (finalists,)."""
     sign = 1.0 if world.setting.metric == "loss" else -1.0
     points, scores, stages = even_points(world, gap)
-    finals = np.argsort(sign * scores, kind="stable")[:FINALISTS]
+    finals = np.argsort(sign * scores, kind="stable")[: world.setting.finalists]
     quality = world.quality(points, gap)[finals]
     validation, examples = world.finals(quality)
     places = points[:, 0] if world.setting.dimensions == 1 else None
@@ -262,7 +264,8 @@ def equal_arms(races: int) -> float:
     print(f"equal arms, {races} races a row: share with a false winner, with an arm falsely behind, and in which 'at")
     print("most so far from the best' held of the configurations taken; X is its mean, and what examples alone leave")
     print(
-        "arms dimensions stages   metric examples  false winner           false behind           held       X   split"
+        "arms dimensions stages trials   metric examples  false winner           false behind           held       X  "
+        " split"
     )
     worst = 0.0
     plain = [
@@ -272,6 +275,11 @@ def equal_arms(races: int) -> float:
         )
     ]
     staged = [Setting(metric, arms, stages=2) for arms, metric in itertools.product((2, 12), ("loss", "accuracy"))]
+    efforts = [(8, 2, 5), (32, 5, 10), (48, 8, 12)]
+    staged += [
+        Setting("loss", arms, stages=2, trials=trials, finalists=finalists, seeds=seeds)
+        for arms, (trials, finalists, seeds) in itertools.product((2, 12), efforts)
+    ]
     mine = [Setting(metric, given=True) for metric in ("loss", "accuracy")]
     for setting in (*plain, *staged, *mine):
         found = row(setting, races)
@@ -280,6 +288,7 @@ def equal_arms(races: int) -> float:
         worst = max(worst, false / races, behind / races)
         print(
             f"{setting.arms:4d} {setting.dimensions:10d} {'given' if setting.given else setting.stages:>6} "
+            f"{setting.trials:6d} "
             f"{setting.metric:>8} {setting.examples:8d}  {shown(false, races)}  {shown(behind, races)}  "
             f"{held / races:5.3f} {np.mean([one.cost for one in found]):8.4f} "
             f"{np.mean([one.split for one in found]):8.4f}",

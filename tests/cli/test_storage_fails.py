@@ -32,7 +32,9 @@ problem = fl.Problem(model=lambda: torch.nn.Linear(4, 1), loss=torch.nn.function
                      valid=(X[40:50], y[40:50]), test=(X[50:], y[50:]), batch=8, epochs=1)
 """
 #: Runs of the trials of two arms, and of their finals.
-TRIALS, FINALS = 2 * 8, 2 * 5
+TRIALS, FINALS = 2 * 8, 2 * 2 * 5
+#: What the stages are called in which something happens.
+STAGES = {"tuning": "tuning, round 1", "finals": "first finals"}
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +56,7 @@ def happens(monkeypatch: pytest.MonkeyPatch, accident: Callable[[], object], whe
     stage, cut = LiveRace.stage, RaceResult.with_slices
 
     def begins(self: LiveRace, title: str, total: int) -> None:
-        if title == when:
+        if title == STAGES.get(when):
             accident()
         stage(self, title, total)
 

@@ -180,7 +180,7 @@ def test_a_decision_of_one_fixed_arm_says_what_can_be_said(lr: float) -> None:
     result = run(arms=[mine("sgd", lr=lr)], effort=SMALL)
     take = result.decision.take
     assert (take is None) == (lr > 1)
-    assert take is None or take.configuration == {}
+    assert take is None or take.configuration == {"lr": lr}
     assert result.decision.counts.trials == 0
     assert "trial" not in " ".join(result.decision.lines)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,6 +16,8 @@ from torch import nn
 import fallline as fl
 from fallline.problems import quadratic
 from fallline.racing import Effort, Lengths, RaceResult, over_problems, race, race_lengths
+from fallline.racing.decision import Entrant
+from fallline.racing.decision.choice import choose
 from fallline.racing.lengths import at_lengths
 
 SHORT = Effort(trials=4, finalists=2, seeds=8)
@@ -33,6 +36,13 @@ def results() -> list[RaceResult]:
     return [race(problem, ARMS, SHORT, storage=None, workers=1) for problem in problems]
 
 
+def loss_of(entrant: Entrant, untrained: float, seed: int) -> float:
+    """An arm's mean loss without the luck of its choice."""
+    chosen = choose(entrant, 1.0, untrained, np.random.default_rng([seed, *entrant.name.encode()]))
+    assert chosen is not None
+    return chosen.loss
+
+
 def test_races_come_to_one_decision(results: list[RaceResult]) -> None:
     found = over_problems(results)
     assert found.problems == ("round", "narrow")
@@ -43,8 +53,9 @@ def test_races_come_to_one_decision(results: list[RaceResult]) -> None:
     }  # fmt: skip
     for one in results:
         name = one.protocol["problem"]
-        gain = one.protocol["untrained_score"] - min(one.decision.scores.values())
-        gap = abs(one.decision.scores["sgd"] - one.decision.scores["momentum"]) / gain
+        untrained = one.protocol["untrained_score"]
+        losses = {arm.name: loss_of(arm.entrant, untrained, one.protocol["seed"]) for arm in one.arms}
+        gap = abs(losses["sgd"] - losses["momentum"]) / (untrained - min(losses.values()))
         assert abs(found.shares["sgd"][name] - found.shares["momentum"][name]) == pytest.approx(gap)
     assert found.level == results[0].decision.level
     told = [one.decision.speeds is not None for one in results]

@@ -18,7 +18,7 @@ from fallline.racing.audit import (
     step_zero_difference,
     undefined_scores,
 )
-from fallline.racing.decision import Decision, Entrant, decide
+from fallline.racing.decision import Decision, Entrant, decide, with_lines
 from fallline.racing.effort import Budget, Effort
 from fallline.racing.evidence import as_entrants, steps_of_speed
 from fallline.racing.failure import attempted
@@ -114,7 +114,7 @@ def conclude(raced: Raced, failed: Sequence[str], look: int) -> RaceResult:
 
 def _decision(raced: Raced, score: float, valid_score: float, look: int) -> Decision:
     asked, metric = raced.asked, raced.asked.problem.metric
-    return decide(
+    made = decide(
         raced.entrants,
         higher_is_better=metric.higher_is_better,
         untrained=_known(score),
@@ -127,17 +127,25 @@ def _decision(raced: Raced, score: float, valid_score: float, look: int) -> Deci
         metric=metric.name,
         seed=asked.seed,
         families={name: family for family, names in by_family(asked.arms).items() for name in names},
-        notes=_on_speed(raced),
     )
+    speed = _on_speed(raced, told=made.speeds is not None) if len(asked.arms) > 1 else ()
+    return with_lines(replace(made, notes=(*speed, *made.notes)))
 
 
-def _on_speed(raced: Raced) -> tuple[str, ...]:
-    """What to know of how fast the arms are said to be."""
+def _on_speed(raced: Raced, *, told: bool) -> tuple[str, ...]:
+    """What to know of how fast the arms are said to be, if they are."""
     whole = raced.asked.problem.steps
+    first, *others = [run.steps for run in raced.final_runs]
+    if not all(np.array_equal(first, steps) for steps in others):
+        return ("Runs were evaluated after different steps, so how fast the arms are is not told.",)
     if raced.steps is None:
         return ("Learning rates come down early, so that the way there tells nothing of speed: race several lengths.",)
     until = int(raced.steps[-1])
-    return () if until == whole else (f"Speed is that of the first {until:,} steps, before learning rates come down.",)
+    return (
+        ()
+        if until == whole or not told
+        else (f"Speed is that of the first {until:,} steps, before learning rates come down.",)
+    )
 
 
 def _rounds(raced: Raced) -> Mapping[str, Sequence[float]] | None:

@@ -70,7 +70,7 @@ def _entrant(
         places=np.array(tuned.places) if even else None,
         stages=np.array(tuned.stages) if even else None,
         curves=None if steps is None else _curves(finals, steps),
-        configurations=tuned.points,
+        configurations=tuned.points if arm.searched else [dict(arm.fixed)],
         searched=arm.searched,
         bytes=arm.bytes_per_parameter,
     )

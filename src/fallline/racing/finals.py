@@ -8,6 +8,7 @@ from fallline.racing.arms import Arm
 from fallline.racing.decision import FIRST_SEEDS, foreseen, in_words
 from fallline.racing.evidence import Chosen, as_entrants
 from fallline.racing.looks import number_of_look
+from fallline.racing.runs import run_of
 from fallline.racing.stages import Stages
 from fallline.racing.tuning import Finals, Tuned, final_runs, run_finals
 
@@ -41,5 +42,12 @@ def look_at(
     """Which look at these finals this is, from 1."""
     points = {name: [tuned[name].points[index] for index in indices] for name, indices in chosen.items()}
     runs = final_runs(stages.problem, arms, points, seeds)
-    keys = {stages.keys.of(run, batched=stages.plan.batched, scored=True) for run in runs}
-    return number_of_look(stages.store, stages.keys.problem, race_seed, [arm.name for arm in arms], keys)
+    keys = {stages.keys.of(run, batched=False, scored=True) for run in runs}
+    known = [_known(stages, arm) for arm in arms]
+    return number_of_look(stages.store, stages.keys.problem, race_seed, known, keys)
+
+
+def _known(stages: Stages, arm: Arm) -> str:
+    """What an arm is known by: a run of its own in the middle of its space, with its schedule."""
+    middle = {name: dimension.at(0.5) for name, dimension in arm.space.items()}
+    return stages.keys.of(run_of(arm, middle, stages.problem, 0), batched=False, scored=False)

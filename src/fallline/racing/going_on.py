@@ -17,7 +17,14 @@ _OPTIONS = {"schedule": DEFAULT_SCHEDULE, "warm_up": None, "seed": 0, "margin": 
 
 
 def going_on(
-    decision: Decision, command: Mapping[str, Any], effort: Effort, fixed: Set[str], *, seconds: float, slots: int
+    decision: Decision,
+    command: Mapping[str, Any],
+    effort: Effort,
+    fixed: Set[str],
+    *,
+    seconds: float,
+    slots: int,
+    storage: str | None = None,
 ) -> Next | None:
     """What would settle the best two of a decision; None where nothing is open, or no more runs would.
 
@@ -30,6 +37,7 @@ def going_on(
         fixed: The arms of which nothing is searched.
         seconds: What a run takes.
         slots: How many are trained at a time.
+        storage: Where runs are kept, unless that is where they are without a word.
     """
     settling = decision.settling
     if settling is None or (settling.seeds is None and settling.limited_by != "trials"):
@@ -44,7 +52,9 @@ def going_on(
         more = replace(effort, trials=2 * effort.trials)
         runs = searched * (more.trials + effort.finalists * effort.seeds)
     arms = left if len(left) < len(decision.distances) else None
-    return Next(_typed(command, more, arms) or _called(more, arms), runs, runs * seconds / slots)
+    typed = _typed(command, more, arms)
+    where = "" if storage is None else f" --storage {shlex.quote(storage)}"
+    return Next(f"{typed}{where}" if typed else _called(more, arms), runs, runs * seconds / slots)
 
 
 def _typed(command: Mapping[str, Any], effort: Effort, arms: Sequence[str] | None) -> str | None:

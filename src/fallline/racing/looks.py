@@ -19,8 +19,8 @@ def number_of_look(store: Lasting, problem_key: str, seed: int, arms: Sequence[s
         store: Where looks are kept.
         problem_key: What the problem is known by.
         seed: That of the race.
-        arms: Who raced.
-        finals: The keys of all final runs.
+        arms: What those are known by who raced, in which their names have no say.
+        finals: What all final runs are known by, in which the way of training has none.
     """
     own = {"arms": sorted(arms), "finals": digest(sorted(set(finals)))}
     scope, before = f"looks {problem_key} {seed}", 0

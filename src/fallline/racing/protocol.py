@@ -213,7 +213,10 @@ def _held(
         result = conclude(raced, untimed, look)
     seconds_of_run = problem.steps * plan.seconds
     fixed = {arm.name for arm in arms if not arm.searched}
-    further = going_on(result.decision, card.command, effort, fixed, seconds=seconds_of_run, slots=engine.slots)
+    where = None if store.where in (None, str(DEFAULT_STORAGE.resolve())) else store.where
+    further = going_on(
+        result.decision, card.command, effort, fixed, seconds=seconds_of_run, slots=engine.slots, storage=where
+    )
     result = result.going_on(further)
     processes = "one process" if engine.slots == 1 else f"{engine.slots} processes"
     occasion = {

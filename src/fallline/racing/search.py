@@ -59,13 +59,20 @@ def even_places(count: int, offset: int) -> list[float]:
     return [(number + first) / count for number in range(count)]
 
 
+_WIDEST = 8
+"""Of so many places the neighbours bound the neighbourhood; of more those that are as far away."""
+
+
 def about(places: Sequence[float], best: int, *, is_open: bool) -> tuple[float, float]:
     """The ends of the neighbourhood of the best of even places: to those next to it, twice as far beyond an end.
+
+    It is never narrower than with `_WIDEST` places: one run each tells them apart no better when there are more, and a
+    neighbourhood that does not hold the true best is searched in vain.
 
     >>> about([0.125, 0.375, 0.625, 0.875], 1, is_open=True), about([0.125, 0.375, 0.625, 0.875], 3, is_open=True)
     ((0.125, 0.625), (0.625, 1.375))
     """
-    spacing = 1 / len(places)
+    spacing = 1 / min(len(places), _WIDEST)
     low = places[best] - (1 if best > 0 else 2) * spacing
     high = places[best] + (1 if best + 1 < len(places) else 2) * spacing
     return (low, high) if is_open else (max(low, 0.0), min(high, 1.0))

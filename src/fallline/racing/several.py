@@ -47,6 +47,12 @@ def over_problems(results: Sequence[RaceResult]) -> OverProblems:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"results holds two races of the problem '{twice}'; give one of them another name.")
+    for result in results:
+        if len({arm.entrant.seeds for arm in result.arms}) > 1:
+            raise ValueError(
+                f"the arms of the race on '{result.protocol['problem']}' ran on different numbers of seeds, as where a "
+                "race goes on until it is decided; give one in which all ran on the same"
+            )
     level = min(result.decision.level for result in results)  # less where a race has been looked at before
     return decide_over([_runs(result) for result in results], level)
 

@@ -44,7 +44,8 @@ def race_until(
 
     Arms that are behind for certain are left out of what follows and keep what was found of them. The looks at the
     data share the level, so that going on buys no winners: all that is said holds together with 95 % confidence. It
-    ends early where more seeds would not settle it, as where the test examples limit it.
+    ends early where more seeds would not settle it, as where the test examples limit it. The storage keeps each stage
+    as a race of its own.
 
     Args:
         problem: What is trained.
@@ -85,6 +86,8 @@ def race_until(
             watcher.note(f"Still in question: {counted(len(open_), 'arm')}. They go on to {more.seeds} seeds.")
             left, spent = _left(left, open_, problem), more
             whole = _joined(race(problem, left, spent, storage=storage, watcher=watcher, **settings), whole)
+    if (settling := whole.decision.settling) is not None and settling.seeds is None:
+        watcher.note("It ends here, undecided: more seeds would not settle it.")
     return whole.with_slices() if slices else whole
 
 
@@ -128,7 +131,9 @@ def _joined(later: RaceResult, earlier: RaceResult) -> RaceResult:
         distances=both("distances"),
         behind=both("behind"),
         scores=both("scores"),
-        diverged=both("diverged"),
+        gains=both("gains"),
+        families=both("families"),
+        winner=None if earlier.decision.apart else later.decision.winner,
         apart=(*later.decision.apart, *(arm.name for arm in out if arm.name in earlier.decision.apart)),
     )
     arms = {arm.name: arm for arm in (*later.arms, *out)}

@@ -13,6 +13,7 @@ import pytest
 from scipy.stats import t as student
 
 from fallline.racing.decision import Entrant, OverProblems, ProblemRuns, decide, decide_over, fixed
+from fallline.racing.decision.choice import choose
 from fallline.racing.decision.records import Floats
 from tests.racing.decision.cases import given, searched
 
@@ -42,7 +43,8 @@ def test_one_problem_is_decided_as_its_race_is(examples: int) -> None:
         decide(arms, higher_is_better=False, untrained=2.0),
         decide_over([ProblemRuns("p", arms, False, 2.0)]),
     )
-    gain = 2.0 - min(alone.scores.values())
+    chosen = [choose(one, 1.0, 2.0, np.random.default_rng([0, *one.name.encode()])) for one in arms]
+    gain = 2.0 - min(one.loss for one in chosen if one is not None)
     own = np.array([pair for pair in alone.distances.values() if pair is not None])
     assert ends(found) * gain == pytest.approx(own, rel=1e-9, abs=1e-12)
     assert (found.take, found.winner, found.tied) == (alone.take and alone.take.arm, alone.winner, alone.tied)
@@ -224,7 +226,7 @@ def test_an_arm_that_misses_the_level_on_one_problem_has_an_open_end() -> None:
     assert (found.speeds.of["c"].high, found.speeds.of["c"].missed) == (math.inf, 8)
     assert math.isnan(found.speeds.of["c"].ratio)
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["speed"]["c"][2] is None
-    assert "c at least 2.00 times" in str(found)
+    assert found.speeds.of["c"].low == 0.0  # eight seeds that agree to the last digit are too few to tell it
 
 
 @pytest.mark.parametrize(("margin", "behind"), [(0.0, ["b"]), (0.05, ["b"]), (0.3, [])])

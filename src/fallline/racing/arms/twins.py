@@ -14,7 +14,7 @@ from fallline.racing.arms.settings import offered
 
 #: Steps that tell methods apart, and how large their gradients are: RAdam's forms part after five steps, AMSGrad and
 #: Adam where large gradients come again after a long time of small ones.
-_SIZES = (*[1.0] * 8, *[1e-3] * 150, *[1.0] * 4)
+_SIZES = (*[1.0] * 8, *[1e-3] * 150, *[1.0] * 4, *[1e4] * 3)
 _FIRST = _SIZES[:8]  # which tell most apart
 _SLOWER = 4  # the step from which the rate is halved: a schedule tells a sum of gradients from one of steps
 #: Where in its space an arm is tried, and at which rate at least where that is fixed: steps are long beside rounding.

@@ -14,7 +14,7 @@ from fallline.racing.decision.choice import Chosen, choose
 from fallline.racing.decision.distances import Distances, Spread, distances, spread
 from fallline.racing.decision.means import MeanOver, Part
 from fallline.racing.decision.overall import OverProblems, Without, with_lines
-from fallline.racing.decision.records import LEVEL, Entrant, Floats, check_comparable, sane
+from fallline.racing.decision.records import LEVEL, SPEED_SHARE, Entrant, Floats, check_comparable, sane
 from fallline.racing.decision.speed import LogSteps, Paces, Speeds, log_steps, paced
 
 
@@ -153,10 +153,12 @@ def _judge(problems: Sequence[_Normalised], margin: float, level: float) -> _Jud
     if count < 2:
         return _Judged(None, [0], 0, "alone", None, [])
     losses = np.mean([one.shares for one in problems], axis=0)
-    judged = distances(MeanOver([Part(one.spread, one.gain, one.runs.seed) for one in problems]), level, widest=1.0)
-    leading = [place for place in range(count) if judged.nearest[place] <= margin]
+    share = SPEED_SHARE if any(one.runs.steps is not None for one in problems) else 0.0
+    whole = MeanOver([Part(one.spread, one.gain, one.runs.seed) for one in problems])
+    judged = distances(whole, (1 - share) * level, widest=1.0)
+    leading = np.flatnonzero(~judged.behind(margin)).tolist()
     two = leading if len(leading) > 1 else np.argsort(losses, kind="stable")[:2].tolist()
-    pace, timed = _paces(problems, two, level)
+    pace, timed = _paces(problems, two, share * level)
     bytes = [arm.entrant.bytes for arm in problems[0].arms]
     place, reason = recommended(
         judged.furthest, leading, margin=margin,

@@ -16,7 +16,7 @@ from fallline.racing.decision.choice import Chosen, choose
 from fallline.racing.decision.distances import Distances, Spread, distances, spread
 from fallline.racing.decision.lines import with_lines
 from fallline.racing.decision.record import Counts, Decision, Take
-from fallline.racing.decision.records import LEVEL, Entrant, check_comparable, sane
+from fallline.racing.decision.records import LEVEL, SPEED_SHARE, Entrant, check_comparable, sane
 from fallline.racing.decision.resolution import Settling, level_of_look, settling
 from fallline.racing.decision.speed import Paces, in_time, paces
 
@@ -35,7 +35,6 @@ def decide(
     metric: str = "score",
     seed: int = 0,
     families: Mapping[str, str] | None = None,
-    notes: Sequence[str] = (),
 ) -> Decision:
     """Decide between arms.
 
@@ -55,7 +54,6 @@ def decide(
         metric: What the score is called.
         seed: Draws the redraws.
         families: The family of each arm that has one; None where that is not known.
-        notes: What else limits this, in sentences.
 
     Returns:
         The decision. What holds for several arms holds for all together, with 95 % confidence.
@@ -81,19 +79,21 @@ def decide(
         raise ValueError(f"margin must be at least 0, not {margin}.")
     if not bounds[0] < bounds[1]:
         raise ValueError(f"bounds must be the lower end of the score and then the upper one, not {bounds}.")
-    level = LEVEL if look is None else level_of_look(look)
+    level, later = (LEVEL, LEVEL) if look is None else (level_of_look(look), level_of_look(look + 1))
+    share = 0.0 if steps is None else SPEED_SHARE
     sign = -1.0 if higher_is_better else 1.0
     entrants = sorted(entrants, key=lambda one: one.name)
     arms, apart = _chosen(entrants, sign, untrained, seed)
-    found = _judge(arms, margin, level, bounds[1] - bounds[0], steps)
+    found = _judge(arms, margin, (1 - share) * level, bounds[1] - bounds[0])
+    pace = None if steps is None else _paces(found, steps, share * level)
     good = [good_range(arm, sign, untrained_validation) for arm in arms]
-    place, reason = _recommended(found, [None if one is None else one.width for one in good])
+    place, reason = _recommended(found, pace, [None if one is None else one.width for one in good])
     taken = arms[place] if arms else None
     ends = found.ends
     within = [arm.name for arm in arms if found.judged is not None and ends[arm.name][1] <= margin]
     unclear = any(one.name in apart and one.usable.any() for one in entrants)
     winner = within[0] if len(within) == 1 and not unclear else None
-    speeds = None if found.paces is None else found.paces.against(place)
+    speeds = None if pace is None else pace.against(place)
     decision = Decision(
         take=None if taken is None else Take(taken.name, _configuration(taken), reason),
         at_most_below_best=None if taken is None or found.judged is None else _told(ends[taken.name][1], found.widest),
@@ -101,21 +101,22 @@ def decide(
         winner=winner,
         distances={one.name: ends.get(one.name) for one in entrants},
         behind={arms[at].name: ends[arms[at].name][0] for at in range(len(arms)) if at not in found.leading},
-        tied=tuple(arms[at].name for at in found.leading) if found.judged and len(found.leading) > 1 else (),
-        scores={arm.name: sign * arm.loss + 0.0 for arm in arms},
+        tied=_tied(found, winner),
+        scores={arm.name: sign * float(arm.losses.mean()) + 0.0 for arm in arms},
         speeds=speeds,
         seconds=None if speeds is None or step_seconds is None else in_time(speeds, arms[place].name, step_seconds),
         rates=good[place] if arms else None,
         diverged=_diverged(entrants, arms),
         apart=tuple(apart),
-        settling=_settling(found, place),
+        settling=_settling(found, place, (1 - share) * later),
         level=level,
         margin=margin,
         metric=metric,
         higher_is_better=higher_is_better,
         counts=_counts(entrants),
-        notes=(*notes, *_notes(entrants, arms, look)),
+        notes=(*_nothing_learnt(arms, sign, untrained), *_notes(entrants, arms, look)),
         whole=not _single(arms),
+        keep=taken is not None and not taken.entrant.searched and any(arm.entrant.searched for arm in arms),
         gains=_gains(found, place),
         families=families or {},
     )
@@ -134,7 +135,6 @@ class _Judged:
     spread: Spread | None
     judged: Distances | None
     leading: list[int]
-    paces: Paces | None
     margin: float
     level: float
     widest: float
@@ -166,7 +166,7 @@ def _chosen(
 
 
 def _judge(
-    arms: list[Chosen], margin: float, level: float, widest: float, steps: ArrayLike | None
+    arms: list[Chosen], margin: float, level: float, widest: float
 ) -> _Judged:  # fmt: skip
     found, judged, leading = None, None, list(range(len(arms)))
     if len(arms) > 1 and arms[0].entrant.seeds > 1:
@@ -178,13 +178,23 @@ def _judge(
             examples=np.stack(examples) if examples else None,
         )
         judged = distances(found, level, widest)
-        leading = [place for place in leading if judged.nearest[place] <= margin]
-    pace = None
-    if steps is not None and len(arms) > 1:
-        best = sorted(range(len(arms)), key=lambda place: arms[place].loss)[:2]
-        two = leading if len(leading) > 1 else best
-        pace = paces(arms, steps, leading=two, confidence=level)
-    return _Judged(arms, found, judged, leading, pace, margin, level, widest)
+        leading = np.flatnonzero(~judged.behind(margin)).tolist()
+    return _Judged(arms, found, judged, leading, margin, level, widest)
+
+
+def _paces(found: _Judged, steps: ArrayLike, level: float) -> Paces | None:
+    """To the level that the leading arms share, or with one alone ahead the best two."""
+    if len(found.arms) < 2:
+        return None
+    best = sorted(range(len(found.arms)), key=lambda place: found.arms[place].loss)[:2]
+    return paces(found.arms, steps, leading=found.leading if len(found.leading) > 1 else best, confidence=level)
+
+
+def _tied(found: _Judged, winner: str | None) -> tuple[str, ...]:
+    """The leading arms but the winner: they are not told apart, or differ by less than matters."""
+    if found.judged is None or len(found.leading) < 2:
+        return ()
+    return tuple(name for at in found.leading if (name := found.arms[at].name) != winner)
 
 
 def _split_alone(found: _Judged, place: int) -> float | None:
@@ -196,7 +206,7 @@ def _split_alone(found: _Judged, place: int) -> float | None:
     return _finite(distances(alone, found.level, found.widest).furthest[place])
 
 
-def _recommended(found: _Judged, widths: Sequence[float | None]) -> tuple[int, str]:
+def _recommended(found: _Judged, pace: Paces | None, widths: Sequence[float | None]) -> tuple[int, str]:
     arms = found.arms
     if not arms:
         return 0, "alone"
@@ -207,11 +217,17 @@ def _recommended(found: _Judged, widths: Sequence[float | None]) -> tuple[int, s
         found.judged.furthest,
         found.leading,
         margin=found.margin,
-        steps=[None] * len(arms) if found.paces is None else found.paces.steps.tolist(),
+        steps=[None] * len(arms) if pace is None else pace.steps.tolist(),
         widths=widths,
         bytes=[None if math.isnan(arm.entrant.bytes) else arm.entrant.bytes for arm in arms],
         losses=[arm.loss for arm in arms],
     )
+
+
+def _nothing_learnt(arms: Sequence[Chosen], sign: float, untrained: float | None) -> tuple[str, ...]:
+    if not arms or untrained is None or min(float(arm.losses.mean()) for arm in arms) < sign * untrained:
+        return ()
+    return ("No arm ended better than the untrained model, so none is worth taking.",)
 
 
 def _configuration(arm: Chosen) -> Mapping[str, Any] | None:
@@ -219,7 +235,7 @@ def _configuration(arm: Chosen) -> Mapping[str, Any] | None:
     return None if known is None else known[int(arm.entrant.finals[arm.finalist])]
 
 
-def _settling(found: _Judged, place: int) -> Settling | None:
+def _settling(found: _Judged, place: int, level: float) -> Settling | None:
     """What would settle the arm that is taken against the one that could be better by most."""
     rivals = [other for other in found.leading if other != place]
     if found.spread is None or found.judged is None or not rivals:
@@ -228,7 +244,7 @@ def _settling(found: _Judged, place: int) -> Settling | None:
     rival = max(rivals, key=lambda other: (ends[other], -other))
     if ends[rival] <= found.margin:
         return None
-    return settling((found.arms[place].name, found.arms[rival].name), found.spread, found.judged, (place, rival))
+    return settling((found.arms[place].name, found.arms[rival].name), found.spread, level, (place, rival))
 
 
 def _diverged(entrants: Sequence[Entrant], arms: Sequence[Chosen]) -> dict[str, int]:

@@ -84,7 +84,7 @@ def spread(losses: Floats, *, luck: Floats, trials: Floats, examples: Floats | N
     >>> found.differences[1, 0].item(), found.variance()[1, 0].round(6).item(), found.freedom()[1, 0].item()
     (1.0, 0.333333, 2.0)
     """
-    arms, seeds = losses.shape
+    (arms, seeds), size = losses.shape, float(np.abs(losses).max())
     by_seed = _covariance(losses)
     by_example, common, count = np.zeros_like(by_seed), np.zeros_like(by_seed), 1
     if examples is not None and examples.shape[2] > 1:
@@ -95,8 +95,8 @@ def spread(losses: Floats, *, luck: Floats, trials: Floats, examples: Floats | N
         rest = (rest - rest.mean(axis=1, keepdims=True)).reshape(arms, -1)
         common = rest @ rest.T / ((seeds - 1) * (count - 1) * seeds * count)
     return Spread(
-        losses.mean(axis=1) + luck, _of_differences(by_seed), _of_differences(by_example),
-        _of_differences(common), trials, seeds, count, float(np.abs(losses).max()),
+        losses.mean(axis=1) + luck, _of_differences(by_seed, size), _of_differences(by_example, size),
+        _of_differences(common, size), trials, seeds, count, size,
     )  # fmt: skip
 
 
@@ -105,11 +105,11 @@ def _covariance(values: Floats) -> Floats:
     return np.asarray(np.atleast_2d(np.cov(values)) / values.shape[1])
 
 
-def _of_differences(covariance: Floats) -> Floats:
-    """Variances (arms, arms) of the differences of what has this covariance."""
+def _of_differences(covariance: Floats, size: float) -> Floats:
+    """Variances (arms, arms) of the differences of what has this covariance; none that is rounding of this size."""
     own = np.diag(covariance)
     found = np.add.outer(own, own) - 2 * covariance
-    return np.where(found > ROUNDING * np.add.outer(own, own), found, 0.0)
+    return np.where(found > np.maximum(ROUNDING * np.add.outer(own, own), (ROUNDING * size) ** 2), found, 0.0)
 
 
 def level_of_each(arms: int, level: float) -> float:

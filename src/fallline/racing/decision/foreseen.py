@@ -18,7 +18,7 @@ FIRST_SEEDS = 2
 
 
 def foreseen(entrants: Sequence[Entrant], seeds: int, *, higher_is_better: bool) -> Resolution | None:
-    """What so many seeds will tell, by the spreads that the arms show on their first, at the median of all pairs.
+    """What so many seeds will tell, by the spreads that the arms show on their first, the mean of all pairs.
 
     Args:
         entrants: The arms on the first seeds, at least two, alone.
@@ -46,9 +46,9 @@ def foreseen(entrants: Sequence[Entrant], seeds: int, *, higher_is_better: bool)
         arms=len(arms),
         seeds=seeds,
         examples=found.n_examples if examples else None,
-        seed_spread=math.sqrt(found.n_seeds * float(np.median(found.seeds[pairs]))),
-        example_spread=math.sqrt(found.n_examples * float(np.median(apart))),
-        trial_spread=math.sqrt(float(np.median(found.trials))),
+        seed_spread=math.sqrt(found.n_seeds * float(found.seeds[pairs].mean())),
+        example_spread=math.sqrt(found.n_examples * float(apart.mean())),
+        trial_spread=math.sqrt(float(found.trials.mean())),
         level=level_of_look(1),
     )
     return told if told.gap > 0 else None

@@ -36,7 +36,7 @@ def _take(decision: Decision) -> Iterator[str]:
         yield f"Nothing can be taken: {names_of(decision.apart)} diverged."
         return
     setting = "" if not take.configuration else f" with {listed([_set(*one) for one in take.configuration.items()])}"
-    yield f"Take {take.arm}{setting}{WHY.get(take.decided_by, '')}."
+    yield f"{'Keep' if decision.keep else 'Take'} {take.arm}{setting}{WHY.get(take.decided_by, '')}."
 
 
 def _set(name: str, value: object) -> str:
@@ -47,7 +47,9 @@ def _cost(decision: Decision) -> Iterator[str]:
     take, most = decision.take, decision.at_most_below_best
     if take is None:
         return
-    sure = f"{'' if decision.whole else 'at these settings and '}{100 * (1 - LEVEL):.3g} % confidence"
+    sure = f"{100 * (1 - LEVEL):.3g} % confidence{'' if decision.whole else ', at these settings,'}"
+    if len(decision.scores) < 2:
+        return
     if most is None:
         yield "How much it could cost can't be told from so few runs."
     elif decision.winner == take.arm and len(decision.behind) == len(decision.distances) - 1:
@@ -71,14 +73,14 @@ def _gains(decision: Decision) -> Iterator[str]:
     if (take := decision.take) is None:
         return
     for name, (least, most) in decision.gains.items():
-        keep = f"Keep {name}, if it is what you have"
+        gain = f"What {take.arm} gains over {name}"
         if least > decision.margin:
             yield f"Change from {name}: {take.arm} gains {_number(least)} to {_number(most)} over it."
         elif most <= decision.margin:
-            yield f"{keep}: {take.arm} gains nothing that matters over it."
+            yield f"{gain} does not matter: stay with it, if it is what you have."
         else:
             span = f"{_number(least)} to {_number(most)}"
-            yield f"{keep}: that {take.arm} gains over it is not certain ({span})."
+            yield f"{gain} is not certain: {span}."
 
 
 def _speed(decision: Decision) -> Iterator[str]:
@@ -135,8 +137,10 @@ def _behind(decision: Decision) -> Iterator[str]:
 
 def _tied(decision: Decision) -> Iterator[str]:
     if decision.tied:
-        names = decision.tied
-        yield f"Not told apart: {listed(list(names)) if len(names) <= MOST_NAMES else _grouped(decision, names)}."
+        names, begin = decision.tied, "Not told apart"
+        if decision.winner is not None:
+            begin = f"Not worse than {decision.winner} for certain by more than {_number(decision.margin)}"
+        yield f"{begin}: {listed(list(names)) if len(names) <= MOST_NAMES else _grouped(decision, names)}."
 
 
 def _open(decision: Decision) -> Iterator[str]:
@@ -145,7 +149,8 @@ def _open(decision: Decision) -> Iterator[str]:
         return
     pair = listed(found.arms)
     if found.seeds is not None:
-        yield f"If {pair} differ as they seem to, {found.seeds:,} seeds would tell them apart."
+        seeds = f"{found.seeds:,} seeds would tell them apart in four of five races"
+        yield f"If {pair} differ as they seem to, {seeds}."
     elif found.limited_by == "difference":
         yield f"What {pair} seem to differ by is too small for any affordable number of seeds."
     else:

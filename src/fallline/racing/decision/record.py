@@ -73,6 +73,7 @@ class Decision:
         higher_is_better: Whether scores are better the higher they are.
         counts: How much was run.
         notes: What else limits this, in sentences.
+        keep: Whether `take` is a setting that was given, beside arms that were searched.
         gains: What `take` gains, at least and at most, over each setting that was given beside arms that were searched;
             below 0 it is a loss.
         families: The family of each arm that has one, such as Adam.
@@ -101,6 +102,7 @@ class Decision:
     whole: bool = True
     seconds: Speeds | None = None
     next: Next | None = None
+    keep: bool = False
     gains: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     families: Mapping[str, str] = field(default_factory=dict)
     lines: tuple[str, ...] = ()

@@ -16,6 +16,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 LEVEL = 0.05
+SPEED_SHARE = 0.2
+"""Of the level, which what is said of speed spends, so that all that is said holds together."""
 LARGEST_SCORE = 1e100
 """A score further from zero than this counts as diverged: its square would leave the range of a double."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fallline.racing.decision.distances import Distances, Spread, level_of_each
+from fallline.racing.decision.distances import Spread, level_of_each
 from fallline.racing.decision.records import LEVEL
 
 POWER = 0.8
@@ -88,19 +88,23 @@ class Settling:
     limited_by: str
 
 
-def settling(names: tuple[str, str], found: Spread, judged: Distances, pair: tuple[int, int]) -> Settling:
-    """How many seeds would settle a pair, at most a hundred times those that ran."""
+def settling(names: tuple[str, str], found: Spread, level: float, pair: tuple[int, int]) -> Settling:
+    """How many seeds would settle a pair in four of five races, at most a hundred times those that ran.
+
+    `level` is that of all intervals together, at the look that would then be taken.
+    """
+    each = level_of_each(len(found.means), level)
     gap = abs(float(found.differences[pair]))
-    if gap == 0 or _gap(found, judged.each, MOST_TIMES, pair) > gap:
+    if gap == 0 or _gap(found, each, MOST_TIMES, pair) > gap:
         rest = {"examples": float(found.examples[pair]), "trials": float(found.trials[list(pair)].sum())}
-        endless = _gap(found, judged.each, math.inf, pair)
+        endless = _gap(found, each, math.inf, pair)
         return Settling(names, None, max(rest, key=rest.__getitem__) if endless > gap > 0 else "difference")
     least, most = found.n_seeds, math.ceil(MOST_TIMES * found.n_seeds)
     if found.variance()[pair] == 0:  # then signs alone tell
-        least = most = max(least, math.ceil(1 - math.log2(judged.each)))
+        least = most = max(least, math.ceil(1 - math.log2(each)))
     while least < most:
         middle = (least + most) // 2
-        enough = _gap(found, judged.each, middle / found.n_seeds, pair) <= gap
+        enough = _gap(found, each, middle / found.n_seeds, pair) <= gap
         least, most = (least, middle) if enough else (middle + 1, most)
     return Settling(names, most, _largest(found, pair))
 

@@ -133,7 +133,7 @@ def log_steps(arms: Sequence[Chosen], steps: ArrayLike, leading: Sequence[int]) 
     logs, missed, nothing = [], [], np.zeros(len(arms))
     for one in own:
         needed, reached = steps_to(one, at, level)
-        if not needed.all():  # the level is no better than before training
+        if not needed.all() or np.median(needed) < at[at > 0][0]:  # before the first evaluation, where nothing was seen
             return None
         logs.append(np.log(needed))
         missed.append(int((~reached).sum()))

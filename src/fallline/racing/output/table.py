@@ -16,6 +16,8 @@ from fallline.racing.result import ArmResult, RaceResult
 
 #: Searched dimensions that are columns of the leaderboard, at most; more, or batch sizes, are told below it.
 _MOST_COLUMNS = 2
+#: Ends of a ratio that are this far apart tell nothing.
+_FURTHEST = 1000.0
 _SETTINGS = "best\nsettings"
 
 
@@ -50,7 +52,8 @@ def legend(result: RaceResult) -> str:
         *not_searched([arm.entry for arm in result.arms]),
     ]
     if any(ends is not None for ends in result.decision.distances.values()):
-        sentences.append("Below the best: between which two the arm is, for all arms together with 95 % confidence.")
+        side = "Below" if p["higher_is_better"] else "Above"
+        sentences.append(f"{side} the best: between which two the arm is, for all arms together with 95 % confidence.")
     if "batch" in _searched(result):
         sentences.append("lr: at the problem's own batch size; run_lr: the run's own, scaled with its batch.")
     if (speeds := _speeds(result)) is not None:
@@ -183,6 +186,8 @@ def _ratio(speed: Speed | None) -> str:
         return ""
     if math.isinf(speed.high):
         return f"over {speed.low:.2f}" if speed.low > 0 else "missed"
+    if speed.high > _FURTHEST * speed.low:
+        return "not told"
     return f"{speed.low:.2f} to {speed.high:.2f}"
 
 
