@@ -91,7 +91,8 @@ class Paces:
 
     def against(self, taken: int) -> Speeds:
         """The ratios to one arm's steps."""
-        low, high = np.exp(self.low[:, taken]), np.exp(self.high[:, taken])
+        with np.errstate(over="ignore"):  # what is beyond all numbers is open
+            low, high = np.exp(self.low[:, taken]), np.exp(self.high[:, taken])
         ratios = np.where((low > 0) & np.isfinite(high), self.steps / self.steps[taken], np.nan)
         rows = zip(self.names, ratios.tolist(), low.tolist(), high.tolist(), self.missed, strict=True)
         return Speeds(self.level, float(self.steps[taken]), {name: Speed(*rest) for name, *rest in rows})
