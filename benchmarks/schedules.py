@@ -6,7 +6,7 @@ logarithm of its ratio to that under a constant rate, paired by seed. Told are, 
 pairs of an arm and a problem it is best, in how many it is better, and worse, than the constant rate with 95 % of
 confidence over the seeds, and the mean ratio with its 95 % interval over the problems; and the ratios of each problem.
 
-    python -m benchmarks.schedules --storage /tmp/schedules.db
+    python -m benchmarks.schedules --storage schedules.db
 """
 
 from __future__ import annotations
