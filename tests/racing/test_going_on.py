@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[Decision, dict[str, Any], Effort, str | None, int]] = 
         "fallline race digits --trials 8 --finalists 2 --seeds 40 --search momentum --warm-up 0.1 --seed 3 "
         "--margin 0.01", 3 * 2 * 30),
     "a file with a space": (
-        decision(SEEDS), {"problem": "my problem.py"}, STANDARD, "fallline race '/tmp/my problem.py' --seeds 40",
+        decision(SEEDS), {"problem": "my problem.py"}, STANDARD, "fallline race 'my problem.py' --seeds 40",
         450),
     "arms of a program": (
         decision(SEEDS, ("c",)), {"arms": None}, Effort(8, 2, 10),
