@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fallline._text import counted
 from fallline._version import __version__
+from fallline.racing.decision import LARGEST_SCORE
 from fallline.racing.effort import Effort
-from fallline.racing.judging import LARGEST_SCORE
 from fallline.racing.stages import Plan
 from fallline.training import Problem
 

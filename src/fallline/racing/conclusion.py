@@ -18,12 +18,11 @@ from fallline.racing.audit import (
     step_zero_difference,
     undefined_scores,
 )
-from fallline.racing.decision import Decision, Entrant, decide, with_lines
+from fallline.racing.decision import LARGEST_SCORE, Decision, Entrant, decide, stand_in, with_lines
 from fallline.racing.effort import Budget, Effort
-from fallline.racing.evidence import as_entrants, steps_of_speed
+from fallline.racing.evidence import as_entrants, evaluated, steps_of_speed
 from fallline.racing.failure import attempted
 from fallline.racing.judging import (
-    LARGEST_SCORE,
     Entry,
     Estimate,
     Final,
@@ -36,7 +35,7 @@ from fallline.racing.judging import (
 from fallline.racing.result import ArmResult, RaceResult
 from fallline.racing.runs import Outcome, reached
 from fallline.racing.stages import Plan
-from fallline.racing.tuning import Finals, Tuned
+from fallline.racing.tuning import Finals, Tuned, sign_of
 from fallline.training import Problem, make_lanes
 
 Numbers = NDArray[np.float64]
@@ -135,17 +134,14 @@ def _decision(raced: Raced, score: float, valid_score: float, look: int) -> Deci
 def _on_speed(raced: Raced, *, told: bool) -> tuple[str, ...]:
     """What to know of how fast the arms are said to be, if they are."""
     whole = raced.asked.problem.steps
-    first, *others = [run.steps for run in raced.final_runs]
-    if not all(np.array_equal(first, steps) for steps in others):
+    if evaluated(raced.finals) is None:
         return ("Runs were evaluated after different steps, so how fast the arms are is not told.",)
     if raced.steps is None:
         return ("Learning rates come down early, so that the way there tells nothing of speed: race several lengths.",)
     until = int(raced.steps[-1])
-    return (
-        ()
-        if until == whole or not told
-        else (f"Speed is that of the first {until:,} steps, before learning rates come down.",)
-    )
+    if until == whole or not told:
+        return ()
+    return (f"Speed is that of the first {until:,} steps, before learning rates come down.",)
 
 
 def _rounds(raced: Raced) -> Mapping[str, Sequence[float]] | None:
@@ -158,14 +154,13 @@ def _rounds(raced: Raced) -> Mapping[str, Sequence[float]] | None:
 
 def _scores(raced: Raced, untrained: float) -> dict[str, Estimate | None]:
     """Each arm's mean test score with its interval over the seeds; None for an arm that diverged as a whole."""
-    metric = raced.asked.problem.metric
-    worst = min if metric.higher_is_better else max
-    seen = [*np.concatenate([one.test[one.usable] for one in raced.entrants]).tolist(), untrained]
-    stand_in = worst((score for score in seen if abs(score) <= LARGEST_SCORE), default=0.0)
+    problem = raced.asked.problem
+    sign = sign_of(problem)
+    diverged = sign * stand_in(raced.entrants, sign, _known(untrained))
     found: dict[str, Estimate | None] = {}
     for one in raced.entrants:
-        scores = np.where(one.usable[0], one.test[0], stand_in)
-        found[one.name] = mean_interval(scores, bounds=metric.bounds) if one.usable[0].any() else None
+        scores = np.where(one.usable[0], one.test[0], diverged)
+        found[one.name] = mean_interval(scores, bounds=problem.metric.bounds) if one.usable[0].any() else None
     return found
 
 

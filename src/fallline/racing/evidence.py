@@ -99,11 +99,19 @@ def steps_of_speed(
     A loss falls most as its rate decays to zero, so that how fast it fell until then is all that says something. None
     where rates come down in the first half of a run, or runs were not evaluated after the same steps.
     """
-    steps, *others = [run.steps for arm in finals.values() for runs in arm for run in runs]
+    steps = evaluated(finals)
+    if steps is None:
+        return None
     schedules = [arm.schedule(tuned[arm.name].points[index], problem) for arm in arms for index in chosen[arm.name]]
     stable = min(_stable(schedule, int(steps[-1])) for schedule in schedules)
-    alike = all(np.array_equal(steps, other) for other in others)
-    return np.unique(steps[steps <= stable]) if alike and 2 * stable > steps[-1] else None
+    return steps[steps <= stable] if 2 * stable > steps[-1] else None
+
+
+def evaluated(finals: Finals) -> Integers | None:
+    """After how many steps all final runs were evaluated; None where that differs."""
+    first, *others = [run.steps for arm in finals.values() for runs in arm for run in runs]
+    alike = all(np.array_equal(first, steps) for steps in others)
+    return np.unique(first) if alike else None  # a short run comes by a step twice
 
 
 @functools.lru_cache(maxsize=512)

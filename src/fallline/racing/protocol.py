@@ -30,7 +30,7 @@ from fallline.racing.runs import Run
 from fallline.racing.solo import solo_seconds, try_arms
 from fallline.racing.stages import Plan, Stages, Watcher, engine_for, make_plan
 from fallline.racing.storage import NOT_KEPT, Card, Keys, Lasting, open_store, problem_key
-from fallline.racing.tuning import best_trials, expected_cost, planned_runs, tune
+from fallline.racing.tuning import best_trials, expected_cost, planned_runs, sign_of, tune
 from fallline.rules import DEFAULT_ARMS
 from fallline.training import Problem, ProblemError, torch_threads
 
@@ -198,7 +198,7 @@ def _held(
 
     chosen: Chosen = best_trials(tuned, problem, effort)
     finals = all_finals(stages, arms, tuned, chosen, asked.final_seeds)
-    chosen, finals = best_first(arms, tuned, chosen, finals, -1.0 if problem.metric.higher_is_better else 1.0)
+    chosen, finals = best_first(arms, tuned, chosen, finals, sign_of(problem))
 
     bests = [(arm, tuned[arm.name].points[chosen[arm.name][0]]) for arm in arms]
     with torch_threads(plan.threads):

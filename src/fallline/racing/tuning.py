@@ -82,7 +82,7 @@ class Tuned:
 def tune(stages: Stages, arms: Sequence[Arm], effort: Effort, seed: int, tuning_seed: int) -> dict[str, Tuned]:
     """Run all trials of all arms, round by round and rung by rung; those of which nothing is searched have none."""
     problem = stages.problem
-    sign = _sign(problem)
+    sign = sign_of(problem)
     even = effort.rounds in (None, 1) and effort.halving == 1
     tuned = {arm.name: Tuned(even=even) if arm.searched else Tuned([{}], rung=[0]) for arm in arms}
     arms = [arm for arm in arms if arm.searched]
@@ -135,7 +135,7 @@ def planned_runs(
 
 def best_trials(tuned: Mapping[str, Tuned], problem: Problem, effort: Effort) -> dict[str, list[int]]:
     """Each arm's trials that run finals, the best first."""
-    return {name: found.ranked(_sign(problem))[: effort.finalists] for name, found in tuned.items()}
+    return {name: found.ranked(sign_of(problem))[: effort.finalists] for name, found in tuned.items()}
 
 
 def run_finals(
@@ -211,6 +211,6 @@ def _title(rounds: int, turn: int, rung: int) -> str:
     return "tuning" if rounds == 1 else f"tuning, round {turn + 1}"
 
 
-def _sign(problem: Problem) -> float:
+def sign_of(problem: Problem) -> float:
     """What makes a loss of a score."""
     return -1.0 if problem.metric.higher_is_better else 1.0

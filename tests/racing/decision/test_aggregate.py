@@ -313,3 +313,13 @@ def test_equal_arms_are_seldom_told_apart_and_a_gap_on_all_problems_often() -> N
     assert false <= 4
     assert named >= 2 * alone
     assert named >= 30
+
+
+def test_who_wins_within_a_margin_is_not_tied_as_well() -> None:
+    """As with one race: b is worse, but not for certain by more than matters."""
+    arms = [given("a", 0.2 + SEEDS / 10), given("b", 0.204 + OTHER / 10)]
+    alone = decide(arms, higher_is_better=False, untrained=1.0, margin=0.004)
+    found = decide_over([ProblemRuns(name, arms, False, 1.0, margin=0.004) for name in ("p", "q")])
+    for one in (alone, found):
+        assert (one.winner, one.tied, dict(one.behind)) == ("a", ("b",), {})
+        assert any(line.startswith("Not worse than a for certain by more than ") for line in one.lines)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from fallline.racing import Reached
 from fallline.racing.arms import from_json
-from fallline.racing.judging import Entry, Estimate, Final, Trial, median_rank
+from fallline.racing.decision import median_rank
+from fallline.racing.judging import Entry, Estimate, Final, Trial
 
 Array = NDArray[np.float64]
 

@@ -156,7 +156,7 @@ def _judge(problems: Sequence[_Normalised], margin: float, level: float) -> _Jud
     share = SPEED_SHARE if any(one.runs.steps is not None for one in problems) else 0.0
     whole = MeanOver([Part(one.spread, one.gain, one.runs.seed) for one in problems])
     judged = distances(whole, (1 - share) * level, widest=1.0)
-    leading = np.flatnonzero(~judged.behind(margin)).tolist()
+    leading = judged.leading(margin)
     two = leading if len(leading) > 1 else np.argsort(losses, kind="stable")[:2].tolist()
     pace, timed = _paces(problems, two, share * level)
     bytes = [arm.entrant.bytes for arm in problems[0].arms]
@@ -199,11 +199,8 @@ def _decided(
     margin = float(np.mean([one.runs.margin / one.gain for one in counting]))
     found = _judge(counting, margin, level)
     judged, take = found.judged, names[found.place]
-    ends = {} if judged is None else {
-        name: (float(low), float(high))
-        for name, low, high in zip(names, judged.nearest, judged.furthest, strict=True)
-    }  # fmt: skip
-    within = [name for name, (_, high) in ends.items() if high <= margin]
+    ends = {} if judged is None else judged.ends(names)
+    won = None if judged is None or apart else judged.winner(margin)
     behind = [place for place in range(len(names)) if place not in found.leading]
     return replace(
         nothing,
@@ -212,10 +209,10 @@ def _decided(
         decided_by=found.reason,
         configurations={one.runs.problem: _configuration(one.arms[found.place]) for one in counting},
         at_most_below_best=ends[take][1] if ends else None,
-        winner=within[0] if len(within) == 1 and not apart else None,
+        winner=None if won is None else names[won],
         distances={name: ends.get(name) for name in (*names, *apart)},
         behind={names[place]: ends[names[place]][0] for place in behind},
-        tied=tuple(names[place] for place in found.leading) if len(found.leading) > 1 else (),
+        tied=tuple(names[place] for place in found.leading if place != won) if len(found.leading) > 1 else (),
         shares={
             name: {one.runs.problem: float(one.shares[place]) for one in counting} for place, name in enumerate(names)
         },

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from fallline.racing.decision.distances import Spread, spread
 from fallline.racing.decision.records import Entrant, Floats, Integers, sane
 
 REDRAWS = 1000
@@ -57,6 +60,26 @@ class Chosen:
     def loss(self) -> float:
         """The mean loss that the configuration has, without the luck of having been chosen."""
         return float(self.losses.mean()) + self.luck
+
+
+def spread_of(arms: Sequence[Chosen]) -> Spread:
+    """The spread of what arms took, over at least two seeds."""
+    examples = [arm.examples for arm in arms if arm.examples is not None]
+    return spread(
+        np.stack([arm.losses for arm in arms]),
+        luck=np.array([arm.luck for arm in arms]),
+        trials=np.array([arm.trials for arm in arms]),
+        examples=np.stack(examples) if examples else None,
+    )
+
+
+def stand_in(entrants: Sequence[Entrant], sign: float, untrained: float | None) -> float:
+    """The loss that a run counts for that diverged: that before training, or the worst of all where that is worse.
+
+    `sign` makes losses of scores; without a score before training it is the worst, and -inf where no run is usable.
+    """
+    worst = max(float((sign * one.test[one.usable]).max(initial=-math.inf)) for one in entrants)
+    return worst if untrained is None else max(worst, sign * untrained)
 
 
 def best_finalist(entrant: Entrant, sign: float) -> int:

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from fallline._text import listed
 from fallline.racing.decision.advice import good_range, recommended
-from fallline.racing.decision.choice import Chosen, choose
-from fallline.racing.decision.distances import Distances, Spread, distances, spread
+from fallline.racing.decision.choice import Chosen, choose, spread_of, stand_in
+from fallline.racing.decision.distances import Distances, Spread, distances
 from fallline.racing.decision.lines import with_lines
 from fallline.racing.decision.record import Counts, Decision, Take
 from fallline.racing.decision.records import LEVEL, SPEED_SHARE, Entrant, check_comparable, sane
@@ -89,10 +89,10 @@ def decide(
     good = [good_range(arm, sign, untrained_validation) for arm in arms]
     place, reason = _recommended(found, pace, [None if one is None else one.width for one in good])
     taken = arms[place] if arms else None
-    ends = found.ends
-    within = [arm.name for arm in arms if found.judged is not None and ends[arm.name][1] <= margin]
+    ends = {} if found.judged is None else found.judged.ends([arm.name for arm in arms])
     unclear = any(one.name in apart and one.usable.any() for one in entrants)
-    winner = within[0] if len(within) == 1 and not unclear else None
+    won = None if found.judged is None or unclear else found.judged.winner(margin)
+    winner = None if won is None else arms[won].name
     speeds = None if pace is None else pace.against(place)
     decision = Decision(
         take=None if taken is None else Take(taken.name, _configuration(taken), reason),
@@ -101,7 +101,9 @@ def decide(
         winner=winner,
         distances={one.name: ends.get(one.name) for one in entrants},
         behind={arms[at].name: ends[arms[at].name][0] for at in range(len(arms)) if at not in found.leading},
-        tied=_tied(found, winner),
+        tied=()
+        if len(found.leading) < 2 or found.judged is None
+        else tuple(arms[at].name for at in found.leading if at != won),
         scores={arm.name: sign * float(arm.losses.mean()) + 0.0 for arm in arms},
         speeds=speeds,
         seconds=None if speeds is None or step_seconds is None else in_time(speeds, arms[place].name, step_seconds),
@@ -139,25 +141,16 @@ class _Judged:
     level: float
     widest: float
 
-    @property
-    def ends(self) -> dict[str, tuple[float, float]]:
-        """The distances from the best by name."""
-        if self.judged is None:
-            return {}
-        rows = zip(self.arms, self.judged.nearest.tolist(), self.judged.furthest.tolist(), strict=True)
-        return {arm.name: (nearest, furthest) for arm, nearest, furthest in rows}
-
 
 def _chosen(
     entrants: Sequence[Entrant], sign: float, untrained: float | None, seed: int
 ) -> tuple[list[Chosen], list[str]]:
     """The arms that can be compared, and the names of those that can't."""
-    worst = max(float((sign * one.test[one.usable]).max(initial=-math.inf)) for one in entrants)
-    stand_in = worst if untrained is None else max(worst, sign * untrained)
+    diverged = stand_in(entrants, sign, untrained)
     arms, apart = [], []
     for one in entrants:
         # One stream an arm, named after it: who else is in the race changes none of its draws.
-        found = choose(one, sign, stand_in, np.random.default_rng([seed, *one.name.encode()]))
+        found = choose(one, sign, diverged, np.random.default_rng([seed, *one.name.encode()]))
         if found is None or (found.diverged and untrained is None):
             apart.append(one.name)
         else:
@@ -165,20 +158,12 @@ def _chosen(
     return arms, apart
 
 
-def _judge(
-    arms: list[Chosen], margin: float, level: float, widest: float
-) -> _Judged:  # fmt: skip
+def _judge(arms: list[Chosen], margin: float, level: float, widest: float) -> _Judged:
     found, judged, leading = None, None, list(range(len(arms)))
     if len(arms) > 1 and arms[0].entrant.seeds > 1:
-        examples = [arm.examples for arm in arms if arm.examples is not None]
-        found = spread(
-            np.stack([arm.losses for arm in arms]),
-            luck=np.array([arm.luck for arm in arms]),
-            trials=np.array([arm.trials for arm in arms]),
-            examples=np.stack(examples) if examples else None,
-        )
+        found = spread_of(arms)
         judged = distances(found, level, widest)
-        leading = np.flatnonzero(~judged.behind(margin)).tolist()
+        leading = judged.leading(margin)
     return _Judged(arms, found, judged, leading, margin, level, widest)
 
 
@@ -188,13 +173,6 @@ def _paces(found: _Judged, steps: ArrayLike, level: float) -> Paces | None:
         return None
     best = sorted(range(len(found.arms)), key=lambda place: found.arms[place].loss)[:2]
     return paces(found.arms, steps, leading=found.leading if len(found.leading) > 1 else best, confidence=level)
-
-
-def _tied(found: _Judged, winner: str | None) -> tuple[str, ...]:
-    """The leading arms but the winner: they are not told apart, or differ by less than matters."""
-    if found.judged is None or len(found.leading) < 2:
-        return ()
-    return tuple(name for at in found.leading if (name := found.arms[at].name) != winner)
 
 
 def _split_alone(found: _Judged, place: int) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -150,6 +151,19 @@ class Distances:
     def behind(self, margin: float) -> NDArray[np.bool_]:
         """Which arms (arms,) are further from the best than a margin for certain."""
         return self.nearest > margin
+
+    def leading(self, margin: float) -> list[int]:
+        """The places of the others."""
+        return np.flatnonzero(~self.behind(margin)).tolist()
+
+    def winner(self, margin: float) -> int | None:
+        """The place of the only arm whose distance is within a margin for certain; None where there is none."""
+        within = np.flatnonzero(self.furthest <= margin).tolist()
+        return within[0] if len(within) == 1 else None
+
+    def ends(self, names: Sequence[str]) -> dict[str, tuple[float, float]]:
+        """The least and the most that each arm is from the best, by its name."""
+        return dict(zip(names, zip(self.nearest.tolist(), self.furthest.tolist(), strict=True), strict=True))
 
 
 def distances(found: Varied, level: float, widest: float = math.inf) -> Distances:

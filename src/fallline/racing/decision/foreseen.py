@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from fallline._text import counted
-from fallline.racing.decision.choice import choose
-from fallline.racing.decision.distances import spread
-from fallline.racing.decision.records import Entrant
+from fallline.racing.decision.choice import choose, spread_of
+from fallline.racing.decision.records import SPEED_SHARE, Entrant
 from fallline.racing.decision.resolution import Resolution, level_of_look, resolution
 
 FIRST_SEEDS = 2
@@ -33,23 +32,17 @@ def foreseen(entrants: Sequence[Entrant], seeds: int, *, higher_is_better: bool)
     arms = [arm for one in entrants if (arm := choose(one, sign, 0.0, rng)) is not None and not arm.diverged]
     if len(arms) < 2 or arms[0].entrant.seeds < 2:
         return None
-    examples = [arm.examples for arm in arms if arm.examples is not None]
-    found = spread(
-        np.stack([arm.losses for arm in arms]),
-        luck=np.zeros(len(arms)),
-        trials=np.array([arm.trials for arm in arms]),
-        examples=np.stack(examples) if examples else None,
-    )
+    found = spread_of(arms)
     pairs = np.triu_indices(len(arms), 1)
     apart = np.maximum(found.examples - found.common, 0.0)[pairs]
     told = resolution(
         arms=len(arms),
         seeds=seeds,
-        examples=found.n_examples if examples else None,
+        examples=found.n_examples,
         seed_spread=math.sqrt(found.n_seeds * float(found.seeds[pairs].mean())),
         example_spread=math.sqrt(found.n_examples * float(apart.mean())),
         trial_spread=math.sqrt(float(found.trials.mean())),
-        level=level_of_look(1),
+        level=(1 - SPEED_SHARE) * level_of_look(1),
     )
     return told if told.gap > 0 else None
 

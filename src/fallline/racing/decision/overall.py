@@ -194,7 +194,10 @@ def _behind(found: OverProblems) -> Iterator[str]:
 
 def _tied(found: OverProblems) -> Iterator[str]:
     if found.tied:
-        yield f"Not told apart: {names_of(found.tied, 'arms')}."
+        begin = "Not told apart"
+        if found.winner is not None:
+            begin = f"Not worse than {found.winner} for certain by more than {_percent(found.margin)} % of the gain"
+        yield f"{begin}: {names_of(found.tied, 'arms')}."
 
 
 def _settings(found: OverProblems) -> Iterator[str]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fallline.racing.decision.choice import Chosen
 from fallline.racing.decision.distances import Distances, Spread, distances, spread
+from fallline.racing.decision.order_statistics import median_rank
 from fallline.racing.decision.records import Floats
 
 REACH = 0.9
@@ -181,24 +182,16 @@ def in_time(speeds: Speeds, taken: str, rounds: Mapping[str, Sequence[float]]) -
     Speed(ratio=6.0, low=4.090..., high=8.25, missed=0)
     """
     own, found = np.asarray(rounds[taken]), {}
+    own_level = CLOCK_LEVEL / max(len(speeds.of) - 1, 1)
     for name, speed in speeds.of.items():
         each = np.sort(np.asarray(rounds[name]) / own)
-        rank = _rank(len(each), CLOCK_LEVEL / max(len(speeds.of) - 1, 1))
-        low, high = (0.0, math.inf) if rank == 0 else (each[rank - 1] / SAME_TIME, each[-rank] * SAME_TIME)
+        rank, confidence = median_rank(len(each), own_level)
+        sure = confidence >= 1 - own_level
+        low, high = (each[rank - 1] / SAME_TIME, each[-rank] * SAME_TIME) if sure else (0.0, math.inf)
         same = name == taken
         ends = (1.0, 1.0) if same else (float(speed.low * low), float(speed.high * high))
         found[name] = Speed(float(speed.ratio * np.median(each)), *ends, speed.missed)
     return Speeds(speeds.level, float(speeds.steps * np.median(own)), found)
-
-
-def _rank(count: int, level: float) -> int:
-    """The order statistic that begins an interval of the median of `count`, at this level; 0 where none is that sure.
-
-    Source: Thompson, On confidence ranges for the median, 1936.
-    """
-    from scipy.stats import binom
-
-    return int((2 * binom.cdf(np.arange(count // 2), count, 0.5) <= level).sum())
 
 
 def _needed(seeds: int) -> int:

@@ -2,18 +2,16 @@
 
 from fallline.racing.judging.cautions import cautions, edge_of, missed_target, proposed_trials, unequal_budgets
 from fallline.racing.judging.records import (
-    LARGEST_SCORE,
     Entry,
     Estimate,
     Final,
     Trial,
     median_estimate,
-    median_rank,
 )
 from fallline.racing.judging.statistics import mean_interval
 
 __all__ = [
-    "LARGEST_SCORE", "Entry", "Estimate", "Final", "Trial", "cautions", "edge_of", "mean_interval",
-    "median_estimate", "median_rank", "missed_target", "proposed_trials",
+    "Entry", "Estimate", "Final", "Trial", "cautions", "edge_of", "mean_interval",
+    "median_estimate", "missed_target", "proposed_trials",
     "unequal_budgets",
 ]  # fmt: skip

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from fallline._text import counted, listed
 from fallline.racing.arms import Range
+from fallline.racing.decision import LEVEL
 from fallline.racing.judging.records import Entry, Final
-from fallline.racing.judging.statistics import LEVEL, Floats
+from fallline.racing.judging.statistics import Floats
 
 ROUNDING = 1e-12
 """Losses within this share of each other are equal: shares of whole examples differ by the rounding of sums."""

@@ -11,12 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fallline.racing.arms import Dimension
-
-LARGEST_SCORE = 1e100
-"""A score further from zero than this counts as diverged: its square would leave the range of a double."""
-
-
-CONFIDENCE = 0.95
+from fallline.racing.decision import LARGEST_SCORE, LEVEL, median_rank
 
 
 @dataclass(frozen=True)
@@ -37,22 +32,6 @@ class Estimate:
         return Estimate(factor * self.value, factor * self.low, factor * self.high)
 
 
-def median_rank(count: int) -> tuple[int, float]:
-    """The order statistic that begins the narrowest interval of 95 % for a median of `count`, and its confidence.
-
-    The interval goes from the `rank`-th lowest to the `rank`-th highest and holds whatever the distribution; of fewer
-    than six it goes from the lowest to the highest and is less sure. Source: Thompson, On confidence ranges for the
-    median, 1936.
-
-    >>> median_rank(10), median_rank(3)
-    ((2, 0.978515625), (1, 0.75))
-    """
-    outside = np.cumsum([math.comb(count, below) for below in range(max(1, count // 2))])
-    confidences = [1 - 2 * float(share) / 2**count for share in outside]
-    rank = max(1, sum(confidence >= CONFIDENCE for confidence in confidences))
-    return rank, confidences[rank - 1]
-
-
 def median_estimate(values: Sequence[float]) -> Estimate:
     """The median of values with its interval by order statistics (`median_rank`).
 
@@ -61,7 +40,7 @@ def median_estimate(values: Sequence[float]) -> Estimate:
     """
     ascending = sorted(values)
     rank, confidence = median_rank(len(ascending))
-    ends = (ascending[rank - 1], ascending[-rank]) if confidence >= CONFIDENCE else (math.nan, math.nan)
+    ends = (ascending[rank - 1], ascending[-rank]) if confidence >= 1 - LEVEL else (math.nan, math.nan)
     return Estimate(float(np.median(ascending)), *ends)
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fallline.racing.judging.records import LARGEST_SCORE, Estimate
+from fallline.racing.decision import LARGEST_SCORE, LEVEL
+from fallline.racing.judging.records import Estimate
 
 Floats = NDArray[np.float64]
 
-LEVEL = 0.05  # of the tests; the intervals are its complement
 LARGEST = 1e3 * LARGEST_SCORE  # room for what is computed from scores
 
 
