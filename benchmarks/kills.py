@@ -33,6 +33,7 @@ from rich.table import Table
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.engine import make_url
 
+from fallline.racing.output.data import lasting_part
 from fallline.racing.storage import open_database, past_races, tables
 from tests.racing.postgres import postgres
 
@@ -166,8 +167,7 @@ def gone(race: Race, processes: set[int]) -> None:
 
 def outcome(written: Path) -> dict[str, str]:
     """What must be the same: every value's text, by the path to it."""
-    result = json.loads(written.read_text())
-    del result["occasion"]
+    result = lasting_part(json.loads(written.read_text()))
     found: dict[str, str] = {}
 
     def visit(place: str, value: object) -> None:

@@ -50,7 +50,7 @@ def lasting_part(data: Mapping[str, Any]) -> dict[str, Any]:
     """
     decision = {name: part for name, part in data["decision"].items() if name != "speed_seconds"}
     if (further := decision["next"]) is not None:
-        decision["next"] = {name: part for name, part in further.items() if name != "seconds"}
+        decision["next"] = {"runs": further["runs"]}  # its command may name the storage
     return {**{name: part for name, part in data.items() if name != "occasion"}, "decision": decision}
 
 
