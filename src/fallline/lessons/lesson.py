@@ -94,7 +94,8 @@ def measured(
         ratio: Whether the values are ratios, above 0, whose geometric mean is meant.
 
     Returns:
-        The check. A value that is no number makes it one that doesn't hold.
+        The check. With a value that is not finite (of a run that diverged), its estimate is their median, and its
+        interval leaves everything open.
 
     Raises:
         ValueError: There are fewer than two seeds.
@@ -102,11 +103,16 @@ def measured(
     >>> check = measured("steps of momentum over steps of descent", [0.21, 0.25, 0.23], below=1.0, ratio=True)
     >>> round(check.estimate, 2), check.holds
     (0.23, True)
+    >>> measured("steps of a run that never arrives", [3.0, 4.0, math.inf], above=1.0).holds
+    False
     """
     numbers = np.asarray(values, dtype=float)
     if numbers.ndim != 1 or numbers.size < 2:
         raise ValueError(f"values must be one number for each of two seeds or more; their shape is {numbers.shape}.")
-    drawn = np.log(numbers) if ratio else numbers
+    with np.errstate(all="ignore"):
+        drawn = np.log(numbers) if ratio else numbers
+    if not np.isfinite(drawn).all():
+        return Check(what, float(np.median(numbers)), -math.inf, math.inf, above, below, condition)
     middle = float(drawn.mean())
     error = float(drawn.std(ddof=1)) / math.sqrt(drawn.size)
     reach = error * float(stats.t.ppf(1 - LEVEL / (2 * of), drawn.size - 1))

@@ -1,0 +1,78 @@
+"""Networks of a lesson, trained side by side: every setting on every seed is a lane of one population."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from fallline import rules
+from fallline.schedules import Schedule
+from fallline.symbolic import Rule
+from fallline.training import Curves, Problem, lanes_for, torch_threads, train
+from fallline.training.updates import LaneRule, LaneUpdate
+
+
+def lane(rule: Rule | str, schedule: Schedule | None = None, **hyperparameters: Any) -> LaneRule:
+    """What moves a lane: a rule, or the name of one, with its defaults where nothing else is said.
+
+    >>> lane("sgd", lr=0.5).values
+    {'lr': 0.5}
+    """
+    found = rules.find(rule) if isinstance(rule, str) else rule
+    return LaneRule(found, {**found.defaults, **hyperparameters}, schedule)
+
+
+def trained(
+    problem: Problem,
+    settings: Mapping[str, LaneRule],
+    seeds: int,
+    *,
+    steps: int | None = None,
+    evaluate_every: int | None = None,
+) -> dict[str, Curves]:
+    """Train every setting on every seed.
+
+    Args:
+        problem: What is trained.
+        settings: What moves the lanes, by name.
+        seeds: How many seeds, from 0 on: of one seed all settings begin at the same weights and see the same batches.
+        steps: Updates of each run; those of the problem's epochs unless given.
+        evaluate_every: Steps between two evaluations; an epoch's unless given.
+
+    Returns:
+        The curves of each setting, whose lanes are the seeds in order.
+
+    >>> from fallline.problems import breast_cancer
+    >>> curves = trained(breast_cancer(epochs=1), {"slow": lane("sgd", lr=0.01), "fast": lane("sgd", lr=0.1)}, seeds=2)
+    >>> curves["fast"].valid_loss.shape
+    (2, 21)
+    """
+    streams = [*range(seeds)] * len(settings)
+    with torch_threads(1):  # two that meet at every small operation cost more than they bring
+        lanes = lanes_for(problem, streams)
+        update = LaneUpdate(lanes.parameters, [one for one in settings.values() for _ in range(seeds)], streams)
+        every = train(lanes, update, steps=steps, evaluate_every=evaluate_every)
+    return {
+        name: Curves(
+            every.steps,
+            every.samples,
+            *(
+                getattr(every, what)[number * seeds : (number + 1) * seeds]
+                for what in ("train_loss", "valid_loss", "valid_metric", "diverged_at")
+            ),
+        )
+        for number, name in enumerate(settings)
+    }
+
+
+def watched_on_training(problem: Problem) -> Problem:
+    """The same problem, evaluated on all of what it is trained on, where a lesson is about the cost itself.
+
+    >>> from fallline.problems import breast_cancer
+    >>> len(watched_on_training(breast_cancer()).valid)
+    341
+    """
+    changed = copy.copy(problem)
+    changed.valid = problem.splits()["train"]
+    return changed
