@@ -145,12 +145,13 @@ def _extreme(
 ) -> Pairs:
     """The highest eigenvalues of the Hessian, or of its negative, as the Hessian has them."""
     given, product = start
+    known = [product]
 
     def shifted(vector: Array) -> Array:
         vector = vector.ravel()
-        # The first product is known already.
-        known = np.allclose(vector, given, rtol=0, atol=4 * at.rounding)
-        found: Array = sign * (product if known else at.product(vector)) + at.dtype.type(shift) * vector
+        # ARPACK begins with the vector that it was given, whose product is known.
+        first = known.pop() if known and np.allclose(vector, given, rtol=0, atol=4 * at.rounding) else None
+        found: Array = sign * (at.product(vector) if first is None else first) + at.dtype.type(shift) * vector
         return found
 
     operator = LinearOperator((at.size, at.size), matvec=shifted, dtype=at.dtype)

@@ -191,8 +191,7 @@ class LossAt:
 
     def _differentiated(self, ends: list[Tensor], directions: list[Tensor] | None, **graph: bool) -> list[Tensor]:
         try:
-            with differentiable_twice(self._device):
-                return list(torch.autograd.grad(ends, self._weights, directions, materialize_grads=True, **graph))
+            return list(torch.autograd.grad(ends, self._weights, directions, materialize_grads=True, **graph))
         except RuntimeError as error:
             raise ProblemError(
                 f"loss: torch can't differentiate it twice ({first_line(error)}); compute it, and the model's output, "
