@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,10 +53,8 @@ def adam_then_sgd(*, seeds: int = 10, epochs: int | None = None, switch: float =
     curves = {name: runs.curves for name, runs in found["photograph"].items()}
     last = next(iter(curves.values())).steps[-1]
     return Evidence(
-        f"Three bundled problems, {seeds} seeds, constant rates; the switch comes after {switch:.0%} of the steps. Each "
-        f"method takes, by validation, the best of {rates**2} settings: as many rates from {_RANGES['adam'][0]:g} to "
-        f"{_RANGES['adam'][1]:g} for Adam and from {_RANGES['sgd'][0]:g} to {_RANGES['sgd'][1]:g} for SGD, or {rates} "
-        f"times {rates} of them.",
+        f"Three bundled problems, {seeds} seeds, constant rates; the switch comes after {switch:.0%} of the steps. "
+        + _tuning(rates),
         tuple(checks),
         lines(
             "A photograph learnt by one rule or by two", "step", "validation loss",
@@ -92,9 +91,7 @@ def body_and_head(*, seeds: int = 10, few: int = 10, epochs: int = 20, rates: in
         checks += _better(problem, found[condition], "SGD body, Adam head", condition, of=4)
     return Evidence(
         f"The digits' convolutional network, trained on 0 to 4, with a new last layer for 5 to 9; {epochs} epochs, "
-        f"{seeds} seeds. Each method takes, by validation, the best of {rates**2} settings: as many rates from "
-        f"{_RANGES['adam'][0]:g} to {_RANGES['adam'][1]:g} for Adam and from {_RANGES['sgd'][0]:g} to "
-        f"{_RANGES['sgd'][1]:g} for SGD, or {rates} times {rates} of them.",
+        f"{seeds} seeds. " + _tuning(rates),
         tuple(checks),
         lines(
             f"New digits for a trained network, {few} examples of each", "step", "validation loss",
@@ -110,6 +107,14 @@ def body_and_head(*, seeds: int = 10, few: int = 10, epochs: int = 20, rates: in
 
 #: Learning rates that are tried: a decade and more on either side of what the rules are mostly used with.
 _RANGES = {"adam": (1e-4, 1e-1), "sgd": (1e-2, 1e1)}
+
+
+def _tuning(rates: int) -> str:
+    (low, high), (lowest, highest) = _RANGES["adam"], _RANGES["sgd"]
+    return (
+        f"Each method takes, by validation, the best of {rates**2} settings: as many rates from {low:g} to {high:g} for "
+        f"Adam and from {lowest:g} to {highest:g} for SGD, or {rates} times {rates} of them."
+    )
 
 
 def _grid(rule: str, count: int) -> list[float]:
@@ -156,24 +161,28 @@ def _new_digits(body: nn.Module, count: int | None, epochs: int) -> Problem:
     return _of_digits(model, range(5, 10), count, epochs)
 
 
-def _of_digits(
-    model: Callable[[], nn.Module], digits: range, count: int | None = None, epochs: int = 10
-) -> Problem:
+def _of_digits(model: Callable[[], nn.Module], digits: range, count: int | None = None, epochs: int = 10) -> Problem:
     """The problem of telling five digits apart; of each, `count` train, or all."""
-    splits = {}
+    splits: dict[str, Any] = {}
     for name, split in problems.digits_conv().splits().items():
         rows = [(split.targets == digit).nonzero()[:, 0] for digit in digits]
         chosen = torch.cat([row[:count] if name == "train" else row for row in rows])
         splits[name] = split.inputs[chosen], split.targets[chosen] - digits.start
     return Problem(
-        model=model, loss=nn.functional.cross_entropy, metric="accuracy", batch=16, epochs=epochs, name="digits", **splits
+        model=model,
+        loss=nn.functional.cross_entropy,
+        metric="accuracy",
+        batch=16,
+        epochs=epochs,
+        name="digits",
+        **splits,
     )
 
 
 def _two_rules(params: Sequence[nn.Parameter], lr: float, head: float) -> torch.optim.Optimizer:
     """SGD for all but the last layer, whose weight and bias are moved by Adam."""
     *body, weight, bias = params
-    groups = [{"params": body}, {"params": [weight, bias], "rule": rules.adam, "lr": head}]
+    groups: list[dict[str, Any]] = [{"params": body}, {"params": [weight, bias], "rule": rules.adam, "lr": head}]
     return Optimizer(groups, rules.gradient_descent, lr=lr)
 
 
@@ -192,6 +201,6 @@ LESSONS = [
         "Different rules for a pretrained body and a new head beat one rule for both.",
         "Howard and Ruder, Universal language model fine-tuning for text classification, 2018",
         body_and_head,
-        "Set few to 2, where a rate that suits the new head harms the body most, or epochs to 5.",
+        "Set few to 2 or epochs to 5: does the body then need to be spared the steps that the new head needs?",
     ),
 ]

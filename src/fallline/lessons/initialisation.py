@@ -68,9 +68,9 @@ def signal(
     )  # fmt: skip
     remark = "; ".join(f"{name} {np.exp(np.log(change).mean()):.2f}" for name, change in back.items())
     return Evidence(
-        f"The digits' {len(pixels)} validation images through {depth} hidden layers of {width} units, {seeds} networks of "
-        f"each kind; too small is {small:g} times the scheme's standard deviation, too large {large:g} times. A signal "
-        f"keeps its size if it changes by less than {_KEEPS:.0%} a layer in the geometric mean.",
+        f"The digits' {len(pixels)} validation images through {depth} hidden layers of {width} units, {seeds} networks "
+        f"of each kind; too small is {small:g} times the scheme's standard deviation, too large {large:g} times. A "
+        f"signal keeps its size if it changes by less than {_KEEPS:.0%} a layer in the geometric mean.",
         tuple(checks),
         picture,
         f"On the way back the gradient's root mean square changes from layer to layer by these factors: {remark}.",
@@ -90,7 +90,8 @@ def _through(
         signals.append(bend(layer(signals[-1])))
         signals[-1].retain_grad()
     labels = torch.randint(10, (len(pixels),), generator=generator)
-    nn.functional.cross_entropy(model[-1](signals[-1]), labels).backward()
+    loss = nn.functional.cross_entropy(model[-1](signals[-1]), labels)
+    loss.backward()  # type: ignore[no-untyped-call]
     return [_size(one) for one in signals[1:]], [_size(one.grad) for one in signals[1:]]
 
 

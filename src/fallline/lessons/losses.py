@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fallline import problems, rules
 from fallline.lessons.lesson import Evidence, Lesson, exact, measured
 from fallline.lessons.pictures import lines
-from fallline.lessons.populations import lane, train_all, tuned
+from fallline.lessons.populations import lane, splits_of, train_all, tuned
 from fallline.training import Curves, Problem
 
 Array = NDArray[np.float64]
@@ -81,29 +81,31 @@ def cross_entropy(
             slopes[0] / slopes[1], below=1.0, condition="a start that is confidently wrong",
         )
     )  # fmt: skip
-    never = {name: int((one > curves.steps[-1]).sum()) for (name, one), (_, curves) in zip(steps.items(), found.values(), strict=True)}
+    never = {
+        name: int((one > curves.steps[-1]).sum())
+        for (name, one), (_, curves) in zip(steps.items(), found.values(), strict=True)
+    }
     return Evidence(
-        f"The digits' network, {epochs} epochs of plain gradient descent on each loss, {seeds} seeds; of {rates} learning "
-        f"rates from 0.01 to 10 each case has the one that is soonest at {target:.0%} on three other seeds. A run that "
-        "never gets there counts as one step longer than it was. Confident starts have the output layer's weights times "
-        f"{confident:g}.",
+        f"The digits' network, {epochs} epochs of plain gradient descent on each loss, {seeds} seeds; of {rates} "
+        f"learning rates from 0.01 to 10 each case has the one that is soonest at {target:.0%} on three other seeds. A "
+        "run that never gets there counts as one step longer than it was. Confident starts have the output layer's "
+        f"weights times {confident:g}.",
         tuple(checks),
         lines(
             "Accuracy on the validation split", "step", "accuracy",
             {name: (curves.steps, curves.valid_metric) for name, (_, curves) in found.items()},
         ),
-        "Rates taken: " + ", ".join(f"{name} {rate:.2g}" for name, (rate, _) in found.items()) + ". Runs that never got "
-        "there: " + (", ".join(f"{name} {count}" for name, count in never.items() if count) or "none") + ".",
+        "Rates taken: " + ", ".join(f"{name} {rate:.2g}" for name, (rate, _) in found.items())
+        + ". Runs that never got there: "
+        + (", ".join(f"{name} {count}" for name, count in never.items() if count) or "none") + ".",
     )  # fmt: skip
 
 
-def _at_best_rate(
-    loss: Loss, start: float, seeds: int, epochs: int, target: float, count: int
-) -> tuple[float, Curves]:
+def _at_best_rate(loss: Loss, start: float, seeds: int, epochs: int, target: float, count: int) -> tuple[float, Curves]:
     data = problems.digits(epochs=epochs)
     problem = Problem(
         model=partial(_network, data, start), loss=loss, metric="accuracy", epochs=epochs, name="digits",
-        **{name: (split.inputs, split.targets) for name, split in data.splits().items()},
+        **splits_of(data),
     )  # fmt: skip
     rates = np.geomspace(0.01, 10, count)
     candidates = [lane(rules.gradient_descent, lr=float(rate)) for rate in rates]
@@ -115,14 +117,14 @@ def _network(data: Problem, start: float) -> nn.Module:
     model = data.model()
     with torch.no_grad():
         for parameter in [*model.children()][-1].parameters():
-            parameter *= start
+            parameter.mul_(start)
     return model
 
 
 def _steps_to(target: float, curves: Curves) -> Array:
     """The first step [seeds] with this accuracy, or one after the last where there is none."""
     reached = curves.valid_metric >= target
-    return np.where(reached.any(1), curves.steps[reached.argmax(1)], curves.steps[-1] + 1).astype(float)
+    return np.asarray(np.where(reached.any(1), curves.steps[reached.argmax(1)], curves.steps[-1] + 1), np.float64)
 
 
 def _slope(loss: Loss, ahead: float) -> float:

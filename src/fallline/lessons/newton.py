@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fallline import problems
-from fallline.landscape import Surface, path, surfaces
+from fallline.landscape import Ending, Surface, path, surfaces
 from fallline.lessons.lesson import Evidence, Lesson, measured
 from fallline.optim import SGD
 from fallline.optim.newton import Newton
@@ -75,15 +75,15 @@ def few_dear_steps(
     )  # fmt: skip
     whole = {where: found["whole"].mean() for where, found in reached.items()}
     return Evidence(
-        f"Tumours by logistic regression with {decay:g}/2 times the squared weights, all {regression.examples} examples "
-        f"in each step, {seeds} starts of each kind: weights of standard deviation {near:g} and {far:g}. A run is there "
-        f"when it has gone {1 - regression.accuracy:.4%} of the way from a loss of log 2 down to the minimum, and lost "
-        f"if it is not in {most} Newton steps. Gradient descent takes 1/curvature for its rate.",
+        f"Tumours by logistic regression with {decay:g}/2 times the squared weights, all {regression.examples} "
+        f"examples in each step, {seeds} starts of each kind: weights of standard deviation {near:g} and {far:g}. A "
+        f"run is there when {regression.accuracy:g} of the way from a loss of log 2 down to the minimum is left, and "
+        f"lost if it is not in {most} Newton steps. Gradient descent takes 1/curvature for its rate.",
         checks,
         _on_beale(),
-        f"From near, gradient descent took {plain.mean():.0f} steps, and Newton {steps.mean():.1f} steps of the work of "
-        f"{cost.mean():.0f} gradients. Without a line search Newton's whole steps got there from {whole[_NEAR]:.0%} of "
-        f"the near starts and from {whole[_FAR]:.0%} of the far ones.",
+        f"From near, gradient descent took {plain.mean():.0f} steps, and Newton {steps.mean():.1f} steps of the work "
+        f"of {cost.mean():.0f} gradients. Without a line search Newton's whole steps got there from {whole[_NEAR]:.0%} "
+        f"of the near starts and from {whole[_FAR]:.0%} of the far ones.",
     )
 
 
@@ -167,7 +167,8 @@ def _newton_on(surface: Surface, name: str, search: Search, steps: int = 20) -> 
         optimizer.step(lambda: surface(place[0], place[1]))
         points.append(place.tolist())
     gone = next((step for step, (x, y) in enumerate(points) if not surface.shows((x, y))), None)
-    ending, outcome = ("moving", "") if gone is None else ("left", f"left the map at step {gone}")
+    ending: Ending = "moving" if gone is None else "left"
+    outcome = "" if gone is None else f"left the map at step {gone}"
     return Trajectory(
         name, points, surface.heights(*np.transpose(points)), ending=ending, outcome=outcome, outcome_step=gone
     )

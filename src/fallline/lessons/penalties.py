@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from fallline import problems, rules
 from fallline.lessons.lesson import Check, Evidence, Lesson, measured
 from fallline.lessons.pictures import lines
-from fallline.lessons.populations import lane, train_all
+from fallline.lessons.populations import lane, splits_of, train_all
 from fallline.training import Problem
 
 Array = NDArray[np.float64]
+
 
 def exact_zeros(
     *, seeds: int = 10, epochs: int = 50, strength: float = 0.1, lr: float = 0.1, batch: int | None = None
@@ -49,9 +50,10 @@ def exact_zeros(
         smallest = np.median(found[_IN_THE_LOSS].min(1))
         remarks.append(f"{name}: with L1 in the loss the smallest of {count} weights is {smallest:.1g}")
     return Evidence(
-        f"Tumours by logistic and diabetes by linear regression, {epochs} epochs of mini-batch descent at learning rate "
-        f"{lr:g}, {seeds} seeds. The penalty's factor, one for L1 and L2, is {strength:g} of the least one at which L1 "
-        "leaves no weight. By proximal steps L1 is a threshold after each step; in the loss its slope is followed.",
+        f"Tumours by logistic and diabetes by linear regression, {epochs} epochs of mini-batch descent at learning "
+        f"rate {lr:g}, {seeds} seeds. The penalty's factor, one for L1 and L2, is {strength:g} of the least one at "
+        "which L1 leaves no weight. By proximal steps L1 is a threshold after each step; in the loss its slope is "
+        "followed.",
         tuple(checks),
         lines(
             "Weights by size, tumours", "rank of the weight", "size of the weight",
@@ -87,7 +89,7 @@ def _with_l1(problem: Problem, penalty: float) -> Problem:
 
     return Problem(
         model=problem.model, loss=problem.loss, step=step, batch=problem.batch, epochs=problem.epochs,
-        name=problem.name, **{name: (split.inputs, split.targets) for name, split in problem.splits().items()},
+        name=problem.name, **splits_of(problem),
     )  # fmt: skip
 
 
@@ -109,7 +111,7 @@ LESSONS = [
         "L1 makes weights exactly zero, L2 only small.",
         "Tibshirani, Regression shrinkage and selection via the lasso, 1996",
         exact_zeros,
-        "Set batch to 265: without the noise of mini-batches the threshold keeps more of diabetes' weights at zero. Set "
-        "strength to 1, and hardly a weight is left.",
+        "Set batch to 265: without the noise of mini-batches the threshold keeps more of diabetes' weights at zero. "
+        "Set strength to 1, and hardly a weight is left.",
     ),
 ]

@@ -146,6 +146,16 @@ def tuned(
     return {name: min(range(len(some)), key=partial(mean, name)) for name, some in candidates.items()}
 
 
+def splits_of(problem: Problem) -> dict[str, Any]:
+    """The data of a problem, as another one is given them.
+
+    >>> from fallline.problems import digits
+    >>> [*splits_of(digits())]
+    ['train', 'valid', 'test']
+    """
+    return {name: (split.inputs, split.targets) for name, split in problem.splits().items()}
+
+
 def watched_on_training(problem: Problem) -> Problem:
     """The same problem, evaluated on all of what it is trained on, where a lesson is about the cost itself.
 

@@ -25,7 +25,9 @@ _BATCH, _BLOCKS = 32, 40
 _TUNING = 1000  # the first seed of the streams that rates are chosen on
 
 
-def keeps_up(*, seeds: int = 10, batches: int = 600, drift: float = 1.0, noise: float = 0.5, rates: int = 5) -> Evidence:
+def keeps_up(
+    *, seeds: int = 10, batches: int = 600, drift: float = 1.0, noise: float = 0.5, rates: int = 5
+) -> Evidence:
     """Follow two streams that drift evenly: a regression whose weights turn, and digits that turn.
 
     Args:
@@ -45,7 +47,7 @@ def keeps_up(*, seeds: int = 10, batches: int = 600, drift: float = 1.0, noise: 
             rate = min(np.geomspace(0.01, 1.0, rates), key=lambda lr: kind.at_first(rule, float(lr), batches))
             runs = [kind.losses(rule, float(rate), batches, seed) for seed in range(seeds)]
             losses[name] = np.array(runs).reshape(seeds, _BLOCKS, -1).mean(2)
-            series[f"{name}, {condition}"] = (np.arange(1, _BLOCKS + 1) * (batches // _BLOCKS), losses[name])
+            series[f"{name}, {condition}"] = (np.arange(1.0, _BLOCKS + 1) * (batches // _BLOCKS), losses[name])
             remarks.append(f"{name} {rate:.2g} on {condition}")
         second, last = slice(_BLOCKS // 4, _BLOCKS // 2), slice(3 * _BLOCKS // 4, None)
         late = {name: one[:, last].mean(1) for name, one in losses.items()}
@@ -55,8 +57,8 @@ def keeps_up(*, seeds: int = 10, batches: int = 600, drift: float = 1.0, noise: 
                 above=1.0, condition=condition, of=4, ratio=True,
             ),
             measured(
-                "SGD's loss in the last quarter over that in the second", late["SGD"] / losses["SGD"][:, second].mean(1),
-                below=1.1, condition=condition, of=4, ratio=True,
+                "SGD's loss in the last quarter over that in the second",
+                late["SGD"] / losses["SGD"][:, second].mean(1), below=1.1, condition=condition, of=4, ratio=True,
             ),
         ]  # fmt: skip
     return Evidence(
@@ -83,7 +85,10 @@ class _Kind:
     floor: Callable[[int, int], Array]
 
     def losses(self, rule: str, lr: float, batches: int, seed: int, last: int | None = None) -> Array:
-        """The loss of each batch before it is learnt from, over the floor, up to the batch `last`; inf from where it is nan."""
+        """How far each batch's loss is over the floor, before it is learnt from, up to the batch `last`.
+
+        It is infinite from where a loss is no number.
+        """
         problem = StreamProblem(model=self.model, loss=self.loss, train=islice(self.stream(batches, seed), last))
         points = fit(problem, rule, lr=lr, seed=seed, progress=False).curves
         found = np.full(last or batches, np.inf)
@@ -109,7 +114,7 @@ def _regression(drift: float, noise: float, inputs: int = 10) -> _Kind:
             yield X, X[:, :2] @ [[np.cos(angle)], [np.sin(angle)]] + next(errors)[:, None]
 
     def floor(batches: int, seed: int) -> Array:
-        return np.square(errors_of(batches, seed)).mean(1)
+        return np.asarray(np.square(errors_of(batches, seed)).mean(1))
 
     return _Kind(partial(nn.Linear, inputs, 1), nn.functional.mse_loss, stream, floor)
 
