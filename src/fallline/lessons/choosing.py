@@ -112,8 +112,8 @@ _RANGES = {"adam": (1e-4, 1e-1), "sgd": (1e-2, 1e1)}
 def _tuning(rates: int) -> str:
     (low, high), (lowest, highest) = _RANGES["adam"], _RANGES["sgd"]
     return (
-        f"Each method takes, by validation, the best of {rates**2} settings: as many rates from {low:g} to {high:g} for "
-        f"Adam and from {lowest:g} to {highest:g} for SGD, or {rates} times {rates} of them."
+        f"Each method takes, by validation, the best of {rates**2} settings: as many rates from {low:g} to {high:g} "
+        f"for Adam and from {lowest:g} to {highest:g} for SGD, or {rates} times {rates} of them."
     )
 
 
