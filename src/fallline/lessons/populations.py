@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from fallline import rules
 from fallline.schedules import Schedule
 from fallline.symbolic import Rule
-from fallline.training import Curves, Problem, lanes_for, torch_threads, train
+from fallline.training import Curves, Lanes, Problem, lanes_for, torch_threads, train
 from fallline.training.updates import LaneRule, LaneUpdate
 
 
@@ -30,6 +34,7 @@ def trained(
     *,
     steps: int | None = None,
     evaluate_every: int | None = None,
+    watch: Callable[[int, Lanes], None] | None = None,
 ) -> dict[str, Curves]:
     """Train every setting on every seed.
 
@@ -39,6 +44,7 @@ def trained(
         seeds: How many seeds, from 0 on: of one seed all settings begin at the same weights and see the same batches.
         steps: Updates of each run; those of the problem's epochs unless given.
         evaluate_every: Steps between two evaluations; an epoch's unless given.
+        watch: Called as watch(step, lanes) before the first step, which counts as 0, and after each.
 
     Returns:
         The curves of each setting, whose lanes are the seeds in order.
@@ -52,7 +58,10 @@ def trained(
     with torch_threads(1):  # two that meet at every small operation cost more than they bring
         lanes = lanes_for(problem, streams)
         update = LaneUpdate(lanes.parameters, [one for one in settings.values() for _ in range(seeds)], streams)
-        every = train(lanes, update, steps=steps, evaluate_every=evaluate_every)
+        if watch is not None:
+            watch(0, lanes)
+        told = None if watch is None else lambda step, _: watch(step, lanes)
+        every = train(lanes, update, steps=steps, evaluate_every=evaluate_every, progress=told)
     return {
         name: Curves(
             every.steps,
@@ -64,6 +73,19 @@ def trained(
         )
         for number, name in enumerate(settings)
     }
+
+
+def by_setting(lanes: Lanes, values: Tensor, settings: int) -> NDArray[np.float64]:
+    """Numbers of the lanes that are left as [settings, seeds, ...]; NaN for those that diverged.
+
+    Args:
+        lanes: As `trained` shows them to `watch`.
+        values: One or more a lane [lanes, ...].
+        settings: How many there are.
+    """
+    every = np.full((lanes.count, *values.shape[1:]), np.nan)
+    every[lanes.index.numpy()] = values.detach().double().numpy()
+    return every.reshape(settings, -1, *values.shape[1:])
 
 
 def watched_on_training(problem: Problem) -> Problem:
