@@ -15,8 +15,8 @@ from fallline import problems
 from fallline._text import listed
 from fallline.lessons.lesson import Check, Evidence, Lesson, measured
 from fallline.lessons.pictures import intervals, lines
-from fallline.lessons.populations import by_setting, lane, trained
-from fallline.racing.decision import ProblemRuns, decide_over, fixed
+from fallline.lessons.populations import by_setting, lane, shares_behind, trained
+from fallline.racing.decision import OverProblems, ProblemRuns, decide_over, fixed
 from fallline.schedules import warmup
 from fallline.training import Lanes, Problem
 from fallline.training.updates import LaneRule
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 _NAMES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam")
 #: What libraries preset, where it is not what the rules here have, which is what torch presets.
-_PRESETS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
+_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "torch": {},
     "Keras": {
         "sgd": {"lr": 0.01}, "momentum": {"lr": 0.01}, "nesterov": {"lr": 0.01}, "adagrad": {"lr": 0.001},
@@ -48,31 +48,25 @@ def safe_default(
         stretch: How many times as long as usual a run is.
     """
     settings = {
-        f"{name}, {library}": lane(name, **_PRESETS[library].get(name, {}))
-        for library in libraries
-        for name in _NAMES
+        (library, name): lane(name, **_PRESETS[library].get(name, {})) for library in libraries for name in _NAMES
     }
-    runs: dict[str, list[ProblemRuns]] = {library: [] for library in libraries}
-    behind: dict[str, dict[str, list[Array]]] = {library: {name: [] for name in _NAMES} for library in libraries}
+    races: dict[str, list[ProblemRuns]] = {library: [] for library in libraries}
+    behind: dict[str, list[dict[str, Array]]] = {library: [] for library in libraries}
     for problem in (problems.find(name).make() for name in names):
-        curves = trained(problem, settings, seeds, steps=stretch * problem.steps)
-        sign = -1 if problem.metric.higher_is_better else 1
+        curves = trained(
+            problem, {", ".join(key): one for key, one in settings.items()}, seeds, steps=stretch * problem.steps
+        )
         untrained = float(next(iter(curves.values())).valid_metric[:, 0].mean())
         for library in libraries:
-            ends = {name: curves[f"{name}, {library}"].valid_metric[:, -1] for name in _NAMES}
-            # As in a decision, a run that diverged counts as the untrained model.
-            losses = {
-                name: np.where(sign * end < sign * untrained, sign * end, sign * untrained)
-                for name, end in ends.items()
-            }
-            best = min(float(loss.mean()) for loss in losses.values())
-            for name, loss in losses.items():
-                behind[library][name].append((loss - best) / (sign * untrained - best))
+            ends = {name: curves[f"{library}, {name}"].valid_metric[:, -1] for name in _NAMES}
             entrants = [fixed(name, end, end) for name, end in ends.items()]
-            runs[library].append(
-                ProblemRuns(problem.name, entrants, problem.metric.higher_is_better, untrained)
-            )
-    means = {library: {name: np.mean(rows, axis=0) for name, rows in found.items()} for library, found in behind.items()}
+            higher = problem.metric.higher_is_better
+            races[library].append(ProblemRuns(problem.name, entrants, higher, untrained))
+            behind[library].append(shares_behind(ends, untrained, higher_is_better=higher))
+    means = {
+        library: {name: np.mean([one[name] for one in found], axis=0) for name in _NAMES}
+        for library, found in behind.items()
+    }
     rivals = [name for name in _NAMES if name != candidate]
     checks = [
         measured(
@@ -83,30 +77,34 @@ def safe_default(
         for library in libraries
         for rival in rivals
     ]  # fmt: skip
-    told = []
-    for library, found in behind.items():
-        worst = int(np.argmax([rows.mean() for rows in found[candidate]]))
-        far = measured("", found[candidate][worst])
-        decided = decide_over(runs[library])
-        span = decided.distances.get(candidate)
-        told.append(
-            f"With the presets of {library} the decision over all problems is to take {decided.take}"
-            + ("" if span is None else f"; {candidate} is {span[0]:.1%} to {span[1]:.1%} of the gain behind the best")
-            + f". Alone it is furthest behind on {names[worst]}, by {far.estimate:.0%} ({far.low:.0%} to {far.high:.0%})."
-        )
+    length = "as long as usual" if stretch == 1 else f"{stretch} times as long as usual"
     return Evidence(
-        f"{listed(_NAMES)} as {listed(libraries)} preset them, untuned, on the bundled problems {listed(names)}, each for "
-        f"{'its own number' if stretch == 1 else f'{stretch} times its number'} of epochs, {seeds} seeds. Scores of the "
-        "validation split are shares of the gain, of the problem's best method over the untrained model; each problem "
-        "counts alike.",
+        f"{listed(_NAMES)} as {listed(libraries)} preset them, untuned, on the bundled problems {listed(names)}, each "
+        f"{length}, {seeds} seeds. Scores of the validation split count as shares of the gain, of the problem's best "
+        "method over the untrained model, and the problems alike.",
         tuple(checks),
         intervals(
             "Untuned: behind the problem's best method, on average",
             "share of the gain",
-            {library: {name: found[name] for name in _NAMES} for library, found in means.items()},
+            means,
             upright=(0.0, "the best"),
         ),
-        " ".join(told),
+        " ".join(
+            _told(library, candidate, decide_over(races[library]), [one[candidate] for one in found], names)
+            for library, found in behind.items()
+        ),
+    )
+
+
+def _told(library: str, candidate: str, decided: OverProblems, behind: Sequence[Array], names: Sequence[str]) -> str:
+    """What the decision over all problems says of the candidate, and where it is furthest `behind` [seeds]."""
+    ends = decided.distances.get(candidate)
+    worst = int(np.argmax([one.mean() for one in behind]))
+    far = measured("", behind[worst])
+    return (
+        f"With the presets of {library} the decision over all problems is to take {decided.take}"
+        + ("" if ends is None else f", and {candidate} is {ends[0]:.1%} to {ends[1]:.1%} of the gain behind the best")
+        + f"; it is furthest behind on {names[worst]}, by {far.estimate:.0%} ({far.low:.0%} to {far.high:.0%})."
     )
 
 
@@ -159,9 +157,9 @@ def rectifier(
                 apart = measured("", rectified / warmed, ratio=True)
                 compared.append(f"{apart.estimate:.2f} ({apart.low:.2f} to {apart.high:.2f}) on {condition}")
     return Evidence(
-        f"The bundled problems {listed(names)}, {epochs} epochs at a constant rate, {seeds} seeds; the warm-up is a line "
-        f"over 2/(1-β₂) = {ramp} steps. Losses are those of the validation split, the mean after the last {last} epochs. The "
-        f"claim asks that a warm-up lowers Adam's loss, and that {rule} is lower as well.",
+        f"The bundled problems {listed(names)}, {epochs} epochs at a constant rate, {seeds} seeds; the warm-up is a "
+        f"line over 2/(1-β₂) = {ramp} steps. Losses are those of the validation split, the mean after the last {last} "
+        f"epochs. The claim asks that a warm-up lowers Adam's loss, and that {rule} does so without one.",
         tuple(checks),
         intervals("Where the runs end", "validation loss", ends, log=True),
         f"The loss of {rule} over that of Adam with warm-up, where that helps: {listed(compared)}." if compared else "",
@@ -212,8 +210,8 @@ def scale_invariant(
     steps = np.arange(len(norms))
     return Evidence(
         f"A network on digits, 64-32-10 with ReLU{' and a batch normalisation before it' if normalised else ''}, "
-        f"{epochs} epochs at a constant rate, {seeds} seeds; the norm is the first layer's. The claim asks that it grows "
-        f"by Adam, and changes by less than a tenth by {rule}.",
+        f"{epochs} epochs at a constant rate, {seeds} seeds; the norm is the first layer's. The claim asks that it "
+        f"grows by Adam, and changes by less than a tenth by {rule}.",
         tuple(checks),
         lines(
             "The norm of the first layer's weights, over that at the start",
@@ -248,8 +246,8 @@ LESSONS = [
         "left so.",
         "Ruder, An overview of gradient descent optimization algorithms, 2016, section 4.10",
         safe_default,
-        "stretch=5 trains five times as long, so that small preset rates have the time that they need; names=['digits'] "
-        "asks one problem alone.",
+        "stretch=5 trains five times as long, so that small preset rates have the time that they need; "
+        "names=['digits'] asks one problem alone.",
     ),
     Lesson(
         15,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,7 @@ def windows(*, spans: Sequence[float] = (2, 10, 50), ahead: bool = False) -> Evi
     }
     of = 2 * (len(spans) - 1)
     checks: list[Check] = []
-    for short, long in zip(spans, spans[1:], strict=False):
+    for short, long in pairwise(spans):
         checks += [
             measured(
                 f"change from day to day of a window of {long:g} days over that of {short:g}",
@@ -141,11 +142,12 @@ def windows(*, spans: Sequence[float] = (2, 10, 50), ahead: bool = False) -> Evi
     told = [f"{days.mean():.3g} with {span:g} days" for span, days in late.items()]
     return Evidence(
         f"Daily temperatures of Seattle, the mean of the day's highest and lowest, in {len(years)} years "
-        f"({min(years)} to {max(years)}; NOAA, by vega_datasets). An average is as late as the days have to be shifted to "
-        "correlate with it best; intervals are over the years.",
+        f"({min(years)} to {max(years)}; NOAA, by vega_datasets). An average is as late as the days have to be shifted "
+        "to correlate with it best; intervals are over the years.",
         tuple(checks),
         lines(f"Seattle in {year}, and its moving averages", "day of the year", "°C", series),
-        f"In days, an average is late by a mean of {', '.join(told)}; on a straight line it would be by the window less a day.",
+        f"In days, an average is late by a mean of {', '.join(told)}; on a straight line it would be by the window "
+        "less a day.",
     )
 
 
@@ -155,8 +157,7 @@ def _temperatures() -> dict[int, Array]:
         packaged = distribution("vega_datasets").locate_file("vega_datasets/_data/seattle-weather.csv")
     except PackageNotFoundError as error:
         raise ImportError(
-            "the lesson on windows needs vega_datasets, which carries the temperatures: "
-            "pip install 'fallline[lessons]'"
+            "the lesson on windows needs vega_datasets, which carries the temperatures: pip install 'fallline[lessons]'"
         ) from error
     years: dict[int, list[float]] = {}
     with Path(str(packaged)).open(newline="", encoding="utf-8") as file:

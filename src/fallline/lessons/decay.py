@@ -14,7 +14,7 @@ from fallline import problems
 from fallline._text import listed
 from fallline.lessons.lesson import Check, Evidence, Lesson, measured
 from fallline.lessons.pictures import intervals
-from fallline.lessons.populations import by_setting, lane, trained
+from fallline.lessons.populations import by_setting, lane, shares_behind, trained
 from fallline.pages.player import Scene, Trajectory
 from fallline.racing import Arm, Effort, OverProblems, RaceResult, over_problems, race
 from fallline.schedules import Schedule, exponential, inverse_square_root, inverse_time, staircase
@@ -103,9 +103,9 @@ def circle(*, seeds: int = 10, firsts: Sequence[float] = (1.0, 0.1), batch: int 
                 ),
             ]  # fmt: skip
     return Evidence(
-        f"Linear regression on diabetes, batches of {batch} of 265, {epochs} epochs, {seeds} seeds; the lowest training "
-        f"loss by least squares, λ = {top:.3g} the top curvature there. Measured in the last tenth of the steps: the "
-        "radius is the root mean square distance from the run's own mean place there.",
+        f"Linear regression on diabetes, batches of {batch} of 265, {epochs} epochs, {seeds} seeds; the lowest "
+        f"training loss by least squares, λ = {top:.3g} the top curvature there. Measured in the last tenth of the "
+        "steps: the radius is the root mean square distance from the run's own mean place there.",
         tuple(checks),
         _scene(bowl, {name: end[place, 0] for place, name in enumerate(laws)}),
         "The loss at the constant rate stays above the lowest by "
@@ -124,7 +124,7 @@ def _scene(bowl: _Bowl, paths: Mapping[str, Array]) -> Scene:
     curvatures, axes = np.linalg.eigh(bowl.curvature)
     plane = axes[:, [-1, -2]]
     across = {name: (path - bowl.place) @ plane for name, path in paths.items()}
-    view = _view(np.concatenate([points for points in across.values()]))
+    view = _view(np.concatenate(list(across.values())))
     x, y = np.meshgrid(*(np.linspace(*ends, 121) for ends in view))
     return Scene(
         "The last tenth of the steps, along the two steepest directions",
@@ -178,15 +178,13 @@ def tuned_race(
         for arm, shares in _shares(result).items():
             behind[arm][name] = shares
     return Evidence(
-        f"Plain gradient descent on a {schedule} schedule against {listed(adaptive)} at a constant rate, on the bundled "
-        f"problems {listed(names)}; "
+        f"Plain gradient descent on a {schedule} schedule against {listed(adaptive)} at a constant rate, on the "
+        f"bundled problems {listed(names)}; "
         + (f"{trials} learning rates tried for each on each problem" if tuned else "all at torch's preset rates")
         + f", the best on {seeds} fresh seeds. Intervals are those of the decision, and hold for all arms of a problem "
         "together. Shares are of the gain, of the best arm over the untrained model.",
         tuple(_check(plain, name, found) for name, found in judged.items()),
-        intervals(
-            "Behind the problem's best arm", "share of the gain", behind, upright=(0.0, "the best")
-        ),
+        intervals("Behind the problem's best arm", "share of the gain", behind, upright=(0.0, "the best")),
         " ".join(f"On {name} the decision is to take {found.take}." for name, found in judged.items() if found.take),
     )
 
@@ -207,13 +205,10 @@ def _check(plain: str, where: str, judged: OverProblems) -> Check:
 
 
 def _shares(result: RaceResult) -> dict[str, Array]:
-    """How far each arm's runs are behind the best arm's mean [seeds], in shares of its gain."""
-    untrained = float(result.protocol["untrained_score"])
-    sign = -1 if result.protocol["higher_is_better"] else 1
+    """How far each arm's runs on fresh seeds are behind the best arm [seeds]."""
     ends = {arm.name: np.array([run.score for run in arm.finals[0]]) for arm in result.arms}
-    losses = {name: np.where(np.isfinite(end), sign * end, sign * untrained) for name, end in ends.items()}
-    best = min(float(loss.mean()) for loss in losses.values())
-    return {name: (loss - best) / (sign * untrained - best) for name, loss in losses.items()}
+    higher = bool(result.protocol["higher_is_better"])
+    return shares_behind(ends, float(result.protocol["untrained_score"]), higher_is_better=higher)
 
 
 LESSONS = [
@@ -224,8 +219,8 @@ LESSONS = [
         "it ends lower than at a constant rate.",
         "Robbins and Monro, A stochastic approximation method, 1951",
         circle,
-        "batch=265 takes all examples at once: there is no circle to shrink, and decay only slows the descent. firsts=[2] "
-        "begins at the edge of divergence.",
+        "batch=265 takes all examples at once: there is no circle to shrink, and decay only slows the descent. "
+        "firsts=[2] begins at the edge of divergence.",
     ),
     Lesson(
         18,

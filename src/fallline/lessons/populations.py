@@ -88,6 +88,29 @@ def by_setting(lanes: Lanes, values: Tensor, settings: int) -> NDArray[np.float6
     return every.reshape(settings, -1, *values.shape[1:])
 
 
+def shares_behind(
+    scores: Mapping[str, NDArray[np.float64]], untrained: float, *, higher_is_better: bool
+) -> dict[str, NDArray[np.float64]]:
+    """How far runs end behind the best mean, as shares of its gain over the untrained model.
+
+    As in a decision over problems, a run that diverged, or ended worse than that, counts as the untrained model.
+
+    Args:
+        scores: Those of each method [seeds].
+        untrained: That of the untrained model.
+        higher_is_better: Whether scores are better the higher they are.
+
+    >>> shares_behind({"a": np.array([0.9, 0.9]), "b": np.array([0.5, np.nan])}, 0.1, higher_is_better=True)
+    {'a': array([0., 0.]), 'b': array([0.5, 1. ])}
+    """
+    sign = -1.0 if higher_is_better else 1.0
+    losses = {
+        name: np.where(sign * one < sign * untrained, sign * one, sign * untrained) for name, one in scores.items()
+    }
+    best = min(float(loss.mean()) for loss in losses.values())
+    return {name: (loss - best) / (sign * untrained - best) for name, loss in losses.items()}
+
+
 def watched_on_training(problem: Problem) -> Problem:
     """The same problem, evaluated on all of what it is trained on, where a lesson is about the cost itself.
 
