@@ -63,17 +63,17 @@ class Check:
         'between -0.1 and 0.1'
         """
         if self.above is not None and self.below is not None:
-            return f"between {self.above:.4g} and {self.below:.4g}"
-        return f"above {self.above:.4g}" if self.above is not None else f"below {self.below:.4g}"
+            return f"between {self.above:.3g} and {self.below:.3g}"
+        return f"above {self.above:.3g}" if self.above is not None else f"below {self.below:.3g}"
 
     @property
     def found(self) -> str:
         """The estimate, with the interval where something was drawn."""
         if self.low == self.high:
-            return f"{self.estimate:.4g}"
+            return f"{self.estimate:.3g}"
         if not (math.isfinite(self.low) or math.isfinite(self.high)):
-            return f"{self.estimate:.4g}, with runs that have no number"
-        return f"{self.estimate:.4g} ({self.low:.4g} to {self.high:.4g})"
+            return f"{self.estimate:.3g}, with runs that have no number"
+        return f"{self.estimate:.3g} ({self.low:.3g} to {self.high:.3g})"
 
     def __str__(self) -> str:
         return f"{self.what}: {self.found}, claimed to be {self.claimed}: {self.outcome}"
