@@ -70,9 +70,9 @@ def safe_default(
     rivals = [name for name in _NAMES if name != candidate]
     checks = [
         measured(
-            f"how much further behind the best {rival} ends than {candidate}, as a share of the gain",
+            f"how far {rival} ends behind {candidate}, share of the gain",
             means[library][rival] - means[library][candidate],
-            above=0.0, condition=f"against {rival}, presets of {library}", of=len(rivals) * len(libraries),
+            above=0.0, condition=f"presets of {library}", of=len(rivals) * len(libraries),
         )
         for library in libraries
         for rival in rivals
@@ -100,11 +100,10 @@ def _told(library: str, candidate: str, decided: OverProblems, behind: Sequence[
     """What the decision over all problems says of the candidate, and where it is furthest `behind` [seeds]."""
     ends = decided.distances.get(candidate)
     worst = int(np.argmax([one.mean() for one in behind]))
-    far = measured("", behind[worst])
     return (
         f"With the presets of {library} the decision over all problems is to take {decided.take}"
-        + ("" if ends is None else f", and {candidate} is {ends[0]:.1%} to {ends[1]:.1%} of the gain behind the best")
-        + f"; it is furthest behind on {names[worst]}, by {far.estimate:.0%} ({far.low:.0%} to {far.high:.0%})."
+        + ("" if ends is None else f", and {candidate} is {ends[0]:.3f} to {ends[1]:.3f} of the gain behind the best")
+        + f"; it is furthest behind on {names[worst]}, by {measured('', behind[worst]).found}."
     )
 
 
@@ -130,7 +129,9 @@ def rectifier(
     compared: list[str] = []
     ends: dict[str, dict[str, Array]] = {"Adam": {}, "Adam with warm-up": {}, rule: {}}
     of = 2 * len(names) * len(rates)
+    steps: list[str] = []
     for problem in (problems.find(name).make(epochs=epochs) for name in names):
+        steps.append(f"{problem.steps} steps of {problem.name}")
         settings: dict[str, LaneRule] = {}
         for rate in rates:
             told: dict[str, Any] = {"lr": rate, "beta2": beta2}
@@ -149,16 +150,15 @@ def rectifier(
                     alone / warmed, above=1.0, condition=condition, of=of, ratio=True,
                 ),
                 measured(
-                    f"the loss of {rule}, without warm-up, over that of Adam",
+                    f"the loss of {rule} over that of Adam",
                     rectified / alone, below=1.0, condition=condition, of=of, ratio=True,
                 ),
             ]  # fmt: skip
             if checks[-2].holds:
-                apart = measured("", rectified / warmed, ratio=True)
-                compared.append(f"{apart.estimate:.2f} ({apart.low:.2f} to {apart.high:.2f}) on {condition}")
+                compared.append(f"{measured('', rectified / warmed, ratio=True).found} on {condition}")
     return Evidence(
-        f"The bundled problems {listed(names)}, {epochs} epochs at a constant rate, {seeds} seeds; the warm-up is a "
-        f"line over 2/(1-β₂) = {ramp} steps. Losses are those of the validation split, the mean after the last {last} "
+        f"{epochs} epochs at a constant rate, {listed(steps)}, {seeds} seeds; the warm-up is a line over 2/(1-β₂) = "
+        f"{ramp} steps. Losses are those of the validation split, the mean after the last {last} "
         f"epochs. The claim asks that a warm-up lowers Adam's loss, and that {rule} does so without one.",
         tuple(checks),
         intervals("Where the runs end", "validation loss", ends, log=True),
@@ -179,7 +179,9 @@ def scale_invariant(
         rule: What is to keep the norm.
         epochs: How long a run is.
     """
-    settings = {f"{name}, {rate}": lane(name, lr=rate) for rate in rates for name in ("adam", rule)}
+    settings = {
+        f"{name}, {rate}": lane(method, lr=rate) for rate in rates for name, method in (("Adam", "adam"), (rule, rule))
+    }
     norms: list[Array] = []
 
     def note(step: int, lanes: Lanes) -> None:
@@ -201,17 +203,18 @@ def scale_invariant(
                 adam[:, -1], above=1.0, condition=condition, of=of, ratio=True,
             ),
             measured(
-                f"the same by {rule}", other[:, -1], above=0.9, below=1.1, condition=condition, of=of, ratio=True
+                f"its growth by {rule}, in logarithms, over that by Adam",
+                np.log(other[:, -1]) / np.log(adam[:, -1]), below=0.1, condition=condition, of=of,
             ),
         ]  # fmt: skip
-        ends = [curves[f"{name}, {rate}"].valid_metric[:, -1] for name in (rule, "adam")]
-        gain = measured("", ends[0] - ends[1])
-        told.append(f"{gain.estimate:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) at {rate:g}")
+        ends = [curves[f"{name}, {rate}"].valid_metric[:, -1] for name in (rule, "Adam")]
+        times = measured("", other[:, -1], ratio=True)
+        told.append(f"{times.found} times as long at {rate:g}, accuracy {measured('', ends[0] - ends[1]).found}")
     steps = np.arange(len(norms))
     return Evidence(
         f"A network on digits, 64-32-10 with ReLU{' and a batch normalisation before it' if normalised else ''}, "
         f"{epochs} epochs at a constant rate, {seeds} seeds; the norm is the first layer's. The claim asks that it "
-        f"grows by Adam, and changes by less than a tenth by {rule}.",
+        f"grows by Adam, and by {rule} less than a tenth as much.",
         tuple(checks),
         lines(
             "The norm of the first layer's weights, over that at the start",
@@ -220,7 +223,7 @@ def scale_invariant(
             {name: (steps, found) for name, found in zip(settings, growth, strict=True)},
             log_y=True,
         ),
-        f"The validation accuracy by {rule} less that by Adam: {listed(told)}.",
+        f"What {rule} makes of the norm, and of the validation accuracy against Adam's: {'; '.join(told)}.",
     )
 
 

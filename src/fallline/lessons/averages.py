@@ -76,7 +76,7 @@ def bias_correction(
         times = wrong.sum(1) / right.sum(1)
         checks.append(
             measured(
-                f"by what factor Adam's first {first} steps miss their right length without correction",
+                f"factor by which Adam's first {first} steps miss their right length without correction",
                 np.maximum(times, 1 / times), above=1.1, condition=f"β₁ = {beta1}, β₂ = {beta2}", of=of, ratio=True,
             )
         )  # fmt: skip
@@ -87,9 +87,9 @@ def bias_correction(
         f"{problem.batch}, with bias correction and without, from the same weights; {seeds} seeds.",
         tuple(checks),
         lines(
-            f"Adam's first steps, β₁ = {betas[0][0]}, β₂ = {betas[0][1]}",
+            f"Adam's first steps (root mean square), β₁ = {betas[0][0]}, β₂ = {betas[0][1]}",
             "step",
-            "learning rates that a weight moves (root mean square)",
+            "step of a weight, in learning rates",
             {
                 "without correction": (np.arange(1, first + 1), lengths[1]),
                 "with correction": (np.arange(1, first + 1), lengths[0]),

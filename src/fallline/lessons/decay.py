@@ -91,14 +91,14 @@ def circle(*, seeds: int = 10, firsts: Sequence[float] = (1.0, 0.1), batch: int 
         for place, name in enumerate(laws):
             if name == "constant":
                 continue
-            condition = f"{name}, first rate {first:g}/λ"
+            condition = f"first rate {first:g}/λ"
             checks += [
                 measured(
-                    "the radius of the circle over that at the constant rate",
+                    f"{name}: radius of the circle over that at the constant rate",
                     radius[constant + place] / radius[constant], below=1.0, condition=condition, of=of, ratio=True,
                 ),
                 measured(
-                    "how far the loss stays above the lowest, over that at the constant rate",
+                    f"{name}: loss above the lowest over that at the constant rate",
                     height[constant + place] / height[constant], below=1.0, condition=condition, of=of, ratio=True,
                 ),
             ]  # fmt: skip
@@ -109,14 +109,11 @@ def circle(*, seeds: int = 10, firsts: Sequence[float] = (1.0, 0.1), batch: int 
         tuple(checks),
         _scene(bowl, {name: end[place, 0] for place, name in enumerate(laws)}),
         "The loss at the constant rate stays above the lowest by "
-        + listed([_above(height[row * len(laws)], f"from {first:g}/λ") for row, first in enumerate(firsts)])
+        + listed(
+            [f"{measured('', height[row * len(laws)]).found} from {first:g}/λ" for row, first in enumerate(firsts)]
+        )
         + ".",
     )
-
-
-def _above(heights: Array, where: str) -> str:
-    found = measured("", heights)
-    return f"{found.estimate:.2g} ({found.low:.2g} to {found.high:.2g}) {where}"
 
 
 def _scene(bowl: _Bowl, paths: Mapping[str, Array]) -> Scene:
@@ -197,7 +194,7 @@ def _arm(name: str, rule: str, schedule: str, tuned: bool) -> Arm:
 
 
 def _check(plain: str, where: str, judged: OverProblems) -> Check:
-    what = f"how far {plain} is behind the best arm, as a share of the gain"
+    what = f"how far {plain} ends behind the best arm, share of the gain"
     ends = judged.distances.get(plain)
     if ends is None:
         return Check(what, np.nan, -np.inf, np.inf, above=0.0, condition=where)
@@ -226,7 +223,7 @@ LESSONS = [
         18,
         "Adaptive methods against a schedule",
         "Adaptive methods beat plain gradient descent on a learning-rate schedule, even where both are tuned.",
-        "Against it: Wilson et al., The marginal value of adaptive gradient methods in machine learning, 2017",
+        "Kingma and Ba, Adam, 2015; against it: Wilson et al., The marginal value of adaptive gradient methods, 2017",
         tuned_race,
         "tuned=False leaves all at their preset rates: that is where adaptive methods win.",
     ),
