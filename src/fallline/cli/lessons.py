@@ -66,7 +66,11 @@ def _run(lesson: Lesson, results: Path) -> None:
     from fallline.lessons import run
     from fallline.lessons.kept import keep
 
-    result = run(lesson.number)
+    try:
+        result = run(lesson.number)
+    except ImportError as error:  # of what this lesson alone needs
+        print(f"Left out: {error}.")
+        return
     try:
         file = keep(result, results)
     except OSError as error:

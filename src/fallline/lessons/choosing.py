@@ -15,7 +15,8 @@ from torch import nn
 from fallline import problems, rules
 from fallline.lessons.lesson import Check, Evidence, Lesson, measured
 from fallline.lessons.pictures import lines
-from fallline.lessons.populations import Runs, lane, train_all, tuned
+from fallline.lessons.populations import lane
+from fallline.lessons.tuning import Runs, trained_to_the_end, tuned
 from fallline.optim.generic import Optimizer
 from fallline.racing import Arm
 from fallline.training import Problem, fit
@@ -123,7 +124,7 @@ def _grid(rule: str, count: int) -> list[float]:
 
 def _at_their_best(problem: Problem, candidates: Mapping[str, Sequence[LaneRule]], seeds: int) -> dict[str, Runs]:
     best = tuned(problem, candidates)
-    return train_all(problem, {name: some[best[name]] for name, some in candidates.items()}, range(seeds))
+    return trained_to_the_end(problem, {name: some[best[name]] for name, some in candidates.items()}, seeds)
 
 
 def _better(problem: Problem, runs: Mapping[str, Runs], both: str, condition: str, of: int) -> list[Check]:

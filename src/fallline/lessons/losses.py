@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from fallline import problems, rules
 from fallline.lessons.lesson import Evidence, Lesson, exact, measured
 from fallline.lessons.pictures import lines
-from fallline.lessons.populations import lane, splits_of, train_all, tuned
+from fallline.lessons.populations import lane, trained
+from fallline.lessons.tuning import splits_of, tuned
 from fallline.training import Curves, Problem
 
 Array = NDArray[np.float64]
@@ -110,7 +111,7 @@ def _at_best_rate(loss: Loss, start: float, seeds: int, epochs: int, target: flo
     rates = np.geomspace(0.01, 10, count)
     candidates = [lane(rules.gradient_descent, lr=float(rate)) for rate in rates]
     best = tuned(problem, {"": candidates}, evaluate_every=2, score=partial(_steps_to, target))[""]
-    return float(rates[best]), train_all(problem, {"": candidates[best]}, range(seeds), evaluate_every=2)[""].curves
+    return float(rates[best]), trained(problem, {"": candidates[best]}, seeds, evaluate_every=2)[""]
 
 
 def _network(data: Problem, start: float) -> nn.Module:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from fallline import problems, rules
 from fallline.lessons.lesson import Check, Evidence, Lesson, measured
 from fallline.lessons.pictures import lines
-from fallline.lessons.populations import lane, splits_of, train_all
+from fallline.lessons.populations import lane
+from fallline.lessons.tuning import splits_of, trained_to_the_end
 from fallline.training import Problem
 
 Array = NDArray[np.float64]
@@ -75,8 +76,8 @@ def _sizes_of_weights(problem: Problem, penalty: float, lr: float, seeds: int) -
         _PROXIMAL: lane(rules.proximal_l1(descent), lr=lr, lambda1=penalty),
         _L2: lane(rules.l2(descent), lr=lr, weight_decay=penalty),
     }
-    runs = train_all(problem, methods, range(seeds))
-    runs |= train_all(_with_l1(problem, penalty), {_IN_THE_LOSS: methods[_NONE]}, range(seeds))
+    runs = trained_to_the_end(problem, methods, seeds)
+    runs |= trained_to_the_end(_with_l1(problem, penalty), {_IN_THE_LOSS: methods[_NONE]}, seeds)
     return {name: np.sort(np.abs(one.weights[0].reshape(seeds, -1)), axis=1)[:, ::-1] for name, one in runs.items()}
 
 

@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from fallline import rules
+from fallline.rules import find
 from fallline.schedules import Schedule
 from fallline.symbolic import Rule
-from fallline.training import Curves, Problem, lanes_for, torch_threads, train
+from fallline.training import Curves, Lanes, Problem, lanes_for, torch_threads, train
 from fallline.training.updates import LaneRule, LaneUpdate
-
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Runs:
-    """The runs of one setting, one a seed [seeds]; NaN where a run diverged.
-
-    Attributes:
-        curves: Their curves.
-        test: The metric on the test split at the end [seeds]; NaN where the problem has none.
-        weights: The parameters at the end, each [seeds, ...].
-    """
-
-    curves: Curves
-    test: Array
-    weights: tuple[Array, ...]
 
 
 def lane(rule: Rule | str, schedule: Schedule | None = None, **hyperparameters: Any) -> LaneRule:
@@ -41,26 +23,30 @@ def lane(rule: Rule | str, schedule: Schedule | None = None, **hyperparameters: 
     >>> lane("sgd", lr=0.5).values
     {'lr': 0.5}
     """
-    found = rules.find(rule) if isinstance(rule, str) else rule
+    found = find(rule) if isinstance(rule, str) else rule
     return LaneRule(found, {**found.defaults, **hyperparameters}, schedule)
 
 
 def trained(
     problem: Problem,
-    settings: Mapping[str, LaneRule],
+    settings: Mapping[str, LaneRule | Sequence[LaneRule]],
     seeds: int,
     *,
+    first: int = 0,
     steps: int | None = None,
     evaluate_every: int | None = None,
+    watch: Callable[[int, Lanes], None] | None = None,
 ) -> dict[str, Curves]:
     """Train every setting on every seed.
 
     Args:
         problem: What is trained.
-        settings: What moves the lanes, by name.
-        seeds: How many seeds, from 0 on: of one seed all settings begin at the same weights and see the same batches.
+        settings: What moves the lanes, by name: one for all seeds, or one for each.
+        seeds: How many seeds: of one seed all settings begin at the same weights and see the same batches.
+        first: The first seed, so that what is chosen on some can be judged on others.
         steps: Updates of each run; those of the problem's epochs unless given.
         evaluate_every: Steps between two evaluations; an epoch's unless given.
+        watch: Called as watch(step, lanes) before the first step, which counts as 0, and after each.
 
     Returns:
         The curves of each setting, whose lanes are the seeds in order.
@@ -70,90 +56,62 @@ def trained(
     >>> curves["fast"].valid_loss.shape
     (2, 21)
     """
-    every = train_all(problem, settings, range(seeds), steps=steps, evaluate_every=evaluate_every)
-    return {name: runs.curves for name, runs in every.items()}
-
-
-def train_all(
-    problem: Problem,
-    settings: Mapping[str, LaneRule],
-    seeds: Sequence[int],
-    *,
-    steps: int | None = None,
-    evaluate_every: int | None = None,
-) -> dict[str, Runs]:
-    """Train every setting on every one of these seeds, as `trained` does, and look at the ends as well.
-
-    >>> from fallline.problems import breast_cancer
-    >>> found = train_all(breast_cancer(), {"sgd": lane("sgd", lr=0.1)}, range(4), steps=11)
-    >>> found["sgd"].curves.steps.tolist(), found["sgd"].test.shape, found["sgd"].weights[0].shape
-    ([0, 11], (4,), (4, 1, 30))
-    """
-    streams = [*seeds] * len(settings)
-    steps = problem.steps if steps is None else steps
+    streams = [*range(first, first + seeds)] * len(settings)
+    rules = [rule for one in settings.values() for rule in ([one] * seeds if isinstance(one, LaneRule) else one)]
     with torch_threads(1):  # two that meet at every small operation cost more than they bring
         lanes = lanes_for(problem, streams)
-        update = LaneUpdate(lanes.parameters, [one for one in settings.values() for _ in seeds], streams)
-        curves = train(lanes, update, steps=steps, evaluate_every=evaluate_every)
-        left = lanes.index.numpy()
-        test = np.full(len(streams), np.nan)
-        weights = tuple(np.full((len(streams), *parameter.shape[1:]), np.nan) for parameter in lanes.parameters)
-        with update.evaluated(lanes.parameters):
-            if problem.test is not None:
-                test[left] = lanes.evaluate(problem.test, step=steps).metric.numpy()
-            for every, parameter in zip(weights, lanes.parameters, strict=True):
-                every[left] = parameter.double().cpu().numpy()
-    rows = {name: slice(len(seeds) * number, len(seeds) * (number + 1)) for number, name in enumerate(settings)}
-    return {name: Runs(_some(curves, row), test[row], tuple(w[row] for w in weights)) for name, row in rows.items()}
+        update = LaneUpdate(lanes.parameters, rules, streams)
+        if watch is not None:
+            watch(0, lanes)
+        told = None if watch is None else lambda step, _: watch(step, lanes)
+        every = train(lanes, update, steps=steps, evaluate_every=evaluate_every, progress=told)
+    return {
+        name: Curves(
+            every.steps,
+            every.samples,
+            *(
+                getattr(every, what)[number * seeds : (number + 1) * seeds]
+                for what in ("train_loss", "valid_loss", "valid_metric", "diverged_at")
+            ),
+        )
+        for number, name in enumerate(settings)
+    }
 
 
-def tuned(
-    problem: Problem,
-    candidates: Mapping[str, Sequence[LaneRule]],
-    *,
-    seeds: int = 3,
-    steps: int | None = None,
-    evaluate_every: int | None = None,
-    score: Callable[[Curves], Array] | None = None,
-) -> dict[str, int]:
-    """Which of each method's candidates does best, in the mean over seeds of their own.
+def by_setting(lanes: Lanes, values: Tensor, settings: int) -> NDArray[np.float64]:
+    """Numbers of the lanes that are left as [settings, seeds, ...]; NaN for those that diverged.
 
     Args:
-        problem: What is trained.
-        candidates: Equally many for each method, so that none is tuned more than another.
-        seeds: How many runs each candidate has; no seed is among the first thousand.
-        steps: As for `train_all`.
-        evaluate_every: As for `train_all`; at the end alone unless given.
-        score: What is to be low of each run [seeds], where it is not how the validation metric ends; NaN is the worst.
-
-    >>> from fallline.problems import breast_cancer
-    >>> rates = [lane("sgd", lr=lr) for lr in (1e-4, 0.1)]
-    >>> tuned(breast_cancer(epochs=2), {"sgd": rates})
-    {'sgd': 1}
+        lanes: As `trained` shows them to `watch`.
+        values: One or more a lane [lanes, ...].
+        settings: How many there are.
     """
-    sign = -1.0 if problem.metric.higher_is_better else 1.0
-    every = {f"{name} {place}": one for name, some in candidates.items() for place, one in enumerate(some)}
-    last = problem.steps if steps is None else steps
-    found = train_all(
-        problem, every, range(_TUNING, _TUNING + seeds), steps=steps, evaluate_every=evaluate_every or last
-    )
-
-    def mean(name: str, place: int) -> float:
-        curves = found[f"{name} {place}"].curves
-        scores = sign * curves.valid_metric[:, -1] if score is None else score(curves)
-        return float(np.where(np.isfinite(scores), scores, np.inf).mean())
-
-    return {name: min(range(len(some)), key=partial(mean, name)) for name, some in candidates.items()}
+    every = np.full((lanes.count, *values.shape[1:]), np.nan)
+    every[lanes.index.numpy()] = values.detach().double().numpy()
+    return every.reshape(settings, -1, *values.shape[1:])
 
 
-def splits_of(problem: Problem) -> dict[str, Any]:
-    """The data of a problem, as another one is given them.
+def shares_behind(
+    scores: Mapping[str, NDArray[np.float64]], untrained: float, *, higher_is_better: bool
+) -> dict[str, NDArray[np.float64]]:
+    """How far runs end behind the best mean, as shares of its gain over the untrained model.
 
-    >>> from fallline.problems import digits
-    >>> [*splits_of(digits())]
-    ['train', 'valid', 'test']
+    As in a decision over problems, a run that diverged, or ended worse than that, counts as the untrained model.
+
+    Args:
+        scores: Those of each method [seeds].
+        untrained: That of the untrained model.
+        higher_is_better: Whether scores are better the higher they are.
+
+    >>> shares_behind({"a": np.array([0.9, 0.9]), "b": np.array([0.5, np.nan])}, 0.1, higher_is_better=True)
+    {'a': array([0., 0.]), 'b': array([0.5, 1. ])}
     """
-    return {name: (split.inputs, split.targets) for name, split in problem.splits().items()}
+    sign = -1.0 if higher_is_better else 1.0
+    losses = {
+        name: np.where(sign * one < sign * untrained, sign * one, sign * untrained) for name, one in scores.items()
+    }
+    best = min(float(loss.mean()) for loss in losses.values())
+    return {name: (loss - best) / (sign * untrained - best) for name, loss in losses.items()}
 
 
 def watched_on_training(problem: Problem) -> Problem:
@@ -166,11 +124,3 @@ def watched_on_training(problem: Problem) -> Problem:
     changed = copy.copy(problem)
     changed.valid = problem.splits()["train"]
     return changed
-
-
-def _some(curves: Curves, rows: slice) -> Curves:
-    lanes = ("train_loss", "valid_loss", "valid_metric", "diverged_at")
-    return Curves(curves.steps, curves.samples, *(getattr(curves, name)[rows] for name in lanes))
-
-
-_TUNING = 1000  # the first seed of those that settings are chosen on; lessons report others

@@ -14,7 +14,7 @@ from fallline import problems
 from fallline.landscape import condition
 from fallline.lessons.lesson import Evidence, Lesson, exact, measured
 from fallline.lessons.pictures import intervals
-from fallline.lessons.populations import splits_of
+from fallline.lessons.tuning import splits_of
 from fallline.training import Problem, fit
 
 Array = NDArray[np.float64]

@@ -16,7 +16,8 @@ from torch import nn
 
 from fallline.lessons.lesson import Check, Evidence, Lesson, measured
 from fallline.lessons.pictures import lines
-from fallline.lessons.populations import Runs, lane, train_all, tuned
+from fallline.lessons.populations import lane
+from fallline.lessons.tuning import Runs, trained_to_the_end, tuned
 from fallline.training import Problem
 
 Array = NDArray[np.float64]
@@ -48,7 +49,7 @@ def rare_words(
     grid = np.geomspace(1e-3, 1e3, rates)
     candidates = {name: [lane(name, lr=float(lr)) for lr in grid] for name in ("sgd", *adaptive)}
     best = tuned(problem, candidates)
-    runs = train_all(problem, {name: some[best[name]] for name, some in candidates.items()}, range(seeds))
+    runs = trained_to_the_end(problem, {name: some[best[name]] for name, some in candidates.items()}, seeds)
     seldom = torch.from_numpy(counts <= rare)
     worth, alone = {}, {}
     for name, one in runs.items():
