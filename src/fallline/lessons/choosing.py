@@ -66,7 +66,7 @@ def adam_then_sgd(*, seeds: int = 10, epochs: int | None = None, switch: float =
     )  # fmt: skip
 
 
-def body_and_head(*, seeds: int = 10, few: int = 10, epochs: int = 20, rates: int = 4) -> Evidence:
+def body_and_head(*, seeds: int = 10, few: int = 10, epochs: int = 10, rates: int = 4) -> Evidence:
     """Teach a network that knows the digits 0 to 4 the digits 5 to 9, by one rule for all of it or by two.
 
     Args:

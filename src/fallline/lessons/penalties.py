@@ -113,6 +113,6 @@ LESSONS = [
         "Tibshirani, Regression shrinkage and selection via the lasso, 1996",
         exact_zeros,
         "Set batch to 265: without the noise of mini-batches the threshold keeps more of diabetes' weights at zero. "
-        "Set strength to 1, and hardly a weight is left.",
+        "Set strength to 1, and most weights are gone.",
     ),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -21,23 +21,37 @@ Array = NDArray[np.float64]
 Batch = tuple[NDArray[np.generic], NDArray[np.generic]]
 
 _RULES = {"SGD": "gradient_descent", "Adagrad": "adagrad"}
+_CONDITIONS = {"regression": "a regression whose weights turn", "digits": "digits that turn"}
 _BATCH, _BLOCKS = 32, 40
 _TUNING = 1000  # the first seed of the streams that rates are chosen on
 
 
 def keeps_up(
-    *, seeds: int = 10, batches: int = 600, drift: float = 1.0, noise: float = 0.5, rates: int = 5
+    *,
+    seeds: int = 10,
+    batches: int = 600,
+    drift: float = 1.0,
+    noise: float = 0.5,
+    rates: int = 5,
+    streams: Sequence[str] = ("regression", "digits"),
 ) -> Evidence:
-    """Follow two streams that drift evenly: a regression whose weights turn, and digits that turn.
+    """Follow streams that drift evenly: a regression whose weights turn, and digits that turn.
 
     Args:
         seeds: Streams of each kind.
         batches: How long they are, in batches of 32; a multiple of 40.
         drift: How far what is to be learnt turns over the whole stream, in half circles.
         noise: The standard deviation of the regression's noise; its targets' own is 1.
-        rates: How many learning rates, from 0.01 to 1, each rule chooses from by the first quarter of two streams.
+        rates: How many learning rates, from 0.01 to 1, each rule chooses from.
+        streams: Which of the two are followed.
+
+    Raises:
+        ValueError: The batches are not so many.
     """
-    kinds = {"a regression whose weights turn": _regression(drift, noise), "digits that turn": _digits(drift)}
+    if batches < 1 or batches % _BLOCKS:
+        raise ValueError(f"batches must be a multiple of {_BLOCKS}; got {batches!r}.")
+    known = {"regression": _regression(drift, noise), "digits": _digits(drift)}
+    kinds = {_CONDITIONS[name]: known[name] for name in streams}
     checks: list[Check] = []
     series: dict[str, tuple[Array, Array]] = {}
     remarks = []
@@ -54,11 +68,12 @@ def keeps_up(
         checks += [
             measured(
                 "Adagrad's loss over SGD's in the last quarter", late["Adagrad"] / late["SGD"],
-                above=1.0, condition=condition, of=4, ratio=True,
+                above=1.0, condition=condition, of=2 * len(kinds), ratio=True,
             ),
             measured(
                 "SGD's loss in the last quarter over that in the second",
-                late["SGD"] / losses["SGD"][:, second].mean(1), below=1.1, condition=condition, of=4, ratio=True,
+                late["SGD"] / losses["SGD"][:, second].mean(1),
+                below=1.1, condition=condition, of=2 * len(kinds), ratio=True,
             ),
         ]  # fmt: skip
     return Evidence(

@@ -40,7 +40,7 @@ def trained_to_the_end(problem: Problem, settings: Mapping[str, LaneRule], seeds
     >>> from fallline.lessons.populations import lane
     >>> from fallline.problems import breast_cancer
     >>> found = trained_to_the_end(breast_cancer(epochs=1), {"sgd": lane("sgd", lr=0.1)}, seeds=4)
-    >>> found["sgd"].curves.steps[-1], found["sgd"].test.shape, found["sgd"].weights[0].shape
+    >>> int(found["sgd"].curves.steps[-1]), found["sgd"].test.shape, found["sgd"].weights[0].shape
     (11, (4,), (4, 1, 30))
     """
     count = len(settings)
@@ -79,6 +79,7 @@ def tuned(
         evaluate_every: As for `trained`; at the end alone unless given.
         score: What is to be low of each run [seeds], where it is not how the validation metric ends; NaN is the worst.
 
+    >>> from fallline.lessons.populations import lane
     >>> from fallline.problems import breast_cancer
     >>> rates = [lane("sgd", lr=lr) for lr in (1e-4, 0.1)]
     >>> tuned(breast_cancer(epochs=2), {"sgd": rates})
