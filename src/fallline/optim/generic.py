@@ -16,8 +16,8 @@ from fallline.optim.documented import documented, documented_rule
 from fallline.optim.engine import Engine
 from fallline.optim.hyperparameters import Recipe
 from fallline.optim.session import Group, Session
-from fallline.optim.torch_step import TorchStep
 from fallline.optim.states import hand_over
+from fallline.optim.torch_step import TorchStep
 from fallline.symbolic import Rule, rests_without_gradient
 
 

@@ -24,7 +24,7 @@ def is_plain(tensor: Tensor) -> bool:
 
 
 #: The types of devices that there are kernels for.
-DEVICES = ("cpu",)
+DEVICES: tuple[str, ...] = ("cpu",)
 
 
 def has_memory(tensor: Tensor) -> bool:
