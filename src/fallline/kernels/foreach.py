@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from fallline.kernels.eager import HostScalars
+from fallline.kernels.listing import Line, Listing
 from fallline.symbolic import OPERATIONS, Expression, Plan, Rank, apply
 
 _ONE = Expression("constant", value=1.0)
@@ -22,36 +23,6 @@ _ONE = Expression("constant", value=1.0)
 _ALONE = Expression("constant", value=1.0)
 #: A multiple: a number, and what it multiplies.
 Term = tuple[Expression, Expression]
-
-
-@dataclass(frozen=True)
-class Line:
-    """One call: `out` becomes what it makes of the lists `of`, the first of which it may be written over.
-
-    `call` is what stands behind `torch._foreach_`, with {0}, ... for the lists and {_} where the call in place has an
-    underline; or, without that, what becomes of the elements {0}, ... of one tensor. `whole` says that the result is as
-    large as the parameter.
-    """
-
-    out: str
-    call: str
-    of: tuple[str, ...]
-    whole: bool = True
-
-    @property
-    def may_overwrite(self) -> bool:
-        """Whether the result can take the place of the first list."""
-        return self.whole and "{_}" in self.call
-
-    def written(self, names: dict[str, str], over: bool) -> str:
-        """The line in Python."""
-        given = [names[name] for name in self.of]
-        if "{_}" in self.call:
-            call = "torch._foreach_" + self.call.format(*given, _="_" if over else "")
-            return call if over else f"{self.out} = {call}"
-        letters = [f"x{i}" for i in range(len(given))]
-        zipped = f"for {', '.join(letters)}, in zip({', '.join(given)}, strict=True)"
-        return f"{self.out} = [{self.call.format(*letters)} {zipped}]"
 
 
 Lists = dict[str, list[torch.Tensor]]
@@ -83,7 +54,7 @@ def program(plan: Plan, half: bool) -> Program:
         half: Whether the tensors are of half precision, which is computed with in float32.
     """
     scalars: dict[Expression, int] = {}
-    sources = tuple(_Writer(plan, number, half, scalars).source() for number in range(len(plan.passes)))
+    sources = tuple(_Writer(plan, number, half, scalars).listing().source() for number in range(len(plan.passes)))
     passes = []
     for source in sources:
         namespace: dict[str, Any] = {"torch": torch}
@@ -93,7 +64,7 @@ def program(plan: Plan, half: bool) -> Program:
 
 
 class _Writer:
-    """Writes the program of one pass: first each value by a line of its own, then what may be written over what."""
+    """Writes the calls of one pass, each value by a line of its own."""
 
     def __init__(self, plan: Plan, number: int, half: bool, scalars: dict[Expression, int]) -> None:
         self._plan, self._half, self._scalars = plan, half, scalars
@@ -103,6 +74,7 @@ class _Writer:
         one = plan.passes[number]
         earlier = (reduction for before in plan.passes[:number] for reduction in before.reductions)
         self._names = {reduction: plan.sum_names[reduction] for reduction in earlier}
+        self._known = frozenset(self._names.values())
         becomes = {} if one.reductions else plan.written | {"p": apply("subtract", _leaf("p"), plan.update)}
         roots = [reduction.args[0] for reduction in one.reductions] or list(becomes.values())
         uses = Counter(argument for node in self._below(roots) for argument in node.args)
@@ -110,7 +82,9 @@ class _Writer:
         self._sums = {plan.sum_names[reduction]: self._sum(reduction) for reduction in one.reductions}
         self._becomes = {name: self._value(node, name) for name, node in becomes.items()}
 
-    # Values, each with a name of its own.
+    def listing(self) -> Listing:
+        """What was written."""
+        return Listing(self._lines, self._sums, self._becomes, self._known, not self._half)
 
     def _below(self, roots: Iterable[Expression]) -> Iterator[Expression]:
         """The nodes that this pass computes."""
@@ -280,55 +254,6 @@ class _Writer:
         """Whether a multiple of it is added in the call that computes it."""
         fresh = x.operation in _FUSED and x not in self._names and x not in self._shared
         return fresh and all(argument.rank == node.rank for argument in x.args)
-
-    # What may be written over what.
-
-    def source(self) -> str:
-        """The lines as a function."""
-        return "\n".join(["def run(tensors, sums, numbers, real):", *(f"    {line}" for line in self._body())])
-
-    def _body(self) -> Iterator[str]:
-        used = [*(name for line in self._lines.values() for name in line.of), *self._becomes.values(), *self._becomes]
-        leaves = dict.fromkeys(name for name in used if name not in self._lines)
-        for name in leaves:
-            yield f"{name} = {'sums' if name in self._plan.sum_names.values() else 'tensors'}['{name}']"
-        last = {name: i for i, line in enumerate(self._lines.values()) for name in line.of}
-        last |= dict.fromkeys((*self._becomes.values(), *self._sums.values()), len(self._lines))
-        names = {name: name for name in leaves}  # of Python's variables
-        homes = {} if self._half else {name: name for name in self._becomes}
-        chains = {name: self._chain(name) for name in homes}
-        for i, line in enumerate(self._lines.values()):
-            first = line.of[0]
-            home = homes.get(first)
-            own = first in self._lines and self._lines[first].whole if home is None else line.out in chains[home]
-            over = line.may_overwrite and last[first] == i and own
-            yield line.written(names, over)
-            names[line.out] = names[first] if over else line.out
-            if over and home is not None:
-                homes[line.out] = home
-            for name in dict.fromkeys(line.of):
-                if last[name] == i and name in self._lines and name not in homes and not (over and name == first):
-                    yield f"del {names[name]}"
-        yield from self._copies(names, homes)
-        yield f"return {{{', '.join(f'{key!r}: {names[value]}' for key, value in self._sums.items())}}}"
-
-    def _chain(self, name: str) -> set[str]:
-        """What a state becomes, step by step, if all of it can be written over the state."""
-        chain, at = set[str](), self._becomes[name]
-        while at in self._lines and self._lines[at].may_overwrite:
-            chain.add(at)
-            at = self._lines[at].of[0]
-        return chain if at == name else set()
-
-    def _copies(self, names: dict[str, str], homes: dict[str, str]) -> Iterator[str]:
-        """Put what is not where it belongs there, what is to be copied from a place that is written to first."""
-        moved = {name: found for name, found in self._becomes.items() if homes.get(found) != name}
-        for name, found in moved.items():
-            if found in self._becomes:
-                yield f"{name}_copy = [x.clone() for x in {names[found]}]"
-        for name, found in moved.items():
-            source = f"{name}_copy" if found in self._becomes else names[found]
-            yield f"torch._foreach_copy_({name}, {source})"
 
 
 _FUSED = {"multiply": "addcmul", "divide": "addcdiv"}

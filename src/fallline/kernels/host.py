@@ -89,7 +89,14 @@ class ForeachHost:
         run_jointly([self])
 
     def reduce(self, level: int) -> Sums:
-        """As `EagerHost.reduce`."""
+        """Compute shares of the sums over all tensors.
+
+        Args:
+            level: The level of sums.
+
+        Returns:
+            By what is summed, a number for the one owner.
+        """
         if level == 0:
             self._parts = [*self._alike()]
         for part in self._parts:
@@ -100,7 +107,12 @@ class ForeachHost:
         }
 
     def share(self, level: int, sums: Sums) -> None:
-        """As `EagerHost.share`."""
+        """Take the sums over all tensors.
+
+        Args:
+            level: The level of sums.
+            sums: By what is summed, a number for the one owner.
+        """
         for name, total in self._joint(level):
             joined = torch.tensor(
                 float(sums[described(total.args[0])][0]), dtype=torch.float64, device=self._params[0].device
