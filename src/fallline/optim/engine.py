@@ -24,10 +24,9 @@ else:
     _Base = object
 
 
-#: As torch has them.
-_add_param_group, _zero_grad = (
-    untraced(inspect.unwrap(method)) for method in (torch.optim.Optimizer.add_param_group, torch.optim.Optimizer.zero_grad)
-)
+#: torch's own, as they are before it marks them.
+_add_param_group = untraced(inspect.unwrap(torch.optim.Optimizer.add_param_group))
+_zero_grad = untraced(inspect.unwrap(torch.optim.Optimizer.zero_grad))
 
 
 class Engine(_Base):

@@ -75,7 +75,8 @@ def _digits(
 def _pixels_and_labels() -> tuple[Array, Array]:
     """What scikit-learn's `load_digits` reads, without its import, which takes a second."""
     package = find_spec("sklearn")
-    assert package is not None and package.origin is not None
+    assert package is not None
+    assert package.origin is not None
     file = Path(package.origin).with_name("datasets") / "data" / "digits.csv.gz"
     if not file.is_file():  # a version that keeps it elsewhere
         from sklearn.datasets import load_digits

@@ -31,7 +31,8 @@ def still(picture: Picture) -> str:
     name, across = next(iter(picture.x.items()))
     height = max(_HEIGHT, _TOP + _BOTTOM + _ROW * len(picture.y.ticks))
     bottom = height - _BOTTOM
-    up = _scale(picture.y, [one for mark in picture.marks for one in (mark.y, mark.top) if one is not None], bottom, _TOP)
+    heights = [one for mark in picture.marks for one in (mark.y, mark.top) if one is not None]
+    up = _scale(picture.y, heights, bottom, _TOP)
     left = 30 + _CHARACTER * max((len(text) for _, text in up.ticks), default=0)
     x = _scale(across, [mark.x[name] for mark in picture.marks], left, _WIDTH - _RIGHT)
     right, middle = _WIDTH - _RIGHT, (_TOP + bottom) / 2
