@@ -18,7 +18,7 @@ from fallline.problems.splits import three_ways
 
 @pytest.mark.parametrize("by_label", [False, True])
 @pytest.mark.parametrize("labels", [2, 3, 7])
-@pytest.mark.parametrize("count", [60, 101, 442])
+@pytest.mark.parametrize("count", [140, 201, 442])
 def test_splits_are_those_of_scikit_learn(count: int, labels: int, *, by_label: bool) -> None:
     inputs, targets = np.arange(count)[:, None], np.random.default_rng(count).integers(0, labels, count)
     for seed in range(10):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from torch._compile import _disable_dynamo
 
-Method = TypeVar("Method", bound=Callable[..., Any])
 
-
-def untraced(method: Method) -> Method:
+def untraced(method: Callable[..., Any]) -> Any:
     """Mark a method that there is nothing to trace in.
 
     torch's own mark loads its compiler at the first call, which takes more than a second. Before something else has
@@ -24,4 +22,4 @@ def untraced(method: Method) -> Method:
     def call(*arguments: Any, **named: Any) -> Any:
         return (marked if "torch._dynamo" in sys.modules else method)(*arguments, **named)
 
-    return call  # type: ignore[return-value]
+    return call

@@ -46,7 +46,7 @@ def _two_ways(targets: Array, share: float, seed: int, by_label: bool) -> tuple[
 def _shares(counts: Array, wanted: int, draws: np.random.RandomState) -> Array:
     """So many of all, of each label in proportion to its count; what rounding leaves goes to the largest rests."""
     exact = counts / counts.sum() * wanted
-    shares = np.floor(exact).astype(int)
+    shares: Array = np.floor(exact).astype(int)
     rests = exact - shares
     for rest in np.unique(rests)[::-1]:
         if (left := wanted - shares.sum()) == 0:

@@ -168,7 +168,8 @@ def _operations(problem: Problem, module: nn.Module) -> int:
     Where the model differentiates on the way, which torch can't follow, those count that came before.
     """
     batch = problem.train.take(slice(problem.batch))
-    with seeded(0, libraries=True), _Operations() as operations, suppress(RuntimeError):
+    operations = _Operations()
+    with seeded(0, libraries=True), operations, suppress(RuntimeError):
         problem.training_loss(module, batch.inputs.clone(), batch.targets)
     return operations.count
 
