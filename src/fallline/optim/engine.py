@@ -81,7 +81,7 @@ class Engine(_Base):
         return self._step(*arguments, **named)
 
     # torch wraps a step for hooks and the profiler unless it is marked; ours is wrapped only when either is there.
-    step.hooked = True  # type: ignore[attr-defined]
+    step.hooked = True
 
     def _prepare(self) -> Session:
         self._session = None
