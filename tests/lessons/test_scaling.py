@@ -30,7 +30,5 @@ def test_condition_of_least_squares_is_that_of_its_features() -> None:
 
     scaled = condition((features - features.mean(0)) / features.std(0))
     first = condition_numbers(**SHORT).checks[0]
-    assert (first.condition, first.estimate) == (
-        "features, diabetes",
-        pytest.approx(scaled / condition(features), rel=1e-4),
-    )
+    assert first.condition == "features, diabetes"
+    assert first.estimate == pytest.approx(scaled / condition(features), rel=1e-4)
