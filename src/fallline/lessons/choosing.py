@@ -95,12 +95,11 @@ def body_and_head(*, seeds: int = 10, few: int = 10, epochs: int = 10, rates: in
         f"{seeds} seeds. " + _tuning(rates),
         tuple(checks),
         lines(
-            f"New digits for a trained network, {few} examples of each", "step", "validation loss",
+            f"New digits for a trained network, {few} examples of each", "step", "validation accuracy",
             {
-                name: (runs.curves.steps, runs.curves.valid_loss)
+                name: (runs.curves.steps, runs.curves.valid_metric)
                 for name, runs in found[f"{few} examples a digit"].items()
             },
-            log_y=True,
         ),
         _ends(found),
     )  # fmt: skip

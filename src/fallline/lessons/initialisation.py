@@ -12,7 +12,7 @@ from torch import nn
 from fallline import problems
 from fallline.init import Scheme, he_normal, initialise, lecun_normal, xavier_normal
 from fallline.lessons.lesson import Evidence, Lesson, measured
-from fallline.lessons.pictures import lines
+from fallline.lessons.pictures import intervals
 
 Array = NDArray[np.float64]
 
@@ -60,11 +60,12 @@ def signal(
                     _per_layer(forward), above=above, below=below, condition=name, of=3 * len(signals), ratio=True,
                 )
             )  # fmt: skip
-    layers = np.arange(1, depth + 1)
-    picture = lines(
-        "A signal through a deep network", "hidden layer", "root mean square of the signal",
-        {f"{name}, {size}": (layers, forward) for name, found in signals.items() for size, forward in found.items()},
-        log_y=True,
+    picture = intervals(
+        "What becomes of a signal from layer to layer", "root mean square over that of the layer before",
+        {
+            size: {name: _per_layer(found[size]) for name, found in signals.items()} for size in sizes
+        },
+        log=True, upright=(1.0, "kept"),
     )  # fmt: skip
     remark = "; ".join(f"{name} {np.exp(np.log(change).mean()):.2f}" for name, change in back.items())
     return Evidence(
