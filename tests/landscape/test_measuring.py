@@ -59,8 +59,8 @@ def dense(problem: Problem, model: nn.Module, mode: str = "evaluation") -> Float
         return problem.loss(output, problem.train.targets)
 
     flat = torch.cat([one.detach().reshape(-1) for one in weights])
-    hessian = torch.autograd.functional.hessian(loss, flat, vectorize=True)
-    return np.linalg.eigvalsh(np.asarray(hessian.detach().double().numpy()))
+    hessian = torch.func.jacrev(torch.func.jacrev(loss))(flat)
+    return np.linalg.eigvalsh(hessian.detach().double().numpy())
 
 
 SPECTRA: dict[str, Floats] = {
@@ -105,9 +105,8 @@ def test_a_residual_bounds_the_error() -> None:
     for tolerance in (0.3, 0.03, 0.003):
         found = curvature(*bowl(curvatures), tolerance=tolerance)
         assert found.top[0] <= curvatures[-1] * (1 + 1e-12)
-        for value, residual in zip(
-            (*found.top, *found.bottom), (*found.top_residuals, *found.bottom_residuals), strict=True
-        ):
+        residuals = (*found.top_residuals, *found.bottom_residuals)
+        for value, residual in zip((*found.top, *found.bottom), residuals, strict=True):
             assert np.abs(curvatures - value).min() <= residual + 1e-9
 
 
@@ -139,12 +138,13 @@ def test_the_trace_is_within_its_standard_error() -> None:
 
 def test_a_spectrum_has_the_shares_and_the_ends() -> None:
     curvatures = np.concatenate([np.full(20, -2.0), np.full(30, 1.0), np.linspace(4, 5, 50)])
-    found = spectrum(*bowl(curvatures), probes=20)
+    found = spectrum(*bowl(curvatures), probes=30)
     np.testing.assert_allclose(found.weights.sum(1), 1)
     np.testing.assert_allclose([found.nodes.min(), found.nodes.max()], [-2, 5], rtol=1e-6)
     for bound, share in ((-3, 0.0), (0, 0.2), (2, 0.5), (6, 1.0)):
         estimate, error = found.share_below(bound)
-        assert abs(estimate - share) <= 3 * error + 1e-12, bound
+        assert abs(estimate - share) <= 4 * error + 1e-12, bound
+        assert error < 0.02
     places = np.linspace(-4, 7, 2001)
     for width in (None, 0.1):
         assert np.trapezoid(found.density(places, width=width), places) == pytest.approx(1, abs=1e-3)
@@ -183,26 +183,25 @@ def cloud(distance: float, count: int = 1000, seed: int = 0) -> Problem:
 
 
 def test_the_noise_scale_has_its_closed_form() -> None:
-    problem = cloud(0.5, 4000)
+    problem = cloud(0.5, 600)
     points = problem.train.targets.numpy()
     single = noise_scale(problem, problem.build(0), batch=1)
     noise = points.var(0, ddof=1).sum()
     assert single.noise == pytest.approx(noise, rel=1e-9)
     assert single.signal == pytest.approx((points.mean(0) ** 2).sum() - noise / len(points), rel=1e-9)
-    found = noise_scale(problem, problem.build(0))
-    assert found.scale == pytest.approx(5 / 0.5**2, rel=0.1)
+    problem = cloud(1.0, 4000)
+    found = noise_scale(problem, problem.build(0), batch=8)
+    assert found.scale == pytest.approx(5 / 1.0**2, rel=0.1)
     assert found.scale == found.noise / found.signal
-    assert found.suggested == 16
+    assert found.suggested == 4
     assert found.cost == pytest.approx(1 + 2 / 3, abs=0.01)
 
 
 def test_the_interval_of_a_noise_scale_holds_it() -> None:
-    found = [
-        noise_scale(problem, problem.build(0), batch=5) for problem in (cloud(0.3, 300, seed) for seed in range(60))
-    ]
-    held = np.mean([one.low <= 5 / 0.3**2 <= one.high for one in found])
-    assert 0.87 <= held <= 1
-    assert np.median([one.high / one.low for one in found]) < 6
+    problems = [cloud(0.7, 400, seed) for seed in range(60)]
+    found = [noise_scale(problem, problem.build(0), batch=20) for problem in problems]
+    assert 0.87 <= np.mean([one.low <= 5 / 0.7**2 <= one.high for one in found]) <= 1
+    assert np.median([one.high / one.low for one in found]) < 4
 
 
 def test_without_a_gradient_no_batch_is_suggested() -> None:
@@ -261,7 +260,7 @@ def test_the_condition_number_of_a_regression_before_and_after_scaling() -> None
 def test_the_condition_of_what_has_no_number() -> None:
     assert condition(*bowl(SPECTRA["lowest larger in size"])).number == np.inf
     assert condition(*bowl(SPECTRA["rank one"])).number == np.inf
-    problem = digits()
+    problem = softmax(digits())
     large = condition(problem, problem.build(0))
     curvatures = dense(problem, problem.build(0))
     assert large.number == np.inf
@@ -280,4 +279,4 @@ def test_what_a_measurement_tells_of_itself() -> None:
     assert told[-1].done == pytest.approx(found.cost, abs=0.01)
     assert all(one.expected >= one.done for one in told)
     assert 2410 * 4 * 24 < told[0].memory < 2**24
-    assert curvature(problem, problem.build(3), ends="top").cost <= 30
+    assert curvature(problem, problem.build(0), ends="top").cost <= 30
