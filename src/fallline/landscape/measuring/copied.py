@@ -72,7 +72,7 @@ def differentiable_twice(device: torch.device) -> Iterator[None]:
 def refuse_once_differentiable(gradients: Sequence[Tensor]) -> None:
     """Raise RuntimeError for a function in their graph whose backward pass torch can't differentiate.
 
-    Torch would do so itself, but not where gradients of some leaves alone are asked for: those it leaves out in silence.
+    Torch does so itself, but not where gradients of some leaves alone are asked for: then it leaves the function out.
     """
     waiting = [one.grad_fn for one in gradients]
     seen = set()
@@ -80,7 +80,7 @@ def refuse_once_differentiable(gradients: Sequence[Tensor]) -> None:
         node = waiting.pop()
         if node is not None and node not in seen:
             seen.add(node)
-            if node.name() == "Error":
+            if node.name().endswith("autograd::Error"):  # what torch puts there to raise
                 raise RuntimeError("a function in it is marked @once_differentiable")
             waiting += [following for following, _ in node.next_functions]
 
