@@ -25,6 +25,7 @@ QUICK: dict[int, dict[str, Any]] = {
 #: A lesson, what makes its claim false, and the verdict then.
 FLIPS: list[tuple[int, dict[str, Any], str]] = [
     (1, {"stretch": 3.0}, "does not hold here"),
+    (2, {"mini": 1}, "does not hold here"),
     (3, {"rule": "momentum"}, "does not hold here"),
     (4, {"scale": 1.0}, "does not hold here"),
     (5, {"noise": 0.0}, "does not hold here"),

@@ -113,8 +113,8 @@ def test_a_result_prints_its_numbers() -> None:
         (exact("a", math.nan, above=0.0), "nan", "open"),
         (measured("a", [1.0, 3.0], above=0.0), "2 (-10.7 to 14.7)", "open"),
         (measured("a", [0.1, 10.0, 1.0], below=1e3, ratio=True), "1 (0.00328 to 305)", "holds"),
-        (measured("a", [1.0, math.inf], above=0.0), "inf, with runs that have no number", "open"),
-        (measured("a", [0.0, 1.0], above=0.0, ratio=True), "0.5, with runs that have no number", "open"),
+        (measured("a", [1.0, math.inf], above=0.0), "inf, not all finite", "open"),
+        (measured("a", [0.0, 1.0], above=0.0, ratio=True), "0.5, not all finite", "open"),
     ],
 )
 def test_what_a_check_tells(check: Check, found: str, outcome: str) -> None:
@@ -143,4 +143,3 @@ def test_a_bundled_verdict_is_what_its_checks_say(lesson: Lesson) -> None:
     result = from_data(data)
     assert (result.lesson, result.changed) == (lesson, {})
     assert data["verdict"] == result.verdict == verdict_of(result.evidence.checks)
-    assert result.seconds < 120

@@ -72,7 +72,7 @@ class Check:
         if self.low == self.high or math.isnan(self.low):
             return f"{self.estimate:.3g}"
         if not (math.isfinite(self.low) or math.isfinite(self.high)):
-            return f"{self.estimate:.3g}, with runs that have no number"
+            return f"{self.estimate:.3g}, not all finite"
         return f"{self.estimate:.3g} ({self.low:.3g} to {self.high:.3g})"
 
     def __str__(self) -> str:

@@ -15,7 +15,7 @@ from fallline.pages.assets import COLOURS, asset, dash, policy, symbol, template
 from fallline.pages.charts.embedded import embedded, plotly
 from fallline.pages.player import Scene
 
-_MANY_ROWS = 12
+_MANY_ROWS, _LONG_KEY = 10, 6
 _CLASSES = dict(zip(get_args(Verdict), ("holds", "partly", "fails"), strict=True))
 
 
@@ -52,8 +52,9 @@ def _shown(result: Result, origin: str) -> dict[str, Any]:
         "result": result,
         "origin": origin,
         "player": player.player(picture) if moving else None,
-        # Beside many numbers the rest stands under the chart.
-        "long": not moving and len(result.evidence.checks) + len(result.conditions) > _MANY_ROWS,
+        # Beside many numbers there is no room for all of the rest.
+        "long": len(result.evidence.checks) + len(result.conditions) > _MANY_ROWS,
+        "beneath": not moving and len(picture.key) <= _LONG_KEY,
         "shape": picture.shape if moving else 1.0,
         "chart": None if moving else embedded(picture),
         "outcomes": {
