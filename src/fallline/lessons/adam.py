@@ -126,7 +126,7 @@ def rectifier(
     """
     checks: list[Check] = []
     ends: dict[str, dict[str, Array]] = {"Adam": {}, "Adam with warm-up": {}, rule: {}}
-    apart: dict[bool, list[str]] = {True: [], False: []}
+    apart: list[str] = []
     of = 2 * len(names) * len(rates)
     for problem in (problems.find(name).make(epochs=epochs) for name in names):
         down, up = cosine(problem.steps), max(1, round(ramp * problem.steps))
@@ -153,18 +153,15 @@ def rectifier(
                     rectified / alone, below=1.0, condition=condition, of=of, ratio=True,
                 ),
             ]  # fmt: skip
-            found_apart = measured("", rectified / warm, ratio=True).found
-            apart[checks[-2].holds].append(f"{found_apart} on {condition}")
-    said = {True: "where a warm-up helps", False: "elsewhere"}
+            if checks[-2].holds:
+                apart.append(f"{measured('', rectified / warm, ratio=True).found} on {condition}")
     return Evidence(
         f"{listed(names)}, {epochs} epochs at rates that come down by half a cosine, β₂ = {beta2:g}, {seeds} seeds; "
         f"the warm-up takes {ramp:.0%} of the steps. Losses are those of the validation split at the end. The claim "
         f"asks that a warm-up lowers Adam's loss, and that {rule} does so without one.",
         tuple(checks),
         intervals("Where the runs end", "validation loss", ends, log=True),
-        f"The loss of {rule} over that of Adam with warm-up: "
-        + "; ".join(f"{said[helps]}, {listed(found)}" for helps, found in apart.items() if found)
-        + ".",
+        f"The loss of {rule} over that of Adam with warm-up, where that helps: {listed(apart)}." if apart else "",
     )
 
 
