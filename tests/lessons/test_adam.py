@@ -43,3 +43,11 @@ def test_radam_is_compared_with_the_warm_up_where_that_helps() -> None:
     assert remark.startswith("The loss of radam over that of Adam with warm-up, where that helps: ")
     assert "rate 0.1" in remark
     assert "rate 0.01" not in remark
+
+
+@pytest.mark.parametrize("wrong", [{"libraries": ["torch", "jax"]}, {"candidate": "adamw"}], ids=str)
+def test_what_is_not_known_is_named(wrong: dict[str, Any]) -> None:
+    with pytest.raises(
+        ValueError, match=r"(libraries must be of torch and Keras; got 'jax'|candidate .* got 'adamw')\."
+    ):
+        safe_default(**wrong)

@@ -46,7 +46,13 @@ def safe_default(
         libraries: Whose presets are taken.
         candidate: The method that is said to be the safe default.
         stretch: How many times as long as usual a run is.
+
+    Raises:
+        ValueError: There are no presets of a library, or the candidate is none of the methods.
     """
+    for what, named, known in (*(("libraries", one, _PRESETS) for one in libraries), ("candidate", candidate, _NAMES)):
+        if named not in known:
+            raise ValueError(f"{what} must be of {listed([*known])}; got {named!r}.")
     settings = {
         (library, name): lane(name, **_PRESETS[library].get(name, {})) for library in libraries for name in _NAMES
     }
