@@ -16,6 +16,7 @@ from fallline.optim.hyperparameters import Recipe, check_changed, refuse_unknown
 from fallline.optim.layout import is_distributed
 from fallline.optim.session import Group, Session
 from fallline.optim.states import own
+from fallline.optim.torch_step import TorchStep
 
 if TYPE_CHECKING:
     _Base = torch.optim.Optimizer
@@ -32,7 +33,7 @@ class Engine(_Base):
 
     #: The options of torch's class that are followed, beside those that all have; None where torch has no such class.
     _follows: ClassVar[tuple[str, ...] | None] = None
-    _session: Session | None = None
+    _session: Session | TorchStep | None = None
 
     @property
     def _step_supports_amp_scaling(self) -> bool:
@@ -75,7 +76,7 @@ class Engine(_Base):
     # torch wraps a step for hooks and the profiler unless it is marked; ours is wrapped only when either is there.
     step.hooked = True  # type: ignore[attr-defined]
 
-    def _prepare(self) -> Session:
+    def _prepare(self) -> Session | TorchStep:
         self._session = None
         for group in self.param_groups:
             for p in group["params"]:
@@ -88,13 +89,14 @@ class Engine(_Base):
                     if p.grad.is_sparse and group.get("weight_decay", 0) != 0:
                         raise RuntimeError("weight_decay option is not compatible with sparse gradients")
         differentiable = bool(self.defaults.get("differentiable", False))
-        self._session = Session(self.param_groups, self.state, self._recipe, self._check_values, differentiable)
-        if not self._session.ready(self.param_groups, self.state):
+        session = Session(self.param_groups, self.state, self._recipe, self._check_values, differentiable)
+        if not session.ready(self.param_groups, self.state):
             raise RuntimeError(
                 "parameters, gradients or states changed while the step was being prepared; "
                 "another thread must not touch them during optimizer.step()"
             )
-        return self._session
+        self._session = session
+        return session
 
     def _check(self, p: Tensor) -> None:
         gradient = p.grad
