@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,31 +52,36 @@ def lessons(
         return
     if not chosen and page is None:
         chosen = list(LESSONS)
+    left_out = 0
     for place, lesson in enumerate(chosen):
         print("\n" * bool(place) + f"{_place(place, chosen)}{lesson.title} ...", flush=True)
-        _run(lesson, results)
+        left_out += not _ran(lesson, results)
     if page is not None:
         _write_page(page, results)
+    if left_out:
+        raise typer.Exit(1)
 
 
 def _place(place: int, chosen: list[Lesson]) -> str:
     return f"{place + 1} of {len(chosen)}: " if len(chosen) > 1 else ""
 
 
-def _run(lesson: Lesson, results: Path) -> None:
+def _ran(lesson: Lesson, results: Path) -> bool:
+    """Run a lesson and keep its result; False, with a sentence, where a package that it needs is not installed."""
     from fallline.lessons import run
     from fallline.lessons.kept import keep
 
     try:
         result = run(lesson.number)
-    except ImportError as error:  # of what this lesson alone needs
-        print(f"Left out: {error}.")
-        return
+    except ImportError as error:
+        print(f"fallline: lesson {lesson.number} is left out: {error}", file=sys.stderr)
+        return False
     try:
         file = keep(result, results)
     except OSError as error:
         fail(f"the result can't be kept in {results}: {error}", 1)
     print(f"{result}\nKept in {file}.")
+    return True
 
 
 def _list(results: Path) -> None:

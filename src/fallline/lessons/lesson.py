@@ -69,7 +69,7 @@ class Check:
     @property
     def found(self) -> str:
         """The estimate, with the interval where something was drawn."""
-        if self.low == self.high:
+        if self.low == self.high or math.isnan(self.low):
             return f"{self.estimate:.3g}"
         if not (math.isfinite(self.low) or math.isfinite(self.high)):
             return f"{self.estimate:.3g}, with runs that have no number"

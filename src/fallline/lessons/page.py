@@ -15,6 +15,7 @@ from fallline.pages.assets import COLOURS, asset, dash, policy, symbol, template
 from fallline.pages.charts.embedded import embedded, plotly
 from fallline.pages.player import Scene
 
+_MANY_ROWS = 12
 _CLASSES = dict(zip(get_args(Verdict), ("holds", "partly", "fails"), strict=True))
 
 
@@ -51,6 +52,9 @@ def _shown(result: Result, origin: str) -> dict[str, Any]:
         "result": result,
         "origin": origin,
         "player": player.player(picture) if moving else None,
+        # Beside many numbers the rest stands under the chart.
+        "long": not moving and len(result.evidence.checks) + len(result.conditions) > _MANY_ROWS,
+        "shape": picture.shape if moving else 1.0,
         "chart": None if moving else embedded(picture),
         "outcomes": {
             condition: "holds" if all(check.holds for check in checks) else "does not hold"
@@ -61,11 +65,11 @@ def _shown(result: Result, origin: str) -> dict[str, Any]:
 
 def _summary(results: Sequence[Result]) -> str:
     counts = Counter(result.verdict for result in results)
-    told = [f"{counts[verdict]} {_MANY[verdict]}" for verdict in get_args(Verdict) if counts[verdict]]
+    told = [f"{counts[verdict]} {_COUNTED[verdict]}" for verdict in get_args(Verdict) if counts[verdict]]
     return f"Of {counted(len(results), 'claim')}, {listed(told)}." if told else "No lesson has been run."
 
 
-_MANY: dict[Verdict, str] = {
+_COUNTED: dict[Verdict, str] = {
     "holds": "held",
     "holds under these conditions": "held under some of the conditions",
     "does not hold here": "did not hold here",

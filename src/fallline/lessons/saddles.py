@@ -56,7 +56,7 @@ def get_away(*, seeds: int = 10, scale: float = 0.03) -> Evidence:
         checks += [level.slope, level.lowest]
         checks += [
             measured(
-                f"steps of {method} until it is away, over those of plain descent",
+                f"{method}'s steps over plain descent's",
                 level.away[method] / level.away["sgd"], below=1.0, condition=where, of=12, ratio=True,
             )
             for method in _CLAIMED
@@ -91,7 +91,7 @@ def _on_surface(surface: Surface, lr: float, where: str, seeds: int) -> _Level:
     away, rates = _away(problem, halfway, seeds, surface.steps)
     return _Level(
         exact(
-            "shortest gradient on descent's way, above its last tenth, over the longest",
+            "shortest gradient over the longest",
             float(lengths[levelest] / lengths.max()), below=0.1, condition=where,
         ),
         exact("lowest curvature there", surface.curvatures(x, y)[0], below=0.0, condition=where),
@@ -107,7 +107,7 @@ def _in_network(scale: float, where: str, seeds: int) -> _Level:
     models = [(problem.build(seed), usual.build(seed)) for seed in range(seeds)]
     return _Level(
         measured(
-            "length of the gradient, over that at the usual initial weights",
+            "gradient over that of usual weights",
             [_slope(problem, here) / _slope(problem, there) for here, there in models],
             below=0.1, condition=where, of=12, ratio=True,
         ),
