@@ -42,7 +42,7 @@ def test_the_contents_lead_to_each_lesson_and_on(html: str, show: Any) -> None:
     page.get_by_role("navigation", name="Lessons").get_by_role("link", name=LESSONS[0].title, exact=True).press("Enter")
     assert page.evaluate("location.hash") == f"#lesson-{number}"
     page.locator(f"#lesson-{number}").get_by_role("link", name="Next").press("Enter")
-    assert page.locator(f"#lesson-{LESSONS[1].number}").bounding_box()["y"] == pytest.approx(0, abs=1)  # type: ignore[index]
+    assert page.locator(f"#lesson-{LESSONS[1].number}").bounding_box()["y"] == pytest.approx(0, abs=1)
 
 
 @pytest.mark.parametrize("number", PLAYED[:1])

@@ -25,6 +25,7 @@ QUICK: dict[int, dict[str, Any]] = {
 #: A lesson, what makes its claim false, and the verdict then.
 FLIPS: list[tuple[int, dict[str, Any], str]] = [
     (1, {"stretch": 3.0}, "does not hold here"),
+    (2, {"mini": 1}, "does not hold here"),
     (3, {"rule": "momentum"}, "does not hold here"),
     (4, {"scale": 1.0}, "does not hold here"),
     (5, {"noise": 0.0}, "does not hold here"),
@@ -48,7 +49,7 @@ def test_the_limit_on_quadratics_is_two_over_the_curvature() -> None:
     }
     assert found["highest loss at 0.95"].estimate == 1
     # Each step multiplies the steep coordinate by 1 - 2 * 1.01.
-    assert found["highest loss at 1.01"].high < 1.02**120
+    assert 0.7 * 1.02**120 < found["highest loss at 1.01"].estimate < 1.02**120
 
 
 @pytest.mark.parametrize("seeds", [1, 4])
@@ -63,7 +64,7 @@ def test_lines_are_medians_of_what_is_finite(seeds: int) -> None:
 def test_intervals_have_a_row_for_each_condition() -> None:
     picture = intervals("Steps", "steps", {"sgd": {"flat": [1.0, 4.0], "steep": [0.0, 9.0]}}, log=True)
     assert picture.y.ticks == ("steep", "flat")
-    assert [row[:3] for row in picture.table.rows] == [("flat", "sgd", "2"), ("steep", "sgd", "9")]
+    assert [row[:3] for row in picture.table.rows] == [("flat", "sgd", "2"), ("steep", "sgd", "not a number")]
     assert any("geometric mean" in note for note in picture.notes)
 
 

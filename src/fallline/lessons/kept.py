@@ -27,9 +27,17 @@ _RECORDS = {kind.__name__: kind for kind in (Axis, Check, Evidence, Mark, Pictur
 
 
 def keep(result: Result, folder: str | Path) -> Path:
-    """Write a result into a folder, in place of the same lesson's before; returns the file.
+    """Write a result into a folder, in place of the same lesson's before.
 
-    Raises OSError where nothing can be written.
+    Args:
+        result: What `run` returned.
+        folder: Where to; it is made if it is not there.
+
+    Returns:
+        The file.
+
+    Raises:
+        OSError: Nothing can be written there.
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
