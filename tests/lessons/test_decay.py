@@ -48,6 +48,13 @@ def test_the_picture_shows_the_constant_rate_and_five_laws() -> None:
         assert ((x0 < x) & (x < x1) & (y0 < y) & (y < y1)).all()
 
 
+def test_paths_that_diverge_leave_the_claim_open() -> None:
+    evidence = circle(seeds=2, firsts=[20.0])
+    assert evidence.verdict == "does not hold here"
+    assert {check.outcome for check in evidence.checks} == {"open"}
+    assert isinstance(evidence.picture, Scene)
+
+
 @pytest.mark.parametrize(("tuned", "verdict"), [(True, "does not hold here"), (False, "holds")])
 def test_adaptive_methods_win_where_nothing_is_tuned(tuned: bool, verdict: str) -> None:
     evidence = tuned_race(seeds=3, trials=4, names=["breast-cancer"], tuned=tuned, workers=1)

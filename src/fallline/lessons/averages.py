@@ -157,7 +157,7 @@ def _temperatures() -> dict[int, Array]:
         packaged = distribution("vega_datasets").locate_file("vega_datasets/_data/seattle-weather.csv")
     except PackageNotFoundError as error:
         raise ImportError(
-            "the lesson on windows needs vega_datasets, which carries the temperatures: pip install 'fallline[lessons]'"
+            "the daily temperatures come with the package vega_datasets: pip install 'fallline[lessons]'"
         ) from error
     years: dict[int, list[float]] = {}
     with Path(str(packaged)).open(newline="", encoding="utf-8") as file:

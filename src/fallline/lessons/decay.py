@@ -121,7 +121,8 @@ def _scene(bowl: _Bowl, paths: Mapping[str, Array]) -> Scene:
     curvatures, axes = np.linalg.eigh(bowl.curvature)
     plane = axes[:, [-1, -2]]
     across = {name: (path - bowl.place) @ plane for name, path in paths.items()}
-    view = _view(np.concatenate(list(across.values())))
+    across = {name: points for name, points in across.items() if np.isfinite(points).all()}  # the others diverged
+    view = _view(np.concatenate([*across.values()] or [np.ones((1, 2))]))
     x, y = np.meshgrid(*(np.linspace(*ends, 121) for ends in view))
     return Scene(
         "The last tenth of the steps, along the two steepest directions",
