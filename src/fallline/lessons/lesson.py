@@ -50,6 +50,34 @@ class Check:
             self.below is not None and self.low >= self.below
         )
 
+    @property
+    def outcome(self) -> Literal["holds", "does not hold", "open"]:
+        """What the interval says of the claim."""
+        return "holds" if self.holds else "does not hold" if self.contradicted else "open"
+
+    @property
+    def claimed(self) -> str:
+        """Where the claim says that the number is.
+
+        >>> exact("cosine", 0.0, above=-0.1, below=0.1).claimed
+        'between -0.1 and 0.1'
+        """
+        if self.above is not None and self.below is not None:
+            return f"between {self.above:.3g} and {self.below:.3g}"
+        return f"above {self.above:.3g}" if self.above is not None else f"below {self.below:.3g}"
+
+    @property
+    def found(self) -> str:
+        """The estimate, with the interval where something was drawn."""
+        if self.low == self.high:
+            return f"{self.estimate:.3g}"
+        if not (math.isfinite(self.low) or math.isfinite(self.high)):
+            return f"{self.estimate:.3g}, with runs that have no number"
+        return f"{self.estimate:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.found}, claimed to be {self.claimed}: {self.outcome}"
+
 
 def exact(
     what: str, value: float, *, above: float | None = None, below: float | None = None, condition: str = ""

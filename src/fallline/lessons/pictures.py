@@ -148,5 +148,5 @@ def _on(values: Array, logarithmic: bool) -> Array:
 
 
 def _counts(seeds: set[int]) -> str:
-    low, high = min(seeds), max(seeds)
-    return counted(high, "seed") if low == high else f"up to {counted(high, 'seed')}"
+    """How many seeds; what has a single number was not drawn."""
+    return counted(max(seeds), "seed")

@@ -1,4 +1,4 @@
-"""All lessons, from the modules of this folder that end in a list of theirs."""
+"""All lessons, from the modules of this folder, each of which ends in a list of its own."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 from fallline.lessons.lesson import Lesson
 
-_ROOM = "fallline.lessons"
+#: The modules that hold no lessons.
+_FRAME = {"kept", "lesson", "page", "pictures", "populations", "registry", "result"}
 
 
 def _found() -> tuple[Lesson, ...]:
-    names = [one.name for one in pkgutil.iter_modules([str(Path(__file__).parent)]) if one.name != "registry"]
-    modules = [importlib.import_module(f"{_ROOM}.{name}") for name in names]
+    names = {one.name for one in pkgutil.iter_modules([str(Path(__file__).parent)])} - _FRAME
+    modules = [importlib.import_module(f"fallline.lessons.{name}") for name in sorted(names)]
     lessons = [lesson for module in modules for lesson in getattr(module, "LESSONS", ())]
     return tuple(sorted(lessons, key=lambda lesson: lesson.number))
 
