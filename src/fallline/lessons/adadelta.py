@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from fallline.lessons.followed import Array, followed
+from fallline._text import listed
+from fallline.lessons.followed import CHOOSING, Array, best_of
 from fallline.lessons.lesson import Check, Evidence, Lesson, measured
 from fallline.lessons.pictures import intervals
-from fallline.lessons.populations import lane
-from fallline.problems import breast_cancer, diabetes, digits
+from fallline.lessons.populations import lane, trained
+from fallline.problems import find
 from fallline.training import Problem
+from fallline.training.updates import LaneRule
 
 _AS_GOOD = 1.05  # of a loss, and more than "nothing" changes
 
@@ -24,11 +24,7 @@ def units(
     rule: str = "adadelta",
     scales: Sequence[float] = (1e-3, 1e3),
     rates: Sequence[float] = (0.01, 0.1, 10.0, 100.0),
-    problems: Mapping[str, Callable[[], Problem]] = {
-        "digits": digits,
-        "breast cancer": breast_cancer,
-        "diabetes": diabetes,
-    },
+    problems: Sequence[str] = ("digits", "breast-cancer", "diabetes"),
     seeds: int = 10,
 ) -> Evidence:
     """Multiply the loss, and then the learning rate, and see what changes.
@@ -37,36 +33,36 @@ def units(
         rule: What should need no learning rate.
         scales: What the loss is multiplied by.
         rates: Learning rates to try beside the default, as multiples of it.
-        problems: Functions that build the problems, by name.
+        problems: Names of bundled problems.
         seeds: How many runs each mean is over.
     """
     default = lane(rule).values["lr"]
-    settings = {"1": lane(rule), **{f"{rate:g}": lane(rule, lr=rate * default) for rate in rates}}
+    tried = (1.0, *rates)
+    settings = {**{f"{rate:g}": lane(rule, lr=rate * default) for rate in tried}, "sgd": lane("sgd", lr=0.1)}
     of = len(problems) * (len(scales) + 1)
     checks: list[Check] = []
-    changes: dict[str, dict[str, Array]] = {rule: {}, "sgd": {}}
+    changes: dict[str, dict[str, Array]] = {"sgd": {}, rule: {}}
     best_rates = []
-    for called, make in problems.items():
-        problem = make()
-        found = followed(problem, settings, seeds)
-        losses, _ = found.quality(problem.valid)
-        best = min(found.settings, key=lambda name: np.nan_to_num(found.of(name, losses).mean(), nan=np.inf))
-        best_rates.append(f"{best} on {called}")
+    for called in problems:
+        problem = find(called).make()
+        losses = _ends(problem, settings, seeds + CHOOSING)
+        best = best_of({rate: losses[f"{rate:g}"] for rate in tried})
+        best_rates.append(f"{best:g} on {called}")
         checks.append(
             measured(
-                f"the validation loss at the default rate over that at the best of {len(settings)}",
-                found.of("1", losses) / found.of(best, losses),
+                f"the validation loss at the default rate over that at the best of {len(tried)}",
+                (losses["1"] / losses[f"{best:g}"])[:seeds],
                 below=_AS_GOOD,
                 condition=f"{called}, no rate chosen",
                 of=of,
                 ratio=True,
             )
         )
-        plain = _ends(problem, rule, seeds, 1.0)
         for scale in scales:
-            changed = _ends(problem, rule, seeds, scale)
+            changed = _ends(problem, {"1": settings["1"], "sgd": settings["sgd"]}, seeds, scale)
             condition = f"{called}, loss times {scale:g}"
-            changes[rule][condition], changes["sgd"][condition] = changed[0] / plain[0], changed[1] / plain[1]
+            changes[rule][condition] = changed["1"] / losses["1"][:seeds]
+            changes["sgd"][condition] = changed["sgd"] / losses["sgd"][:seeds]
             checks.append(
                 measured(
                     "the validation loss in the end, divided by the factor, over that without it",
@@ -79,9 +75,9 @@ def units(
                 )
             )
     return Evidence(
-        f"{', '.join(problems)}, {seeds} seeds, {rule} as it is by default; beside it the best of "
-        f"{', '.join(f'{rate:g}' for rate in rates)} times its rate, and the loss times "
-        f"{', '.join(f'{scale:g}' for scale in scales)}. As good is within {_AS_GOOD - 1:.0%}.",
+        f"{rule} with its defaults on {listed(problems)}, {seeds} seeds; beside it the best of "
+        f"{listed([f'{rate:g}' for rate in rates])} times its rate (chosen on {CHOOSING} other seeds), and the loss "
+        f"times {listed([f'{scale:g}' for scale in scales])}. Losses within {_AS_GOOD - 1:.0%} count as the same.",
         tuple(checks),
         intervals(
             "What multiplying the loss changes",
@@ -91,13 +87,13 @@ def units(
             upright=(1.0, "no change"),
             notes=("Gradient descent, at 0.1, has no dot where it diverges.",),
         ),
-        f"The best multiple of the default rate was {', '.join(best_rates)}. Its ε, 1e-6, has a unit, that of a "
-        "squared gradient: where gradients are as small as 1e-3, the units no longer match.",
+        f"The best multiple of the default rate was {listed(best_rates)}. "
+        "Of the factors a small one tells most, since ε has a unit, that of a squared gradient, and is not small then.",
     )
 
 
-def _ends(problem: Problem, rule: str, seeds: int, scale: float) -> tuple[Array, Array]:
-    """The validation losses [seeds] in the end of the rule and of gradient descent, divided by the factor again."""
+def _ends(problem: Problem, settings: Mapping[str, LaneRule], seeds: int, scale: float = 1.0) -> dict[str, Array]:
+    """The validation losses [seeds] in the end, by setting, where the loss is multiplied; they are divided again."""
     plain = problem.loss
     assert plain is not None
 
@@ -106,9 +102,7 @@ def _ends(problem: Problem, rule: str, seeds: int, scale: float) -> tuple[Array,
 
     scaled = copy.copy(problem)
     scaled.loss = multiplied
-    found = followed(scaled, {rule: lane(rule), "sgd": lane("sgd", lr=0.1)}, seeds)
-    losses, _ = found.quality(problem.valid)
-    return found.of(rule, losses) / scale, found.of("sgd", losses) / scale
+    return {name: curves.valid_loss[:, -1] / scale for name, curves in trained(scaled, settings, seeds).items()}
 
 
 LESSONS = [

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 
-from fallline.training import Curves, Lanes, Problem, Split, lanes_for, torch_threads, train, trainable
+from fallline.training import Curves, Lanes, Problem, Split, lanes_for, torch_threads, train
 from fallline.training.updates import LaneRule, LaneUpdate
 
 Array = NDArray[np.float64]
+
+#: The last so many seeds choose among rates and are not judged by, where a rule's best rate is asked for.
+CHOOSING = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,19 +134,17 @@ def _lengths(tensors: Sequence[Tensor]) -> Array:
     return np.asarray(torch.as_tensor(squares).sqrt().cpu().numpy(), np.float64)
 
 
-def top_curvature(problem: Problem, module: nn.Module) -> float:
-    """The largest eigenvalue of the training loss's Hessian at a module's weights."""
-    parameters = trainable(module)
-    loss = problem.training_loss(module, problem.train.inputs, problem.train.targets)
-    slopes = torch.autograd.grad(loss, parameters, create_graph=True)
+def best_of(losses: Mapping[float, Array]) -> float:
+    """The rate with the lowest mean loss on the seeds that choose; one that diverged on any of them can't be it.
 
-    def product(vector: Array) -> Array:
-        direction = torch.as_tensor(vector, dtype=parameters[0].dtype)
-        pieces = [piece.view_as(one) for piece, one in zip(direction.split(sizes), parameters, strict=True)]
-        found = torch.autograd.grad(slopes, parameters, pieces, retain_graph=True, materialize_grads=True)
-        return np.concatenate([one.double().numpy().ravel() for one in found])
+    Args:
+        losses: By rate, one number a seed [seeds].
 
-    sizes = [one.numel() for one in parameters]
-    hessian = LinearOperator((sum(sizes), sum(sizes)), matvec=product, dtype=np.float64)
-    start = np.random.default_rng(0).standard_normal(sum(sizes))
-    return float(eigsh(hessian, 1, which="LA", v0=start, tol=1e-3, return_eigenvectors=False)[0])
+    Raises:
+        ValueError: All diverged.
+
+    >>> best_of({0.1: np.array([1.0, 3.0, 3.0]), 1.0: np.array([5.0, 2.0, 2.0]), 10.0: np.array([1.0, 1.0, np.nan])})
+    1.0
+    """
+    rates = list(losses)
+    return rates[int(np.nanargmin([losses[rate][-CHOOSING:].mean() for rate in rates]))]

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fallline.landscape import Path, path, surfaces
-from fallline.lessons.followed import followed, top_curvature
+from fallline.landscape import Path, curvature, path, surfaces
+from fallline.lessons.followed import Array, followed
 from fallline.lessons.lesson import Check, Evidence, Lesson, exact, measured
-from fallline.lessons.populations import lane
+from fallline.lessons.populations import lane, trained
 from fallline.pages.player import scene_of
 from fallline.problems import diabetes, digits
 
-_LONG = 1000  # steps, within which descent is through a ravine at every rate here
+_LONG = 1000  # steps, within which descent is through the ravine at every rate here
 _SHOWN = 120  # steps
 
 
@@ -45,13 +45,13 @@ def zigzag(
         checks += [
             exact(
                 "the way travelled across the ravine, momentum's over descent's",
-                _travelled_across(ball) / _travelled_across(descent),
+                travelled(ball.points[:, 1]) / travelled(descent.points[:, 1]),
                 below=1.0,
                 condition=condition,
             ),
             exact(
                 "the steps until a tenth of the way along is left, momentum's over descent's",
-                _steps_along(ball) / _steps_along(descent),
+                steps_to_a_tenth(ball.points[:, 0]) / steps_to_a_tenth(descent.points[:, 0]),
                 below=1.0,
                 condition=condition,
             ),
@@ -77,14 +77,14 @@ def zigzag(
     )
 
 
-def _travelled_across(found: Path) -> float:
-    return float(np.abs(np.diff(found.points[:, 1])).sum())
+def travelled(places: Array) -> float:
+    """All that is gone back and forth between places [n] on a line."""
+    return float(np.abs(np.diff(places)).sum())
 
 
-def _steps_along(found: Path) -> int:
-    """The step from which on a tenth of the way along is left, or less."""
-    away = np.abs(found.points[:, 0])
-    return int(np.flatnonzero(~(away <= 0.1 * away[0]))[-1]) + 1
+def steps_to_a_tenth(places: Array) -> int:
+    """The step from which on places [n] are within a tenth of the first one's distance from 0; n where none is."""
+    return int(np.flatnonzero(~(np.abs(places) <= 0.1 * abs(places[0])))[-1]) + 1
 
 
 def _on_digits(momentum: float, rate: float, epochs: int, seeds: int) -> list[Check]:
@@ -131,9 +131,7 @@ def braking(
     checks: list[Check] = []
     paths = {}
     for rate in rates:
-        paths[rate] = [
-            path(ravine, name, lr=rate / steepest, momentum=momentum, steps=_SHOWN) for name in names
-        ]
+        paths[rate] = [path(ravine, name, lr=rate / steepest, momentum=momentum, steps=_SHOWN) for name in names]
         (begun, beyond), (begun_earlier, beyond_less) = map(_braking, paths[rate])
         checks += [
             exact(
@@ -149,6 +147,7 @@ def braking(
                 condition=f"ravine, η = {rate:g}/λ",
             ),
         ]
+    ends = [one.description for one in paths[max(rates)]]
     checks += _on_diabetes(names, momentum, rates, steps, seeds)
     return Evidence(
         f"A ravine with curvatures 1 and λ = {steepest:g}, exact gradients; and linear regression on the diabetes data "
@@ -156,8 +155,7 @@ def braking(
         "curvature).",
         tuple(checks),
         scene_of(ravine, paths[rates[len(rates) // 2]], title=f"Momentum and {rule} at the same rate"),
-        "Looking ahead costs stability: Nesterov's momentum diverges from 2(1+μ)/((1+2μ)λ) on, here "
-        f"{2 * (1 + momentum) / (1 + 2 * momentum):.2f}/λ, where the ordinary holds until {2 * (1 + momentum):.1f}/λ.",
+        f"In the ravine, at {max(rates):g}/λ, momentum {ends[0]}; {rule} {ends[1]}.",
     )
 
 
@@ -174,16 +172,14 @@ def _on_diabetes(
 ) -> list[Check]:
     problem = diabetes()
     problem = problem.with_batch(len(problem.train))
-    steepest = top_curvature(problem, problem.build(0))
-    settings = {
-        f"{name} {rate}": lane(name, lr=rate / steepest, momentum=momentum) for name in names for rate in rates
-    }
-    found = followed(problem, settings, seeds, steps=steps, evaluate_every=1)
-    rises = np.clip(np.diff(found.curves.train_loss, axis=1), 0, None).sum(1)
+    steepest = curvature(problem, problem.build(0), ends="top").top[0]
+    settings = {f"{name} {rate}": lane(name, lr=rate / steepest, momentum=momentum) for name in names for rate in rates}
+    curves = trained(problem, settings, seeds, steps=steps, evaluate_every=1)
+    rises = {name: np.clip(np.diff(one.train_loss, axis=1), 0, None).sum(1) for name, one in curves.items()}
     return [
         measured(
             f"all rises of the training loss added up, {names[1]}'s less momentum's",
-            found.of(f"{names[1]} {rate}", rises) - found.of(f"{names[0]} {rate}", rises),
+            rises[f"{names[1]} {rate}"] - rises[f"{names[0]} {rate}"],
             below=0.0,
             condition=f"diabetes, η = {rate:g}/λ",
             of=len(rates),
@@ -200,7 +196,7 @@ LESSONS = [
         "Polyak, Some methods of speeding up the convergence of iteration methods, 1964; Qian, On the momentum term in "
         "gradient descent learning algorithms, 1999",
         zigzag,
-        "Take momentum=0.5, which is better damped than 0.9; with momentum=0 nothing is left of the gain.",
+        "Take momentum=0.5, which travels less across the ravine than 0.9 does; with momentum=0 there is no gain.",
     ),
     Lesson(
         8,
@@ -209,6 +205,6 @@ LESSONS = [
         "Nesterov, A method of solving a convex programming problem with convergence rate O(1/k²), 1983; Sutskever et "
         "al., On the importance of initialization and momentum in deep learning, 2013",
         braking,
-        "Take rates=(0.01,): with small steps there is hardly anything to look ahead to, and the two paths come close.",
+        "Take rates=(1.3, 1.4): between the two lies the largest rate at which Nesterov's momentum converges.",
     ),
 ]
