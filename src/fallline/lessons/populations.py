@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fallline import rules
+from fallline.rules import find
 from fallline.schedules import Schedule
 from fallline.symbolic import Rule
 from fallline.training import Curves, Problem, lanes_for, torch_threads, train
@@ -19,13 +19,13 @@ def lane(rule: Rule | str, schedule: Schedule | None = None, **hyperparameters: 
     >>> lane("sgd", lr=0.5).values
     {'lr': 0.5}
     """
-    found = rules.find(rule) if isinstance(rule, str) else rule
+    found = find(rule) if isinstance(rule, str) else rule
     return LaneRule(found, {**found.defaults, **hyperparameters}, schedule)
 
 
 def trained(
     problem: Problem,
-    settings: Mapping[str, LaneRule],
+    settings: Mapping[str, LaneRule | Sequence[LaneRule]],
     seeds: int,
     *,
     steps: int | None = None,
@@ -35,7 +35,7 @@ def trained(
 
     Args:
         problem: What is trained.
-        settings: What moves the lanes, by name.
+        settings: What moves the lanes, by name: one for all seeds, or one for each.
         seeds: How many seeds, from 0 on: of one seed all settings begin at the same weights and see the same batches.
         steps: Updates of each run; those of the problem's epochs unless given.
         evaluate_every: Steps between two evaluations; an epoch's unless given.
@@ -49,9 +49,10 @@ def trained(
     (2, 21)
     """
     streams = [*range(seeds)] * len(settings)
+    rules = [rule for one in settings.values() for rule in ([one] * seeds if isinstance(one, LaneRule) else one)]
     with torch_threads(1):  # two that meet at every small operation cost more than they bring
         lanes = lanes_for(problem, streams)
-        update = LaneUpdate(lanes.parameters, [one for one in settings.values() for _ in range(seeds)], streams)
+        update = LaneUpdate(lanes.parameters, rules, streams)
         every = train(lanes, update, steps=steps, evaluate_every=evaluate_every)
     return {
         name: Curves(
