@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -141,10 +142,13 @@ def best_of(losses: Mapping[float, Array]) -> float:
         losses: By rate, one number a seed [seeds].
 
     Raises:
-        ValueError: All diverged.
+        ValueError: There is none.
 
     >>> best_of({0.1: np.array([1.0, 3.0, 3.0]), 1.0: np.array([5.0, 2.0, 2.0]), 10.0: np.array([1.0, 1.0, np.nan])})
     1.0
     """
-    rates = list(losses)
-    return rates[int(np.nanargmin([losses[rate][-CHOOSING:].mean() for rate in rates]))]
+    means = {rate: float(values[-CHOOSING:].mean()) for rate, values in losses.items()}
+    sound = [rate for rate, mean in means.items() if math.isfinite(mean)]
+    if not sound:
+        raise ValueError("rates: a run diverged at every rate; try smaller ones.")
+    return min(sound, key=means.__getitem__)
