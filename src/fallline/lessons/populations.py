@@ -28,6 +28,7 @@ def trained(
     settings: Mapping[str, LaneRule | Sequence[LaneRule]],
     seeds: int,
     *,
+    first: int = 0,
     steps: int | None = None,
     evaluate_every: int | None = None,
 ) -> dict[str, Curves]:
@@ -36,7 +37,8 @@ def trained(
     Args:
         problem: What is trained.
         settings: What moves the lanes, by name: one for all seeds, or one for each.
-        seeds: How many seeds, from 0 on: of one seed all settings begin at the same weights and see the same batches.
+        seeds: How many seeds: of one seed all settings begin at the same weights and see the same batches.
+        first: The first seed, so that what is chosen on some can be judged on others.
         steps: Updates of each run; those of the problem's epochs unless given.
         evaluate_every: Steps between two evaluations; an epoch's unless given.
 
@@ -48,7 +50,7 @@ def trained(
     >>> curves["fast"].valid_loss.shape
     (2, 21)
     """
-    streams = [*range(seeds)] * len(settings)
+    streams = [*range(first, first + seeds)] * len(settings)
     rules = [rule for one in settings.values() for rule in ([one] * seeds if isinstance(one, LaneRule) else one)]
     with torch_threads(1):  # two that meet at every small operation cost more than they bring
         lanes = lanes_for(problem, streams)
