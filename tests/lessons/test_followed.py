@@ -45,7 +45,8 @@ def test_lanes_that_diverged_leave_the_others_in_their_places() -> None:
     problem = breast_cancer(epochs=2)
     found, calm = followed(problem, settings, seeds=2), followed(problem, SETTINGS, seeds=2)
     loss, _ = found.quality(problem.train)
-    assert np.isnan(found.of("wild", loss)).all() and np.isnan(found.of("wild", found.displacements)).all()
+    assert np.isnan(found.of("wild", loss)).all()
+    assert np.isnan(found.of("wild", found.displacements)).all()
     for name in SETTINGS:
         np.testing.assert_allclose(found.of(name, found.steps), calm.of(name, calm.steps), rtol=1e-5)
         np.testing.assert_allclose(found.of(name, found.displacements), calm.of(name, calm.displacements), rtol=1e-5)

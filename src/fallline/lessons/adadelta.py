@@ -81,7 +81,7 @@ def units(
         tuple(checks),
         intervals(
             "What multiplying the loss changes",
-            "final validation loss over that without the factor",
+            "validation loss over that without it",
             changes,
             log=True,
             upright=(1.0, "no change"),

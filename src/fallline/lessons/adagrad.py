@@ -104,6 +104,6 @@ LESSONS = [
         "have it, cures that.",
         "Zeiler, ADADELTA: an adaptive learning rate method, 2012; Tieleman and Hinton, lecture 6.5, 2012",
         stalling,
-        "Take epochs=3: while the sum is young nothing tells the three apart, each at its best rate.",
+        "Take epochs=3, before the sum has grown, and epochs=100.",
     ),
 ]

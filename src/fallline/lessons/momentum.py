@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from fallline.landscape import Path, curvature, path, surfaces
 from fallline.lessons.followed import Array, followed
 from fallline.lessons.lesson import Check, Evidence, Lesson, exact, measured
 from fallline.lessons.populations import lane, trained
-from fallline.pages.player import scene_of
+from fallline.pages.player import scene_of, trajectory_of
 from fallline.problems import diabetes, digits
 
 _LONG = 1000  # steps, within which descent is through the ravine at every rate here
@@ -57,20 +58,19 @@ def zigzag(
             ),
         ]
     checks += _on_digits(momentum, network_rate, epochs, seeds)
-    shown = rates[0] / steepest
-    scene = scene_of(
-        ravine,
-        [
-            path(ravine, "sgd", lr=shown, steps=_SHOWN),
-            path(ravine, "momentum", lr=shown, momentum=momentum, steps=_SHOWN),
-        ],
-        title="The same ravine at the same rate, without momentum and with it",
-    )
+    highest = rates[0] / steepest
+    shown = {
+        "gradient descent": path(ravine, "sgd", lr=highest, steps=_SHOWN),
+        "momentum": path(ravine, "momentum", lr=highest, momentum=momentum, steps=_SHOWN),
+        "momentum, lower rate": path(ravine, "momentum", lr=(1 - momentum) * highest, momentum=momentum, steps=_SHOWN),
+    }
+    trajectories = [trajectory_of(one, name) for name, one in shown.items()]
+    scene = scene_of(ravine, [], title="A ravine without momentum and with it")
     return Evidence(
         f"A ravine with curvatures 1 and λ = {steepest:g}, exact gradients, momentum {momentum:g}; and the digits' "
         f"network, batches of 64, {epochs} epochs, {seeds} seeds, η = {network_rate:g}.",
         tuple(checks),
-        scene,
+        dataclasses.replace(scene, trajectories=trajectories),
         "Momentum oscillates too: across the ravine it shrinks by √μ a step at best, descent by |1 - ηλ|. So it calms "
         "only a descent that is close to its limit, 2/λ; elsewhere it brings a swing of its own, and it is the way "
         "along that gains.",

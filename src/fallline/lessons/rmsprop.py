@@ -89,7 +89,7 @@ def _ravine(condition: float, turn: float) -> Surface:
         return ((cosine * x + sine * y) ** 2 + condition * (cosine * y - sine * x) ** 2) / 2
 
     start = (-4 * cosine - 1.5 * sine, -4 * sine + 1.5 * cosine)
-    return Surface("ravine", height, view=((-5, 5), (-5, 5)), start=start, minima=((0, 0),))
+    return Surface("ravine", height, view=((-5, 5), (-2.5, 2.5)), start=start, minima=((0, 0),))
 
 
 def _turned(vectors: Array, turn: float) -> tuple[Array, Array]:
