@@ -16,7 +16,8 @@ from fallline.problems import find
 from fallline.training import Problem
 from fallline.training.updates import LaneRule
 
-_AS_GOOD = 1.05  # of a loss, and more than "nothing" changes
+_AS_GOOD = 1.05  # of a loss
+_WHAT_DOES_NOT_SCALE = " Its ε, 1e-6, is added to squares of gradients and has their unit: it does not scale along."
 
 
 def units(
@@ -87,8 +88,7 @@ def units(
             upright=(1.0, "no change"),
             notes=("Gradient descent, at 0.1, has no dot where it diverges.",),
         ),
-        f"The best multiple of the default rate was {listed(best_rates)}. "
-        "Of the factors a small one tells most, since ε has a unit, that of a squared gradient, and is not small then.",
+        f"The best multiple of the default rate was {listed(best_rates)}.{_WHAT_DOES_NOT_SCALE * (rule == 'adadelta')}",
     )
 
 
