@@ -14,7 +14,8 @@ from fallline.pages.charts.race_data import FEWEST_SEEDS, median
 
 Array = NDArray[np.float64]
 
-_ROWS = 12  # of a line's table
+_POINTS = 200  # of a line that are drawn
+_ROWS = 12  # of its table
 
 
 def lines(
@@ -50,6 +51,8 @@ def lines(
     rows: list[tuple[str, ...]] = []
     for number, (name, (across, up)) in enumerate(series.items()):
         x, y = np.asarray(across, np.float64), np.atleast_2d(np.asarray(up, np.float64))
+        drawn = np.unique(np.linspace(0, x.size - 1, min(x.size, _POINTS)).round().astype(int))
+        x, y = x[drawn], y[:, drawn]
         found = median(y, higher_is_better=False)
         for place in np.unique(np.linspace(0, x.size - 1, min(x.size, _ROWS)).round().astype(int)):
             ends = (found.value, found.low, found.high) if len(y) > 1 else (found.value,)
