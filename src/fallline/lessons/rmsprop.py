@@ -68,11 +68,13 @@ def shallow_and_steep(
     for unit in units:
         check, chosen[unit] = _on_tumours(alpha, unit, seeds, of=len(units))
         checks.append(check)
+    tumours = (
+        f" Logistic regression on the tumours of breast-cancer, {seeds} seeds, both at the best of {len(_RATES)} rates "
+        f"from {_RATES[0]:g} to {_RATES[-1]:g} (the lowest training loss on {CHOOSING} other seeds)."
+    )
     return Evidence(
         f"A ravine with curvatures 1 and {condition:g}, exact gradients, RMSprop at η = {lr:g} and α = {alpha:g}, "
-        f"descent at its best rate, 2/(1 + {condition:g}); and logistic regression on the tumours of breast-cancer, "
-        f"{seeds} seeds, both at the best of {len(_RATES)} rates from {_RATES[0]:g} to {_RATES[-1]:g} (the lowest "
-        f"training loss on {CHOOSING} other seeds).",
+        f"descent at its best rate, 2/(1 + {condition:g}).{tumours if units else ''}",
         tuple(checks),
         scenes[0],
         " ".join(
