@@ -7,7 +7,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from fallline._asked import number, whole
 from fallline.landscape.measuring.loss_at import Array, LossAt
@@ -144,6 +143,8 @@ def _extreme(
     at: LossAt, sign: int, shift: float, count: int, basis: int, start: tuple[Array, Array], tolerance: float
 ) -> Pairs:
     """The highest eigenvalues of the Hessian, or of its negative, as the Hessian has them."""
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
     given, product = start
     known = [product]
 
