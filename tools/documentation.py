@@ -36,7 +36,7 @@ def build(folder: Path) -> None:
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "assets").mkdir(parents=True)
-    texts = {page.name: page.read_text("utf-8") for page in sorted(DOCS.glob("*.md"))}
+    texts = {str(page.relative_to(DOCS)): page.read_text("utf-8") for page in sorted(DOCS.rglob("*.md"))}
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, comment_start_string="{##")
     written = {name: environment.from_string(text).render(measured=measured) for name, text in texts.items()}
     written["commands.md"] = "\n".join(_commands())
