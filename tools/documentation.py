@@ -1,4 +1,4 @@
-"""Puts the documentation's pages together for Zensical: `python tools/documentation.py`, then `zensical build`.
+"""Puts the documentation's pages together for Zensical: `python -m tools.documentation`, then `zensical build`.
 
 Pages of docs/ are templates: a figure in them is read from a lesson's stored result or from the table of benchmarks,
 and an equation is drawn as MathML, so that no page needs a script or a network for it. Pages of rules and of commands
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from latex2mathml.converter import convert
 
 from fallline.cli.main import app
 from fallline.pages.player import script, stylesheet
-
-import rule_pages
+from tools import rule_pages
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 #: A block of code, which is left alone, or an equation of its own or in a line.
-_PARTS = re.compile(r"^```.*?^```$|`[^`\n]+`|^\$\$\n(?P<block>.*?)\n\$\$$|\\\((?P<inline>.+?)\\\)", re.DOTALL | re.MULTILINE)
+_PARTS = re.compile(
+    r"^```.*?^```$|`[^`\n]+`|^\$\$\n(?P<block>.*?)\n\$\$$|\\\((?P<inline>.+?)\\\)", re.DOTALL | re.MULTILINE
+)
 
 
 def build(folder: Path) -> None:
@@ -40,7 +41,8 @@ def build(folder: Path) -> None:
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, comment_start_string="{##")
     written = {name: environment.from_string(text).render(measured=measured) for name, text in texts.items()}
     written["commands.md"] = "\n".join(_commands())
-    written |= {f"rules/{name}": text for name, text in rule_pages.pages({}).items()}
+    written["rules/index.md"] = rule_pages.index()
+    written |= {f"rules/{name}.md": rule_pages.page(name, {}) for name in rule_pages.NAMES}
     for name, text in written.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
@@ -91,16 +93,25 @@ def _commands() -> Iterator[str]:
     yield "Written from the commands' own help: `fallline COMMAND --help` says the same in a terminal.\n"
     for name, command in group.commands.items():
         yield f"## fallline {name}\n"
-        yield f"{command.help}\n"
+        yield f"{_with_code(command.help)}\n"
         yield "| argument or option | what it says |"
         yield "|---|---|"
         for one in command.params:
             if getattr(one, "hidden", False) or one.name == "help":
                 continue
-            names = " ".join(f"`{option}`" for option in one.opts) if one.param_type_name == "option" else f"`{one.name.upper()}`"
+            names = (
+                " ".join(f"`{option}`" for option in one.opts)
+                if one.param_type_name == "option"
+                else f"`{one.name.upper()}`"
+            )
             default = "" if one.default in (None, False) or callable(one.default) else f" Default: `{one.default}`."
             yield f"| {names} | {' '.join((getattr(one, 'help', '') or '').split())}{default} |"
         yield ""
+
+
+def _with_code(text: str) -> str:
+    """A command's help, in which click marks by a backspace what is to stay as it is."""
+    return re.sub(r"^\x08\n(.*?)(?=\n\n|\Z)", r"```text\n\1\n```", text, flags=re.DOTALL | re.MULTILINE)
 
 
 if __name__ == "__main__":

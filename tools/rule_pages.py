@@ -12,7 +12,6 @@ from fallline.pages.player import player, scene_of
 from fallline.rules import Record
 from fallline.symbolic import Combinator, Rule, State
 
-Pages = dict[str, str]
 #: What each keeps of a tensor, in words.
 _KINDS = {"tensor": "like the tensor", "scalar": "one number a tensor", "global": "one number for all tensors"}
 #: Methods in the order of a course, by the rule that the others vary.
@@ -24,19 +23,23 @@ _FAMILIES = {
 }
 
 
-def pages(claims: Mapping[int, str]) -> Pages:
-    """The texts of all pages in Markdown, by their names.
+#: What has a page.
+NAMES = (*rules.RECORDS, *rules.COMBINATORS)
+
+
+def page(name: str, claims: Mapping[int, str]) -> str:
+    """The page of a rule or a combinator, in Markdown.
 
     Args:
-        claims: What each lesson claims, by its number; a rule's page names the lessons that speak of it.
+        name: One of `NAMES`.
+        claims: What each lesson claims, by its number; the page names the lessons that speak of its rule.
     """
-    found = {"index.md": _index()}
-    found |= {f"{name}.md": _rule(record, claims) for name, record in rules.RECORDS.items()}
-    found |= {f"{name}.md": _combinator(one) for name, one in rules.COMBINATORS.items()}
-    return found
+    combinator = rules.COMBINATORS.get(name)
+    return _rule(rules.RECORDS[name], claims) if combinator is None else _combinator(combinator)
 
 
-def _index() -> str:
+def index() -> str:
+    """The page that leads to all of them."""
     parts = [
         "# Every rule\n",
         "Each page is written from the rule's record and from the formula that runs: the equation, what it costs, where "
@@ -46,7 +49,9 @@ def _index() -> str:
     for family, heading in _FAMILIES.items():
         own = [record for record in rules.RECORDS.values() if record.family == family]
         parts += [f"## {heading}\n", "| rule | year | when to use it |", "|---|---|---|"]
-        parts += [f"| [{record.name}]({record.name}.md){_also(record)} | {record.year} | {record.use} |" for record in own]
+        parts += [
+            f"| [{record.name}]({record.name}.md){_also(record)} | {record.year} | {record.use} |" for record in own
+        ]
         parts.append("")
     parts += ["## Combinators, which make a rule of a rule\n", "| combinator | what it does |", "|---|---|"]
     parts += [f"| [{name}]({name}.md) | {_paragraphs(one)[0]} |" for name, one in rules.COMBINATORS.items()]
@@ -118,7 +123,9 @@ def _equation(rule: Rule) -> list[str]:
 
 def _lessons_on(record: Record, claims: Mapping[int, str]) -> Iterator[tuple[int, str]]:
     names = "|".join(name.replace("_", " ") for name in (record.name, *record.aliases))
-    yield from ((number, claim) for number, claim in claims.items() if re.search(rf"\b({names})\b", claim, re.IGNORECASE))
+    yield from (
+        (number, claim) for number, claim in claims.items() if re.search(rf"\b({names})\b", claim, re.IGNORECASE)
+    )
 
 
 def _picture(record: Record) -> list[str]:
@@ -147,7 +154,7 @@ def _walk(record: Record) -> Path:
 def _use(record: Record) -> list[str]:
     twin = record.twin
     lines = ["from torch import nn", "", "import fallline as fl", "", "model = nn.Linear(30, 2)"]
-    lines.append(f'optimizer = fl.Optimizer(model.parameters(), fl.rules.{record.name}, lr={_default_rate(record)})')
+    lines.append(f"optimizer = fl.Optimizer(model.parameters(), fl.rules.{record.name}, lr={_default_rate(record)})")
     said = []
     if twin is not None:
         options = "".join(f", {key}={value!r}" for key, value in twin.options.items())
@@ -161,7 +168,9 @@ def _use(record: Record) -> list[str]:
         said.append("torch has no class of it.\n")
     arrays = [] if record.class_name is None else [f"For plain NumPy arrays: `fallline.arrays.{record.class_name}`.\n"]
     low, high = record.lr[:2]
-    searched = f"A race calls it `{(record.aliases or (record.name,))[0]}` and searches its rate from {low:g} to {high:g}.\n"
+    searched = (
+        f"A race calls it `{(record.aliases or (record.name,))[0]}` and searches its rate from {low:g} to {high:g}.\n"
+    )
     return ["## In a program\n", "```python", *lines, "```\n", *said, *arrays, searched]
 
 
@@ -175,9 +184,14 @@ def _conventions(record: Record) -> list[str]:
     others = [rules.RECORDS[name] for name in record.conventions if name != record.name]
     if not others:
         return ["Nothing else here is this method by another convention.\n"]
-    parts = [f"The same method as others write it. {_paragraphs(record.rule)[-1] if len(_paragraphs(record.rule)) > 1 else ''}\n"]
+    parts = [
+        f"The same method as others write it. {_paragraphs(record.rule)[-1] if len(_paragraphs(record.rule)) > 1 else ''}\n"
+    ]
     for other in others:
-        parts += [f"**[{other.name}]({other.name}.md).** {_paragraphs(other.rule)[0]} {other.use}\n", *_equation(other.rule)]
+        parts += [
+            f"**[{other.name}]({other.name}.md).** {_paragraphs(other.rule)[0]} {other.use}\n",
+            *_equation(other.rule),
+        ]
     return [_linked(part) for part in parts]
 
 

@@ -1,4 +1,6 @@
-"""README's code as its reader runs it: each program a script of its own, in a fresh process and an empty folder."""
+"""The code of README and of the documentation as its reader runs it: each program a script of its own, in a fresh
+process and an empty folder.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,18 +18,9 @@ import typer
 from typer.testing import CliRunner
 
 from fallline.cli.main import app
+from tools import rule_pages
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-PYTHON = [text for language, text in BLOCKS if language == "python"]
-COMMANDS = [
-    line.partition("#")[0].strip()
-    for language, text in BLOCKS
-    if not language
-    for line in text.splitlines()
-    if line.partition("#")[0].strip()
-]
 #: What a reader has already whose own program a block is to go into.
 OWN = {"model": "import torch\nmodel = torch.nn.Linear(3, 1)\n"}
 #: Less of the same: commands and programs take minutes as they stand.
@@ -39,6 +33,36 @@ RUN = {
     "fallline report": (),
     "fallline show": (),
 }
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page's name, and its blocks by language."""
+
+    name: str
+    blocks: tuple[tuple[str, str], ...]
+
+    @property
+    def python(self) -> list[str]:
+        return [text for language, text in self.blocks if language == "python"]
+
+    @property
+    def commands(self) -> list[str]:
+        lines = [
+            line.partition("#")[0].strip()
+            for language, text in self.blocks
+            if not language
+            for line in text.splitlines()
+        ]
+        return [line for line in lines if line]
+
+
+def page_of(path: Path) -> Page:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return Page(str(path.relative_to(ROOT)), tuple(blocks))
+
+
+PAGES = [page_of(path) for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
 
 
 def file_of(block: str) -> str | None:
@@ -62,49 +86,68 @@ def undefined(block: str) -> set[str]:
     return {name.id for name in names if isinstance(name.ctx, ast.Load)} - defined
 
 
-def program(number: int) -> str:
+def program(page: Page, number: int) -> str:
     """A block after what it builds upon: the reader's own model, and the last block before it that has its names."""
-    block = PYTHON[number]
+    blocks = page.python
+    block = blocks[number]
     own = "".join(OWN[name] for name in sorted(undefined(block) & OWN.keys()))
     missing = undefined(block) - OWN.keys()
     if not missing:
         return own + block
-    before = next((i for i in reversed(range(number)) if file_of(PYTHON[i]) is None and not undefined(PYTHON[i])), None)
-    assert before is not None, f"nothing before it defines {missing}:\n{block}"
-    return own + program(before) + block
+    before = next((i for i in reversed(range(number)) if file_of(blocks[i]) is None and not undefined(blocks[i])), None)
+    assert before is not None, f"{page.name}: nothing before it defines {missing}:\n{block}"
+    return own + program(page, before) + block
+
+
+def programs(page: Page) -> list[str]:
+    """What is run of a page: not blocks that are files, nor those that a later one runs before itself."""
+    whole = [program(page, i) for i, block in enumerate(page.python) if file_of(block) is None]
+    return [text for text in whole if not any(text != other and other.startswith(text) for other in whole)]
+
+
+PROGRAMS = [
+    pytest.param(page, text, id=f"{page.name}-{number}") for page in PAGES for number, text in enumerate(programs(page))
+]
+COMMANDS = sorted({command for page in PAGES for command in page.commands})
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Empty but for the files that README says to make."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for block in PYTHON:
-        name = file_of(block)
-        if name is not None:
-            Path(name).write_text(block.replace(*SHORTER))
     return tmp_path
 
 
-def programs() -> list[int]:
-    """The blocks to run: not those that are files, nor those that a later one runs before itself."""
-    whole = {i: program(i) for i in range(len(PYTHON)) if file_of(PYTHON[i]) is None}
-    return [
-        i for i, text in whole.items() if not any(text != other and other.startswith(text) for other in whole.values())
-    ]
+def write_files(page: Page) -> None:
+    """The files that a page says to make."""
+    for block in page.python:
+        name = file_of(block)
+        if name is not None:
+            Path(name).write_text(block.replace(*SHORTER), "utf-8")
 
 
-def test_readme_has_blocks_of_each_kind() -> None:
-    assert len(programs()) >= 5
-    assert len(COMMANDS) >= 10
-    assert any(file_of(block) == "problem.py" for block in PYTHON)
+def test_there_are_blocks_of_each_kind() -> None:
+    readme, *_ = PAGES
+    assert any(file_of(block) == "problem.py" for block in readme.python)
+    assert len(programs(readme)) >= 3
+    assert len(PROGRAMS) >= 25
+    assert len(COMMANDS) >= 25
 
 
-@pytest.mark.parametrize("number", programs(), ids=lambda i: PYTHON[i].splitlines()[0])
-def test_each_program_runs(folder: Path, number: int) -> None:
-    Path("program.py").write_text(program(number), "utf-8")
+@pytest.mark.parametrize(("page", "text"), PROGRAMS)
+def test_each_program_runs(folder: Path, page: Page, text: str) -> None:
+    write_files(page)
+    Path("program.py").write_text(text.replace(*SHORTER), "utf-8")
     done = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", [name for name in rule_pages.NAMES])
+def test_each_program_of_a_rules_page_runs(name: str) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", rule_pages.page(name, {}), re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, f"{name}.md", "exec"), {})
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -121,8 +164,10 @@ def test_each_command_is_one(command: str) -> None:
 
 
 def test_the_quick_commands_run(folder: Path) -> None:
-    """The race first, whose storage the others read."""
-    asked = [command for command in COMMANDS if command.startswith(tuple(RUN))]
+    """README's: the race first, whose storage the others read."""
+    readme, *_ = PAGES
+    write_files(readme)
+    asked = [command for command in readme.commands if command.startswith(tuple(RUN))]
     for command in sorted(asked, key=lambda one: not one.startswith("fallline race ")):
         more = next(more for begins, more in RUN.items() if command.startswith(begins))
         done = CliRunner().invoke(app, [*shlex.split(command)[1:], *more])
