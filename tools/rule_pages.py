@@ -1,4 +1,4 @@
-"""A page of the documentation for each rule and each combinator, written from its record and from the formula that runs."""
+"""A page of the documentation for each rule and combinator, written from its record and from the formula that runs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 
-from fallline import rules
+from fallline import optim, rules
 from fallline.landscape import Path, path, surfaces
 from fallline.pages.player import player, scene_of
 from fallline.rules import Record
+from fallline.rules.record import Twin
 from fallline.symbolic import Combinator, Rule, State
 
 #: What each keeps of a tensor, in words.
@@ -42,8 +43,8 @@ def index() -> str:
     """The page that leads to all of them."""
     parts = [
         "# Every rule\n",
-        "Each page is written from the rule's record and from the formula that runs: the equation, what it costs, where "
-        "its conventions differ from other libraries', a picture, when to use it and what is known against it. "
+        "Each page is written from the rule's record and from the formula that runs: the equation, what it costs, "
+        "where its conventions differ from other libraries', a picture, when to use it and what is known against it. "
         "`fallline rules` lists them in a terminal, `fallline show adam` prints one.\n",
     ]
     for family, heading in _FAMILIES.items():
@@ -152,31 +153,36 @@ def _walk(record: Record) -> Path:
 
 
 def _use(record: Record) -> list[str]:
-    twin = record.twin
-    lines = ["from torch import nn", "", "import fallline as fl", "", "model = nn.Linear(30, 2)"]
-    lines.append(f"optimizer = fl.Optimizer(model.parameters(), fl.rules.{record.name}, lr={_default_rate(record)})")
-    said = []
-    if twin is not None:
-        options = "".join(f", {key}={value!r}" for key, value in twin.options.items())
-        lines.append(f"same = fl.optim.{twin.name}(model.parameters(), lr={_default_rate(record)}{options})")
-        said.append(
-            f"`fl.optim.{twin.name}` takes the arguments of `torch.optim.{twin.name}` and shares its checkpoints"
-            f"{f', with {options[2:]}' if options else ''}.\n"
-        )
-    elif record.class_name is not None:
-        lines.append(f"same = fl.optim.{record.class_name}(model.parameters(), lr={_default_rate(record)})")
-        said.append("torch has no class of it.\n")
-    arrays = [] if record.class_name is None else [f"For plain NumPy arrays: `fallline.arrays.{record.class_name}`.\n"]
-    low, high = record.lr[:2]
-    searched = (
-        f"A race calls it `{(record.aliases or (record.name,))[0]}` and searches its rate from {low:g} to {high:g}.\n"
-    )
-    return ["## In a program\n", "```python", *lines, "```\n", *said, *arrays, searched]
-
-
-def _default_rate(record: Record) -> str:
     rate = record.rule.hyperparameters["lr"]
-    return f"{rate:g}" if isinstance(rate, float) else "0.01"
+    lr = f"lr={rate:g}" if isinstance(rate, float) else "lr=0.01"
+    lines = ["from torch import nn", "", "import fallline as fl", "", "model = nn.Linear(30, 2)"]
+    lines.append(f"optimizer = fl.Optimizer(model.parameters(), fl.rules.{record.name}, {lr})")
+    said = []
+    if record.twin is not None:
+        name, options = record.twin.name, ", ".join(f"{key}={value!r}" for key, value in _options(record, record.twin))
+        lines.append(f"same = fl.optim.{name}(model.parameters(), {', '.join(filter(None, (lr, options)))})")
+        also = f", with {options}" if options else ""
+        said.append(f"`fl.optim.{name}` takes `torch.optim.{name}`'s arguments and shares its checkpoints{also}.\n")
+    elif record.class_name is not None:
+        lines.append(f"same = fl.optim.{record.class_name}(model.parameters(), {lr})")
+        said.append("torch has no class of it.\n")
+    if record.class_name is not None:
+        said.append(f"For plain NumPy arrays: `fallline.arrays.{record.class_name}`.\n")
+    low, high = record.lr[:2]
+    name = (record.aliases or (record.name,))[0]
+    said.append(
+        f"A race calls it `{name}` and searches its rate from {low:g} to {high:g}, further out where it must.\n"
+    )
+    return ["## In a program\n", "```python", *lines, "```\n", *said]
+
+
+def _options(record: Record, twin: Twin) -> Iterator[tuple[str, object]]:
+    """What makes torch's class take the rule's steps, where its own defaults do not."""
+    yield from twin.options.items()
+    for name, one in inspect.signature(getattr(optim, twin.name)).parameters.items():
+        value = record.rule.hyperparameters.get(name, one.default)
+        if name not in ("lr", *twin.options) and value != one.default:
+            yield name, value
 
 
 def _conventions(record: Record) -> list[str]:
@@ -184,14 +190,10 @@ def _conventions(record: Record) -> list[str]:
     others = [rules.RECORDS[name] for name in record.conventions if name != record.name]
     if not others:
         return ["Nothing else here is this method by another convention.\n"]
-    parts = [
-        f"The same method as others write it. {_paragraphs(record.rule)[-1] if len(_paragraphs(record.rule)) > 1 else ''}\n"
-    ]
-    for other in others:
-        parts += [
-            f"**[{other.name}]({other.name}.md).** {_paragraphs(other.rule)[0]} {other.use}\n",
-            *_equation(other.rule),
-        ]
+    parts = [" ".join(("The same method as others write it.", *_paragraphs(record.rule)[1:])) + "\n"]
+    for one in others:
+        parts.append(f"**[{one.name}]({one.name}.md).** {_paragraphs(one.rule)[0]} {one.use}\n")
+        parts += _equation(one.rule)
     return [_linked(part) for part in parts]
 
 

@@ -12,8 +12,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
@@ -105,9 +107,8 @@ def programs(page: Page) -> list[str]:
     return [text for text in whole if not any(text != other and other.startswith(text) for other in whole)]
 
 
-PROGRAMS = [
-    pytest.param(page, text, id=f"{page.name}-{number}") for page in PAGES for number, text in enumerate(programs(page))
-]
+#: A program that stands on several pages is run once.
+PROGRAMS = {text: page for page in reversed(PAGES) for text in programs(page)}
 COMMANDS = sorted({command for page in PAGES for command in page.commands})
 
 
@@ -134,20 +135,32 @@ def test_there_are_blocks_of_each_kind() -> None:
     assert len(COMMANDS) >= 25
 
 
-@pytest.mark.parametrize(("page", "text"), PROGRAMS)
-def test_each_program_runs(folder: Path, page: Page, text: str) -> None:
-    write_files(page)
+@pytest.mark.parametrize("text", PROGRAMS, ids=[f"{page.name}-{i}" for i, page in enumerate(PROGRAMS.values())])
+def test_each_program_runs(folder: Path, text: str) -> None:
+    write_files(PROGRAMS[text])
     Path("program.py").write_text(text.replace(*SHORTER), "utf-8")
     done = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", [name for name in rule_pages.NAMES])
-def test_each_program_of_a_rules_page_runs(name: str) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```$", rule_pages.page(name, {}), re.MULTILINE | re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, f"{name}.md", "exec"), {})
+@pytest.mark.parametrize("name", rule_pages.NAMES)
+def test_the_program_of_a_rules_page_runs(name: str) -> None:
+    """Where it says that two optimizers are the same, they take the same steps."""
+    (block,) = re.findall(r"^```python\n(.*?)^```$", rule_pages.page(name, {}), re.MULTILINE | re.DOTALL)
+    ends = []
+    for which in ("optimizer", "same"):
+        torch.manual_seed(0)
+        names: dict[str, Any] = {}
+        exec(compile(block, f"{name}.md", "exec"), names)
+        if which not in names:
+            continue
+        for _ in range(3):
+            names[which].zero_grad()
+            names["model"](torch.linspace(-1, 2, 60).reshape(2, 30)).square().sum().backward()
+            names[which].step()
+        ends.append([one.detach() for one in names["model"].parameters()])
+    if len(ends) == 2:
+        torch.testing.assert_close(*ends)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
