@@ -19,7 +19,7 @@ from latex2mathml.converter import convert
 
 from fallline.cli.main import app
 from fallline.pages.player import script, stylesheet
-from tools import rule_pages
+from tools import lesson_pages, rule_pages
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -39,10 +39,13 @@ def build(folder: Path) -> None:
     (folder / "assets").mkdir(parents=True)
     texts = {str(page.relative_to(DOCS)): page.read_text("utf-8") for page in sorted(DOCS.rglob("*.md"))}
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, comment_start_string="{##")
-    written = {name: environment.from_string(text).render(measured=measured) for name, text in texts.items()}
+    written = {
+        name: environment.from_string(text).render(measured=measured, lessons=lesson_pages)
+        for name, text in texts.items()
+    }
     written["commands.md"] = "\n".join(_commands())
-    written["rules/index.md"] = rule_pages.index()
-    written |= {f"rules/{name}.md": rule_pages.page(name, {}) for name in rule_pages.NAMES}
+    written["rules.md"] = rule_pages.index()
+    written |= {f"rules/{name}.md": rule_pages.page(name, lesson_pages.claims()) for name in rule_pages.NAMES}
     for name, text in written.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
@@ -50,6 +53,7 @@ def build(folder: Path) -> None:
     for picture in DOCS.glob("*.png"):
         shutil.copy(picture, folder / "assets")
     shutil.copy(DOCS / "fallline.css", folder / "assets")
+    (folder / lesson_pages.PICTURES).write_text(lesson_pages.with_pictures(), "utf-8")
     (folder / "assets/player.css").write_text(stylesheet(), "utf-8")
     (folder / "assets/player.js").write_text(script(), "utf-8")
 

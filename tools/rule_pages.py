@@ -24,6 +24,7 @@ _FAMILIES = {
 }
 
 
+_BACK = "[Every rule](../rules.md)\n"
 #: What has a page.
 NAMES = (*rules.RECORDS, *rules.COMBINATORS)
 
@@ -49,13 +50,11 @@ def index() -> str:
     ]
     for family, heading in _FAMILIES.items():
         own = [record for record in rules.RECORDS.values() if record.family == family]
-        parts += [f"## {heading}\n", "| rule | year | when to use it |", "|---|---|---|"]
-        parts += [
-            f"| [{record.name}]({record.name}.md){_also(record)} | {record.year} | {record.use} |" for record in own
-        ]
+        parts += [f"## {heading}\n", "| rule | when to use it |", "|---|---|"]
+        parts += [f"| [{record.name}](rules/{record.name}.md){_also(record)} | {record.use} |" for record in own]
         parts.append("")
     parts += ["## Combinators, which make a rule of a rule\n", "| combinator | what it does |", "|---|---|"]
-    parts += [f"| [{name}]({name}.md) | {_paragraphs(one)[0]} |" for name, one in rules.COMBINATORS.items()]
+    parts += [f"| [{name}](rules/{name}.md) | {_paragraphs(one)[0]} |" for name, one in rules.COMBINATORS.items()]
     return "\n".join(parts) + "\n"
 
 
@@ -65,7 +64,7 @@ def _also(record: Record) -> str:
 
 def _rule(record: Record, claims: Mapping[int, str]) -> str:
     rule, cost = record.rule, record.rule.cost()
-    parts = [f"# {record.name}{_also(record)}\n", *_said(rule), *_equation(rule)]
+    parts = [f"# {record.name}{_also(record)}\n", _BACK, *_said(rule), *_equation(rule)]
     parts += [
         f"**When to use it.** {record.use}\n",
         f"**Known weakness.** {record.weakness}\n",
@@ -88,6 +87,7 @@ def _combinator(combinator: Combinator) -> str:
     name, combined = combinator.__name__, combinator(rules.gradient_descent)
     parts = [
         f"# {name}\n",
+        _BACK,
         *_said(combinator),
         f"`{name}(gradient_descent)`, as an example of what it makes of a rule:\n",
         *_equation(combined),

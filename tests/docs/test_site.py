@@ -57,4 +57,4 @@ def test_every_rule_has_a_page_with_all_that_is_known_of_it() -> None:
     assert "Adagrad's steps shrink" in page
     assert "Nesterov looks ahead" not in page
     index = rule_pages.index()
-    assert all(f"({name}.md)" in index for name in rule_pages.NAMES)
+    assert all(f"(rules/{name}.md)" in index for name in rule_pages.NAMES)

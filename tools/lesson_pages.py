@@ -1,0 +1,80 @@
+"""What the documentation says of lessons, written from the results that come with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fallline.lessons import LESSONS, Check, Lesson, Result
+from fallline.lessons.kept import kept
+from fallline.lessons.page import lessons_page
+
+#: Where the lessons stand with their pictures, beside the documentation's own pages.
+PICTURES = "assets/lessons.html"
+_RESULTS = {lesson.number: result for lesson in LESSONS if (result := kept(lesson.number)) is not None}
+_SHOWN = 2  # numbers of a lesson in a line
+
+
+def with_pictures() -> str:
+    """The page of all lessons that the package itself writes, as HTML."""
+    return lessons_page([(result, "Comes with the package.") for result in _RESULTS.values()])
+
+
+def claims() -> dict[int, str]:
+    """What each lesson claims, by its number."""
+    return {lesson.number: lesson.claim for lesson in LESSONS}
+
+
+def line(number: int) -> str:
+    """A lesson as evidence: where it stands, its verdict and its first numbers.
+
+    Args:
+        number: The lesson's.
+    """
+    result = _RESULTS.get(number)
+    if result is None:
+        return f"Lesson {number} tries this; its result does not come with this version."
+    link = f"[Lesson {number}](lessons.md#lesson-{number})"
+    said = "; ".join(f"{check.what} {check.found}" for check in _telling(result))
+    return f"{link}: *{result.lesson.claim}* This **{result.verdict}** ({said})."
+
+
+def _telling(result: Result) -> list[Check]:
+    """The first numbers, one of each condition where there are several."""
+    checks = [own[0] for own in result.conditions.values()] if len(result.conditions) > 1 else result.evidence.checks
+    return list(checks[:_SHOWN])
+
+
+def table() -> str:
+    """All lessons with their verdicts."""
+    rows = [
+        f"| {lesson.number} | [{lesson.title}](#lesson-{lesson.number}) | {_verdict(lesson)} |" for lesson in LESSONS
+    ]
+    return "\n".join(["| | lesson | the claim |", "|---|---|---|", *rows])
+
+
+def _verdict(lesson: Lesson) -> str:
+    result = _RESULTS.get(lesson.number)
+    return "not run yet" if result is None else result.verdict
+
+
+def sections() -> str:
+    """Each lesson: claim, numbers, verdict, what to try."""
+    return "\n".join(part for lesson in LESSONS for part in _section(lesson))
+
+
+def _section(lesson: Lesson) -> Iterator[str]:
+    result = _RESULTS.get(lesson.number)
+    yield f"## {lesson.number}. {lesson.title} {{#lesson-{lesson.number}}}\n"
+    yield f"> {lesson.claim} ({lesson.source})\n"
+    if result is not None:
+        yield f"It **{result.verdict}**. {result.evidence.setting}\n"
+        yield "| number | measured, with its 95 % interval | claimed | |"
+        yield "|---|---|---|---|"
+        for check in result.evidence.checks:
+            place = f"{check.condition}: " if check.condition else ""
+            yield f"| {place}{check.what} | {check.found} | {check.claimed} | {check.outcome} |"
+        yield ""
+        if result.evidence.remark:
+            yield f"{result.evidence.remark}\n"
+        yield f"[Its picture]({PICTURES}#lesson-{lesson.number}). {result.measured}\n"
+    yield f"**Try next.** {lesson.try_next} `fallline lessons {lesson.number}` runs it.\n"
