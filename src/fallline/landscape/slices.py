@@ -236,6 +236,7 @@ class Slice:
 
 
 def plain(value: Any) -> Any:
+    """Arrays and tuples as lists; what is not a finite number becomes None."""
     if isinstance(value, np.ndarray | tuple):
         return [plain(one) for one in value]
     if isinstance(value, float):

@@ -37,6 +37,8 @@ Array = NDArray[np.float64]
 Optimizer = Rule | type[torch.optim.Optimizer] | str
 #: Examples that losses are means over, unless another number is asked for.
 EXAMPLES = 512
+#: Steps of a short run, likewise.
+STEPS = 100
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import numpy as np
 from fallline._asked import number, whole
 from fallline._asked import seed as as_seed
 from fallline._text import counted
-from fallline.landscape.short_runs import (
+from fallline.landscape.diagnosis.short_runs import (
+    STEPS,
     Array,
     Mover,
     Optimizer,
@@ -27,7 +28,6 @@ from fallline.rules import record_of
 from fallline.symbolic import Rule
 from fallline.training import Problem, Progress, make_lanes, seeded
 
-STEPS = 100
 _A_DECADE = 3  # rates of the first grid
 #: Rates inside each seed's bracket, in each of so many rounds: 10^(1/3) shrinks to 1 %.
 _INSIDE, _ROUNDS = 8, 2
@@ -154,9 +154,9 @@ class _Search:
             brackets = self._brackets()
             self._run(
                 {
-                    place: np.geomspace(*bracket, _INSIDE + 2)[1:-1]
-                    for place, bracket in enumerate(brackets)
-                    if np.isfinite(bracket).all()
+                    place: np.geomspace(low, high, _INSIDE + 2)[1:-1]
+                    for place, (low, high) in enumerate(brackets.tolist())
+                    if math.isfinite(low)
                 }
             )
         return self._brackets()
