@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fallline._asked import number, whole
 from fallline._asked import seed as as_seed
@@ -110,6 +111,7 @@ def rate_range(
         rates=rates,
         losses=losses,
         first_losses=search.before,
+        untrained_losses=untrained,
         edges=edges,
         gradients=search.done,
     )
@@ -219,6 +221,7 @@ class RateRange:
         rates: The rates [R] that every seed had, in order.
         losses: The losses [S, R] after the steps; NaN where a run diverged.
         first_losses: The losses [S] before.
+        untrained_losses: Those [S] of an untrained model of each seed; the same, unless a model was given.
         edges: The highest rate that did not fail and the lowest that did [S, 2], of each seed; a run fails that
             diverges or ends with a higher loss than an untrained model. NaN where none did.
         gradients: How many gradients of a batch it took.
@@ -234,8 +237,14 @@ class RateRange:
     rates: Array
     losses: Array
     first_losses: Array
+    untrained_losses: Array
     edges: Array
     gradients: int
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Which runs [S, R] diverged or ended with a higher loss than an untrained model."""
+        return ~(self.losses <= self.untrained_losses[:, None])
 
     @property
     def edge_by_seed(self) -> Array:
