@@ -10,7 +10,7 @@ from fallline.training.curves import Checkpoint, Curves, FitResult, Point
 from fallline.training.descent import needs_closure
 from fallline.training.drawing import draws_of
 from fallline.training.errors import ProblemError, first_line, is_text
-from fallline.training.evaluation import Evaluation
+from fallline.training.evaluation import Evaluation, footprint
 from fallline.training.fitting import fit
 from fallline.training.generators import seeded
 from fallline.training.lanes import Lanes
@@ -59,6 +59,7 @@ __all__ = [
     "epoch_order",
     "fastest",
     "first_line",
+    "footprint",
     "fit",
     "is_text",
     "lanes_for",
