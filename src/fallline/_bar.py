@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 #: Called with how much is done and a word on what is being done.
-Tell = Callable[[float, str], None]
+Tell = Callable[[float, str], object]
 
 
 @contextmanager
-def progress_bar(shown: bool, total: float | None, *, whole: bool = True) -> Iterator[Tell]:
+def progress_bar(shown: bool, total: float | None, *, note: str = "") -> Iterator[Tell]:
     """Give a function to call as work goes on; nothing is shown where standard error is no terminal.
 
     Args:
         shown: Whether to show a bar at all.
         total: How much there is to do; None where nobody knows.
-        whole: Whether to count it, where it is of whole numbers; else a share is shown.
+        note: A sentence that stands above the bar, which then shows a share; without one it counts.
     """
     from rich.console import Console
     from rich.progress import (
@@ -32,7 +32,9 @@ def progress_bar(shown: bool, total: float | None, *, whole: bool = True) -> Ite
     if not shown or not console.is_terminal:
         yield lambda done, word: None
         return
-    count = MofNCompleteColumn() if whole else TaskProgressColumn()
+    count = TaskProgressColumn() if note else MofNCompleteColumn()
+    if note:
+        console.print(note, markup=False, highlight=False)
     columns = (BarColumn(), count, TextColumn("{task.description}"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=total)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import repeat
 from typing import Any, Literal
@@ -33,6 +33,9 @@ from fallline.training.metrics import value_of
 from fallline.training.problem import Problem, StreamProblem
 from fallline.training.splits import Split
 
+#: Called with the steps that are done and how many there are, None where nobody knows.
+Progress = Callable[[int, int | None], object]
+
 
 def fit(
     problem: Problem | StreamProblem,
@@ -45,7 +48,7 @@ def fit(
     averages: WeightAverage | float | None = None,
     checkpoints: int = 0,
     seed: int = 0,
-    progress: bool = True,
+    progress: bool | Progress = True,
     **hyperparameters: Any,
 ) -> FitResult:
     """Train one model on the problem and return it with its curves.
@@ -73,7 +76,8 @@ def fit(
             spread over the steps; at least 2, or 0 for none.
         seed: From it follow the initial weights, the order of the examples and all that is drawn in a step or an
             evaluation, dropout included, as in a race: a run of a race is had again with its seed and hyperparameters.
-        progress: Whether to show a bar, where there is a terminal.
+        progress: Whether to show a bar, where there is a terminal; or a function, called as progress(step, steps) after
+            each step (of a stream with None for the steps).
         **hyperparameters: Those of the rule or the class, such as lr.
 
     Returns:
@@ -109,7 +113,7 @@ def fit(
     run = _Run(problem, module, made, Scheduler(schedule, made, stream=steps is None), average, seed, kept)
     if steps is not None:
         warn_of_lag(average, steps)
-    with seeded(seed, libraries=True), progress_bar(progress, steps) as tell, run.training():
+    with seeded(seed, libraries=True), _shown(progress, steps) as tell, run.training():
         finished, reason = run.train(batches, points, tell)
     if steps is None:
         warn_of_lag(average, run.steps)
@@ -149,6 +153,16 @@ def _kept(checkpoints: int, steps: int | None) -> Collection[int]:
     if checkpoints == 1:
         raise ValueError("checkpoints: give at least 2, from before the first step and after the last, or 0 for none.")
     return {round(steps * place / (checkpoints - 1)) for place in range(checkpoints)}
+
+
+def _shown(progress: bool | Progress, steps: int | None) -> AbstractContextManager[Tell]:
+    if callable(progress):
+
+        def tell(done: float, word: str) -> object:
+            return progress(int(done), steps)
+
+        return nullcontext(tell)
+    return progress_bar(progress, steps)
 
 
 class _Run:

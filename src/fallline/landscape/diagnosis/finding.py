@@ -38,6 +38,15 @@ class Finding:
         return {"about": self.about, "sentence": self.sentence, "evidence": self.evidence, "numbers": numbers}
 
 
+def shown(value: float, digits: int = 2) -> str:
+    """A number in so many digits, without an exponent where it needs none.
+
+    >>> shown(100.4), shown(0.000031), shown(19.8)
+    ('100', '3.1e-05', '20')
+    """
+    return f"{float(f'{value:.{digits}g}'):g}"
+
+
 def rounded_up(value: float, digits: int = 2) -> str:
     """A bound that is to hold, in so many digits.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fallline._text import counted, listed
-from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding
+from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, shown
 from fallline.landscape.diagnosis.signals import Activation, Layer, Signals
 from fallline.landscape.diagnosis.update_ratios import UpdateRatios
 
@@ -74,7 +74,7 @@ def fading_gradients(signals: Signals) -> Finding | None:
         f"Layer '{least}' gets {share:.0e} of the gradient that layer '{most}' gets, each measured by its weights: "
         f"{why} another initialisation, normalisation or residual connections."
     )
-    evidence = f"{relative[least]:.2g} against {relative[most]:.2g} of the weights' length; {evidence}"
+    evidence = f"{shown(relative[least])} against {shown(relative[most])} of the weights' length; {evidence}"
     return Finding("layers", sentence, evidence, {"share": share})
 
 
@@ -106,7 +106,7 @@ def still_layers(ratios: UpdateRatios, steps: int) -> Finding | None:
         sentence = (
             f"No layer's weights move by more than {high.max():.0e} of their size a step: at this pace all "
             f"{counted(steps, 'step')} change them by {high.max() * steps:.1%} at most; raise the learning rate of "
-            f"{rate:.2g}."
+            f"{shown(rate)}."
         )
         evidence = f"{low.min():.1e} to {high.max():.1e} {where}"
         return Finding("layers", sentence, evidence, {"ratio": float(high.max()), "steps": float(steps)})

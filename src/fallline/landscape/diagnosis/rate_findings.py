@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from fallline._text import counted
-from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_down, rounded_up
+from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_down, rounded_up, shown
 from fallline.landscape.diagnosis.rate_range import RateRange
 
 #: Ends of an interval that are this close are told as one number.
@@ -22,7 +22,7 @@ def diverging_rates(rates: RateRange, top: float | None = None, limit: float | N
     Args:
         rates: The range.
         top: The top curvature at the first seed's first weights.
-        limit: The highest stable rate of the optimizer on a quadratic of that curvature.
+        limit: The product of rate and curvature beyond which the optimizer diverges on a quadratic.
     """
     first, last = rates.edge_ends
     beyond = rates.failed[:, rates.rates > last]
@@ -32,12 +32,13 @@ def diverging_rates(rates: RateRange, top: float | None = None, limit: float | N
     if last > _ONE_NUMBER * first:
         sentence += f", and from {rounded_down(first)} on with some seeds"
     numbers = {"edge": rates.edge, "low": first, "high": last}
-    evidence = f"edges of {counted(len(rates.seeds), 'seed')}: {first:.3g} to {last:.3g}; {_runs(rates)}"
-    if top is not None and limit is not None:
+    evidence = f"edges of {counted(len(rates.seeds), 'seed')}: {shown(first, 3)} to {shown(last, 3)}; {_runs(rates)}"
+    if top is not None and top > 0 and limit is not None:
+        limit /= top
         numbers |= {"top_curvature": top, "limit": limit}
-        evidence += f"; top curvature at the start {top:.3g}, whose limit is {limit:.3g}"
+        evidence += f"; top curvature at the start {shown(top, 3)}, whose limit is {shown(limit, 3)}"
         if abs(float(rates.edge_by_seed[0]) / limit - 1) <= _EXPLAINED:
-            sentence += f", for the top curvature is {top:.2g}"
+            sentence += f", for the top curvature is {shown(top)}"
     return Finding("rates", f"{sentence}.", evidence, numbers)
 
 
@@ -53,16 +54,15 @@ def training_rates(rates: RateRange, rate: float | None = None) -> Finding | Non
     if rates.trains is None or len(rates.seeds) < FEWEST_SEEDS:
         return None
     low, high = rates.trains
-    sentence = f"Learning rates from {low:.2g} to {high:.2g} train"
     if low == rates.rates[0] or high == rates.rates[-1]:  # nobody knows where the range ends
         return None
-    numbers = {"low": low, "high": high}
+    numbers, ends = {"low": low, "high": high}, f"from {shown(low)} to {shown(high)}"
+    sentence = f"Learning rates {ends} train"
     if rate is not None:
         numbers["rate"] = rate
-        if rate < low:
-            sentence = f"A learning rate of {rate:.2g} is too low: those from {low:.2g} to {high:.2g} train; raise it"
-        elif rate > high:
-            sentence = f"A learning rate of {rate:.2g} is too high: those from {low:.2g} to {high:.2g} train; lower it"
+        if rate < low or rate > high:
+            what, remedy = ("low", "raise") if rate < low else ("high", "lower")
+            sentence = f"A learning rate of {shown(rate)} is too {what}: those {ends} train; {remedy} it"
     evidence = (
         f"with every seed they made at least half of the fall in loss that the best rate made; {_runs(rates)}, on "
         f"{counted(rates.examples, 'example')} of train"

@@ -122,6 +122,16 @@ def _ends(mover: Mover) -> tuple[float, float]:
     return _ENDS if record is None else (record.lr[0], record.lr[1])
 
 
+def runs_of_a_seed(mover: Mover) -> int:
+    """How many runs a range of this optimizer takes, unless its grid has to grow."""
+    low, high = _ends(mover)
+    return _count(low, high) + _INSIDE * _ROUNDS
+
+
+def _count(low: float, high: float) -> int:
+    return max(2, 1 + round(_A_DECADE * math.log10(high / low)))
+
+
 class _Search:
     """The runs so far, by seed and rate."""
 
@@ -141,8 +151,7 @@ class _Search:
 
     def scan(self, low: float, high: float) -> None:
         """Train runs at rates over the whole range."""
-        count = max(2, 1 + round(_A_DECADE * math.log10(high / low)))
-        self._run({place: np.geomspace(low, high, count) for place in range(len(self.seeds))})
+        self._run({place: np.geomspace(low, high, _count(low, high)) for place in range(len(self.seeds))})
 
     def edges(self, limits: Array) -> Array:
         """Between which two rates each seed's runs begin to diverge [S, 2]; NaN where none does, or all do."""
@@ -202,7 +211,7 @@ class _Search:
         lanes = [(self.seeds[place], self._mover.lane(rate)) for place, rate in runs]
         ended = run_short(self._problem, lanes, self._steps, batched=self._batched, progress=tell)
         self.done += len(runs) * self._steps
-        for (place, rate), loss, diverged in zip(runs, ended.after, ended.diverged, strict=True):
+        for (place, rate), loss, diverged in zip(runs, ended.losses[:, -1], ended.diverged, strict=True):
             self._after[place][rate] = math.nan if diverged else float(loss)
 
 

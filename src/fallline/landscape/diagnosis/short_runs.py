@@ -19,6 +19,7 @@ from fallline.optim.method_name import find_method
 from fallline.rules import name_of
 from fallline.symbolic import Rule
 from fallline.training import (
+    Curves,
     Problem,
     Progress,
     as_metric,
@@ -118,10 +119,10 @@ def measured_on(
 
 @dataclass(frozen=True, eq=False)
 class ShortRuns:
-    """What became of K runs: the losses [K] before and after, NaN where a run diverged, and which did."""
+    """What became of K runs: the losses [K, P] after `steps` [P], NaN where a run had diverged, and which did [K]."""
 
-    before: Array
-    after: Array
+    steps: NDArray[np.int64]
+    losses: Array
     diverged: NDArray[np.bool_]
 
 
@@ -130,18 +131,20 @@ def run_short(
     lanes: Sequence[tuple[int, LaneRule]],
     steps: int,
     *,
+    every: int | None = None,
     batched: bool,
     progress: Progress | None = None,
 ) -> ShortRuns:
     """Train lanes, each a seed and what moves it, for some steps of a problem that `measured_on` made.
 
-    `progress` is called with the steps of all runs that are done, and how many there are.
+    They are evaluated before, after, and every so many steps. `progress` is called with the steps of all runs that are
+    done, and how many there are.
     """
-    found: list[tuple[float, float, bool]] = []
+    found: list[Curves] = []
     all_steps = steps * len(lanes)
 
-    def train_part(some: Sequence[tuple[int, LaneRule]], done: int) -> list[tuple[float, float, bool]]:
-        first = len(found) + done
+    def train_part(some: Sequence[tuple[int, LaneRule]], _: int) -> list[Curves]:
+        first = sum(len(curves.diverged_at) for curves in found)
 
         def tell(step: int, _: int) -> None:
             if progress is not None:
@@ -149,14 +152,13 @@ def run_short(
 
         made = make_lanes(problem, [seed for seed, _ in some], batched=batched)
         update = LaneUpdate(made.parameters, [rule for _, rule in some], made.seeds)
-        curves = train(made, update, steps=steps, evaluate_every=steps, progress=tell)
-        return [*zip(curves.valid_loss[:, 0], curves.valid_loss[:, -1], curves.diverged, strict=True)]
+        found.append(train(made, update, steps=steps, evaluate_every=every or steps, progress=tell))
+        return found[-1:]
 
-    width = lanes_that_fit(problem, steps) if batched else 1
-    for part in parts(len(lanes), width):
-        found += train_in_parts(lanes[part], train_part)
-    before, after, diverged = map(np.array, zip(*found, strict=True))
-    return ShortRuns(before, after, diverged)
+    for part in parts(len(lanes), lanes_that_fit(problem, steps) if batched else 1):
+        train_in_parts(lanes[part], train_part)
+    losses = np.concatenate([curves.valid_loss for curves in found])
+    return ShortRuns(found[0].steps, losses, np.concatenate([curves.diverged for curves in found]))
 
 
 def can_batch(problem: Problem) -> bool:
