@@ -17,6 +17,7 @@ from urllib.parse import quote
 from fallline._text import counted, duration, listed
 from fallline.pages import player
 from fallline.pages.assets import COLOURS, asset, dash, policy, symbol, template
+from fallline.pages.charts.diagnosis import read_diagnosis
 from fallline.pages.charts.leaderboard import leaderboard
 from fallline.pages.charts.picture import CHARTS, Picture
 from fallline.pages.charts.race_data import RaceData, read_race
@@ -46,6 +47,7 @@ def report_page(data: Mapping[str, Any]) -> str:
     scripts = [script, *([player.script()] if maps else [])]
     plotly, packed_plotly = _plotly()
     headline, reason, told, limits = said(race)
+    why = read_diagnosis(data["diagnosis"]) if data.get("diagnosis") else None
     return _template().render(
         race=race,
         headline=headline,
@@ -63,6 +65,8 @@ def report_page(data: Mapping[str, Any]) -> str:
         lines=[_chart(slices_picture(one)) for one in lines],
         maps=maps,
         missing=missing(found, race),
+        why=why,
+        why_charts=[] if why is None else [_chart(picture) for picture in why.pictures],
         scripts=scripts,
         style=asset("report.css") + (player.stylesheet() if maps else ""),
         plotly=packed_plotly,

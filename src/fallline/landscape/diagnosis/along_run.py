@@ -31,8 +31,8 @@ class AlongRun:
         top: The highest curvatures [C].
         top_errors: The lengths of their residuals [C].
         bottom: The lowest curvatures [C].
-        limits: The curvatures [C] beyond which the optimizer diverges on a quadratic at its rate; NaN where none is
-            known.
+        limits: The curvatures [C] beyond which the optimizer diverges on a quadratic at its rate, infinite at a rate of
+            0; NaN where none is known.
         noise: The noise scales [C] of the gradient, in examples; NaN where they can't be told.
         noise_low: The lower ends of their 95 % intervals [C].
         noise_high: The upper ends [C].
@@ -106,9 +106,8 @@ def along_run(
         noise = _noise(problem, kept, split, examples, mode, seed)
         rate = np.nan if kept.learning_rate is None else kept.learning_rate
         told = (np.nan,) * 3 if noise is None else (noise.scale, noise.low, noise.high)
-        rows.append(
-            (kept.step, rate, found.top[0], found.top_residuals[0], found.bottom[0], (limit or np.nan) / rate, *told)
-        )
+        highest = np.nan if limit is None else limit / rate if rate else np.inf
+        rows.append((kept.step, rate, found.top[0], found.top_residuals[0], found.bottom[0], highest, *told))
         cost += found.cost + (0.0 if noise is None else noise.cost)
         if progress is not None:
             progress(number, len(run.checkpoints))

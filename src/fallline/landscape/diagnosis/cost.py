@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from fallline._text import counted, listed, rough_range
+from fallline.landscape.diagnosis.short_runs import can_batch
 from fallline.training import Problem, make_lanes, seeded
 
 _LANES = 32
@@ -51,25 +52,28 @@ class Speeds:
         return cost.many * self.many + cost.alone * self.alone + cost.whole * self.whole
 
 
-def measured_speeds(problem: Problem, batched: bool) -> Speeds:
-    """Time a few gradients.
+def measured_speeds(problem: Problem, cost: Cost) -> Speeds:
+    """Time a few gradients, of the kinds that are to be computed.
 
     Args:
         problem: What `measured_on` made, whose `valid` are the examples that are measured on.
-        batched: Whether many runs share their operations.
+        cost: What is to be computed.
     """
+    many = alone = whole = 0.0
     with seeded(0, problem.training_device):
-        alone = make_lanes(problem, [0], batched=False)
-        batch = alone.batches().at(0)
-        some = make_lanes(problem, [0] * _LANES, batched=True) if batched else alone
-        every = problem.with_batch(min(len(problem.valid), len(problem.train)))
-        whole = make_lanes(every, [0], batched=False)
-        rows = torch.arange(every.batch, device=whole.device)[None]
-        return Speeds(
-            many=_seconds(lambda: some.gradients(batch)) / len(some),
-            alone=_STEP * _seconds(lambda: alone.gradients(batch)),
-            whole=_TWICE * _seconds(lambda: whole.gradients(rows)),
-        )
+        lanes = make_lanes(problem, [0], batched=False)
+        batch = lanes.batches().at(0)
+        if cost.alone:
+            alone = _STEP * _seconds(lambda: lanes.gradients(batch))
+        if cost.many:
+            some = make_lanes(problem, [0] * _LANES, batched=True) if can_batch(problem) else lanes
+            many = _seconds(lambda: some.gradients(batch)) / len(some)
+        if cost.whole:
+            every = problem.with_batch(min(len(problem.valid), len(problem.train)))
+            measured = make_lanes(every, [0], batched=False)
+            rows = torch.arange(every.batch, device=measured.device)[None]
+            whole = _TWICE * _seconds(lambda: measured.gradients(rows))
+    return Speeds(many, alone, whole)
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -82,16 +86,14 @@ def _seconds(work: Callable[[], object]) -> float:
     return statistics.median(found[1:])
 
 
-def told(costs: Sequence[Cost], speeds: Speeds, batch: int, examples: int) -> str:
+def told(cost: Cost, seconds: float, batch: int, examples: int) -> str:
     """What all parts cost, in a sentence.
 
-    >>> told([Cost(many=1000.0, whole=80.0)], Speeds(1e-3, 1e-3, 1e-2), batch=64, examples=512)
-    'About 1,000 gradients of 64 examples and 80 of 512 are to be computed, in 1 to 5 seconds.'
+    >>> told(Cost(many=1000.0, whole=80.0), 1.8, batch=64, examples=512)
+    'About 1,000 gradients of 64 examples and 80 of 512 are to be computed, in 1 to 4 seconds.'
     """
-    cost = sum(costs, Cost())
     counts = [(cost.many + cost.alone, batch), (cost.whole, examples)]
     first, *others = [(count, size) for count, size in counts if count]
     parts = [f"{first[0]:,.0f} gradients of {counted(first[1], 'example')}"]
     parts += [f"{count:,.0f} of {size:,}" for count, size in others]
-    seconds = speeds.seconds(cost)
     return f"About {listed(parts)} are to be computed, in {rough_range(_LEAST * seconds, _MOST * seconds)}."

@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 from fallline import _asked
 from fallline._bar import progress_bar
-from fallline.landscape.diagnosis.cost import measured_speeds, told
+from fallline.landscape.diagnosis.cost import Cost, measured_speeds, told
 from fallline.landscape.diagnosis.parts import PARTS, Measurements, Part
 from fallline.landscape.diagnosis.record import Diagnosis
-from fallline.landscape.diagnosis.short_runs import Optimizer, as_mover, can_batch, check_problem, measured_on
+from fallline.landscape.diagnosis.short_runs import Optimizer, as_mover, check_problem, measured_on
 from fallline.landscape.measuring.measured import Mode
 from fallline.landscape.slice_losses import Model
 from fallline.landscape.slices import check_choice
-from fallline.training import Problem, ProblemError
+from fallline.training import FitResult, Problem, ProblemError
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ Watch = Callable[[Stage], object]
 
 def diagnose(
     problem: Problem,
-    model: Model | None = None,
+    model: Model | FitResult | None = None,
     optimizer: Optimizer = "sgd",
     *,
     lr: float | None = None,
@@ -63,18 +63,19 @@ def diagnose(
 
     Args:
         problem: The problem.
-        model: The weights to look at, a module that the problem's model function builds, or its state_dict. Without
-            one, one is trained: the problem's epochs, with the optimizer at `lr`.
+        model: The weights to look at, a module that the problem's model function builds, or its state_dict; or what
+            `fallline.fit` returned, with checkpoints for what is measured along the run. Without one, one is trained:
+            the problem's epochs, with the optimizer at `lr`.
         optimizer: A rule, a torch optimizer class, or the name of either.
         lr: Its learning rate; the best one of the range that is measured, or the optimizer's default, unless given.
-        parts: What to measure, of "rates" (the range of learning rates, from fresh weights), "run" (a run, with
-            curvature and noise along it; without a model alone), "place" (gradient and curvature at the weights),
-            "noise" (of mini-batch gradients) and "layers" (activations, gradients and updates by layer); all unless
-            given.
+        parts: What to measure, of "rates" (the range of learning rates, from fresh weights), "run" (curvature and noise
+            along a run, of which there must be checkpoints where a model is given), "place" (gradient and curvature at
+            the weights), "noise" (of mini-batch gradients) and "layers" (activations, gradients and updates by layer);
+            all unless given.
         batch: Examples of a step, "all" for the whole split; the problem's unless given.
         seeds: How many seeds short runs have.
         examples: How many examples of the training split are measured on, always the same; 512, or all where there are
-            fewer, unless given. The noise of the gradient is measured on the whole split.
+            fewer, unless given; the noise of the gradient takes all.
         mode: "evaluation" or "training", which says how dropout and batch norm compute where the model is measured.
         seed: The first of the seeds, and what draws whatever is random.
         progress: Whether to show a bar, where there is a terminal; or a function that is told a `Stage`, first of all
@@ -90,7 +91,7 @@ def diagnose(
     >>> from fallline.problems import quadratic
     >>> found = diagnose(quadratic(), optimizer="sgd", parts=["rates"])
     >>> print(found.findings[0].sentence)
-    Learning rates above 0.021 diverge, for the top curvature is 1e+02.
+    Learning rates above 0.021 diverge, for the top curvature is 100.
     """
     mover = as_mover(optimizer, hyperparameters)
     check_problem(problem)
@@ -99,17 +100,20 @@ def diagnose(
         check_choice("parts", name, tuple(PARTS))
     seeds, seed = _asked.whole("seeds", seeds), _asked.seed(seed)
     rate = None if lr is None else _asked.number("lr", lr, above=0)
+    if not chosen:
+        raise ValueError(f"parts: there are none; give some of {', '.join(PARTS)}.")
     problem.check(seed)
     given = measured_on(problem, examples, batch)
     if batch is not None:
         problem = problem.with_batch(given.batch)
-    found = Measurements(problem, mover, rate, seeds, len(given.valid), mode, seed, model)
-    work = [name for name in PARTS if name in chosen and not (name == "run" and model is not None)]
-    speeds = measured_speeds(given, can_batch(given))
-    cost = told([found.cost(name) for name in work], speeds, given.batch, len(given.valid))
-    seconds = {name: speeds.seconds(found.cost(name)) for name in work}
+    found = Measurements(problem, mover, rate, seeds, len(given.valid), examples, mode, seed, model)
+    costs = {name: cost for name in PARTS if name in chosen and (cost := found.cost(name)) is not None}
+    whole = sum(costs.values(), Cost())
+    speeds = measured_speeds(given, whole)
+    seconds = {name: speeds.seconds(cost) for name, cost in costs.items()}
+    foreseen = told(whole, sum(seconds.values()), given.batch, len(given.valid))
     begun = time.perf_counter()
-    with _shown(progress, cost, sum(seconds.values())) as watch:
+    with _shown(progress, foreseen, sum(seconds.values())) as watch:
         finished = _measure(found, seconds, watch)
     return Diagnosis(
         problem=problem.name,
@@ -126,7 +130,7 @@ def diagnose(
         escapes=tuple(found.escapes),
         left_out=tuple(dict.fromkeys(found.left_out)),
         finished=finished,
-        cost=cost,
+        cost=foreseen,
         seconds=time.perf_counter() - begun,
     )
 
@@ -149,7 +153,7 @@ def _measure(found: Measurements, seconds: dict[Part, float], watch: Callable[[s
             found.left_out.append(f"The diagnosis was interrupted while it measured {doing}.")
             return False
         done += own
-    if errors and len(errors) == len(seconds):
+    if errors and len(errors) == len(seconds):  # nothing was measured
         raise errors[0]
     return True
 

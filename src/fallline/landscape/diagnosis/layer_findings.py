@@ -26,8 +26,8 @@ def dead_units(signals: Signals) -> Finding | None:
     parts = [f"{one.dead} of {counted(one.units, 'unit')}{_behind(one)}" for one in found]
     saturated = all(one.kind in _SATURATING for one in found)
     state = "saturated" if saturated else "dead"
-    remedy = "smaller initial weights or a lower learning rate keep" if saturated else "a lower learning rate keeps"
-    sentence = f"{listed(parts)} are {state} and learn nothing; {remedy} them alive."
+    remedy = "smaller initial weights" if saturated else "a lower learning rate"
+    sentence = f"{listed(parts)} are {state} and learn nothing from these examples; try {remedy}."
     evidence = (
         f"for none of {counted(signals.examples, 'example')} of {signals.split} they pass on a gradient, in "
         f"{signals.mode} mode"

@@ -25,7 +25,7 @@ from fallline.landscape.measuring import Curvature, NoiseScale, curvature, noise
 from fallline.landscape.measuring.measured import Mode, Progress
 from fallline.landscape.slice_losses import Model
 from fallline.symbolic import Rule
-from fallline.training import Problem, fit
+from fallline.training import FitResult, Problem, fit
 
 Part = Literal["rates", "run", "place", "noise", "layers"]
 #: The parts by name, in the order in which they are measured, and what is then said to be going on.
@@ -55,9 +55,10 @@ class Measurements:
         given_rate: The learning rate that was given.
         seeds: How many seeds short runs have.
         examples: How many examples are measured on.
+        noisy: How many the noise of the gradient is measured on; None for the whole split.
         mode: How dropout and batch norm compute.
         seed: The first of the seeds.
-        model: The weights to look at; None for those of a run, or before it of the first seed.
+        given: The weights to look at, or a run that led there; None for those of a run that is to be trained.
     """
 
     problem: Problem
@@ -65,9 +66,10 @@ class Measurements:
     given_rate: float | None
     seeds: int
     examples: int
+    noisy: int | None
     mode: Mode
     seed: int
-    model: Model | None
+    given: Model | FitResult | None
     where: str = "the model that was given"
     rates: RateRange | None = None
     start: Curvature | None = None  # at the first seed's first weights
@@ -81,14 +83,16 @@ class Measurements:
     left_out: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        #: The first seed's first weights.
         self.fresh = self.problem.build(self.seed)
-        if self.model is None:
+        #: The weights that are looked at.
+        self.weights: Model = self.fresh
+        if self.given is None:
             self.where = f"untrained weights of seed {self.seed}"
-
-    @property
-    def weights(self) -> Model:
-        """The weights that are looked at."""
-        return self.fresh if self.model is None else self.model
+        elif isinstance(self.given, FitResult):
+            self._take(self.given)
+        else:
+            self.weights = self.given
 
     @property
     def rate(self) -> float:
@@ -102,17 +106,20 @@ class Measurements:
             return float(method.defaults["lr"])
         return float(inspect.signature(method).parameters["lr"].default)
 
-    def cost(self, part: Part) -> Cost:
-        """What a part costs, as far as it can be foreseen."""
+    def cost(self, part: Part) -> Cost | None:
+        """What a part costs, as far as it can be foreseen; None where it has nothing to measure."""
         steps = self.seeds * min(STEPS, self.problem.steps)
         if part == "rates":
             return Cost(many=runs_of_a_seed(self.mover) * steps, whole=_END)
         if part == "run":
-            return Cost(alone=self.problem.steps, whole=(2 * _END + 1) * _CHECKPOINTS)
+            if self.given is None:
+                return Cost(alone=self.problem.steps, whole=(2 * _END + 1) * _CHECKPOINTS)
+            kept = len(self.given.checkpoints) if isinstance(self.given, FitResult) else 0
+            return Cost(whole=(2 * _END + 1) * kept) if kept else None
         if part == "place":
             return Cost(whole=2 * _END + 2)
         if part == "noise":
-            return Cost(whole=len(self.problem.train) / self.examples)
+            return Cost(whole=(self.noisy or len(self.problem.train)) / self.examples)
         return Cost(many=steps, whole=1)
 
     def measure(self, part: Part, tell: Tell) -> None:
@@ -132,19 +139,26 @@ class Measurements:
             self.start = curvature(self.problem, self.fresh, ends="top", examples=self.examples, seed=self.seed)
 
     def _run(self, tell: Tell) -> None:
-        run = fit(
-            self.problem, self.mover.method, lr=self.rate, seed=self.seed, checkpoints=_CHECKPOINTS,
-            progress=lambda step, steps: tell(step / (2 * (steps or step))), **self.mover.hyperparameters,
-        )  # fmt: skip
-        if not run.finished:
-            self.left_out.append(run.reason)
-        steps = run.checkpoints[-1].step if run.finished else run.curves[-1].step
-        self.model = {name: value.detach().clone() for name, value in run.model.state_dict().items()}
-        self.where = f"after {counted(steps, 'step')} of {self.mover.name} at a rate of {self.rate:.3g}"
+        run, before = self.given, 0.0
+        if not isinstance(run, FitResult):
+            before = 0.5
+            run = fit(
+                self.problem, self.mover.method, lr=self.rate, seed=self.seed, checkpoints=_CHECKPOINTS,
+                progress=lambda step, steps: tell(before * step / (steps or step)), **self.mover.hyperparameters,
+            )  # fmt: skip
+            self._take(run)
         self.along = along_run(
             self.problem, run, examples=self.examples, mode=self.mode, seed=self.seed,
-            progress=lambda done, count: tell(0.5 + done / (2 * count)),
+            progress=lambda done, count: tell(before + (1 - before) * done / count),
         )  # fmt: skip
+
+    def _take(self, run: FitResult) -> None:
+        """Look at the weights that a run ended with."""
+        if not run.finished:
+            self.left_out.append(run.reason)
+        steps = run.checkpoints[-1].step if run.checkpoints and run.finished else run.curves[-1].step
+        self.weights = {name: value.detach().clone() for name, value in run.model.state_dict().items()}
+        self.where = f"after {counted(steps, 'step')} of {self.mover.name}"
 
     def _place(self, tell: Tell) -> None:
         self._look()
@@ -169,7 +183,9 @@ class Measurements:
             yield leaving("momentum")
 
     def _noise(self, tell: Tell) -> None:
-        self.noise = noise_scale(self.problem, self.weights, mode=self.mode, seed=self.seed, progress=_watched(tell))
+        self.noise = noise_scale(
+            self.problem, self.weights, examples=self.noisy, mode=self.mode, seed=self.seed, progress=_watched(tell)
+        )
 
     def _layers(self, tell: Tell) -> None:
         self._look()
