@@ -226,7 +226,7 @@ class Outputs:
         """Leave with a sentence where something can't be written."""
         for option, file in (("--json", self.json), ("--report", self.report)):
             if file is not None:
-                _check_file(option, file)
+                check_file(option, file)
         if self.tensorboard is not None:
             if self.tensorboard.is_file():
                 fail(f"--tensorboard {self.tensorboard}: that is a file; give a folder")
@@ -264,7 +264,7 @@ def leave_if_unwritten(failed: list[str], result: RaceResult) -> None:
         fail(f"{'; '.join(failed)}; {where}{'' if kept is None else ', and `fallline report` makes its page'}", 1)
 
 
-def _check_file(option: str, file: Path) -> None:
+def check_file(option: str, file: Path) -> None:
     """Leave with a sentence where a file can't be written; what was not there is not made."""
     if not file.resolve().parent.is_dir():
         fail(f"{option} {file}: there is no folder {file.resolve().parent}")

@@ -6,11 +6,11 @@ population and `fit` for one model.
 """
 
 from fallline.training.batched import BatchedLanes
-from fallline.training.curves import Curves, FitResult, Point
+from fallline.training.curves import Checkpoint, Curves, FitResult, Point
 from fallline.training.descent import needs_closure
 from fallline.training.drawing import draws_of
 from fallline.training.errors import ProblemError, first_line, is_text
-from fallline.training.evaluation import Evaluation
+from fallline.training.evaluation import Evaluation, footprint
 from fallline.training.fitting import fit
 from fallline.training.generators import seeded
 from fallline.training.lanes import Lanes
@@ -36,6 +36,7 @@ from fallline.training.training_data import Batches, epoch_order
 __all__ = [
     "BatchedLanes",
     "Batches",
+    "Checkpoint",
     "Curves",
     "Evaluation",
     "FitResult",
@@ -59,6 +60,7 @@ __all__ = [
     "fastest",
     "first_line",
     "fit",
+    "footprint",
     "is_text",
     "lanes_for",
     "lanes_that_fit",

@@ -1,0 +1,172 @@
+"""The highest and the lowest curvatures of a loss: the ends of its Hessian's spectrum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+from fallline._asked import number, whole
+from fallline.landscape.measuring.loss_at import Array, LossAt
+from fallline.landscape.measuring.measured import Measured, Mode, Watch
+from fallline.landscape.slice_losses import Model
+from fallline.landscape.slices import check_choice
+from fallline.training import Problem
+
+Ends = Literal["both", "top"]
+#: Lanczos vectors for one eigenvalue. The top one of a network stands clear of the rest and converges within a dozen;
+#: the lowest, with many near it, takes twice as many.
+_TOP_BASIS, _BOTTOM_BASIS = 12, 24
+_RESTARTS = 40
+
+
+@dataclass(frozen=True)
+class Curvature(Measured):
+    """Curvatures at both ends: eigenvalues of the Hessian, each with the length of its residual, |Hv - λv|.
+
+    The Hessian has an eigenvalue within the residual of each number; its highest is never below `top[0]`, its lowest
+    never above `bottom[0]`, but for rounding. So what is told as negative curvature is there.
+
+    Attributes:
+        top: The highest eigenvalues, descending.
+        bottom: The lowest ones, ascending; empty where only the top was asked for.
+        top_residuals: Those of `top`.
+        bottom_residuals: Those of `bottom`.
+        converged: Whether all residuals are within the tolerance.
+    """
+
+    top: tuple[float, ...]
+    bottom: tuple[float, ...]
+    top_residuals: tuple[float, ...]
+    bottom_residuals: tuple[float, ...]
+    converged: bool
+
+
+def curvature(
+    problem: Problem,
+    model: Model,
+    *,
+    count: int = 1,
+    ends: Ends = "both",
+    tolerance: float = 1e-3,
+    split: str = "train",
+    examples: int | None = None,
+    mode: Mode = "evaluation",
+    seed: int = 0,
+    progress: Watch | None = None,
+) -> Curvature:
+    """Find the highest and the lowest curvatures of the loss at a model's weights.
+
+    They are eigenvalues of the Hessian, by SciPy's `eigsh`: Lanczos with restarts (Lehoucq, Sorensen and Yang, ARPACK
+    users' guide, 1998) on Hessian-vector products (Pearlmutter, Fast exact multiplication by the Hessian, 1994).
+
+    Args:
+        problem: The problem whose loss it is.
+        model: A module, or the state_dict of one that the problem's model function builds. A copy is measured.
+        count: How many eigenvalues at each end.
+        ends: "both", or "top" alone, which takes a third of the time.
+        tolerance: How long residuals may be, as a share of the spectrum's width. Eigenvalues that stand clear of others
+            are far more exact than that: their errors go with its square.
+        split: The split that the examples are of.
+        examples: How many of them are taken, always the same; all unless given.
+        mode: "evaluation" or "training", for dropout and batch norm.
+        seed: What draws the masks of dropout, and the vector to start from.
+        progress: A function that is told a `Progress`, before the first product and after each.
+
+    Returns:
+        The eigenvalues, their residuals, and what they hold for.
+
+    Raises:
+        TypeError, ValueError: It can't be measured; the sentence names the argument.
+
+    >>> from fallline.problems import quadratic
+    >>> problem = quadratic(condition=100, dimensions=20)
+    >>> found = curvature(problem, problem.build(0))
+    >>> round(found.top[0], 6), round(found.bottom[0], 6)
+    (100.0, 1.0)
+    """
+    count = whole("count", count)
+    check_choice("ends", ends, get_args(Ends))
+    tolerance = number("tolerance", tolerance, above=0, below=1)
+    at = LossAt(problem, model, split, examples, mode, seed, progress)
+    top, bottom = spectrum_ends(at, min(count, at.size), tolerance, bottom=ends == "both")
+    width = np.abs([*top.values, *bottom.values]).max()
+    return Curvature(
+        top=tuple(top.values.tolist()),
+        bottom=tuple(bottom.values.tolist()),
+        top_residuals=tuple(top.residuals.tolist()),
+        bottom_residuals=tuple(bottom.residuals.tolist()),
+        converged=bool(max([*top.residuals, *bottom.residuals]) <= 2 * tolerance * width),
+        **at.measured(),
+    )
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Eigenvalues, and the lengths of their residuals."""
+
+    values: NDArray[np.float64]
+    residuals: NDArray[np.float64]
+
+
+_NONE = Pairs(np.zeros(0), np.zeros(0))
+
+
+def spectrum_ends(at: LossAt, count: int, tolerance: float, *, bottom: bool) -> tuple[Pairs, Pairs]:
+    """So many eigenvalues of either end, the outermost first; none of the bottom unless it is wanted."""
+    top_basis, bottom_basis = (max(least, 2 * count + 2) for least in (_TOP_BASIS, _BOTTOM_BASIS))
+    if at.size <= bottom_basis:
+        values, residuals = whole_spectrum(at)
+        high = Pairs(values[::-1][:count], residuals[::-1][:count])
+        return high, Pairs(values[:count], residuals[:count]) if bottom else _NONE
+    products = top_basis + count + (bottom_basis + count if bottom else 0)
+    at.expect(2 * products + 1, (bottom_basis if bottom else top_basis) + count + 3)
+    start = np.random.default_rng(at.seed).standard_normal(at.size).astype(at.dtype)
+    start /= np.linalg.norm(start)
+    first = at.product(start)
+    size = float(np.linalg.norm(first))
+    if size == 0:  # of a vector drawn at random: the Hessian is zero
+        return (zeros := Pairs(np.zeros(count), np.zeros(count))), zeros if bottom else _NONE
+    # ARPACK is exact relative to each eigenvalue. Shifted, none is near zero, as the one asked for may be.
+    high = _extreme(at, 1, 2 * size, count, top_basis, (start, first), tolerance)
+    if not bottom:
+        return high, _NONE
+    return high, _extreme(at, -1, max(float(high.values[0]), 0) + size, count, bottom_basis, (start, first), tolerance)
+
+
+def _extreme(
+    at: LossAt, sign: int, shift: float, count: int, basis: int, start: tuple[Array, Array], tolerance: float
+) -> Pairs:
+    """The highest eigenvalues of the Hessian, or of its negative, as the Hessian has them."""
+    given, product = start
+
+    def shifted(vector: Array) -> Array:
+        vector = vector.ravel()
+        # The first product is known already.
+        known = np.allclose(vector, given, rtol=0, atol=4 * float(np.finfo(at.dtype).eps))
+        found: Array = sign * (product if known else at.product(vector)) + at.dtype.type(shift) * vector
+        return found
+
+    operator = LinearOperator((at.size, at.size), matvec=shifted, dtype=at.dtype)
+    reachable = max(tolerance, 8 * float(np.finfo(at.dtype).eps))
+    while True:
+        try:
+            _, vectors = eigsh(operator, count, which="LA", ncv=basis, v0=given, tol=reachable, maxiter=_RESTARTS)
+            break
+        except ArpackNoConvergence:  # the residuals then tell how far it came
+            reachable *= 10
+    products = np.stack([at.product(vector) for vector in vectors.T], 1).astype(np.float64)
+    values = (vectors * products).sum(0) / (vectors.astype(np.float64) ** 2).sum(0)
+    order = np.argsort(-sign * values)
+    return Pairs(values[order], np.linalg.norm(products - values * vectors, axis=0)[order])
+
+
+def whole_spectrum(at: LossAt) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """All eigenvalues, ascending, and the lengths of their residuals, of the Hessian column by column."""
+    at.expect(2 * at.size + 1, 3 * at.size)
+    columns = np.stack([at.product(column) for column in np.eye(at.size, dtype=at.dtype)], 1).astype(np.float64)
+    values, vectors = np.linalg.eigh((columns + columns.T) / 2)
+    return values, np.linalg.norm(columns @ vectors - vectors * values, axis=0)
