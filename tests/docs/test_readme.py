@@ -1,9 +1,11 @@
-"""README shows anywhere, and says what the documentation says."""
+"""README shows anywhere, and says what the documentation says; the front page leads to what newcomers ask for."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -25,3 +27,16 @@ def test_readmes_decision_is_the_documentations() -> None:
     said = [line.removeprefix("> ").removesuffix("\\") for line in README.splitlines() if line.startswith("> ")]
     assert len(said) > 5
     assert "\n".join(said) in (ROOT / "docs/decision.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "rules/adagrad.md",
+        "api/problems.md#fallline.Problem",
+        "decision.md#how-it-is-computed",
+        "race.md#race-your-own-training-step",
+    ],
+)
+def test_the_front_page_leads_there(place: str) -> None:
+    assert f"]({place})" in (ROOT / "docs/index.md").read_text("utf-8")
