@@ -26,7 +26,7 @@ class Docstrings(griffe.Extension):  # type: ignore[misc]
             others: What the extension has no use for.
         """
         if obj.path.startswith(f"{_MADE}.") and (text := _at_run_time(obj.path)):
-            obj.docstring = griffe.Docstring(text, parent=obj)
+            obj.docstring = griffe.Docstring(text, parent=obj, parser="google", parser_options={"warnings": False})
         if obj.docstring is not None:
             obj.docstring.value = fenced(obj.docstring.value)
 
@@ -35,7 +35,7 @@ def _at_run_time(path: str) -> str | None:
     """The docstring of a public class or a method of one; None for anything else."""
     place, *names = path.removeprefix(f"{_MADE}.").split(".")
     found: Any = importlib.import_module(_MADE)
-    if not hasattr(found, place):
+    if not hasattr(found, place) or path.rpartition(".")[2].startswith("_"):
         return None
     for name in (place, *names):
         found = getattr(found, name, None)

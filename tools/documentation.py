@@ -69,7 +69,8 @@ def with_equations(text: str) -> str:
         if (block := found["block"]) is not None:
             # The converter knows the environment by its older name, whose star is for no numbers.
             return f'<div class="fl-math">{convert(block.replace("{aligned}", "{align*}"), display="block")}</div>'
-        return found[0] if (inline := found["inline"]) is None else convert(inline)
+        # Within a span, for what begins a line would be taken for a block.
+        return found[0] if (inline := found["inline"]) is None else f"<span>{convert(inline)}</span>"
 
     return _PARTS.sub(drawn, text)
 
