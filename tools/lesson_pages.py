@@ -34,7 +34,7 @@ def line(number: int) -> str:
     if result is None:
         return f"Lesson {number} tries this; its result does not come with this version."
     link = f"[Lesson {number}](lessons.md#lesson-{number})"
-    said = "; ".join(f"{check.what} {check.found}" for check in _telling(result))
+    said = "; ".join(f"{_place(check)}{check.what} {check.found}" for check in _telling(result))
     return f"{link}: *{result.lesson.claim}* This **{result.verdict}** ({said})."
 
 
@@ -42,6 +42,10 @@ def _telling(result: Result) -> list[Check]:
     """The first numbers, one of each condition where there are several."""
     checks = [own[0] for own in result.conditions.values()] if len(result.conditions) > 1 else result.evidence.checks
     return list(checks[:_SHOWN])
+
+
+def _place(check: Check) -> str:
+    return f"{check.condition}: " if check.condition else ""
 
 
 def table() -> str:
@@ -71,8 +75,7 @@ def _section(lesson: Lesson) -> Iterator[str]:
         yield "| number | measured, with its 95 % interval | claimed | |"
         yield "|---|---|---|---|"
         for check in result.evidence.checks:
-            place = f"{check.condition}: " if check.condition else ""
-            yield f"| {place}{check.what} | {check.found} | {check.claimed} | {check.outcome} |"
+            yield f"| {_place(check)}{check.what} | {check.found} | {check.claimed} | {check.outcome} |"
         yield ""
         if result.evidence.remark:
             yield f"{result.evidence.remark}\n"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from fallline import rules
-from tools import documentation, rule_pages
+from fallline.lessons import run
+from tools import documentation, lesson_pages, rule_pages
 from tools.site_check import problems
 
 PAGE = '<html><head>{}</head><body><h1 id="top">A</h1>{}</body></html>'
@@ -58,3 +59,21 @@ def test_every_rule_has_a_page_with_all_that_is_known_of_it() -> None:
     assert "Nesterov looks ahead" not in page
     index = rule_pages.index()
     assert all(f"(rules/{name}.md)" in index for name in rule_pages.NAMES)
+
+
+def test_a_lesson_is_told_with_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(1, seeds=2, examples=20)
+    monkeypatch.setattr(lesson_pages, "_RESULTS", {1: result})
+    line, sections = lesson_pages.line(1), lesson_pages.sections()
+    assert result.lesson.claim in line
+    assert f"**{result.verdict}**" in line
+    assert result.evidence.checks[0].found in line
+    assert all(f"| {check.found} | {check.claimed} | {check.outcome} |" in sections for check in result.evidence.checks)
+    assert f"| [{result.lesson.title}](#lesson-1) | {result.verdict} |" in lesson_pages.table()
+    assert 'id="lesson-1"' in lesson_pages.with_pictures()
+
+
+def test_a_lesson_that_was_not_run_is_told_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lesson_pages, "_RESULTS", {})
+    assert lesson_pages.line(1) == "Lesson 1 tries this; its result does not come with this version."
+    assert "not run yet" in lesson_pages.table()
