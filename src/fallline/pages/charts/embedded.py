@@ -10,16 +10,16 @@ from typing import Any
 from urllib.parse import quote
 
 from fallline.pages.charts.picture import Picture
-from fallline.pages.charts.renderers import drawn, live
+from fallline.pages.charts.renderers import live
+from fallline.pages.charts.stills import still
 
 
 def embedded(picture: Picture, above: Sequence[str] = ()) -> dict[str, Any]:
     """What the template `figure.html` draws: the picture, and its notes but for those that stand above it."""
-    still = drawn([picture], "svg", bare=True).decode()
     return {
         "picture": picture,
         "notes": [note for note in picture.notes if note not in above],
-        "still": f"data:image/svg+xml,{quote(still, safe=_SAFE)}",
+        "still": f"data:image/svg+xml,{quote(still(picture), safe=_SAFE)}",
         "live": live(picture),
     }
 
