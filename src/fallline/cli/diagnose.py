@@ -37,7 +37,8 @@ def diagnose(
     parts: Annotated[
         str | None,
         typer.Option(
-            help="What to measure, separated by commas, of rates, run, place, noise and layers. Default: all of it."
+            help="What to measure, separated by commas, of rates, scaling, run, place, noise, spectrum and layers. "
+            "Default: all of it."
         ),
     ] = None,
     batch: Annotated[str | None, typer.Option(help="Examples of a step, or `all`. Default: the problem's.")] = None,

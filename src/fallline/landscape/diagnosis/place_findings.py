@@ -12,7 +12,7 @@ from fallline.landscape.diagnosis.along_run import AlongRun
 from fallline.landscape.diagnosis.escape import Escape
 from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_up, shown
 from fallline.landscape.diagnosis.signals import Signals
-from fallline.landscape.measuring import Curvature, NoiseScale
+from fallline.landscape.measuring import Condition, Curvature, NoiseScale
 
 #: A gradient is small where a step of descent at its best rate, 1/curvature, takes off less than this share of an
 #: untrained model's loss.
@@ -171,3 +171,33 @@ def paying_batches(noise: NoiseScale, available: int) -> Finding | None:
         "steps."
     )
     return Finding("batch", sentence, evidence, numbers)
+
+
+#: How many times less unlike the curvatures must be for scaling to be worth a sentence, after twice the errors.
+_WORTH = 2.0
+
+
+def scaled_features(before: Condition, after: Condition) -> Finding | None:
+    """Whether scaling the features makes curvatures alike; silent where it does not make them half as unlike.
+
+    Args:
+        before: At the first weights, with the features as they are.
+        after: There, with each feature brought to mean 0 and standard deviation 1.
+    """
+    exact = np.isfinite([before.number, after.number]).all()
+    one, other = (before.number, after.number) if exact else (before.spread, after.spread)
+    doubts = (0.0, 0.0) if exact else (2 * before.spread_error, 2 * after.spread_error)
+    if not one - doubts[0] >= _WORTH * (other + doubts[1]):
+        return None
+    what, why = "the top curvature over the mean of all", "an average direction takes descent fewer steps"
+    if exact:
+        what, why = "the condition number", "descent takes steps in proportion to it"
+    sentence = (
+        f"Scaling the features to mean 0 and standard deviation 1 lowers {what} from {shown(one)} to {shown(other)}: "
+        f"{why}."
+    )
+    evidence = (
+        f"{shown(one, 3)} ± {shown(doubts[0])} to {shown(other, 3)} ± {shown(doubts[1])} at the first weights, on "
+        f"{counted(before.examples, 'example')} of {before.split} in {before.mode} mode"
+    )
+    return Finding("features", sentence, evidence, {"before": one, "after": other})
