@@ -92,7 +92,7 @@ def diagnose(
     >>> from fallline.problems import quadratic
     >>> found = diagnose(quadratic(), optimizer="sgd", parts=["rates"])
     >>> print(found.findings[0].sentence)
-    Learning rates above 0.021 diverge, for the top curvature is 100.
+    Learning rates above 0.0204 diverge, for the top curvature is 100.
     """
     mover = as_mover(optimizer, hyperparameters)
     check_problem(problem)

@@ -19,6 +19,8 @@ from fallline.landscape.measuring import Condition, Curvature, NoiseScale
 _SMALL = 1e-3
 #: A curvature is told to be negative that is at least this share of the top one.
 _NEGATIVE = 0.02
+#: A height above a floor, as a share of an untrained model's loss, that is worth a word.
+_WORTH_TELLING = 1e-6
 
 
 def is_stationary(signals: Signals, curvature: Curvature, untrained: float) -> bool:
@@ -55,6 +57,7 @@ def place(signals: Signals, curvature: Curvature, untrained: float, ways_out: Se
     if not curvature.converged or not is_stationary(signals, curvature, untrained):
         return None
     gradient, bottom, top = signals.gradient_norm, curvature.bottom[0], curvature.top[0]
+    scale = max(abs(untrained), abs(signals.loss))
     evidence = (
         f"gradient {shown(gradient)}, curvatures {shown(bottom, 3)} to {shown(top, 3)}, each to within "
         f"{max(curvature.bottom_residuals[0], curvature.top_residuals[0]):.1g}, on "
@@ -71,9 +74,9 @@ def place(signals: Signals, curvature: Curvature, untrained: float, ways_out: Se
         return Finding("place", f"{sentence}{told}", f"{evidence}{ways}", numbers)
     if bottom > curvature.bottom_residuals[0]:
         above = gradient**2 / (2 * bottom)
+        floor = f", whose floor is about {above:.1g} below" if above > _WORTH_TELLING * scale else ""
         sentence = (
-            f"The gradient is small ({gradient:.0e}) and the smallest curvature is {shown(bottom)}: a minimum, whose "
-            f"floor is about {above:.1g} below."
+            f"The gradient is small ({gradient:.0e}) and the smallest curvature is {shown(bottom)}: a minimum{floor}."
         )
         return Finding("place", sentence, evidence, {**numbers, "above": above})
     return None
