@@ -194,13 +194,11 @@ class Measurements:
             self.problem, self.weights, examples=self.examples, mode=self.mode, seed=self.seed, progress=_watched(tell)
         )
         self.curvature = found
-        assert self.signals is not None
-        if is_stationary(self.signals, found, self.untrained) and is_saddle(found):
-            self.escapes = [*self._ways_out()]
+        if is_stationary(found, self.untrained) and is_saddle(found):
+            self.escapes = [*self._ways_out(found.loss)]
 
-    def _ways_out(self) -> Iterator[Escape]:
-        assert self.signals is not None
-        fall = _FALL * max(abs(self.untrained), abs(self.signals.loss)) or 1.0
+    def _ways_out(self, loss: float) -> Iterator[Escape]:
+        fall = _FALL * max(abs(self.untrained), abs(loss)) or 1.0
         leaving = partial(
             escape, self.problem, self.weights, lr=self.rate, fall=fall, seeds=self.seeds, examples=self.examples,
             seed=self.seed,
@@ -246,8 +244,8 @@ class Measurements:
             yield scaled_features(*self.scaling)
         if self.along is not None:
             yield stability(self.along)
-        if self.signals is not None and self.curvature is not None:
-            yield place(self.signals, self.curvature, self.untrained, self.escapes)
+        if self.curvature is not None:
+            yield place(self.curvature, self.untrained, self.escapes)
         if self.noise is not None:
             yield paying_batches(self.noise, len(self.problem.train))
         if self.signals is not None:

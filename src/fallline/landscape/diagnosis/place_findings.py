@@ -11,7 +11,6 @@ from fallline._text import counted, listed
 from fallline.landscape.diagnosis.along_run import AlongRun
 from fallline.landscape.diagnosis.escape import Escape
 from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_up, shown
-from fallline.landscape.diagnosis.signals import Signals
 from fallline.landscape.measuring import Condition, Curvature, NoiseScale
 
 #: A gradient is small where a step of descent at its best rate, 1/curvature, takes off less than this share of an
@@ -23,16 +22,15 @@ _NEGATIVE = 0.02
 _WORTH_TELLING = 1e-6
 
 
-def is_stationary(signals: Signals, curvature: Curvature, untrained: float) -> bool:
+def is_stationary(curvature: Curvature, untrained: float) -> bool:
     """Whether the gradient is small: a step of descent at its best rate would hardly lower the loss.
 
     Args:
-        signals: With the gradient.
-        curvature: At the same weights.
+        curvature: With the gradient and the loss there.
         untrained: The loss of an untrained model, which says how large losses are.
     """
     top = curvature.top[0]
-    return top > 0 and signals.gradient_norm**2 / (2 * top) <= _SMALL * max(abs(untrained), abs(signals.loss))
+    return top > 0 and curvature.gradient**2 / (2 * top) <= _SMALL * max(abs(untrained), abs(curvature.loss))
 
 
 def is_saddle(curvature: Curvature) -> bool:
@@ -45,19 +43,18 @@ def is_saddle(curvature: Curvature) -> bool:
     return bottom + error < 0 and -bottom >= _NEGATIVE * curvature.top[0]
 
 
-def place(signals: Signals, curvature: Curvature, untrained: float, ways_out: Sequence[Escape] = ()) -> Finding | None:
+def place(curvature: Curvature, untrained: float, ways_out: Sequence[Escape] = ()) -> Finding | None:
     """Whether the weights are at a saddle or a minimum; silent where the gradient is not small, and in between.
 
     Args:
-        signals: With the gradient.
-        curvature: At the same weights.
+        curvature: With the gradient and the loss there.
         untrained: The loss of an untrained model.
         ways_out: When optimizers left the place, if that was tried.
     """
-    if not curvature.converged or not is_stationary(signals, curvature, untrained):
+    if not curvature.converged or not is_stationary(curvature, untrained):
         return None
-    gradient, bottom, top = signals.gradient_norm, curvature.bottom[0], curvature.top[0]
-    scale = max(abs(untrained), abs(signals.loss))
+    gradient, bottom, top = curvature.gradient, curvature.bottom[0], curvature.top[0]
+    scale = max(abs(untrained), abs(curvature.loss))
     evidence = (
         f"gradient {shown(gradient)}, curvatures {shown(bottom, 3)} to {shown(top, 3)}, each to within "
         f"{max(curvature.bottom_residuals[0], curvature.top_residuals[0]):.1g}, on "
@@ -134,7 +131,7 @@ def stability(along: AlongRun) -> Finding | None:
     sentence = (
         f"The top curvature rose from {shown(along.top[0])} to the limit that a learning rate of {shown(rate)} has, "
         f"{shown(limit)}, and stayed there from step {along.steps[first]:.0f} to {along.steps[last]:.0f}: the edge of "
-        "stability. A lower rate would lead to sharper weights, not to a calmer run."
+        "stability; lower the rate if the loss jumps there."
     )
     evidence = (
         f"{shown(float(there.min()), 3)} to {shown(float(there.max()), 3)} at {counted(len(there), 'checkpoint')} of a "
