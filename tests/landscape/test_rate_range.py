@@ -93,7 +93,7 @@ def test_nothing_that_trains() -> None:
 
 
 def test_from_a_model_that_was_given() -> None:
-    model = least_squares()
+    model: Any = least_squares()
     with torch.no_grad():
         model.weight.fill_(1.001)  # the answer, nearly
     found = rate_range(problem(), "sgd", model=model, seeds=3)
