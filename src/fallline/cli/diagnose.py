@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from fallline.cli.console import Beat, console, fail
+from fallline.cli.console import console, fail
+from fallline.cli.diagnosed import ShownStages, show_findings
 from fallline.cli.typed import listed_in
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fallline.landscape import Diagnosis
-    from fallline.landscape.diagnosis import Stage
 
 _DEFAULT_PROBLEM = "digits"
 
@@ -37,7 +36,8 @@ def diagnose(
     parts: Annotated[
         str | None,
         typer.Option(
-            help="What to measure, separated by commas, of rates, run, place, noise and layers. Default: all of it."
+            help="What to measure, separated by commas, of rates, scaling, run, place, noise, spectrum and layers. "
+            "Default: all of it."
         ),
     ] = None,
     batch: Annotated[str | None, typer.Option(help="Examples of a step, or `all`. Default: the problem's.")] = None,
@@ -88,44 +88,8 @@ def _diagnosed(name: str, out: Console, quiet: bool, asked: dict[str, Any]) -> D
     problem, _ = named_problem(name)
     if quiet:
         return diagnose(problem, progress=lambda stage: None, **asked)
-    with _Shown(out) as shown:
+    with ShownStages(out) as shown:
         return diagnose(problem, progress=shown, **asked)
-
-
-class _Shown:
-    """The cost, then a bar with the time left; plain lines now and then where standard output is no terminal."""
-
-    def __init__(self, out: Console) -> None:
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        self._out = out
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=out,
-            transient=True, disable=not out.is_terminal,
-        )  # fmt: skip
-        self._beat = nullcontext() if out.is_terminal else Beat(self._line, out)
-        self._stage: Stage | None = None
-
-    def __enter__(self) -> _Shown:
-        self._task = self._bar.add_task("checking the problem", total=None)
-        self._bar.start()
-        self._beat.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._beat.__exit__(None, None, None)
-        self._bar.stop()
-
-    def __call__(self, stage: Stage) -> None:
-        if self._stage is None:
-            self._out.print(stage.cost, markup=False, highlight=False)
-        self._stage = stage
-        self._bar.update(self._task, description=stage.doing, completed=stage.done, total=stage.expected)
-
-    def _line(self) -> str:
-        if self._stage is None:
-            return "the problem is being read and checked"
-        return f"{self._stage.doing} ({self._stage.done / self._stage.expected:.0%} of all)"
 
 
 def show_diagnosis(found: Diagnosis, out: Console) -> None:
@@ -135,17 +99,10 @@ def show_diagnosis(found: Diagnosis, out: Console) -> None:
         found: The diagnosis.
         out: Where to.
     """
-    from rich.padding import Padding
-    from rich.text import Text
-
     from fallline.landscape.diagnosis import tables_of
 
     out.print(f"\n{found.headline}\n", style="bold", markup=False, highlight=False)
-    for finding in found.findings:
-        out.print(Text(f"- {finding.sentence}"))
-        out.print(Padding(Text(finding.evidence, style="dim"), (0, 0, 0, 2)))
-    for sentence in found.left_out:
-        out.print(Text(f"- {sentence}", style="dim"))
+    show_findings(found, out)
     out.print()
     for one in tables_of(found):
         out.print(one)

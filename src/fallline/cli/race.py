@@ -157,6 +157,14 @@ def race(
             "one of it for each race."
         ),
     ] = None,
+    diagnose: Annotated[
+        bool,
+        typer.Option(
+            "--diagnose",
+            help="Train the arm to take once more, and say why it trains as it does: all that `fallline diagnose` "
+            "measures. Without it, what takes a second.",
+        ),
+    ] = False,
     storage: Annotated[
         str,
         typer.Option(
@@ -237,6 +245,8 @@ def race(
             asked["until"] = seconds_of(until)
         if until is not None and (problems is not None or budgets is not None or resume):
             fail("--until takes one race; give no --problems, no --budgets and no --resume beside it")
+        if diagnose and (problems is not None or budgets is not None):
+            fail("--diagnose takes one race; give no --problems and no --budgets beside it")
         if race_name is not None and not resume:
             fail("--race names the race that --resume goes on with; give --resume too")
         if budgets is not None and (problems is not None or resume):
@@ -262,11 +272,12 @@ def race(
             _refuse_settled(context)
             with _told(problem, quiet):
                 made, options = _unfinished(storage, race_name, problem)
-            race_on_one(made, {**asked, **options}, outputs, quiet=quiet)
+            race_on_one(made, {**asked, **options}, outputs, quiet=quiet, diagnose=diagnose)
         else:
             with _told(problem, quiet):
                 made, own = named_problem(problem or _DEFAULT_PROBLEM)
-            race_on_one(made, {**asked, "arms": entrants(names, mine or (), own)}, outputs, quiet=quiet)
+            entered = {**asked, "arms": entrants(names, mine or (), own)}
+            race_on_one(made, entered, outputs, quiet=quiet, diagnose=diagnose)
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:

@@ -1,7 +1,8 @@
 """Test surfaces of two coordinates and the paths that update rules take on them; slices of a network's loss.
 
-Of a network's loss at one point of weights there are numbers, too: curvature, trace, noise scale. `diagnosis` gathers
-them, with the rates that train and what goes on in the layers, into sentences.
+Of a network's loss at one point of weights there are numbers, too: curvature, trace and spectrum, noise scale,
+sharpness, condition number. `diagnosis` gathers them into sentences, with the rates that train and what goes on in the
+layers.
 """
 
 from fallline.landscape import surfaces
@@ -23,13 +24,19 @@ from fallline.landscape.diagnosis import (
 )
 from fallline.landscape.formula import Formula, FormulaError
 from fallline.landscape.measuring import (
+    Condition,
     Curvature,
     Measured,
     NoiseScale,
     Progress,
+    Sharpness,
+    Spectrum,
     Trace,
+    condition,
     curvature,
     noise_scale,
+    sharpness,
+    spectrum,
     trace,
 )
 from fallline.landscape.outcome import Outcome
@@ -39,6 +46,7 @@ from fallline.landscape.surface import Demonstration, Ending, Point, Surface, Vi
 
 __all__ = [
     "AlongRun",
+    "Condition",
     "Curvature",
     "Demonstration",
     "Diagnosis",
@@ -54,13 +62,16 @@ __all__ = [
     "Point",
     "Progress",
     "RateRange",
+    "Sharpness",
     "Signals",
     "Slice",
+    "Spectrum",
     "Surface",
     "Trace",
     "UpdateRatios",
     "View",
     "along_run",
+    "condition",
     "cos",
     "curvature",
     "derivatives_of",
@@ -71,9 +82,11 @@ __all__ = [
     "noise_scale",
     "path",
     "rate_range",
+    "sharpness",
     "signals",
     "sin",
     "slice",
+    "spectrum",
     "sqrt",
     "surfaces",
     "trace",

@@ -28,6 +28,7 @@ class AlongRun:
         mode: "evaluation" or "training": how dropout and batch norm compute.
         steps: The steps [C] after which the model was kept.
         rates: The learning rates [C] at these; NaN for an optimizer without one.
+        losses: The losses [C] on these examples.
         top: The highest curvatures [C].
         top_errors: The lengths of their residuals [C].
         bottom: The lowest curvatures [C].
@@ -46,6 +47,7 @@ class AlongRun:
     mode: str
     steps: Array
     rates: Array
+    losses: Array
     top: Array
     top_errors: Array
     bottom: Array
@@ -107,11 +109,13 @@ def along_run(
         rate = np.nan if kept.learning_rate is None else kept.learning_rate
         told = (np.nan,) * 3 if noise is None else (noise.scale, noise.low, noise.high)
         highest = np.nan if limit is None else limit / rate if rate else np.inf
-        rows.append((kept.step, rate, found.top[0], found.top_residuals[0], found.bottom[0], highest, *told))
+        rows.append(
+            (kept.step, rate, found.loss, found.top[0], found.top_residuals[0], found.bottom[0], highest, *told)
+        )
         cost += found.cost + (0.0 if noise is None else noise.cost)
         if progress is not None:
             progress(number, len(run.checkpoints))
-    names = ("steps", "rates", "top", "top_errors", "bottom", "limits", "noise", "noise_low", "noise_high")
+    names = ("steps", "rates", "losses", "top", "top_errors", "bottom", "limits", "noise", "noise_low", "noise_high")
     return AlongRun(
         problem=problem.name,
         optimizer=type(run.optimizer).__name__ if mover is None else mover.name,

@@ -16,9 +16,10 @@ from fallline.training import Problem, make_lanes, seeded
 _LANES = 32
 _FEWEST, _ROUNDS, _ENOUGH = 2, 8, 0.2
 #: Between which multiples of what was foreseen the time is told to be.
-_LEAST, _MOST = 0.7, 2.5
-#: What a step of a small network takes beside its gradient, and what the second derivative does, about.
-_STEP, _TWICE = 2.5, 2.0
+_LEAST, _MOST = 0.7, 3.0
+#: What a step of a small network alone takes beside its gradient, what the second derivative does, and the seconds of
+#: each of many runs' steps, about.
+_STEP, _TWICE, _BESIDE = 2.5, 2.0, 4e-5
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def measured_speeds(problem: Problem, cost: Cost) -> Speeds:
             alone = _STEP * _seconds(lambda: lanes.gradients(batch))
         if cost.many:
             some = make_lanes(problem, [0] * _LANES, batched=True) if can_batch(problem) else lanes
-            many = _seconds(lambda: some.gradients(batch)) / len(some)
+            many = _BESIDE + _seconds(lambda: some.gradients(batch)) / len(some)
         if cost.whole:
             every = problem.with_batch(min(len(problem.valid), len(problem.train)))
             measured = make_lanes(every, [0], batched=False)
@@ -90,7 +91,7 @@ def told(cost: Cost, seconds: float, batch: int, examples: int) -> str:
     """What all parts cost, in a sentence.
 
     >>> told(Cost(many=1000.0, whole=80.0), 1.8, batch=64, examples=512)
-    'About 1,000 gradients of 64 examples and 80 of 512 are to be computed, in 1 to 4 seconds.'
+    'About 1,000 gradients of 64 examples and 80 of 512 are to be computed, in 1 to 5 seconds.'
     """
     counts = [(cost.many + cost.alone, batch), (cost.whole, examples)]
     first, *others = [(count, size) for count, size in counts if count]

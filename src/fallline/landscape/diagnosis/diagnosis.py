@@ -68,10 +68,11 @@ def diagnose(
             the problem's epochs, with the optimizer at `lr`.
         optimizer: A rule, a torch optimizer class, or the name of either.
         lr: Its learning rate; the best one of the range that is measured, or the optimizer's default, unless given.
-        parts: What to measure, of "rates" (the range of learning rates, from fresh weights), "run" (curvature and noise
-            along a run, of which there must be checkpoints where a model is given), "place" (gradient and curvature at
-            the weights), "noise" (of mini-batch gradients) and "layers" (activations, gradients and updates by layer);
-            all unless given.
+        parts: What to measure, of "rates" (the range of learning rates, from fresh weights), "scaling" (what it is
+            worth to scale the features, there), "run" (curvature and noise along a run, of which there must be
+            checkpoints where a model is given), "place" (gradient and curvature at the weights), "noise" (of
+            mini-batch gradients), "spectrum" (how the curvatures are spread) and "layers" (activations, gradients and
+            updates by layer); all unless given.
         batch: Examples of a step, "all" for the whole split; the problem's unless given.
         seeds: How many seeds short runs have.
         examples: How many examples of the training split are measured on, always the same; 512, or all where there are
@@ -91,7 +92,7 @@ def diagnose(
     >>> from fallline.problems import quadratic
     >>> found = diagnose(quadratic(), optimizer="sgd", parts=["rates"])
     >>> print(found.findings[0].sentence)
-    Learning rates above 0.021 diverge, for the top curvature is 100.
+    Learning rates above 0.0204 diverge, for the top curvature is 100.
     """
     mover = as_mover(optimizer, hyperparameters)
     check_problem(problem)
@@ -126,6 +127,8 @@ def diagnose(
         signals=found.signals,
         curvature=found.curvature,
         noise=found.noise,
+        spectrum=found.spectrum,
+        scaling=found.scaling,
         updates=found.updates,
         escapes=tuple(found.escapes),
         left_out=tuple(dict.fromkeys(found.left_out)),

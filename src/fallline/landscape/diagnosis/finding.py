@@ -18,7 +18,7 @@ class Finding:
     """A sentence, and what it stands on.
 
     Attributes:
-        about: What it is on: "rates", "place", "stability", "batch" or "layers".
+        about: What it is on: "rates", "features", "stability", "place", "batch" or "layers".
         sentence: What was found, and what to do.
         evidence: The numbers with their intervals, and the conditions that they hold for, in words.
         numbers: The numbers by name.

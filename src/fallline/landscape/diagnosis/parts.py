@@ -14,31 +14,51 @@ from fallline.landscape.diagnosis.cost import Cost
 from fallline.landscape.diagnosis.escape import Escape, escape
 from fallline.landscape.diagnosis.finding import Finding
 from fallline.landscape.diagnosis.layer_findings import dead_units, fading_gradients, still_layers
-from fallline.landscape.diagnosis.place_findings import is_saddle, is_stationary, paying_batches, place, stability
+from fallline.landscape.diagnosis.place_findings import (
+    is_saddle,
+    is_stationary,
+    paying_batches,
+    place,
+    scaled_features,
+    stability,
+)
 from fallline.landscape.diagnosis.rate_findings import diverging_rates, training_rates
 from fallline.landscape.diagnosis.rate_range import RateRange, rate_range, runs_of_a_seed
 from fallline.landscape.diagnosis.short_runs import STEPS, Mover
 from fallline.landscape.diagnosis.signals import Signals, signals
 from fallline.landscape.diagnosis.stability import stability_limit
 from fallline.landscape.diagnosis.update_ratios import UpdateRatios, update_ratios
-from fallline.landscape.measuring import Curvature, NoiseScale, curvature, noise_scale
+from fallline.landscape.measuring import (
+    Condition,
+    Curvature,
+    NoiseScale,
+    Spectrum,
+    condition,
+    curvature,
+    noise_scale,
+    spectrum,
+)
 from fallline.landscape.measuring.measured import Mode, Progress
 from fallline.landscape.slice_losses import Model
 from fallline.symbolic import Rule
 from fallline.training import FitResult, Problem, fit
 
-Part = Literal["rates", "run", "place", "noise", "layers"]
+Part = Literal["rates", "scaling", "run", "place", "noise", "spectrum", "layers"]
 #: The parts by name, in the order in which they are measured, and what is then said to be going on.
 PARTS: dict[Part, str] = {
     "rates": "the range of learning rates",
+    "scaling": "what scaling the features is worth",
     "run": "a run, and the curvature along it",
     "place": "the curvature at the weights",
     "noise": "the noise of the gradient",
+    "spectrum": "how the curvatures are spread",
     "layers": "signals and updates by layer",
 }
 _CHECKPOINTS = 8
 #: Gradients that one end of the spectrum takes, about.
 _END = 30.0
+#: Those that the spectrum takes and, at most, a condition number.
+_SPECTRUM, _CONDITION = 320.0, 380.0
 #: Told which share of a part is done.
 Tell = Callable[[float], object]
 #: The fall in loss, as a share of an untrained model's, with which a run has left a saddle.
@@ -78,6 +98,8 @@ class Measurements:
     untrained: float = 0.0
     curvature: Curvature | None = None
     noise: NoiseScale | None = None
+    spectrum: Spectrum | None = None
+    scaling: tuple[Condition, Condition] | None = None  # without it and with it
     updates: UpdateRatios | None = None
     escapes: list[Escape] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -116,8 +138,12 @@ class Measurements:
                 return Cost(alone=self.problem.steps, whole=(2 * _END + 1) * _CHECKPOINTS)
             kept = len(self.given.checkpoints) if isinstance(self.given, FitResult) else 0
             return Cost(whole=(2 * _END + 1) * kept) if kept else None
+        if part == "scaling":
+            return Cost(whole=2 * _CONDITION)
         if part == "place":
             return Cost(whole=2 * _END + 2)
+        if part == "spectrum":
+            return Cost(whole=_SPECTRUM)
         if part == "noise":
             return Cost(whole=(self.noisy or len(self.problem.train)) / self.examples)
         return Cost(many=steps, whole=1)
@@ -125,7 +151,8 @@ class Measurements:
     def measure(self, part: Part, tell: Tell) -> None:
         """Measure a part."""
         work: dict[Part, Callable[[Tell], None]] = {
-            "rates": self._rates, "run": self._run, "place": self._place, "noise": self._noise, "layers": self._layers
+            "rates": self._rates, "scaling": self._scaling, "run": self._run, "place": self._place,
+            "noise": self._noise, "spectrum": self._spectrum, "layers": self._layers,
         }  # fmt: skip
         work[part](tell)
 
@@ -167,13 +194,11 @@ class Measurements:
             self.problem, self.weights, examples=self.examples, mode=self.mode, seed=self.seed, progress=_watched(tell)
         )
         self.curvature = found
-        assert self.signals is not None
-        if is_stationary(self.signals, found, self.untrained) and is_saddle(found):
-            self.escapes = [*self._ways_out()]
+        if is_stationary(found, self.untrained) and is_saddle(found):
+            self.escapes = [*self._ways_out(found.loss)]
 
-    def _ways_out(self) -> Iterator[Escape]:
-        assert self.signals is not None
-        fall = _FALL * max(abs(self.untrained), abs(self.signals.loss)) or 1.0
+    def _ways_out(self, loss: float) -> Iterator[Escape]:
+        fall = _FALL * max(abs(self.untrained), abs(loss)) or 1.0
         leaving = partial(
             escape, self.problem, self.weights, lr=self.rate, fall=fall, seeds=self.seeds, examples=self.examples,
             seed=self.seed,
@@ -185,6 +210,17 @@ class Measurements:
     def _noise(self, tell: Tell) -> None:
         self.noise = noise_scale(
             self.problem, self.weights, examples=self.noisy, mode=self.mode, seed=self.seed, progress=_watched(tell)
+        )
+
+    def _scaling(self, tell: Tell) -> None:
+        found = partial(condition, self.problem, self.fresh, examples=self.examples, mode=self.mode, seed=self.seed)
+        before = found()
+        tell(0.5)
+        self.scaling = before, found(standardised=True)
+
+    def _spectrum(self, tell: Tell) -> None:
+        self.spectrum = spectrum(
+            self.problem, self.weights, examples=self.examples, mode=self.mode, seed=self.seed, progress=_watched(tell)
         )
 
     def _layers(self, tell: Tell) -> None:
@@ -204,10 +240,12 @@ class Measurements:
             limit, top = stability_limit(self.mover), None if self.start is None else self.start.top[0]
             yield diverging_rates(self.rates, top, limit)
             yield training_rates(self.rates, self.given_rate)
+        if self.scaling is not None:
+            yield scaled_features(*self.scaling)
         if self.along is not None:
             yield stability(self.along)
-        if self.signals is not None and self.curvature is not None:
-            yield place(self.signals, self.curvature, self.untrained, self.escapes)
+        if self.curvature is not None:
+            yield place(self.curvature, self.untrained, self.escapes)
         if self.noise is not None:
             yield paying_batches(self.noise, len(self.problem.train))
         if self.signals is not None:

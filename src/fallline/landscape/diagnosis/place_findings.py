@@ -11,26 +11,26 @@ from fallline._text import counted, listed
 from fallline.landscape.diagnosis.along_run import AlongRun
 from fallline.landscape.diagnosis.escape import Escape
 from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_up, shown
-from fallline.landscape.diagnosis.signals import Signals
-from fallline.landscape.measuring import Curvature, NoiseScale
+from fallline.landscape.measuring import Condition, Curvature, NoiseScale
 
 #: A gradient is small where a step of descent at its best rate, 1/curvature, takes off less than this share of an
 #: untrained model's loss.
 _SMALL = 1e-3
 #: A curvature is told to be negative that is at least this share of the top one.
 _NEGATIVE = 0.02
+#: A height above a floor, as a share of an untrained model's loss, that is worth a word.
+_WORTH_TELLING = 1e-6
 
 
-def is_stationary(signals: Signals, curvature: Curvature, untrained: float) -> bool:
+def is_stationary(curvature: Curvature, untrained: float) -> bool:
     """Whether the gradient is small: a step of descent at its best rate would hardly lower the loss.
 
     Args:
-        signals: With the gradient.
-        curvature: At the same weights.
+        curvature: With the gradient and the loss there.
         untrained: The loss of an untrained model, which says how large losses are.
     """
     top = curvature.top[0]
-    return top > 0 and signals.gradient_norm**2 / (2 * top) <= _SMALL * max(abs(untrained), abs(signals.loss))
+    return top > 0 and curvature.gradient**2 / (2 * top) <= _SMALL * max(abs(untrained), abs(curvature.loss))
 
 
 def is_saddle(curvature: Curvature) -> bool:
@@ -43,18 +43,18 @@ def is_saddle(curvature: Curvature) -> bool:
     return bottom + error < 0 and -bottom >= _NEGATIVE * curvature.top[0]
 
 
-def place(signals: Signals, curvature: Curvature, untrained: float, ways_out: Sequence[Escape] = ()) -> Finding | None:
+def place(curvature: Curvature, untrained: float, ways_out: Sequence[Escape] = ()) -> Finding | None:
     """Whether the weights are at a saddle or a minimum; silent where the gradient is not small, and in between.
 
     Args:
-        signals: With the gradient.
-        curvature: At the same weights.
+        curvature: With the gradient and the loss there.
         untrained: The loss of an untrained model.
         ways_out: When optimizers left the place, if that was tried.
     """
-    if not curvature.converged or not is_stationary(signals, curvature, untrained):
+    if not curvature.converged or not is_stationary(curvature, untrained):
         return None
-    gradient, bottom, top = signals.gradient_norm, curvature.bottom[0], curvature.top[0]
+    gradient, bottom, top = curvature.gradient, curvature.bottom[0], curvature.top[0]
+    scale = max(abs(untrained), abs(curvature.loss))
     evidence = (
         f"gradient {shown(gradient)}, curvatures {shown(bottom, 3)} to {shown(top, 3)}, each to within "
         f"{max(curvature.bottom_residuals[0], curvature.top_residuals[0]):.1g}, on "
@@ -71,9 +71,9 @@ def place(signals: Signals, curvature: Curvature, untrained: float, ways_out: Se
         return Finding("place", f"{sentence}{told}", f"{evidence}{ways}", numbers)
     if bottom > curvature.bottom_residuals[0]:
         above = gradient**2 / (2 * bottom)
+        floor = f", whose floor is about {above:.1g} below" if above > _WORTH_TELLING * scale else ""
         sentence = (
-            f"The gradient is small ({gradient:.0e}) and the smallest curvature is {shown(bottom)}: a minimum, whose "
-            f"floor is about {above:.1g} below."
+            f"The gradient is small ({gradient:.0e}) and the smallest curvature is {shown(bottom)}: a minimum{floor}."
         )
         return Finding("place", sentence, evidence, {**numbers, "above": above})
     return None
@@ -131,7 +131,7 @@ def stability(along: AlongRun) -> Finding | None:
     sentence = (
         f"The top curvature rose from {shown(along.top[0])} to the limit that a learning rate of {shown(rate)} has, "
         f"{shown(limit)}, and stayed there from step {along.steps[first]:.0f} to {along.steps[last]:.0f}: the edge of "
-        "stability. A lower rate would lead to sharper weights, not to a calmer run."
+        "stability; lower the rate if the loss jumps there."
     )
     evidence = (
         f"{shown(float(there.min()), 3)} to {shown(float(there.max()), 3)} at {counted(len(there), 'checkpoint')} of a "
@@ -171,3 +171,33 @@ def paying_batches(noise: NoiseScale, available: int) -> Finding | None:
         "steps."
     )
     return Finding("batch", sentence, evidence, numbers)
+
+
+#: How many times less unlike the curvatures must be for scaling to be worth a sentence, after twice the errors.
+_WORTH = 2.0
+
+
+def scaled_features(before: Condition, after: Condition) -> Finding | None:
+    """Whether scaling the features makes curvatures alike; silent where it does not make them half as unlike.
+
+    Args:
+        before: At the first weights, with the features as they are.
+        after: There, with each feature brought to mean 0 and standard deviation 1.
+    """
+    exact = np.isfinite([before.number, after.number]).all()
+    one, other = (before.number, after.number) if exact else (before.spread, after.spread)
+    doubts = (0.0, 0.0) if exact else (2 * before.spread_error, 2 * after.spread_error)
+    if not one - doubts[0] >= _WORTH * (other + doubts[1]):
+        return None
+    what, why = "the top curvature over the mean of all", "an average direction takes descent fewer steps"
+    if exact:
+        what, why = "the condition number", "descent takes steps in proportion to it"
+    sentence = (
+        f"Scaling the features to mean 0 and standard deviation 1 lowers {what} from {shown(one)} to {shown(other)}: "
+        f"{why}."
+    )
+    evidence = (
+        f"{shown(one, 3)} ± {shown(doubts[0])} to {shown(other, 3)} ± {shown(doubts[1])} at the first weights, on "
+        f"{counted(before.examples, 'example')} of {before.split} in {before.mode} mode"
+    )
+    return Finding("features", sentence, evidence, {"before": one, "after": other})

@@ -28,9 +28,9 @@ def diverging_rates(rates: RateRange, top: float | None = None, limit: float | N
     beyond = rates.failed[:, rates.rates > last]
     if len(rates.seeds) < FEWEST_SEEDS or not math.isfinite(last) or not beyond.size or not beyond.all():
         return None
-    sentence = f"Learning rates above {rounded_up(last)} diverge"
+    sentence = f"Learning rates above {rounded_up(last, 3)} diverge"
     if last > _ONE_NUMBER * first:
-        sentence += f", and from {rounded_down(first)} on with some seeds"
+        sentence += f", and from {rounded_down(first, 3)} on with some seeds"
     numbers = {"edge": rates.edge, "low": first, "high": last}
     evidence = f"edges of {counted(len(rates.seeds), 'seed')}: {shown(first, 3)} to {shown(last, 3)}; {_runs(rates)}"
     if top is not None and top > 0 and limit is not None:

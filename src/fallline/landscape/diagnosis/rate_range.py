@@ -33,7 +33,7 @@ _A_DECADE = 3  # rates of the first grid
 #: Rates inside each seed's bracket, in each of so many rounds: 10^(1/3) shrinks to 1 %.
 _INSIDE, _ROUNDS = 8, 2
 #: Decades by which the grid grows, and how often, where all of it trains or none.
-_FURTHER, _TIMES = 2, 2
+_FURTHER, _TIMES = 2, 3
 _ENDS = (1e-6, 10.0)  # of a class that nothing is known of
 
 

@@ -15,7 +15,7 @@ from fallline.landscape.diagnosis.finding import Finding
 from fallline.landscape.diagnosis.rate_range import RateRange
 from fallline.landscape.diagnosis.signals import Signals
 from fallline.landscape.diagnosis.update_ratios import UpdateRatios
-from fallline.landscape.measuring import Curvature, NoiseScale
+from fallline.landscape.measuring import Condition, Curvature, NoiseScale, Spectrum
 from fallline.landscape.slices import plain
 
 
@@ -36,6 +36,8 @@ class Diagnosis:
         signals: Activations and gradients by layer.
         curvature: The highest and the lowest curvature.
         noise: The noise scale of the gradient.
+        spectrum: How the curvatures are spread.
+        scaling: How unlike the curvatures are at the first weights, without and with features that are scaled.
         updates: How far a step moves each layer.
         escapes: When optimizers left the place, if it was a saddle.
         left_out: What could not be measured, and why, in sentences.
@@ -54,6 +56,8 @@ class Diagnosis:
     signals: Signals | None
     curvature: Curvature | None
     noise: NoiseScale | None
+    spectrum: Spectrum | None
+    scaling: tuple[Condition, Condition] | None
     updates: UpdateRatios | None
     escapes: tuple[Escape, ...]
     left_out: tuple[str, ...]

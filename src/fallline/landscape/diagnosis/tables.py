@@ -36,6 +36,7 @@ def _along(along: AlongRun) -> Table:
     columns = {
         "step": [f"{step:.0f}" for step in along.steps],
         "lr": [shown(rate) for rate in along.rates],
+        "loss": [shown(one) for one in along.losses],
         "top\ncurvature": [shown(one) for one in along.top],
         "limit\nof lr": [shown(one) for one in along.limits],
         "lowest\ncurvature": [shown(one) for one in along.bottom],

@@ -36,6 +36,7 @@ class Curvature(Measured):
         top_residuals: Those of `top`.
         bottom_residuals: Those of `bottom`.
         converged: Whether all residuals are within the tolerance.
+        gradient: The length of the gradient.
     """
 
     top: tuple[float, ...]
@@ -43,6 +44,7 @@ class Curvature(Measured):
     top_residuals: tuple[float, ...]
     bottom_residuals: tuple[float, ...]
     converged: bool
+    gradient: float
 
 
 def curvature(
@@ -100,6 +102,7 @@ def curvature(
         top_residuals=tuple(top.residuals.tolist()),
         bottom_residuals=tuple(bottom.residuals.tolist()),
         converged=bool(max([*top.residuals, *bottom.residuals]) <= 2 * tolerance * width),
+        gradient=float(np.linalg.norm(at.gradient())),
         **at.measured(),
     )
 
@@ -123,8 +126,8 @@ def spectrum_ends(at: LossAt, count: int, tolerance: float, *, bottom: bool) -> 
         high = Pairs(values[::-1][:count], residuals[::-1][:count])
         return high, Pairs(values[:count], residuals[:count]) if bottom else _NONE
     products = top_basis + count + (bottom_basis + count if bottom else 0)
-    at.expect(2 * products + 1, (bottom_basis if bottom else top_basis) + count + 3)
-    start = np.random.default_rng(at.seed).standard_normal(at.size).astype(at.dtype)
+    at.expect(2 * products + 1, (bottom_basis if bottom else top_basis) + count + 3, "count")
+    start = at.random().standard_normal(at.size).astype(at.dtype)
     start /= np.linalg.norm(start)
     first = at.product(start)
     size = float(np.linalg.norm(first))
@@ -142,16 +145,17 @@ def _extreme(
 ) -> Pairs:
     """The highest eigenvalues of the Hessian, or of its negative, as the Hessian has them."""
     given, product = start
+    known = [product]
 
     def shifted(vector: Array) -> Array:
         vector = vector.ravel()
-        # The first product is known already.
-        known = np.allclose(vector, given, rtol=0, atol=4 * float(np.finfo(at.dtype).eps))
-        found: Array = sign * (product if known else at.product(vector)) + at.dtype.type(shift) * vector
+        # ARPACK begins with the vector that it was given, whose product is known.
+        first = known.pop() if known and np.allclose(vector, given, rtol=0, atol=4 * at.rounding) else None
+        found: Array = sign * (at.product(vector) if first is None else first) + at.dtype.type(shift) * vector
         return found
 
     operator = LinearOperator((at.size, at.size), matvec=shifted, dtype=at.dtype)
-    reachable = max(tolerance, 8 * float(np.finfo(at.dtype).eps))
+    reachable = max(tolerance, 8 * at.rounding)
     while True:
         try:
             _, vectors = eigsh(operator, count, which="LA", ncv=basis, v0=given, tol=reachable, maxiter=_RESTARTS)
@@ -166,7 +170,7 @@ def _extreme(
 
 def whole_spectrum(at: LossAt) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """All eigenvalues, ascending, and the lengths of their residuals, of the Hessian column by column."""
-    at.expect(2 * at.size + 1, 3 * at.size)
+    at.expect(2 * at.size + 1, 3 * at.size, "model")
     columns = np.stack([at.product(column) for column in np.eye(at.size, dtype=at.dtype)], 1).astype(np.float64)
     values, vectors = np.linalg.eigh((columns + columns.T) / 2)
     return values, np.linalg.norm(columns @ vectors - vectors * values, axis=0)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fallline._asked import seed as as_seed
+from fallline.landscape.measuring.copied import copied, differentiable_twice, free_memory
 from fallline.landscape.measuring.measured import Mode, Progress, Watch
-from fallline.landscape.slice_losses import Model, states_of, with_models
+from fallline.landscape.slice_losses import Model
 from fallline.landscape.slices import check_choice, examples_of
-from fallline.training import Problem, ProblemError, draws_of, first_line, footprint, parts, trainable
+from fallline.training import Problem, ProblemError, Split, draws_of, first_line, footprint, parts, trainable
 
 Array = NDArray[np.floating[Any]]
 Rows = slice | Tensor
@@ -45,21 +43,22 @@ class LossAt:
         mode: Mode,
         seed: int,
         watch: Watch | None,
+        *,
+        standardised: bool = False,
     ) -> None:
         if not isinstance(problem, Problem):  # a stream, for one, can be seen only once
             raise TypeError(
-                f"problem: must be a fallline.Problem, whose examples can be evaluated again; got "
+                "problem: must be a fallline.Problem, whose examples can be evaluated again; got "
                 f"{type(problem).__name__}."
             )
         check_choice("mode", mode, get_args(Mode))
-        self._problem, self._mode, self.seed = problem, mode, as_seed(seed)
-        self._split_name, self._split = split, examples_of(problem, split, examples)
+        self._problem, self._mode, self._seed, self._watch = problem, mode, as_seed(seed), watch
+        self._split_name = split
+        part = examples_of(problem, split, examples)
+        self._split = _standardised(part) if standardised else part
         self._device = problem.training_device
-        self._module = _copied(problem, model).to(self._device)
+        self._module = copied(problem, model).to(self._device)
         self._weights = trainable(self._module)
-        _check_weights(self._weights)
-        if any(weight.dtype.itemsize < 4 for weight in self._weights):  # half precision can't tell curvatures
-            self._module.float()
         self._sizes = [weight.numel() for weight in self._weights]
         self.size = sum(self._sizes)
         self._number = functools.reduce(torch.promote_types, (weight.dtype for weight in self._weights))
@@ -70,18 +69,22 @@ class LossAt:
             for name, buffer in part._buffers.items()
             if buffer is not None
         ]
-        self._rows = self._cut()
-        self._watch, self._cost, self._expected, self._vectors = watch, 0.0, 0.0, 0
-        self._kept: list[Tensor] | None = None
-        first, again = self.loss(), self.loss()
-        if not math.isfinite(first):
+        self._cost = self._expected = 0.0
+        self._vectors = 0
+        self._graph: list[Tensor] | None = None
+        self._example = self._kept_by_an_example()
+        most = max(1, _KEPT.get(self._device.type, _KEPT["cuda"]) // self._example)
+        self._rows = list(parts(self.examples, most))
+        if len(self._rows) > 1:
+            self._check_pieces(most)
+        self.here = self.loss()
+        if not math.isfinite(self.here):
+            raise ProblemError(f"model: its loss on {split} is {self.here} at these weights; give others.")
+        if abs(self.here - (again := self.loss())) > 32 * self.rounding * abs(self.here):
             raise ProblemError(
-                f"model: its loss is {first} on these examples of {split}; give weights where it is finite."
-            )
-        if abs(first - again) > 1e3 * float(np.finfo(self.dtype).eps) * max(1.0, abs(first)):
-            raise ProblemError(
-                f"loss: two evaluations at the same weights differ, {first:g} and {again:g}; draw what is random from "
-                "torch's, NumPy's or Python's own generators, which start from the seed, and keep no count of calls."
+                f"loss: two evaluations at the same weights differ, {self.here:g} and {again:g}; draw what is random "
+                "from torch's, NumPy's or Python's global generators, which start from the seed here, and let nothing "
+                "depend on how often it was called."
             )
 
     @property
@@ -90,173 +93,189 @@ class LossAt:
         return len(self._split)
 
     @property
-    def batch_norm(self) -> bool:
-        """Whether an example's output in training mode depends on the others."""
-        return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self._module.modules())
+    def rounding(self) -> float:
+        """The relative spacing of numbers of the weights' type."""
+        return float(np.finfo(self.dtype).eps)
+
+    @property
+    def mixes_examples(self) -> bool:
+        """Whether an example's output depends on the others, as batch norm in training mode makes it."""
+        norms = (isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self._module.modules())
+        return self._mode == "training" and any(norms)
+
+    @property
+    def weights(self) -> Array:
+        """The weights [n]."""
+        return _flat(self._weights)
+
+    def random(self) -> np.random.Generator:
+        """What draws vectors, from the seed."""
+        return np.random.default_rng(self._seed)
 
     def measured(self) -> dict[str, Any]:
         """What every record tells."""
         return {
             "problem": self._problem.name,
             "split": self._split_name,
-            "examples": len(self._split),
+            "examples": self.examples,
             "mode": self._mode,
-            "seed": self.seed,
+            "seed": self._seed,
             "parameters": self.size,
+            "loss": self.here,
             "cost": round(self._cost, 2),
         }
 
-    def expect(self, cost: float, vectors: int) -> None:
+    def expect(self, cost: float, vectors: int, lower: str) -> None:
         """Tell what is to come: the cost in gradients, and the number of vectors as long as the weights.
 
-        Raises ProblemError where the vectors do not fit into memory.
+        Raises ProblemError where they do not fit into memory, which then says what to `lower`.
         """
         self._expected, self._vectors = self._cost + cost, vectors
         needed, free = vectors * self.size * self.dtype.itemsize, free_memory()
         if needed > free:
             raise ProblemError(
-                f"model: {vectors} vectors as long as its {self.size:,} parameters need {needed / 2**30:,.1f} GiB, "
-                f"and {free / 2**30:,.1f} GiB are free; ask for fewer at once, or freeze a part of the model."
+                f"{lower}: {vectors} vectors of {self.size:,} numbers need {needed / 2**30:,.1f} GiB, and "
+                f"{free / 2**30:,.1f} GiB are free; lower it, or freeze a part of the model."
             )
         self._tell()
 
     def loss(self, step: Array | None = None) -> float:
         """The loss, at the weights or so far from them; it costs a third of a gradient."""
         self._spend(1 / 3)
-        with torch.no_grad(), self._moved(step):
-            return sum(float(self._piece(place)) for place in range(len(self._rows)))
+        with self._moved(step):
+            return sum(float(self._piece(rows).detach()) for rows in range(len(self._rows)))
 
     def gradient(self, step: Array | None = None) -> Array:
         """The gradient [n], at the weights or so far from them."""
+        if step is None and self._graph is not None:
+            return _flat(self._graph)
         self._spend(1)
         with self._moved(step):
-            pieces = (self._gradient_of(self._piece(place), twice=False) for place in range(len(self._rows)))
-            return self._finite("gradient", functools.reduce(np.add, map(_flat, pieces)))
+            pieces = (_flat(self._gradients(self._piece(rows))) for rows in range(len(self._rows)))
+            return _finite("gradient", functools.reduce(np.add, pieces))
 
     def gradient_of(self, rows: NDArray[np.int64], draw: int) -> Array:
         """The gradient [n] of the mean over some examples; `draw` numbers what dropout draws."""
-        share = len(rows) / len(self._split)
+        share = len(rows) / self.examples
         self._spend(share)
-        found = self._gradient_of(self._share(torch.from_numpy(rows), draw), twice=False)
-        return self._finite("gradient", _flat(found) / self.dtype.type(share))
+        gradients = self._gradients(self._share(torch.from_numpy(rows), draw, self._mode))
+        return _finite("gradient", _flat(gradients) / self.dtype.type(share))
 
     def product(self, vector: Array) -> Array:
         """The Hessian at the weights times a vector [n]."""
-        alone = len(self._rows) == 1
-        self._spend(2 if alone else 3)
-        tensor = self._tensor(vector)
-        along = [
-            part.view_as(own).to(own) for part, own in zip(torch.split(tensor, self._sizes), self._weights, strict=True)
-        ]
-        if not alone:
-            pieces = (
-                self._product_of(self._gradient_of(self._piece(place), twice=True), along)
-                for place in range(len(self._rows))
-            )
-            return self._finite("Hessian", functools.reduce(np.add, pieces))
-        if self._kept is None:
+        split = torch.split(self._tensor(vector), self._sizes)
+        along = [part.view_as(own).to(own) for part, own in zip(split, self._weights, strict=True)]
+        if len(self._rows) > 1:
+            self._spend(3)
+            graphs = (self._gradients(self._piece(rows), twice=True) for rows in range(len(self._rows)))
+            return _finite("Hessian", functools.reduce(np.add, (self._along(graph, along) for graph in graphs)))
+        if self._graph is None:
             self._spend(1)
-            self._kept = self._gradient_of(self._piece(0), twice=True)
-        return self._finite("Hessian", self._product_of(self._kept, along, keep=True))
+            self._graph = self._gradients(self._piece(0), twice=True)
+            _finite("gradient", _flat(self._graph))
+        self._spend(2)
+        return _finite("Hessian", self._along(self._graph, along, keep=True))
 
-    def _product_of(self, gradients: list[Tensor], along: list[Tensor], *, keep: bool = False) -> Array:
+    def _along(self, gradients: list[Tensor], along: list[Tensor], *, keep: bool = False) -> Array:
+        """The derivative of the gradient along a direction; symmetric, so one backward pass has it."""
         curved = [(gradient, part) for gradient, part in zip(gradients, along, strict=True) if gradient.requires_grad]
         if not curved:  # the loss is linear
             return np.zeros(self.size, self.dtype)
-        try:
-            with _double_backward(self._device):
-                return _flat(
-                    torch.autograd.grad(
-                        [gradient for gradient, _ in curved],
-                        self._weights,
-                        [part for _, part in curved],
-                        retain_graph=keep,
-                        materialize_grads=True,
-                    )
-                )
-        except RuntimeError as error:
-            raise _no_second_derivative(error) from error
+        ends, directions = map(list, zip(*curved, strict=True))
+        return _flat(self._differentiated(ends, directions, retain_graph=keep))
 
-    def _piece(self, place: int) -> Tensor:
-        return self._share(self._rows[place], place + 1)
-
-    def _gradient_of(self, loss: Tensor, *, twice: bool) -> list[Tensor]:
+    def _gradients(self, loss: Tensor, *, twice: bool = False) -> list[Tensor]:
         if not loss.requires_grad:
             raise ProblemError("loss: it does not depend on what is trained; return the loss of the model's output.")
-        try:
-            with _double_backward(self._device):
-                found = torch.autograd.grad(loss, self._weights, create_graph=twice, materialize_grads=True)
-        except RuntimeError as error:
-            raise _no_second_derivative(error) from error
-        return list(found)
+        return self._differentiated([loss], None, create_graph=twice)
 
-    def _share(self, rows: Rows, draw: int) -> Tensor:
-        """The loss of some of the examples, times their share; `draw` numbers what dropout draws."""
-        inputs, targets = (self._of_type(tensor[rows]) for tensor in (self._split.inputs, self._split.targets))
+    def _differentiated(self, ends: list[Tensor], directions: list[Tensor] | None, **graph: bool) -> list[Tensor]:
+        try:
+            return list(torch.autograd.grad(ends, self._weights, directions, materialize_grads=True, **graph))
+        except RuntimeError as error:
+            raise ProblemError(
+                f"loss: torch can't differentiate it twice ({first_line(error)}); compute it, and the model's output, "
+                "by operations that have a second derivative."
+            ) from error
+
+    def _piece(self, number: int) -> Tensor:
+        return self._share(self._rows[number], number + 1, self._mode)
+
+    def _share(self, rows: Rows, draw: int, mode: Mode) -> Tensor:
+        """The loss of some of the examples, times their share of all; `draw` numbers what dropout draws."""
+        inputs, targets = self._of_type(self._split.inputs[rows]), self._of_type(self._split.targets[rows])
         for holder, name, buffer in self._buffers:  # a pass may change them, and an earlier graph needs its own
             holder[name] = buffer.clone()
-        training = self._mode == "training"
-        self._module.train(training)
-        draws = draws_of(self.seed, draw, None if training else self._split_name, self._device)
-        with draws, _double_backward(self._device):
+        self._module.train(mode == "training")
+        draws = draws_of(self._seed, draw, self._split_name if mode == "evaluation" else None, self._device)
+        with draws, differentiable_twice(self._device), torch.enable_grad():
             try:
-                loss = self._compute(self._module, inputs, targets)
+                loss = self._compute(inputs, targets, mode).reshape(())
             except Exception as error:
                 raise ProblemError(
-                    f"model: the loss of its output can't be computed for {self._split_name} ({first_line(error)}); "
-                    "give a model that fits the problem's examples and loss."
+                    f"model: its loss on {self._split_name} can't be computed ({first_line(error)}); give a model that "
+                    "fits the problem's examples and loss."
                 ) from error
-        return loss * (len(inputs) / len(self._split))
+        return loss * (len(inputs) / self.examples)
 
-    def _compute(self, module: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    def _compute(self, inputs: Tensor, targets: Tensor, mode: Mode) -> Tensor:
         problem = self._problem
-        if self._mode == "training":
-            return problem.training_loss(module, inputs, targets)
+        if mode == "training":
+            return problem.training_loss(self._module, inputs, targets)
         if problem.loss is not None:
-            return problem.loss(module(inputs), targets)
+            return problem.loss(self._module(inputs), targets)
         assert problem.step is not None
-        return problem.step(module, inputs, targets)
+        return problem.step(self._module, inputs, targets)
 
     def _of_type(self, tensor: Tensor) -> Tensor:
         """Examples where the model is, in its type of number; a copy, since a model may write into them."""
         return tensor.to(self._device, self._number if tensor.is_floating_point() else None, copy=True)
 
-    def _cut(self) -> list[slice]:
-        """The examples in pieces whose passes fit into memory."""
+    def _kept_by_an_example(self) -> int:
+        """Bytes that a pass, which is to be differentiated twice, keeps of an example."""
         inputs, targets = self._of_type(self._split.inputs[:2]), self._of_type(self._split.targets[:2])
         try:
-            with draws_of(self.seed, 1, None, self._device):
-                kept, _ = footprint(self._module, inputs, lambda few: self._compute(self._module, few, targets))
+            with draws_of(self._seed, 1, None, self._device):
+                kept, _ = footprint(self._module, inputs, lambda few: self._compute(few, targets, "evaluation"))
         except Exception:  # what fails is told by the pass over all
             kept = 1
-        self._example = _GRAPHS * kept
-        most = max(1, _KEPT.get(self._device.type, _KEPT["cuda"]) // max(1, self._example))
-        return list(parts(len(self._split), most))
+        return _GRAPHS * max(1, kept)
+
+    def _check_pieces(self, most: int) -> None:
+        """Refuse what the pieces of the examples do not add up to."""
+        if self.mixes_examples:
+            raise ProblemError(
+                f"mode: batch norm in training mode takes all examples in one pass, which fits {most:,} of "
+                f"{self.examples:,}; give examples={most}, or take mode='evaluation'."
+            )
+        rows = self._rows[0]
+        whole = self._share(rows, 1, "evaluation").detach()
+        halves = sum(
+            self._share(half, 1, "evaluation").detach() for half in (slice(0, most // 2), slice(most // 2, most))
+        )
+        if most > 1 and abs(whole - halves) > 1e-3 * abs(whole):
+            raise ProblemError(
+                f"loss: it is no mean over examples, so that the {self.examples:,} of them, of which {most:,} fit into "
+                f"a pass, can't be taken in pieces; give examples={most}."
+            )
 
     def _tensor(self, vector: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(vector, self.dtype).reshape(-1)).to(self._device)
 
     @contextmanager
     def _moved(self, step: Array | None) -> Iterator[None]:
+        """Hold the copy's weights so far from where they were."""
         if step is None:
             yield
             return
         before = [weight.detach().clone() for weight in self._weights]
-        there = torch.split(self._tensor(step), self._sizes)
-        try:
-            with torch.no_grad():
-                for weight, part in zip(self._weights, there, strict=True):
-                    weight.add_(part.view_as(weight))
-            yield
-        finally:
-            with torch.no_grad():
-                for weight, old in zip(self._weights, before, strict=True):
-                    weight.copy_(old)
-
-    def _finite(self, what: str, found: Array) -> Array:
-        if not np.isfinite(found).all():
-            raise ProblemError(f"model: the {what} of its loss is not finite at these weights; give some where it is.")
-        return found
+        with torch.no_grad():
+            for weight, part in zip(self._weights, torch.split(self._tensor(step), self._sizes), strict=True):
+                weight.add_(part.view_as(weight))
+        yield
+        with torch.no_grad():
+            for weight, old in zip(self._weights, before, strict=True):
+                weight.copy_(old)
 
     def _spend(self, cost: float) -> None:
         self._cost += cost
@@ -264,67 +283,25 @@ class LossAt:
 
     def _tell(self) -> None:
         if self._watch is not None and self._expected:
-            memory = self._vectors * self.size * self.dtype.itemsize + self._example * (
-                self._rows[0].stop - self._rows[0].start
-            )
-            self._watch(Progress(self._cost, max(self._cost, self._expected), memory))
+            vectors = self._vectors * self.size * self.dtype.itemsize
+            passes = self._example * len(self._split.inputs[self._rows[0]])
+            self._watch(Progress(self._cost, max(self._cost, self._expected), vectors + passes))
 
 
-def _flat(tensors: tuple[Tensor, ...] | list[Tensor]) -> Array:
-    flat = [
-        tensor.detach().to_dense().reshape(-1) if tensor.is_sparse else tensor.detach().reshape(-1)
-        for tensor in tensors
-    ]
-    found: Array = torch.cat(flat).cpu().numpy()
+def _flat(tensors: Sequence[Tensor]) -> Array:
+    found: Array = torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).cpu().numpy()
     return found
 
 
-def _copied(problem: Problem, model: Model) -> nn.Module:
-    """A copy of the user's model, or the problem's own model with the weights given."""
-    (state,) = states_of(model)
-    if isinstance(model, Mapping):
-        copied = with_models(problem, [state]).build(0)
-    else:
-        try:
-            copied = copy.deepcopy(model)
-        except Exception:  # torch copies no tensors that were computed, as some modules keep
-            copied = with_models(problem, [state]).build(0)
-            for own, given in zip(copied.parameters(), model.parameters(), strict=True):
-                own.requires_grad_(given.requires_grad)
-    for part in copied.modules():
-        if isinstance(part, nn.Embedding | nn.EmbeddingBag):
-            part.sparse = False  # sparse gradients can't be differentiated
-    return copied
+def _finite(what: str, found: Array) -> Array:
+    if not np.isfinite(found).all():
+        raise ProblemError(f"model: the {what} of its loss is not finite at these weights; give some where it is.")
+    return found
 
 
-def _check_weights(weights: list[nn.Parameter]) -> None:
-    if not weights:
-        raise ProblemError("model: nothing in it is trainable; set requires_grad on a parameter at least.")
-    if not all(weight.isfinite().all() for weight in weights):
-        raise ProblemError("model: it has weights that are NaN or infinite; give one from before its run diverged.")
-
-
-def _no_second_derivative(error: RuntimeError) -> ProblemError:
-    return ProblemError(
-        f"loss: torch can't differentiate it twice ({first_line(error)}); compute it, and the model's output, from "
-        "operations that have a second derivative."
-    )
-
-
-@contextmanager
-def _double_backward(device: torch.device) -> Iterator[None]:
-    """Let torch take the kernels of attention and of recurrent layers that have a second derivative."""
-    with ExitStack() as stack:
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        if device.type == "cuda":
-            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        yield
-
-
-def free_memory() -> int:
-    """Bytes that the machine has free, as far as it tells."""
-    try:
-        with open("/proc/meminfo") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**62
+def _standardised(split: Split) -> Split:
+    """Each feature of the inputs with mean 0 and, if it is not constant, standard deviation 1."""
+    if not split.inputs.is_floating_point():
+        raise ProblemError("standardised: the inputs are whole numbers, which have no scale; leave it out.")
+    spread, mean = torch.std_mean(split.inputs, 0, correction=0, keepdim=True)
+    return Split((split.inputs - mean) / torch.where(spread > 0, spread, 1), split.targets)

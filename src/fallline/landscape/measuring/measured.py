@@ -14,9 +14,9 @@ class Progress:
     """How far a measurement is.
 
     Attributes:
-        done: Its cost until now, in gradients of all its examples.
-        expected: The cost that it is expected to have in all; where it goes on until it is exact enough, a guess.
-        memory: Bytes that it needs, roughly: its vectors, and what a pass keeps.
+        done: What it took so far, in gradients of all its examples.
+        expected: What it is expected to take in all; a guess where it goes on until it is exact enough.
+        memory: Bytes that it needs, roughly: for vectors as long as the weights, and for what a pass keeps.
     """
 
     done: float
@@ -24,6 +24,7 @@ class Progress:
     memory: int
 
 
+#: It is told before a measurement begins, and after each of its steps.
 Watch = Callable[[Progress], object]
 
 
@@ -38,7 +39,9 @@ class Measured:
         mode: "evaluation" or "training": how dropout and batch norm compute.
         seed: What draws the masks of dropout, and whatever else is random.
         parameters: How many numbers are trained.
-        cost: What it took, in gradients of all the examples; a Hessian-vector product counts as two.
+        loss: The loss at the weights.
+        cost: What it took, in gradients of all the examples; a product of the Hessian counts as two, as its operations
+            do, or three where the examples are too many for one pass.
     """
 
     problem: str
@@ -47,4 +50,5 @@ class Measured:
     mode: str
     seed: int
     parameters: int
+    loss: float
     cost: float

@@ -29,20 +29,20 @@ class NoiseScale(Measured):
             can't be told from zero.
         low: The lower end of its 95 % interval.
         high: The upper end, infinite where the gradient can't be told from zero on these examples.
-        variance: tr(Σ), the variance of an example's gradient, summed over the parameters.
-        gradient: |G|², the square of the length of the mean gradient, without the part that is noise.
-        variance_error: The standard error of `variance`.
-        gradient_error: The standard error of `gradient`.
+        noise: tr(Σ), the variance of an example's gradient, summed over the parameters.
+        signal: |G|², the square of the length of the mean gradient, without the part of it that is noise.
+        noise_error: The standard error of `noise`.
+        signal_error: The standard error of `signal`.
         batch: Examples of the small batches it was measured with.
     """
 
     scale: float
     low: float
     high: float
-    variance: float
-    gradient: float
-    variance_error: float
-    gradient_error: float
+    noise: float
+    signal: float
+    noise_error: float
+    signal_error: float
     batch: int
 
     @property
@@ -99,7 +99,7 @@ def noise_scale(
     (True, 128)
     """
     at = LossAt(problem, model, split, examples, mode, seed, progress)
-    if mode == "training" and at.batch_norm:
+    if at.mixes_examples:
         raise ProblemError(
             "mode: batch norm in training mode lets examples change each other's gradients, and the noise scale is of "
             "examples that do not; take mode='evaluation', or a model with group or layer norm."
@@ -110,8 +110,8 @@ def noise_scale(
     batch = max(1, min(problem.batch, at.examples // _GROUPS)) if batch is None else whole("batch", batch, 1, most)
     count = at.examples // batch
     groups = np.arange(count) * min(_GROUPS, count) // count
-    at.expect(count * batch / at.examples, min(_GROUPS, count) + 3)
-    order = np.random.default_rng(at.seed).permutation(at.examples)
+    at.expect(count * batch / at.examples, min(_GROUPS, count) + 3, "batch")
+    order = at.random().permutation(at.examples)
     sums = np.zeros((groups[-1] + 1, at.size), at.dtype)
     squares = np.zeros(len(sums))
     for number, rows in enumerate(order[: count * batch].reshape(count, batch)):
@@ -128,25 +128,25 @@ def _ratio(batch: int, counts: NDArray[np.int64], sums: Array, squares: NDArray[
     def parts(kept: int, total: NDArray[np.float64], square: float) -> tuple[float, float]:
         mean = float(total @ total) / kept**2
         large, small = kept * batch, batch
-        variance = (square / kept - mean) / (1 / small - 1 / large)
-        return variance, (large * mean - small * square / kept) / (large - small)
+        noise = (square / kept - mean) / (1 / small - 1 / large)
+        return noise, (large * mean - small * square / kept) / (large - small)
 
-    variance, gradient = parts(int(counts.sum()), whole_sum, float(squares.sum()))
+    noise, signal = parts(int(counts.sum()), whole_sum, float(squares.sum()))
     left = [
         parts(int(counts.sum() - count), whole_sum - own, float(squares.sum() - square))
         for count, own, square in zip(counts, sums, squares, strict=True)
     ]
     number = len(counts)
     spread = (number - 1) ** 2 / number * np.cov(np.transpose(left))
-    low, high = _fieller(variance, gradient, spread, float(student.ppf(0.975, number - 1)))
+    low, high = _fieller(noise, signal, spread, float(student.ppf(0.975, number - 1)))
     return {
-        "scale": max(variance, 0.0) / gradient if gradient > 0 else math.inf,
+        "scale": max(noise, 0.0) / signal if signal > 0 else math.inf,
         "low": low,
         "high": high,
-        "variance": variance,
-        "gradient": gradient,
-        "variance_error": math.sqrt(spread[0, 0]),
-        "gradient_error": math.sqrt(spread[1, 1]),
+        "noise": noise,
+        "signal": signal,
+        "noise_error": math.sqrt(spread[0, 0]),
+        "signal_error": math.sqrt(spread[1, 1]),
     }
 
 

@@ -52,6 +52,11 @@ def _numbers(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "Noise scale",
             (f"{noise['low']:.3g} to {noise['high']:.3g} examples with 95 % confidence, {_condition(noise)}"),
         )
+    if data["signals"] is not None and data["signals"]["activations"]:
+        each = (
+            f"{one['dead']} of {one['units']} after layer {one['after']!r}" for one in data["signals"]["activations"]
+        )
+        yield "Dead units", ", ".join(each)
     if (rates := data["rates"]) is not None and rates["trains"] is not None:
         yield "Rates that train", "{:.2g} to {:.2g}".format(*rates["trains"])
 
@@ -65,9 +70,11 @@ def _pictures(data: Mapping[str, Any]) -> Iterator[Picture]:
         yield rate_picture(data["rates"])
     if data["along"] is not None:
         yield along_picture(data["along"])
+    if data["spectrum"] is not None:
+        yield spectrum_picture(data["spectrum"])
     if data["signals"] is not None and len(data["signals"]["layers"]) > 1:
         yield signals_picture(data["signals"], data["updates"])
-    if data["signals"] is not None and data["signals"]["activations"]:
+    if data["signals"] is not None and len(data["signals"]["activations"]) > 1:
         yield activations_picture(data["signals"])
 
 
@@ -111,7 +118,13 @@ def rate_picture(rates: Mapping[str, Any]) -> Picture:
     )
 
 
-_TOP, _LIMIT, _BOTTOM = 0, 1, 2
+#: Lines are hidden in all charts that have one of the same number: each chart has its own, of the same colours.
+_ALIKE = 24
+_TOP, _LIMIT, _BOTTOM = _ALIKE, _ALIKE + 1, _ALIKE + 2
+_GRADIENT, _UPDATE = 2 * _ALIKE, 2 * _ALIKE + 1
+_FIRST_ACTIVATION = 3 * _ALIKE
+#: Widths of a curvature's spread from the lowest to the highest, and the share of the highest density that is shown.
+_PLACES, _LOWEST = 100, 1e-5
 
 
 def along_picture(along: Mapping[str, Any]) -> Picture:
@@ -142,6 +155,32 @@ def along_picture(along: Mapping[str, Any]) -> Picture:
     )  # fmt: skip
 
 
+def spectrum_picture(spectrum: Mapping[str, Any]) -> Picture:
+    """The density of the curvatures, each spread a little.
+
+    Args:
+        spectrum: What `Diagnosis.to_json` gives under "spectrum".
+    """
+    nodes, weights = _array(spectrum["nodes"]), _array(spectrum["weights"])
+    width = float(np.ptp(nodes)) / _PLACES or 1.0
+    places = np.linspace(nodes.min() - 4 * width, nodes.max() + 4 * width, 4 * _PLACES)
+    heights = np.exp(-(((places[:, None, None] - nodes) / width) ** 2) / 2) * weights / (math.sqrt(2 * math.pi) * width)
+    each = heights.sum(2)
+    density = each.mean(1)
+    low = float(density.max()) * _LOWEST
+    return Picture(
+        "Density of the curvatures", {"curvature": Axis("curvature")},
+        Axis("density", logarithmic=True, view=(low, 2 * float(density.max()))),
+        (*(Mark("faint", 0, {"curvature": places}, np.where(own >= low, own, np.nan)) for own in each.T),
+         Mark("line", 0, {"curvature": places}, np.where(density >= low, density, np.nan))), {},
+        Table(("curvature", "density"),
+              tuple((f"{place:.3g}", shown_number(float(one)))
+                    for place, one in zip(places[::20], density[::20], strict=True))),
+        notes=(f"From {counted(len(nodes), 'random vector')}, each a faint line, {_condition(spectrum)}; a curvature "
+               f"is spread by {width:.2g}.",),
+    )  # fmt: skip
+
+
 def signals_picture(signals: Mapping[str, Any], updates: Mapping[str, Any] | None) -> Picture:
     """The gradient of each layer by depth, and how far a step moves it, both measured by the length of its weights.
 
@@ -156,8 +195,8 @@ def signals_picture(signals: Mapping[str, Any], updates: Mapping[str, Any] | Non
         [layer["gradient_norm"] / layer["weight_norm"] if layer["weight_norm"] else np.nan for layer in layers]
     )
     columns = {"gradient": gradients}
-    marks = [*_through(0, places, gradients)]
-    key = {0: "gradient"}
+    marks = [*_through(_GRADIENT, places, gradients)]
+    key = {_GRADIENT: "gradient"}
     if updates is not None:
         found = {
             name.rpartition(".")[0]: own
@@ -166,15 +205,15 @@ def signals_picture(signals: Mapping[str, Any], updates: Mapping[str, Any] | Non
         nothing = np.full(len(updates["seeds"]), np.nan)
         ratios = np.array([found.get(name, nothing) for name in names])
         columns["update"] = np.median(ratios, 1)
-        marks += _through(1, places, columns["update"])
-        marks.append(Mark("band", 1, {"layer": places}, _positive(ratios.min(1)), _positive(ratios.max(1))))
-        key[1] = f"update of a step of {updates['optimizer']}"
+        marks += _through(_UPDATE, places, columns["update"])
+        marks.append(Mark("band", _UPDATE, {"layer": places}, _positive(ratios.min(1)), _positive(ratios.max(1))))
+        key[_UPDATE] = f"update of a step of {updates['optimizer']}"
     rows = tuple(
         (name, *(shown_number(float(values[place])) for values in columns.values())) for place, name in enumerate(names)
     )
     return Picture(
         "Gradients and updates by depth", {"layer": Axis("layer", ticks=tuple(names))},
-        Axis("length, as a share of the weights'", logarithmic=True), tuple(marks), key,
+        Axis("share of the weights' length", logarithmic=True), tuple(marks), key,
         Table(("layer", *columns), rows), notes=(f"Gradients {_condition(signals)}.",),
     )  # fmt: skip
 
@@ -195,7 +234,7 @@ def activations_picture(signals: Mapping[str, Any]) -> Picture:
     }
     marks = [
         mark
-        for number, values in enumerate(columns.values())
+        for number, values in enumerate(columns.values(), _FIRST_ACTIVATION)
         for mark in (Mark("line", number, {"activation": places}, values),
                      Mark("dots", number, {"activation": places}, values))
     ]  # fmt: skip
@@ -205,7 +244,8 @@ def activations_picture(signals: Mapping[str, Any]) -> Picture:
     )
     return Picture(
         "Activations by depth", {"activation": Axis("activation", ticks=tuple(names))}, Axis("output"), tuple(marks),
-        dict(enumerate(columns)), Table(("activation", "after layer", "mean", "spread", "dead units"), rows),
+        dict(enumerate(columns, _FIRST_ACTIVATION)),
+        Table(("activation", "after layer", "mean", "spread", "dead units"), rows),
         notes=(f"A unit is dead that passes no gradient on for any example; {_condition(signals)}.",),
     )  # fmt: skip
 

@@ -1,0 +1,106 @@
+"""How unlike the curvatures of a loss are: the condition number, and what standardising the inputs does to it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fallline.landscape.measuring.eigenvalues import spectrum_ends, whole_spectrum
+from fallline.landscape.measuring.loss_at import LossAt
+from fallline.landscape.measuring.measured import Measured, Mode, Watch
+from fallline.landscape.measuring.spectrum import mean_of, quadrature
+from fallline.landscape.slice_losses import Model
+from fallline.training import Problem, ProblemError
+
+_WHOLE = 500  # parameters up to which all curvatures are computed
+_PROBES, _STEPS, _TOLERANCE = 4, 40, 1e-3
+
+
+@dataclass(frozen=True)
+class Condition(Measured):
+    """How unlike the curvatures are.
+
+    Attributes:
+        number: The condition number, highest over lowest curvature; infinite where the lowest is negative, zero, or too
+            small to be told from zero. Gradient descent takes steps in proportion to it.
+        spread: The highest curvature over the mean of all curvatures' sizes, which networks have as well, though their
+            number be infinite. Along an average direction, descent at its largest rate takes off 2 / spread a step.
+        spread_error: The standard error of `spread`; 0 where all curvatures were computed.
+        top: The highest curvature.
+        bottom: The lowest.
+        standardised: Whether the features were brought to mean 0 and standard deviation 1.
+    """
+
+    number: float
+    spread: float
+    spread_error: float
+    top: float
+    bottom: float
+    standardised: bool
+
+
+def condition(
+    problem: Problem,
+    model: Model,
+    *,
+    standardised: bool = False,
+    split: str = "train",
+    examples: int | None = None,
+    mode: Mode = "evaluation",
+    seed: int = 0,
+    progress: Watch | None = None,
+) -> Condition:
+    """Measure how unlike the curvatures of the loss are, which is what makes gradient descent slow.
+
+    Called twice it tells what a change is worth: with and without `standardised` that of scaling the features; with a
+    model and with one that has batch norm, in mode="training", that of batch norm (LeCun, Bottou, Orr and Müller,
+    Efficient backprop, 1998; Santurkar and others, How does batch normalization help optimization?, 2018).
+
+    Up to 500 parameters all curvatures are computed; beyond, the ends and the mean are estimated.
+
+    Args:
+        problem: The problem whose loss it is.
+        model: A module, or the state_dict of one that the problem's model function builds. A copy is measured.
+        standardised: Whether each feature of the inputs is brought to mean 0 and standard deviation 1 first, as
+            measured on the examples.
+        split: The split that the examples are of.
+        examples: How many of them are taken, always the same; all unless given.
+        mode: "evaluation" or "training", for dropout and batch norm.
+        seed: What draws vectors to start from, and the masks of dropout.
+        progress: A function that is told a `Progress`, before the first product and after each.
+
+    Returns:
+        The condition number, the spread, both ends, and what they hold for.
+
+    Raises:
+        TypeError, ValueError: It can't be measured; the sentence names the argument.
+
+    >>> from fallline.problems import quadratic
+    >>> problem = quadratic(condition=100, dimensions=20)
+    >>> found = condition(problem, problem.build(0))
+    >>> round(found.number, 6), round(found.spread, 3)
+    (100.0, 4.339)
+    """
+    at = LossAt(problem, model, split, examples, mode, seed, progress, standardised=standardised)
+    if at.size <= _WHOLE:
+        values, _ = whole_spectrum(at)
+        top, bottom, mean, error = float(values[-1]), float(values[0]), float(np.abs(values).mean()), 0.0
+        doubt = at.size * at.rounding * max(abs(top), abs(bottom))
+    else:
+        high, low = spectrum_ends(at, 1, _TOLERANCE, bottom=True)
+        top, bottom, doubt = float(high.values[0]), float(low.values[0]), float(low.residuals[0])
+        nodes, weights = quadrature(at, _PROBES, _STEPS)
+        mean, error = mean_of((weights * np.abs(nodes)).sum(1))
+    if mean == 0:
+        raise ProblemError(f"model: its loss on {split} has no curvature at these weights, and so no condition.")
+    return Condition(
+        number=top / bottom if bottom > doubt else math.inf,
+        spread=top / mean,
+        spread_error=abs(top) * error / mean**2,
+        top=top,
+        bottom=bottom,
+        standardised=standardised,
+        **at.measured(),
+    )

@@ -1,0 +1,78 @@
+"""A copy of the user's model to measure, which is all that a measurement touches."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from fallline.landscape.slice_losses import Model
+from fallline.training import Problem, ProblemError, first_line, trainable
+
+
+def copied(problem: Problem, model: Model) -> nn.Module:
+    """The module, copied, or the problem's own with the weights given; in single precision at least.
+
+    Raises TypeError for what is no model, ProblemError for one that nothing can be measured of.
+    """
+    if isinstance(model, Mapping):
+        module = _built(problem, model)
+    elif isinstance(model, nn.Module):
+        try:
+            module = copy.deepcopy(getattr(model, "_orig_mod", model))  # a compiled one can't be differentiated twice
+        except Exception:  # torch copies no tensors that were computed, as some modules keep
+            module = _built(problem, model.state_dict())
+            for own, given in zip(module.parameters(), model.parameters(), strict=True):
+                own.requires_grad_(given.requires_grad)
+    else:
+        raise TypeError(f"model: must be a torch.nn.Module, or the state_dict of one; got {type(model).__name__}.")
+    weights = trainable(module)
+    if not weights:
+        raise ProblemError(
+            "model: nothing in it is trainable; set requires_grad on a parameter of floating-point numbers at least."
+        )
+    if any(weight.is_complex() for weight in weights):
+        raise ProblemError("model: it has complex parameters, whose curvature is not defined here; give real ones.")
+    if not all(weight.isfinite().all() for weight in weights):
+        raise ProblemError("model: it has weights that are NaN or infinite; give one from before its run diverged.")
+    for part in module.modules():
+        if isinstance(part, nn.Embedding | nn.EmbeddingBag):
+            part.sparse = False  # sparse gradients can't be differentiated
+    # Half precision can't tell curvatures.
+    return module.float() if any(weight.dtype.itemsize < 4 for weight in weights) else module
+
+
+def _built(problem: Problem, state: Mapping[str, object]) -> nn.Module:
+    module = problem.build(0)
+    try:
+        module.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ProblemError(
+            f"model: its state does not fit the problem's model ({first_line(error)}); give one of a module that the "
+            "problem's model function builds."
+        ) from error
+    return module
+
+
+@contextmanager
+def differentiable_twice(device: torch.device) -> Iterator[None]:
+    """Let torch take those kernels of attention, and of recurrent layers, that have a second derivative."""
+    with ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if device.type == "cuda":
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        yield
+
+
+def free_memory() -> int:
+    """Bytes that the machine has free, or has in all where it does not tell."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**62
