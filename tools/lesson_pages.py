@@ -11,7 +11,7 @@ from fallline.lessons.page import lessons_page
 #: Where the lessons stand with their pictures, beside the documentation's own pages.
 PICTURES = "assets/lessons.html"
 _RESULTS = {lesson.number: result for lesson in LESSONS if (result := kept(lesson.number)) is not None}
-_SHOWN = 2  # numbers of a lesson in a line
+_SHOWN = 3  # numbers of a lesson, or conditions, in a line
 
 
 def with_pictures() -> str:
@@ -34,14 +34,16 @@ def line(number: int) -> str:
     if result is None:
         return f"Lesson {number} tries this; its result does not come with this version."
     link = f"[Lesson {number}](lessons.md#lesson-{number})"
-    said = "; ".join(f"{_place(check)}{check.what} {check.found}" for check in _telling(result))
-    return f"{link}: *{result.lesson.claim}* This **{result.verdict}** ({said})."
+    return f"{link}: *{result.lesson.claim}* This **{result.verdict}** ({'; '.join(_told(result))})."
 
 
-def _telling(result: Result) -> list[Check]:
-    """The first numbers, one of each condition where there are several."""
-    checks = [own[0] for own in result.conditions.values()] if len(result.conditions) > 1 else result.evidence.checks
-    return list(checks[:_SHOWN])
+def _told(result: Result) -> list[str]:
+    """The first numbers; of several conditions what decided in each of the first."""
+    conditions = list(result.conditions.items())[:_SHOWN]
+    if len(conditions) == 1:
+        return [f"{check.what}: {check.found}" for check in result.evidence.checks[:_SHOWN]]
+    deciding = {name: next((one for one in own if not one.holds), own[0]) for name, own in conditions}
+    return [f"{name}: {one.outcome}, {one.what}: {one.found}" for name, one in deciding.items()]
 
 
 def _place(check: Check) -> str:
