@@ -37,12 +37,21 @@ def line(number: int) -> str:
     return f"{link}: *{result.lesson.claim}* This **{result.verdict}** ({'; '.join(_told(result))})."
 
 
+def remark(number: int) -> str:
+    """What was seen besides, in a lesson that has been run.
+
+    Args:
+        number: The lesson's.
+    """
+    return _RESULTS[number].evidence.remark if number in _RESULTS else ""
+
+
 def _told(result: Result) -> list[str]:
     """The first numbers; of several conditions what decided in each of the first."""
     conditions = list(result.conditions.items())[:_SHOWN]
     if len(conditions) == 1:
         return [f"{check.what}: {check.found}" for check in result.evidence.checks[:_SHOWN]]
-    deciding = {name: next((one for one in own if not one.holds), own[0]) for name, own in conditions}
+    deciding = {name: min(own, key=lambda check: (not check.contradicted, check.holds)) for name, own in conditions}
     return [f"{name}: {one.outcome}, {one.what}: {one.found}" for name, one in deciding.items()]
 
 
