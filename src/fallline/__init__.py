@@ -13,7 +13,7 @@ from fallline._lazy import door
 from fallline._version import __version__
 
 if TYPE_CHECKING:
-    from fallline.landscape import surfaces
+    from fallline.landscape import diagnose, surfaces
     from fallline.optim.generic import Optimizer
     from fallline.optim.newton import Newton
     from fallline.racing import Arm, Choice, Effort, Range, judge, race
@@ -27,7 +27,7 @@ _find = door(__name__, {
     "optim.newton": ("Newton",),
     "training": ("Metric", "Problem", "StreamProblem", "fit"),
     "racing": ("Arm", "Choice", "Effort", "Range", "judge", "race"),
-    "landscape": ("surfaces",),
+    "landscape": ("diagnose", "surfaces"),
 })  # fmt: skip
 _SUBMODULES = (
     "arrays",
@@ -59,6 +59,7 @@ __all__ = [
     "StreamProblem",
     "__version__",
     "combinator",
+    "diagnose",
     "fit",
     "judge",
     "race",

@@ -316,3 +316,28 @@ def test_the_bar_is_for_terminals(
     fl.fit(make_problem(mlp), "sgd", epochs=2, progress=shown)
     printed = capsys.readouterr()
     assert (word in printed.err, bool(printed.err), printed.out) == (True, bool(word), "")
+
+
+def test_checkpoints_are_the_models_of_their_steps() -> None:
+    problem = make_problem(batch_norm)  # 3 steps an epoch, 4 epochs
+    result = fl.fit(problem, "sgd", lr=0.1, checkpoints=5)
+    assert [(one.step, one.learning_rate) for one in result.checkpoints] == [(step, 0.1) for step in (0, 3, 6, 9, 12)]
+    shorter = fl.fit(problem, "sgd", lr=0.1, epochs=2).model.state_dict()
+    for name, value in result.checkpoints[2].state.items():
+        assert torch.equal(value, shorter[name]), name
+    for name, value in result.model.state_dict().items():
+        assert torch.equal(value, result.checkpoints[-1].state[name]), name
+    assert fl.fit(problem, "sgd", lr=0.1, epochs=1).checkpoints == []
+
+
+def test_a_run_that_ends_early_keeps_the_checkpoints_that_it_came_to() -> None:
+    result = fl.fit(make_problem(mlp), "sgd", lr=1e30, checkpoints=13)
+    assert not result.finished
+    assert [one.step for one in result.checkpoints] == [*range(len(result.checkpoints))]
+    assert len(result.checkpoints) < 13
+
+
+@pytest.mark.parametrize("wrong", [1, -1, 2.5])
+def test_a_number_of_checkpoints_that_there_can_not_be(wrong: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^checkpoints"):
+        fl.fit(make_problem(mlp), "sgd", checkpoints=wrong)

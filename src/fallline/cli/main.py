@@ -8,6 +8,7 @@ import sys
 import typer
 
 from fallline.cli.bench import bench
+from fallline.cli.diagnose import diagnose
 from fallline.cli.lab import lab
 from fallline.cli.lessons import lessons
 from fallline.cli.problems import problems
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(race)
+app.command()(diagnose)
 app.command()(races)
 app.command()(runs)
 app.command()(report)

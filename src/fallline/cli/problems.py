@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,8 @@ import typer
 from fallline.cli.console import console, fail, near_file, shown_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
     from fallline.problems import Bundled
@@ -65,6 +68,23 @@ def made(bundled: Bundled) -> Problem:
     problem = bundled.make()
     problem.origin = bundled.name
     return problem
+
+
+def named_problem(name: str) -> tuple[Problem, Sequence[Arm]]:
+    """A bundled problem, or that of a file with the arms that it sets.
+
+    Raises ValueError and LookupError, in a sentence, where there is none.
+    """
+    from fallline.problems import find
+
+    if name.endswith(".py") or os.sep in name or Path(name).exists():
+        return read_problem(Path(name))
+    try:
+        return made(find(name)), ()
+    except LookupError:
+        if Path(f"{name}.py").is_file():
+            fail(f"there is no bundled problem '{name}'; did you mean the file '{name}.py'?")
+        raise
 
 
 _UNNAMED = "problem"  # what a Problem is called that was given no name

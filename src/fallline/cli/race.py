@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fallline.cli.console import Beat, console, fail
+from fallline.cli.problems import named_problem
 from fallline.cli.race_ends import leave, what_is_kept
 from fallline.cli.typed import listed_in, seconds_of
 from fallline.racing.arms import DEFAULT_SCHEDULE
 from fallline.rules import DEFAULT_ARMS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from fallline.racing import Arm
     from fallline.training import Problem
 
 _DEFAULT_PROBLEM = "digits"
@@ -159,6 +157,14 @@ def race(
             "one of it for each race."
         ),
     ] = None,
+    diagnose: Annotated[
+        bool,
+        typer.Option(
+            "--diagnose",
+            help="Train the arm to take once more, and say why it trains as it does: all that `fallline diagnose` "
+            "measures. Without it, what takes a second.",
+        ),
+    ] = False,
     storage: Annotated[
         str,
         typer.Option(
@@ -239,6 +245,8 @@ def race(
             asked["until"] = seconds_of(until)
         if until is not None and (problems is not None or budgets is not None or resume):
             fail("--until takes one race; give no --problems, no --budgets and no --resume beside it")
+        if diagnose and (problems is not None or budgets is not None):
+            fail("--diagnose takes one race; give no --problems and no --budgets beside it")
         if race_name is not None and not resume:
             fail("--race names the race that --resume goes on with; give --resume too")
         if budgets is not None and (problems is not None or resume):
@@ -250,7 +258,7 @@ def race(
             from fallline.problems import REAL
 
             with _told(problems, quiet):
-                read = [_problem(name) for name in (REAL if problems == "all" else listed_in(problems))]
+                read = [named_problem(name) for name in (REAL if problems == "all" else listed_in(problems))]
             several, own = each_once(read, problems)
             race_over(several, {**asked, "arms": entrants(names, mine or (), own)}, outputs, quiet=quiet)
         elif budgets is not None:
@@ -258,17 +266,18 @@ def race(
 
             shares = shares_of(budgets)
             with _told(problem, quiet):
-                made, own = _problem(problem or _DEFAULT_PROBLEM)
+                made, own = named_problem(problem or _DEFAULT_PROBLEM)
             race_at(made, shares, {**asked, "arms": entrants(names, mine or (), own)}, outputs, quiet=quiet)
         elif resume:
             _refuse_settled(context)
             with _told(problem, quiet):
                 made, options = _unfinished(storage, race_name, problem)
-            race_on_one(made, {**asked, **options}, outputs, quiet=quiet)
+            race_on_one(made, {**asked, **options}, outputs, quiet=quiet, diagnose=diagnose)
         else:
             with _told(problem, quiet):
-                made, own = _problem(problem or _DEFAULT_PROBLEM)
-            race_on_one(made, {**asked, "arms": entrants(names, mine or (), own)}, outputs, quiet=quiet)
+                made, own = named_problem(problem or _DEFAULT_PROBLEM)
+            entered = {**asked, "arms": entrants(names, mine or (), own)}
+            race_on_one(made, entered, outputs, quiet=quiet, diagnose=diagnose)
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
@@ -290,27 +299,12 @@ def _told(problem: str | None, quiet: bool) -> AbstractContextManager[object]:
     return nullcontext() if quiet or out.is_terminal else Beat(lambda: f"{problem or 'the problem'} is being read", out)
 
 
-def _problem(name: str) -> tuple[Problem, Sequence[Arm]]:
-    """A bundled problem, or that of a file with the arms that it sets."""
-    from fallline.cli.problems import made, read_problem
-    from fallline.problems import find
-
-    if name.endswith(".py") or os.sep in name or Path(name).exists():
-        return read_problem(Path(name))
-    try:
-        return made(find(name)), ()
-    except LookupError:
-        if Path(f"{name}.py").is_file():
-            fail(f"there is no bundled problem '{name}'; did you mean the file '{name}.py'?")
-        raise
-
-
 def _unfinished(storage: str, name: str | None, problem: str | None) -> tuple[Problem, dict[str, Any]]:
     """The problem and the options of a race that has not finished."""
     from fallline.cli.problems import made
     from fallline.cli.races import bundled_problem, options_of, unfinished_race
 
-    given, own = (None, ()) if problem is None else _problem(problem)
+    given, own = (None, ()) if problem is None else named_problem(problem)
     race = unfinished_race(storage, name, None if given is None else given.origin)
     options = options_of(race, own)
     return given or made(bundled_problem(race, by_name=name is not None)), options

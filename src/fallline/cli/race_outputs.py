@@ -6,6 +6,7 @@ import importlib.util
 import math
 import re
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,20 @@ from rich.table import Table
 
 from fallline._text import bullet, counted, rough_range, table
 from fallline.cli.console import SECONDS_BETWEEN_LINES, Beat, console, fail
+from fallline.cli.diagnosed import ShownStages, show_findings
 from fallline.racing import Outcome, RaceResult, Run, Watcher, race, race_until
+from fallline.racing.failure import attempted
 from fallline.racing.output import legend, tables_of, where_kept
 from fallline.training import Problem, first_line
 
 
-def race_on_one(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool) -> None:
-    """Race on a problem, print the result and write what is to be written."""
+def race_on_one(
+    problem: Problem, asked: Mapping[str, Any], outputs: Outputs, *, quiet: bool, diagnose: bool = False
+) -> None:
+    """Race on a problem, diagnose the arm to take if that is asked for, print the result and write what is wanted."""
     result = raced(problem, asked, outputs, quiet)
+    if diagnose and not result.best.entry.diverged:
+        result = _diagnosed(result, quiet)
     show_result(result)
     leave_if_unwritten(outputs.write(result), result)
 
@@ -49,8 +56,15 @@ def raced(problem: Problem, asked: Mapping[str, Any], outputs: Outputs, quiet: b
             raise KeyboardInterrupt(live.stopped()) from error
 
 
+def _diagnosed(result: RaceResult, quiet: bool) -> RaceResult:
+    """The result with all that can be measured of the arm to take; what fails is among its warnings."""
+    with nullcontext(None) if quiet else ShownStages(console()) as shown:
+        found, failed = attempted("The diagnosis is left out", lambda: result.diagnose(progress=shown or False))
+    return result.warned(*failed) if found is None else result.with_diagnosis(found)
+
+
 def show_result(result: RaceResult) -> None:
-    """The decision, the table, the warnings, and the code of the one to take."""
+    """The decision, the table, the warnings, what was found of the arm to take, and its code."""
     out = console()
     out.print()
     first, *others = result.decision.lines
@@ -64,6 +78,9 @@ def show_result(result: RaceResult) -> None:
     out.print(escape(legend(result)), style="dim", highlight=False)
     for warning in result.warnings:
         out.print(escape(bullet(warning, out.width)), highlight=False)
+    if result.diagnosis is not None and result.diagnosis.findings:
+        out.print(f"\nOf the network that {escape(result.best.name)} has trained:\n", highlight=False)
+        show_findings(result.diagnosis, out)
     if not result.best.entry.diverged:
         out.print(f"\n{escape(result.best.name)} in your own program:\n", highlight=False)
         out.print(escape(result.best.code()), style="cyan", highlight=False, soft_wrap=True)
@@ -226,7 +243,7 @@ class Outputs:
         """Leave with a sentence where something can't be written."""
         for option, file in (("--json", self.json), ("--report", self.report)):
             if file is not None:
-                _check_file(option, file)
+                check_file(option, file)
         if self.tensorboard is not None:
             if self.tensorboard.is_file():
                 fail(f"--tensorboard {self.tensorboard}: that is a file; give a folder")
@@ -264,7 +281,7 @@ def leave_if_unwritten(failed: list[str], result: RaceResult) -> None:
         fail(f"{'; '.join(failed)}; {where}{'' if kept is None else ', and `fallline report` makes its page'}", 1)
 
 
-def _check_file(option: str, file: Path) -> None:
+def check_file(option: str, file: Path) -> None:
     """Leave with a sentence where a file can't be written; what was not there is not made."""
     if not file.resolve().parent.is_dir():
         fail(f"{option} {file}: there is no folder {file.resolve().parent}")

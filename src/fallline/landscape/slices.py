@@ -224,16 +224,17 @@ class Slice:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; what is not a finite number becomes None."""
-        return {**{name: _plain(value) for name, value in vars(self).items()}, "description": self.description}
+        return {**{name: plain(value) for name, value in vars(self).items()}, "description": self.description}
 
     def __repr__(self) -> str:
         size = " x ".join(str(len(offsets)) for offsets in self.offsets)
         return f"Slice({self.problem!r}, {self.axes} axes, {size} points, {len(self.coordinates)} models)"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Arrays and tuples as lists; what is not a finite number becomes None."""
     if isinstance(value, np.ndarray | tuple):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fallline._text import counted, duration, listed
 from fallline.pages import player
 from fallline.pages.assets import COLOURS, asset, dash, policy, symbol, template
+from fallline.pages.charts.diagnosis import read_diagnosis
 from fallline.pages.charts.embedded import embedded, packed, plotly
 from fallline.pages.charts.leaderboard import leaderboard
 from fallline.pages.charts.picture import CHARTS, Picture
@@ -43,6 +44,7 @@ def report_page(data: Mapping[str, Any]) -> str:
     scripts = [script, *([player.script()] if maps else [])]
     plotly_script, packed_plotly = plotly()
     headline, reason, told, limits = said(race)
+    why = read_diagnosis(data["diagnosis"]) if data.get("diagnosis") else None
     return _template().render(
         race=race,
         headline=headline,
@@ -60,6 +62,8 @@ def report_page(data: Mapping[str, Any]) -> str:
         lines=[embedded(slices_picture(one)) for one in lines],
         maps=maps,
         missing=missing(found, race),
+        why=why,
+        why_charts=[] if why is None else [embedded(picture) for picture in why.pictures],
         scripts=scripts,
         style=asset("report.css") + (player.stylesheet() if maps else ""),
         plotly=packed_plotly,

@@ -13,17 +13,23 @@ from torch import nn
 
 from fallline.racing.arms import Arm, torch_code
 from fallline.racing.decision import Decision, Entrant, Next, with_lines
+from fallline.racing.diagnosed import diagnosed, looked_at
 from fallline.racing.failure import attempted
 from fallline.racing.judging import Entry, Estimate
 from fallline.racing.renderers import Figure, renderer
 from fallline.racing.runs import Outcome, Reached, run_of
 from fallline.racing.solo import slices_around, trained_again
-from fallline.training import Problem, torch_threads
+from fallline.training import Problem, fit, torch_threads
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fallline.landscape import Diagnosis
     from fallline.schedules import Schedule
+
+
+#: Of a run that is diagnosed.
+_CHECKPOINTS = 8
 
 
 class Trained(NamedTuple):
@@ -162,6 +168,26 @@ class ArmResult:
         """
         return self.train().model
 
+    def diagnose(self, **asked: Any) -> Diagnosis:
+        """Diagnose the network that the best configuration trains, and the run that leads there.
+
+        Args:
+            asked: What `fallline.diagnose` takes beside the model and the optimizer, such as `parts`.
+
+        Returns:
+            The findings, and all that was measured.
+
+        Raises:
+            ValueError: The arm diverged as a whole, or nothing can be measured.
+        """
+        configuration = self._sound()
+        recipe = self.arm.recipe(configuration, self.problem)
+        run = fit(
+            self.problem.with_batch(recipe.batch), self.optimizer, schedule=self.schedule(), seed=self.final_seeds[0],
+            checkpoints=_CHECKPOINTS, progress=False,
+        )  # fmt: skip
+        return diagnosed(self.arm, configuration, self.problem, run, **asked)
+
     def _sound(self) -> dict[str, Any]:
         if self.entry.diverged:
             raise ValueError(
@@ -191,6 +217,7 @@ class RaceResult:
         protocol: How it was measured, as plain data.
         occasion: What holds for this time only: seconds, machine, storage, how many runs were trained or kept before.
         slices: Cuts through the loss around the best runs; None where they were not asked for.
+        diagnosis: What was found of the network that the arm to take has trained; None where nobody looked.
     """
 
     arms: tuple[ArmResult, ...]
@@ -199,6 +226,7 @@ class RaceResult:
     protocol: Mapping[str, Any]
     occasion: Mapping[str, Any]
     slices: tuple[Mapping[str, Any], ...] | None = None
+    diagnosis: Diagnosis | None = None
 
     @property
     def best(self) -> ArmResult:
@@ -254,20 +282,51 @@ class RaceResult:
     def with_slices(self) -> RaceResult:
         """The same result with cuts through the loss around the best runs, for which these are trained once more.
 
-        Where that fails or is interrupted there are none, and a warning says so.
+        The one of the arm to take is looked at besides, as far as that takes no more than a second. Where any of it
+        fails or is interrupted it is left out, and a warning says so.
         """
         problem, training = self.best.problem, self.best.training
+        models: dict[str, nn.Module] = {}
 
         def cut() -> tuple[Mapping[str, Any], ...]:
             sound = [arm for arm in self.arms if not arm.entry.diverged]
             runs = [run_of(arm.arm, arm.configuration, problem, arm.final_seeds[0]) for arm in sound]
             trained = zip(runs, trained_again(problem, runs, training, self.best.workers), strict=True)
-            models = {run.arm: one.model for run, one in trained if one.model is not None}
+            models.update((run.arm, one.model) for run, one in trained if one.model is not None)
             with torch_threads(None if training == "threads" else 1):
                 return tuple(slices_around(models, problem))
 
+        def look() -> Diagnosis | None:
+            if self.diagnosis is not None or self.best.name not in models:
+                return self.diagnosis
+            with torch_threads(None if training == "threads" else 1):
+                return looked_at(self.best.arm, self.best.configuration, problem, models[self.best.name])
+
         slices, failed = attempted("The cuts through the loss around the best runs are left out", cut)
-        return replace(self.warned(*failed), slices=slices or ())
+        diagnosis, silent = attempted("The diagnosis is left out", look)
+        return replace(self.warned(*failed, *silent), slices=slices or (), diagnosis=diagnosis)
+
+    def diagnose(self, **asked: Any) -> Diagnosis:
+        """Diagnose the network that the arm to take trains, and the run that leads there, which is trained once more.
+
+        Args:
+            asked: What `fallline.diagnose` takes beside the model and the optimizer, such as `parts`.
+
+        Returns:
+            The diagnosis; `with_diagnosis` puts it into the result, and so into its report.
+
+        Raises:
+            ValueError: The arm diverged as a whole, or nothing can be measured.
+        """
+        return self.best.diagnose(**asked)
+
+    def with_diagnosis(self, diagnosis: Diagnosis) -> RaceResult:
+        """The same result with the diagnosis of the arm to take.
+
+        Args:
+            diagnosis: What `diagnose` gave.
+        """
+        return replace(self, diagnosis=diagnosis)
 
     def warned(self, *sentences: str) -> RaceResult:
         """The same result with further warnings; none comes twice.

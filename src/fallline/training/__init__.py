@@ -6,7 +6,7 @@ population and `fit` for one model.
 """
 
 from fallline.training.batched import BatchedLanes
-from fallline.training.curves import Curves, FitResult, Point
+from fallline.training.curves import Checkpoint, Curves, FitResult, Point
 from fallline.training.descent import needs_closure
 from fallline.training.drawing import draws_of
 from fallline.training.errors import ProblemError, first_line, is_text
@@ -36,6 +36,7 @@ from fallline.training.training_data import Batches, epoch_order
 __all__ = [
     "BatchedLanes",
     "Batches",
+    "Checkpoint",
     "Curves",
     "Evaluation",
     "FitResult",

@@ -107,6 +107,21 @@ class Point:
     learning_rate: float | None
 
 
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The model of a run after some of its steps, as `fallline.landscape` takes it.
+
+    Attributes:
+        step: The updates made by then.
+        learning_rate: The first param group's at that moment; None for an optimizer without one.
+        state: A state_dict of its own.
+    """
+
+    step: int
+    learning_rate: float | None
+    state: dict[str, Tensor]
+
+
 @dataclass(repr=False)
 class FitResult:
     """A training run that has ended.
@@ -121,6 +136,7 @@ class FitResult:
         finished: Whether training went to its end.
         reason: A sentence on why it ended.
         evaluated: A sentence on which weights the validation columns are of.
+        checkpoints: As many as `fit` was asked for, in order; of a run that ended early those that it came to.
     """
 
     model: nn.Module
@@ -131,6 +147,7 @@ class FitResult:
     finished: bool
     reason: str
     evaluated: str = ""
+    checkpoints: Sequence[Checkpoint] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import repeat
 from typing import Any, Literal
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from fallline import _asked
+from fallline._bar import Tell, progress_bar
 from fallline.averaging import WeightAverage
 from fallline.training.arguments import as_count, check_hyperparameters
-from fallline.training.curves import FitResult, Point
+from fallline.training.curves import Checkpoint, FitResult, Point
 from fallline.training.descent import (
     Descent,
     NotFiniteError,
@@ -32,7 +33,8 @@ from fallline.training.metrics import value_of
 from fallline.training.problem import Problem, StreamProblem
 from fallline.training.splits import Split
 
-Tell = Callable[[str], None]
+#: Called with the steps that are done and how many there are, None where nobody knows.
+Progress = Callable[[int, int | None], object]
 
 
 def fit(
@@ -44,8 +46,9 @@ def fit(
     model: nn.Module | None = None,
     schedule: Rates | None = None,
     averages: WeightAverage | float | None = None,
+    checkpoints: int = 0,
     seed: int = 0,
-    progress: bool = True,
+    progress: bool | Progress = True,
     **hyperparameters: Any,
 ) -> FitResult:
     """Train one model on the problem and return it with its curves.
@@ -69,9 +72,12 @@ def fit(
         averages: A decay, or a `fallline.averaging.WeightAverage` of the model: the validation split is then evaluated
             with the averaged weights, as the result's `evaluated` says. An average over more than a fifth of the run is
             warned of, since it lags behind. None keeps no average.
+        checkpoints: So many copies of the model are kept, from before the first step to after the last one, evenly
+            spread over the steps; at least 2, or 0 for none.
         seed: From it follow the initial weights, the order of the examples and all that is drawn in a step or an
             evaluation, dropout included, as in a race: a run of a race is had again with its seed and hyperparameters.
-        progress: Whether to show a bar, where there is a terminal.
+        progress: Whether to show a bar, where there is a terminal; or a function, called as progress(step, steps) after
+            each step (of a stream with None for the steps).
         **hyperparameters: Those of the rule or the class, such as lr.
 
     Returns:
@@ -100,17 +106,21 @@ def fit(
     seed = _asked.seed(seed, "seed:")
     check_hyperparameters(hyperparameters)
     batches, steps, points = _course(problem, batch, epochs, seed)
+    kept = _kept(checkpoints, steps)
     module = problem.build(seed).to(problem.training_device) if model is None else model
     made = as_optimizer(optimizer, module, hyperparameters, model is not None)
     average = as_average(averages, module)
-    run = _Run(problem, module, made, Scheduler(schedule, made, stream=steps is None), average, seed)
+    run = _Run(problem, module, made, Scheduler(schedule, made, stream=steps is None), average, seed, kept)
     if steps is not None:
         warn_of_lag(average, steps)
-    with seeded(seed, libraries=True), _progress_bar(progress, steps) as tell, run.training():
+    with seeded(seed, libraries=True), _shown(progress, steps) as tell, run.training():
         finished, reason = run.train(batches, points, tell)
     if steps is None:
         warn_of_lag(average, run.steps)
-    return FitResult(module, made, average, run.points, problem.metric.name, finished, reason, _evaluated(run, average))
+    evaluated = _evaluated(run, average)
+    return FitResult(
+        module, made, average, run.points, problem.metric.name, finished, reason, evaluated, run.checkpoints
+    )
 
 
 def _course(
@@ -134,6 +144,27 @@ def _course(
     return problem.data.epochs_of(batches, passes), steps, range(0, steps + 1, batches.steps_per_epoch)
 
 
+def _kept(checkpoints: int, steps: int | None) -> Collection[int]:
+    """The steps after which the model is kept."""
+    if _asked.whole("checkpoints", checkpoints, 0) == 0:
+        return ()
+    if steps is None:
+        raise ValueError("checkpoints: nobody knows how long a stream is; leave them out, or give a fallline.Problem.")
+    if checkpoints == 1:
+        raise ValueError("checkpoints: give at least 2, from before the first step and after the last, or 0 for none.")
+    return {round(steps * place / (checkpoints - 1)) for place in range(checkpoints)}
+
+
+def _shown(progress: bool | Progress, steps: int | None) -> AbstractContextManager[Tell]:
+    if callable(progress):
+
+        def tell(done: float, word: str) -> object:
+            return progress(int(done), steps)
+
+        return nullcontext(tell)
+    return progress_bar(progress, steps)
+
+
 class _Run:
     """What trains one model: its steps counted, its evaluations recorded."""
 
@@ -145,10 +176,13 @@ class _Run:
         scheduler: Scheduler,
         averages: WeightAverage | None,
         seed: int,
+        kept: Collection[int],
     ) -> None:
         self.points: list[Point] = []
+        self.checkpoints: list[Checkpoint] = []
         self.steps = 0
         self.epoch = 0
+        self._kept = kept
         self._problem = problem
         self._model = model
         self._optimizer: Any = optimizer
@@ -169,6 +203,7 @@ class _Run:
         training went to its end, and why it ended.
         """
         try:
+            self._keep()
             if 0 in points:
                 self._record()
             for self.epoch, batch in batches:
@@ -177,7 +212,8 @@ class _Run:
                     self._add(None, metric)
                 else:
                     loss = self._step(batch)
-                tell(f"epoch {self.epoch}, loss {loss:.3g}" if self._evaluate else f"loss {loss:.3g}")
+                self._keep()
+                tell(self.steps, f"epoch {self.epoch}, loss {loss:.3g}" if self._evaluate else f"loss {loss:.3g}")
                 if self.steps in points:
                     self._scheduler.after_epoch(self._record())
             if self._evaluate is not None:
@@ -223,6 +259,12 @@ class _Run:
             self._averages.update()
         self._scheduler.after_step(loss)
         return loss
+
+    def _keep(self) -> None:
+        """Keep a copy of the model, if one is wanted after this step."""
+        if self.steps in self._kept:
+            state = {name: value.detach().clone() for name, value in self._model.state_dict().items()}
+            self.checkpoints.append(Checkpoint(self.steps, self._learning_rate(), state))
 
     def _record(self) -> float:
         """Evaluate and add a row; the validation loss."""
@@ -284,22 +326,3 @@ def _evaluated(run: _Run, average: WeightAverage | None) -> str:
             "the model; it has those of the last step."
         )
     return "The validation split was evaluated with the weights of each row's step."
-
-
-@contextmanager
-def _progress_bar(shown: bool, steps: int | None) -> Iterator[Tell]:
-    """Give a function to call after each of `steps` steps (None: nobody knows how many) with a word to show.
-
-    Nothing is shown where standard error is no terminal.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not shown or not console.is_terminal:
-        yield lambda word: None
-        return
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=steps)
-        yield lambda word: bar.update(task, advance=1, description=word)

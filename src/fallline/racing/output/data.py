@@ -24,6 +24,8 @@ def as_plain(result: RaceResult) -> dict[str, Any]:
 
     The same race, run again or gone on with after a stop, gives the same `lasting_part` of it.
     """
+    diagnosis = None if result.diagnosis is None else result.diagnosis.to_json()
+    clock = {} if diagnosis is None else {"diagnosis": {name: diagnosis.pop(name) for name in ("cost", "seconds")}}
     whole: dict[str, Any] = plain(
         {
             "protocol": dict(result.protocol),
@@ -31,8 +33,10 @@ def as_plain(result: RaceResult) -> dict[str, Any]:
             "decision": result.decision.to_json(),
             "warnings": list(result.warnings),
             "slices": list(result.slices or ()),
+            **({} if diagnosis is None else {"diagnosis": diagnosis}),
             "occasion": {
                 **result.occasion,
+                **clock,
                 "lines": list(result.decision.lines),
                 "step_seconds": {arm.name: arm.entry.step_time.value for arm in result.arms},
                 "step_seconds_by_round": {arm.name: list(arm.entry.step_rounds) for arm in result.arms},

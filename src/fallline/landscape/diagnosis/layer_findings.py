@@ -1,0 +1,124 @@
+"""What signals and updates by layer say, in sentences; each is silent where the evidence is thin."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fallline._text import counted, listed
+from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, shown
+from fallline.landscape.diagnosis.signals import Activation, Layer, Signals
+from fallline.landscape.diagnosis.update_ratios import UpdateRatios
+
+#: A share of units that is worth a sentence, and how many examples must have seen them dead.
+_DEAD, _FEWEST_EXAMPLES = 0.1, 100
+_SATURATING = ("tanh", "sigmoid", "hardsigmoid", "hardtanh")
+
+
+def dead_units(signals: Signals) -> Finding | None:
+    """Units that pass no gradient on for any example; silent for fewer than a tenth of a layer's, or few examples.
+
+    Args:
+        signals: What was seen in the model.
+    """
+    found = [one for one in signals.activations if one.dead >= max(2, _DEAD * one.units)]
+    if not found or signals.examples < _FEWEST_EXAMPLES:
+        return None
+    parts = [f"{one.dead} of {counted(one.units, 'unit')}{_behind(one)}" for one in found]
+    saturated = all(one.kind in _SATURATING for one in found)
+    state = "saturated" if saturated else "dead"
+    remedy = "smaller initial weights" if saturated else "a lower learning rate"
+    sentence = f"{listed(parts)} are {state} and learn nothing from these examples; try {remedy}."
+    evidence = (
+        f"for none of {counted(signals.examples, 'example')} of {signals.split} they pass on a gradient, in "
+        f"{signals.mode} mode"
+    )
+    return Finding("layers", sentence, evidence, {f"dead{_behind(one)}": one.dead / one.units for one in found})
+
+
+def _behind(one: Activation) -> str:
+    return f" ({one.kind}) after layer '{one.after}'" if one.after else f" ({one.kind})"
+
+
+#: Gradients of layers that are this far apart, measured by the layers' weights.
+_FADED = 1e-4
+
+
+def fading_gradients(signals: Signals) -> Finding | None:
+    """Layers that no gradient reaches, or hardly any; silent where all get at least a ten-thousandth of the most.
+
+    Args:
+        signals: What was seen in the model.
+    """
+    if signals.examples < _FEWEST_EXAMPLES or signals.gradient_norm == 0:
+        return None
+    without = [layer for layer in signals.layers if layer.gradient_norm == 0]
+    evidence = f"on {counted(signals.examples, 'example')} of {signals.split}, in {signals.mode} mode"
+    if without:
+        sentence = (
+            f"No gradient reaches {_layers(without)}: the loss does not use it, or what lies between is dead or "
+            "detached."
+        )
+        return Finding("layers", sentence, evidence, {layer.name: 0.0 for layer in without})
+    sized = [layer for layer in signals.layers if layer.weight_norm > 0]
+    relative = {layer.name: layer.gradient_norm / layer.weight_norm for layer in sized}
+    if len(relative) < 2:
+        return None
+    most, least = max(relative, key=relative.__getitem__), min(relative, key=relative.__getitem__)
+    share = relative[least] / relative[most]
+    if share >= _FADED:
+        return None
+    names = [layer.name for layer in signals.layers]
+    fades = names.index(least) < names.index(most)
+    why = "it fades on its way back; try" if fades else "try"
+    sentence = (
+        f"Layer '{least}' gets {share:.0e} of the gradient that layer '{most}' gets, each measured by its weights: "
+        f"{why} another initialisation, normalisation or residual connections."
+    )
+    evidence = f"{shown(relative[least])} against {shown(relative[most])} of the weights' length; {evidence}"
+    return Finding("layers", sentence, evidence, {"share": share})
+
+
+def _layers(layers: list[Layer]) -> str:
+    return f"layer{'s' if len(layers) > 1 else ''} {listed([repr(layer.name) for layer in layers])}"
+
+
+#: What a whole run must move a layer's weights by, as a share of their size; and how much more another layer moves.
+_STILL, _OTHERS = 0.01, 100.0
+
+
+def still_layers(ratios: UpdateRatios, steps: int) -> Finding | None:
+    """Layers whose weights a whole run hardly moves; silent where a run moves them by a hundredth of their size.
+
+    Args:
+        ratios: How far a step moves each layer.
+        steps: Those of a whole run.
+    """
+    sound = ratios.ratios[np.isfinite(ratios.ratios).all(1)]
+    if len(sound) < FEWEST_SEEDS or not ratios.layers:
+        return None
+    low, high = sound.min(0), sound.max(0)
+    still = high * steps < _STILL
+    if not still.any():
+        return None
+    where = f"over the last {ratios.last} of {counted(ratios.steps, 'step')}, {counted(len(sound), 'seed')}"
+    rate = ratios.hyperparameters["lr"]
+    if still.all():
+        sentence = (
+            f"No layer's weights move by more than {high.max():.0e} of their size a step: at this pace all "
+            f"{counted(steps, 'step')} change them by {high.max() * steps:.1%} at most; raise the learning rate of "
+            f"{shown(rate)}."
+        )
+        evidence = f"{low.min():.1e} to {high.max():.1e} {where}"
+        return Finding("layers", sentence, evidence, {"ratio": float(high.max()), "steps": float(steps)})
+    if not high[still].max() * _OTHERS < low[~still].max():
+        return None
+    place = int(np.where(still, high, -np.inf).argmax())
+    names = [name for name, one in zip(ratios.layers, still, strict=True) if one]
+    several = len(names) > 1
+    sentence = (
+        f"{listed([repr(name) for name in names])} move{'' if several else 's'} by at most {high[place]:.0e} of "
+        f"{'their' if several else 'its'} size a step, at this pace {high[place] * steps:.1g} of it in all "
+        f"{counted(steps, 'step')}: {'they are' if several else 'it is'} not learning."
+    )
+    evidence = f"{low[place]:.1e} to {high[place]:.1e} {where}; others up to {high[~still].max():.1e}"
+    return Finding("layers", sentence, evidence, {"ratio": float(high[place]), "steps": float(steps)})

@@ -1,0 +1,266 @@
+"""The parts of a diagnosis: what each measures, what it costs, and what the parts after it take from it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+from fallline._text import counted
+from fallline.landscape.diagnosis.along_run import AlongRun, along_run
+from fallline.landscape.diagnosis.cost import Cost
+from fallline.landscape.diagnosis.escape import Escape, escape
+from fallline.landscape.diagnosis.finding import Finding
+from fallline.landscape.diagnosis.layer_findings import dead_units, fading_gradients, still_layers
+from fallline.landscape.diagnosis.place_findings import (
+    is_saddle,
+    is_stationary,
+    paying_batches,
+    place,
+    scaled_features,
+    stability,
+)
+from fallline.landscape.diagnosis.rate_findings import diverging_rates, training_rates
+from fallline.landscape.diagnosis.rate_range import RateRange, rate_range, runs_of_a_seed
+from fallline.landscape.diagnosis.short_runs import STEPS, Mover
+from fallline.landscape.diagnosis.signals import Signals, signals
+from fallline.landscape.diagnosis.stability import stability_limit
+from fallline.landscape.diagnosis.update_ratios import UpdateRatios, update_ratios
+from fallline.landscape.measuring import (
+    Condition,
+    Curvature,
+    NoiseScale,
+    Spectrum,
+    condition,
+    curvature,
+    noise_scale,
+    spectrum,
+)
+from fallline.landscape.measuring.measured import Mode, Progress
+from fallline.landscape.slice_losses import Model
+from fallline.symbolic import Rule
+from fallline.training import FitResult, Problem, fit
+
+Part = Literal["rates", "scaling", "run", "place", "noise", "spectrum", "layers"]
+#: The parts by name, in the order in which they are measured, and what is then said to be going on.
+PARTS: dict[Part, str] = {
+    "rates": "the range of learning rates",
+    "scaling": "what scaling the features is worth",
+    "run": "a run, and the curvature along it",
+    "place": "the curvature at the weights",
+    "noise": "the noise of the gradient",
+    "spectrum": "how the curvatures are spread",
+    "layers": "signals and updates by layer",
+}
+_CHECKPOINTS = 8
+#: Gradients that one end of the spectrum takes, about.
+_END = 30.0
+#: Those that the spectrum takes and, at most, a condition number.
+_SPECTRUM, _CONDITION = 320.0, 380.0
+#: Told which share of a part is done.
+Tell = Callable[[float], object]
+#: The fall in loss, as a share of an untrained model's, with which a run has left a saddle.
+_FALL = 0.05
+
+
+@dataclass
+class Measurements:
+    """What is asked for, and what is measured until now.
+
+    Attributes:
+        problem: The problem.
+        mover: The optimizer.
+        given_rate: The learning rate that was given.
+        seeds: How many seeds short runs have.
+        examples: How many examples are measured on.
+        noisy: How many the noise of the gradient is measured on; None for the whole split.
+        mode: How dropout and batch norm compute.
+        seed: The first of the seeds.
+        given: The weights to look at, or a run that led there; None for those of a run that is to be trained.
+    """
+
+    problem: Problem
+    mover: Mover
+    given_rate: float | None
+    seeds: int
+    examples: int
+    noisy: int | None
+    mode: Mode
+    seed: int
+    given: Model | FitResult | None
+    where: str = "the model that was given"
+    rates: RateRange | None = None
+    start: Curvature | None = None  # at the first seed's first weights
+    along: AlongRun | None = None
+    signals: Signals | None = None
+    untrained: float = 0.0
+    curvature: Curvature | None = None
+    noise: NoiseScale | None = None
+    spectrum: Spectrum | None = None
+    scaling: tuple[Condition, Condition] | None = None  # without it and with it
+    updates: UpdateRatios | None = None
+    escapes: list[Escape] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        #: The first seed's first weights.
+        self.fresh = self.problem.build(self.seed)
+        #: The weights that are looked at.
+        self.weights: Model = self.fresh
+        if self.given is None:
+            self.where = f"untrained weights of seed {self.seed}"
+        elif isinstance(self.given, FitResult):
+            self._take(self.given)
+        else:
+            self.weights = self.given
+
+    @property
+    def rate(self) -> float:
+        """The learning rate in use: given, or the best of the range, or the optimizer's default."""
+        if self.given_rate is not None:
+            return self.given_rate
+        if self.rates is not None and self.rates.best is not None:
+            return self.rates.best
+        method = self.mover.method
+        if isinstance(method, Rule):
+            return float(method.defaults["lr"])
+        return float(inspect.signature(method).parameters["lr"].default)
+
+    def cost(self, part: Part) -> Cost | None:
+        """What a part costs, as far as it can be foreseen; None where it has nothing to measure."""
+        steps = self.seeds * min(STEPS, self.problem.steps)
+        if part == "rates":
+            return Cost(many=runs_of_a_seed(self.mover) * steps, whole=_END)
+        if part == "run":
+            if self.given is None:
+                return Cost(alone=self.problem.steps, whole=(2 * _END + 1) * _CHECKPOINTS)
+            kept = len(self.given.checkpoints) if isinstance(self.given, FitResult) else 0
+            return Cost(whole=(2 * _END + 1) * kept) if kept else None
+        if part == "scaling":
+            return Cost(whole=2 * _CONDITION)
+        if part == "place":
+            return Cost(whole=2 * _END + 2)
+        if part == "spectrum":
+            return Cost(whole=_SPECTRUM)
+        if part == "noise":
+            return Cost(whole=(self.noisy or len(self.problem.train)) / self.examples)
+        return Cost(many=steps, whole=1)
+
+    def measure(self, part: Part, tell: Tell) -> None:
+        """Measure a part."""
+        work: dict[Part, Callable[[Tell], None]] = {
+            "rates": self._rates, "scaling": self._scaling, "run": self._run, "place": self._place,
+            "noise": self._noise, "spectrum": self._spectrum, "layers": self._layers,
+        }  # fmt: skip
+        work[part](tell)
+
+    def _rates(self, tell: Tell) -> None:
+        self.rates = rate_range(
+            self.problem, self.mover.method, seeds=self.seeds, examples=self.examples, seed=self.seed,
+            progress=_share(tell, runs_of_a_seed(self.mover) * self.seeds * min(STEPS, self.problem.steps)),
+            **self.mover.hyperparameters,
+        )  # fmt: skip
+        if stability_limit(self.mover) is not None:
+            self.start = curvature(self.problem, self.fresh, ends="top", examples=self.examples, seed=self.seed)
+
+    def _run(self, tell: Tell) -> None:
+        run, before = self.given, 0.0
+        if not isinstance(run, FitResult):
+            before = 0.5
+            run = fit(
+                self.problem, self.mover.method, lr=self.rate, seed=self.seed, checkpoints=_CHECKPOINTS,
+                progress=lambda step, steps: tell(before * step / (steps or step)), **self.mover.hyperparameters,
+            )  # fmt: skip
+            self._take(run)
+        self.along = along_run(
+            self.problem, run, examples=self.examples, mode=self.mode, seed=self.seed,
+            progress=lambda done, count: tell(before + (1 - before) * done / count),
+        )  # fmt: skip
+
+    def _take(self, run: FitResult) -> None:
+        """Look at the weights that a run ended with."""
+        if not run.finished:
+            self.left_out.append(run.reason)
+        steps = run.checkpoints[-1].step if run.checkpoints and run.finished else run.curves[-1].step
+        self.weights = {name: value.detach().clone() for name, value in run.model.state_dict().items()}
+        self.where = f"after {counted(steps, 'step')} of {self.mover.name}"
+
+    def _place(self, tell: Tell) -> None:
+        self._look()
+        self.untrained = signals(self.problem, self.fresh, examples=self.examples, seed=self.seed).loss
+        found = curvature(
+            self.problem, self.weights, examples=self.examples, mode=self.mode, seed=self.seed, progress=_watched(tell)
+        )
+        self.curvature = found
+        if is_stationary(found, self.untrained) and is_saddle(found):
+            self.escapes = [*self._ways_out(found.loss)]
+
+    def _ways_out(self, loss: float) -> Iterator[Escape]:
+        fall = _FALL * max(abs(self.untrained), abs(loss)) or 1.0
+        leaving = partial(
+            escape, self.problem, self.weights, lr=self.rate, fall=fall, seeds=self.seeds, examples=self.examples,
+            seed=self.seed,
+        )  # fmt: skip
+        yield leaving(self.mover.method, **self.mover.hyperparameters)
+        if self.mover.name != "momentum":
+            yield leaving("momentum")
+
+    def _noise(self, tell: Tell) -> None:
+        self.noise = noise_scale(
+            self.problem, self.weights, examples=self.noisy, mode=self.mode, seed=self.seed, progress=_watched(tell)
+        )
+
+    def _scaling(self, tell: Tell) -> None:
+        found = partial(condition, self.problem, self.fresh, examples=self.examples, mode=self.mode, seed=self.seed)
+        before = found()
+        tell(0.5)
+        self.scaling = before, found(standardised=True)
+
+    def _spectrum(self, tell: Tell) -> None:
+        self.spectrum = spectrum(
+            self.problem, self.weights, examples=self.examples, mode=self.mode, seed=self.seed, progress=_watched(tell)
+        )
+
+    def _layers(self, tell: Tell) -> None:
+        self._look()
+        self.updates = update_ratios(
+            self.problem, self.mover.method, lr=self.rate, seeds=self.seeds, seed=self.seed,
+            progress=_share(tell), **self.mover.hyperparameters,
+        )  # fmt: skip
+
+    def _look(self) -> None:
+        if self.signals is None:
+            self.signals = signals(self.problem, self.weights, examples=self.examples, mode=self.mode, seed=self.seed)
+
+    def findings(self) -> Iterator[Finding | None]:
+        """What the measurements say, those on learning rates first; None where they are silent."""
+        if self.rates is not None:
+            limit, top = stability_limit(self.mover), None if self.start is None else self.start.top[0]
+            yield diverging_rates(self.rates, top, limit)
+            yield training_rates(self.rates, self.given_rate)
+        if self.scaling is not None:
+            yield scaled_features(*self.scaling)
+        if self.along is not None:
+            yield stability(self.along)
+        if self.curvature is not None:
+            yield place(self.curvature, self.untrained, self.escapes)
+        if self.noise is not None:
+            yield paying_batches(self.noise, len(self.problem.train))
+        if self.signals is not None:
+            yield dead_units(self.signals)
+            yield fading_gradients(self.signals)
+        if self.updates is not None:
+            yield still_layers(self.updates, self.problem.steps)
+
+
+def _share(tell: Tell, foreseen: int = 1) -> Callable[[int, int], None]:
+    def progress(done: int, steps: int) -> None:
+        tell(done / max(foreseen, steps))
+
+    return progress
+
+
+def _watched(tell: Tell) -> Callable[[Progress], object]:
+    return lambda progress: tell(progress.done / progress.expected)

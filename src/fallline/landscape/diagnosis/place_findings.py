@@ -1,0 +1,203 @@
+"""What curvature and noise say of a place, and of the run that led there; each sentence needs its evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fallline._text import counted, listed
+from fallline.landscape.diagnosis.along_run import AlongRun
+from fallline.landscape.diagnosis.escape import Escape
+from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_up, shown
+from fallline.landscape.measuring import Condition, Curvature, NoiseScale
+
+#: A gradient is small where a step of descent at its best rate, 1/curvature, takes off less than this share of an
+#: untrained model's loss.
+_SMALL = 1e-3
+#: A curvature is told to be negative that is at least this share of the top one.
+_NEGATIVE = 0.02
+#: A height above a floor, as a share of an untrained model's loss, that is worth a word.
+_WORTH_TELLING = 1e-6
+
+
+def is_stationary(curvature: Curvature, untrained: float) -> bool:
+    """Whether the gradient is small: a step of descent at its best rate would hardly lower the loss.
+
+    Args:
+        curvature: With the gradient and the loss there.
+        untrained: The loss of an untrained model, which says how large losses are.
+    """
+    top = curvature.top[0]
+    return top > 0 and curvature.gradient**2 / (2 * top) <= _SMALL * max(abs(untrained), abs(curvature.loss))
+
+
+def is_saddle(curvature: Curvature) -> bool:
+    """Whether a curvature is negative for certain, and not merely next to nothing.
+
+    Args:
+        curvature: Both ends of it.
+    """
+    bottom, error = curvature.bottom[0], curvature.bottom_residuals[0]
+    return bottom + error < 0 and -bottom >= _NEGATIVE * curvature.top[0]
+
+
+def place(curvature: Curvature, untrained: float, ways_out: Sequence[Escape] = ()) -> Finding | None:
+    """Whether the weights are at a saddle or a minimum; silent where the gradient is not small, and in between.
+
+    Args:
+        curvature: With the gradient and the loss there.
+        untrained: The loss of an untrained model.
+        ways_out: When optimizers left the place, if that was tried.
+    """
+    if not curvature.converged or not is_stationary(curvature, untrained):
+        return None
+    gradient, bottom, top = curvature.gradient, curvature.bottom[0], curvature.top[0]
+    scale = max(abs(untrained), abs(curvature.loss))
+    evidence = (
+        f"gradient {shown(gradient)}, curvatures {shown(bottom, 3)} to {shown(top, 3)}, each to within "
+        f"{max(curvature.bottom_residuals[0], curvature.top_residuals[0]):.1g}, on "
+        f"{counted(curvature.examples, 'example')} of {curvature.split} in {curvature.mode} mode"
+    )
+    numbers = {"gradient": gradient, "bottom": bottom, "top": top}
+    if is_saddle(curvature):
+        sentence = (
+            f"The gradient is small ({gradient:.0e}) but the smallest curvature is {shown(bottom)}: a saddle, not a "
+            "minimum."
+        )
+        told, ways = _ways(ways_out)
+        numbers |= {f"{one.optimizer} left": float(one.left.max()) for one in ways_out}
+        return Finding("place", f"{sentence}{told}", f"{evidence}{ways}", numbers)
+    if bottom > curvature.bottom_residuals[0]:
+        above = gradient**2 / (2 * bottom)
+        floor = f", whose floor is about {above:.1g} below" if above > _WORTH_TELLING * scale else ""
+        sentence = (
+            f"The gradient is small ({gradient:.0e}) and the smallest curvature is {shown(bottom)}: a minimum{floor}."
+        )
+        return Finding("place", sentence, evidence, {**numbers, "above": above})
+    return None
+
+
+def _ways(ways_out: Sequence[Escape]) -> tuple[str, str]:
+    """What is said of optimizers that left, and the evidence."""
+    sure = [one for one in ways_out if len(one.left) >= FEWEST_SEEDS]
+    gone = sorted((one for one in sure if np.isfinite(one.left).all()), key=lambda one: float(one.left.max()))
+    stuck = [one for one in sure if np.isinf(one.left).all()]
+    told = [f"{_capital(_named(one))} leaves it within about {one.left.max():.0f} steps." for one in gone[:1]]
+    if stuck:
+        none = f"{listed([_named(one) for one in stuck], 'or')} does not in {stuck[0].steps}"
+        told.append(f"{_capital(none)}." if gone else f"{_capital(none)} steps; begin elsewhere, or add noise.")
+    evidence = "".join(
+        f"; {_named(one)} at lr {shown(one.hyperparameters['lr'])} left after {_span(one)} steps, "
+        f"{counted(len(one.left), 'run')} in batches of {one.batch}"
+        for one in sure
+    )
+    return "".join(f" {sentence}" for sentence in told), evidence
+
+
+def _named(one: Escape) -> str:
+    return one.optimizer.replace("_", " ")
+
+
+def _span(one: Escape) -> str:
+    low, high = float(one.left.min()), float(one.left.max())
+    if math.isinf(low):
+        return f"more than {one.steps}"
+    return f"{low:.0f} to {high:.0f}" if math.isfinite(high) else f"{low:.0f} to more than {one.steps}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+#: How near to the limit the top curvature must be, for how many checkpoints on end, and how far below it began.
+_AT_LIMIT, _ON_END, _BELOW = 0.15, 2, 0.7
+
+
+def stability(along: AlongRun) -> Finding | None:
+    """Whether a run came to the edge of stability; silent where the top curvature did not rise to the limit and stay.
+
+    Args:
+        along: The curvatures of the run.
+    """
+    share = along.top / along.limits
+    at = np.abs(share - 1) <= _AT_LIMIT
+    lengths = [len(part) for part in "".join("x" if one else " " for one in at).split()]
+    if not share[0] < _BELOW or max(lengths, default=0) < _ON_END:  # NaN, where no limit is known, is not below
+        return None
+    first, last = int(at.argmax()), int(len(at) - 1 - at[::-1].argmax())
+    rate, limit, there = along.rates[first], along.limits[first], along.top[first : last + 1]
+    sentence = (
+        f"The top curvature rose from {shown(along.top[0])} to the limit that a learning rate of {shown(rate)} has, "
+        f"{shown(limit)}, and stayed there from step {along.steps[first]:.0f} to {along.steps[last]:.0f}: the edge of "
+        "stability; lower the rate if the loss jumps there."
+    )
+    evidence = (
+        f"{shown(float(there.min()), 3)} to {shown(float(there.max()), 3)} at {counted(len(there), 'checkpoint')} of a "
+        f"run of {along.optimizer}, on {counted(along.examples, 'example')} of {along.split} in {along.mode} mode"
+    )
+    numbers = {"start": along.top[0], "limit": limit, "from": along.steps[first], "to": along.steps[last]}
+    return Finding("stability", sentence, evidence, {name: float(value) for name, value in numbers.items()})
+
+
+#: An interval this wide, upper end over lower, tells no batch size.
+_WIDEST = 4.0
+
+
+def paying_batches(noise: NoiseScale, available: int) -> Finding | None:
+    """Beyond which size batches stop paying; silent where the noise is not known to within a factor of 4 in all.
+
+    At a batch of the noise scale descent at its best rate takes twice the steps of the whole gradient, so that twice
+    the batch saves a quarter of the steps, and ever less beyond.
+
+    Args:
+        noise: The noise scale.
+        available: How many examples there are to train on.
+    """
+    if not (noise.low > 0 and noise.high <= _WIDEST * noise.low):
+        return None
+    numbers = {"scale": noise.scale, "low": noise.low, "high": noise.high}
+    evidence = (
+        f"noise scale {shown(noise.scale, 3)}, with 95 % confidence {shown(noise.low, 3)} to {shown(noise.high, 3)}, "
+        f"on {counted(noise.examples, 'example')} of {noise.split} in {noise.mode} mode, at these weights"
+    )
+    if noise.low > available:
+        sentence = f"Every batch size pays here: even all {available:,} examples are fewer than the noise scale."
+        return Finding("batch", sentence, evidence, numbers)
+    size = max(1, round(noise.scale))
+    sentence = (
+        f"Batches beyond {rounded_up(size)} stop paying: from there on twice the batch saves at most a quarter of the "
+        "steps."
+    )
+    return Finding("batch", sentence, evidence, numbers)
+
+
+#: How many times less unlike the curvatures must be for scaling to be worth a sentence, after twice the errors.
+_WORTH = 2.0
+
+
+def scaled_features(before: Condition, after: Condition) -> Finding | None:
+    """Whether scaling the features makes curvatures alike; silent where it does not make them half as unlike.
+
+    Args:
+        before: At the first weights, with the features as they are.
+        after: There, with each feature brought to mean 0 and standard deviation 1.
+    """
+    exact = np.isfinite([before.number, after.number]).all()
+    one, other = (before.number, after.number) if exact else (before.spread, after.spread)
+    doubts = (0.0, 0.0) if exact else (2 * before.spread_error, 2 * after.spread_error)
+    if not one - doubts[0] >= _WORTH * (other + doubts[1]):
+        return None
+    what, why = "the top curvature over the mean of all", "an average direction takes descent fewer steps"
+    if exact:
+        what, why = "the condition number", "descent takes steps in proportion to it"
+    sentence = (
+        f"Scaling the features to mean 0 and standard deviation 1 lowers {what} from {shown(one)} to {shown(other)}: "
+        f"{why}."
+    )
+    evidence = (
+        f"{shown(one, 3)} ± {shown(doubts[0])} to {shown(other, 3)} ± {shown(doubts[1])} at the first weights, on "
+        f"{counted(before.examples, 'example')} of {before.split} in {before.mode} mode"
+    )
+    return Finding("features", sentence, evidence, {"before": one, "after": other})

@@ -1,0 +1,74 @@
+"""What a range of learning rates says, in sentences; each is silent where the evidence is thin."""
+
+from __future__ import annotations
+
+import math
+
+from fallline._text import counted
+from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_down, rounded_up, shown
+from fallline.landscape.diagnosis.rate_range import RateRange
+
+#: Ends of an interval that are this close are told as one number.
+_ONE_NUMBER = 1.25
+#: How near to each other a measured edge and the limit of the curvature must be for the one to explain the other.
+_EXPLAINED = 0.1
+
+
+def diverging_rates(rates: RateRange, top: float | None = None, limit: float | None = None) -> Finding | None:
+    """Above which rates runs diverge; because of the top curvature, where its limit is where the first seed diverged.
+
+    Silent where some run of a seed did not diverge at all, or did not at a rate above.
+
+    Args:
+        rates: The range.
+        top: The top curvature at the first seed's first weights.
+        limit: The product of rate and curvature beyond which the optimizer diverges on a quadratic.
+    """
+    first, last = rates.edge_ends
+    beyond = rates.failed[:, rates.rates > last]
+    if len(rates.seeds) < FEWEST_SEEDS or not math.isfinite(last) or not beyond.size or not beyond.all():
+        return None
+    sentence = f"Learning rates above {rounded_up(last, 3)} diverge"
+    if last > _ONE_NUMBER * first:
+        sentence += f", and from {rounded_down(first, 3)} on with some seeds"
+    numbers = {"edge": rates.edge, "low": first, "high": last}
+    evidence = f"edges of {counted(len(rates.seeds), 'seed')}: {shown(first, 3)} to {shown(last, 3)}; {_runs(rates)}"
+    if top is not None and top > 0 and limit is not None:
+        limit /= top
+        numbers |= {"top_curvature": top, "limit": limit}
+        evidence += f"; top curvature at the start {shown(top, 3)}, whose limit is {shown(limit, 3)}"
+        if abs(float(rates.edge_by_seed[0]) / limit - 1) <= _EXPLAINED:
+            sentence += f", for the top curvature is {shown(top)}"
+    return Finding("rates", f"{sentence}.", evidence, numbers)
+
+
+def training_rates(rates: RateRange, rate: float | None = None) -> Finding | None:
+    """Which rates train, and whether the one in use is among them.
+
+    Silent where none does, and where the range goes on beyond what was tried.
+
+    Args:
+        rates: The range.
+        rate: The rate in use; None where there is none.
+    """
+    if rates.trains is None or len(rates.seeds) < FEWEST_SEEDS:
+        return None
+    low, high = rates.trains
+    if low == rates.rates[0] or high == rates.rates[-1]:  # nobody knows where the range ends
+        return None
+    numbers, ends = {"low": low, "high": high}, f"from {shown(low)} to {shown(high)}"
+    sentence = f"Learning rates {ends} train"
+    if rate is not None:
+        numbers["rate"] = rate
+        if rate < low or rate > high:
+            what, remedy = ("low", "raise") if rate < low else ("high", "lower")
+            sentence = f"A learning rate of {shown(rate)} is too {what}: those {ends} train; {remedy} it"
+    evidence = (
+        f"with every seed they made at least half of the fall in loss that the best rate made; {_runs(rates)}, on "
+        f"{counted(rates.examples, 'example')} of train"
+    )
+    return Finding("rates", f"{sentence}.", evidence, numbers)
+
+
+def _runs(rates: RateRange) -> str:
+    return f"runs of {counted(rates.steps, 'step')} of {rates.optimizer} in batches of {rates.batch}"

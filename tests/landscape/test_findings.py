@@ -1,0 +1,433 @@
+"""Sentences: each on both sides of its thresholds, and what they foretell is so when it is tried."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import fallline as fl
+from fallline.landscape import (
+    AlongRun,
+    Curvature,
+    Escape,
+    NoiseScale,
+    RateRange,
+    Signals,
+    UpdateRatios,
+    along_run,
+    curvature,
+    escape,
+    rate_range,
+    signals,
+)
+from fallline.landscape.diagnosis import Activation, Layer
+from fallline.landscape.diagnosis.finding import rounded_down, rounded_up, shown
+from fallline.landscape.diagnosis.layer_findings import dead_units, fading_gradients, still_layers
+from fallline.landscape.diagnosis.place_findings import paying_batches, place, scaled_features, stability
+from fallline.landscape.diagnosis.rate_findings import diverging_rates, training_rates
+from fallline.landscape.measuring import Condition
+from fallline.problems import digits, quadratic
+from fallline.training import Problem
+
+MEASURED: Any = {
+    "problem": "hills", "split": "train", "examples": 500, "mode": "evaluation", "seed": 0, "parameters": 9,
+    "cost": 1.0, "loss": 1.0,
+}  # fmt: skip
+RATES = np.array([0.001, 0.01, 0.1, 1.0, 10.0])
+
+
+def rates(**changes: Any) -> RateRange:
+    """Three seeds that train from 0.01 to 0.1 and diverge from about 0.2 on."""
+    losses = np.array([[0.9, 0.3, 0.2, math.nan, math.nan]] * 3)
+    given: dict[str, Any] = {
+        "problem": "hills", "optimizer": "gradient_descent", "hyperparameters": {}, "batch": 8, "steps": 100,
+        "examples": 500, "seeds": (0, 1, 2), "rates": RATES, "losses": losses, "first_losses": np.ones(3),
+        "untrained_losses": np.ones(3), "edges": np.array([[0.199, 0.201]] * 3), "gradients": 1,
+    }  # fmt: skip
+    return RateRange(**{**given, **changes})
+
+
+def sentence(found: Any) -> str | None:
+    return None if found is None else found.sentence
+
+
+def test_rates_above_the_edge_diverge() -> None:
+    assert sentence(diverging_rates(rates())) == "Learning rates above 0.201 diverge."
+
+
+@pytest.mark.parametrize(("top", "told"), [(9.2, True), (10.0, True), (10.9, True), (9.0, False), (11.2, False)])
+def test_the_curvature_is_the_reason_where_its_limit_is_near(top: float, told: bool) -> None:
+    """The edge is 0.2; the limit is 2 / top."""
+    found = diverging_rates(rates(), top, 2.0)
+    assert found is not None
+    assert ("for the top curvature is" in found.sentence) == told
+    assert found.numbers["limit"] == pytest.approx(2 / top)
+
+
+def test_edges_far_apart_are_told_apart() -> None:
+    edges = np.array([[0.119, 0.121], [0.199, 0.201], [0.299, 0.301]])
+    found = diverging_rates(rates(edges=edges))
+    assert sentence(found) == "Learning rates above 0.301 diverge, and from 0.119 on with some seeds."
+
+
+SOME_DO_NOT = np.array([[0.9, 0.3, 0.2, math.nan, math.nan]] * 2 + [[0.9, 0.3, 0.2, math.nan, 0.9]])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seeds": (0, 1), "losses": np.array([[0.9, 0.3, 0.2, math.nan, math.nan]] * 2), "edges": np.full((2, 2), 0.2),
+         "first_losses": np.ones(2), "untrained_losses": np.ones(2)},
+        {"edges": np.array([[0.199, 0.201], [0.199, 0.201], [math.nan, math.nan]])},
+        {"losses": SOME_DO_NOT},
+        {"rates": RATES[:3], "losses": np.array([[0.9, 0.3, 0.2]] * 3)},
+    ],
+    ids=["two seeds", "one that did not diverge", "one that trains beyond", "nothing tried beyond"],
+)  # fmt: skip
+def test_silence_on_divergence(changes: dict[str, Any]) -> None:
+    assert diverging_rates(rates(**changes)) is None
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
+def test_rates_that_are_told_to_diverge_do(optimizer: str) -> None:
+    """A hundredth above what the sentence says new seeds end worse than they began, and three below better."""
+    problem = quadratic(condition=50.0, dimensions=6)
+    found = diverging_rates(rate_range(problem, optimizer, seeds=3))
+    assert found is not None
+    told = float(re.findall(r"above ([\d.]+) diverge", found.sentence)[0])
+    for share, falls in ((1.01, False), (0.97, True)):
+        curves = fl.fit(problem, optimizer, lr=share * told, seed=11, epochs=300, progress=False).curves
+        first, last = curves[0].validation_loss, curves[-1].validation_loss
+        assert first is not None
+        assert (last is not None and last < first) == falls
+
+
+@pytest.mark.parametrize(
+    ("rate", "told"),
+    [
+        (None, "Learning rates from 0.01 to 0.1 train."),
+        (0.01, "Learning rates from 0.01 to 0.1 train."),
+        (0.1, "Learning rates from 0.01 to 0.1 train."),
+        (0.009, "A learning rate of 0.009 is too low: those from 0.01 to 0.1 train; raise it."),
+        (0.11, "A learning rate of 0.11 is too high: those from 0.01 to 0.1 train; lower it."),
+    ],
+)
+def test_rates_that_train(rate: float | None, told: str) -> None:
+    assert sentence(training_rates(rates(), rate)) == told
+
+
+@pytest.mark.parametrize(
+    "losses", [[[0.3, 0.3, 0.2, 1.1, 1.1]] * 3, [[0.9, 0.3, 0.2, 0.3, 0.3]] * 3, [[1.0] * 5] * 3],
+    ids=["from the lowest on", "to the highest", "none"],
+)  # fmt: skip
+def test_silence_where_the_ends_of_the_range_were_not_seen(losses: Any) -> None:
+    assert training_rates(rates(losses=np.array(losses))) is None
+
+
+@pytest.mark.parametrize(("third", "low"), [(0.59, 0.001), (0.61, 0.01)])
+def test_a_rate_trains_that_makes_half_of_the_best_fall(third: float, low: float) -> None:
+    """The best run falls by 0.8, so that 0.6 is half of the way."""
+    found = rates(losses=np.array([[third, 0.3, 0.2, math.nan, math.nan]] * 3)).trains
+    assert found == (low, 0.1)
+
+
+def seen(*activations: Activation, **changes: Any) -> Signals:
+    layers = (Layer("0", "Linear", 2.0, 1.0), Layer("2", "Linear", 2.0, 1.0))
+    given: dict[str, Any] = {
+        "problem": "hills", "split": "train", "examples": 500, "mode": "evaluation", "loss": 1.0, "layers": layers,
+    }  # fmt: skip
+    return Signals(**{**given, "activations": activations, **changes})
+
+
+@pytest.mark.parametrize(
+    ("dead", "units", "examples", "told"),
+    [(7, 64, 500, True), (6, 64, 500, False), (2, 10, 500, True), (1, 5, 500, False), (64, 64, 99, False)],
+)
+def test_dead_units(dead: int, units: int, examples: int, told: bool) -> None:
+    found = dead_units(seen(Activation("relu", "0", 0.5, 1.0, units, dead), examples=examples))
+    assert (found is not None) == told
+    if found is not None:
+        assert found.sentence.startswith(f"{dead} of {units} units (relu) after layer '0' are dead")
+
+
+def test_saturated_units_are_told_as_such() -> None:
+    found = dead_units(seen(Activation("tanh", "0", 0.5, 1.0, 10, 5)))
+    assert found is not None
+    assert "are saturated" in found.sentence
+
+
+@pytest.mark.parametrize(("gradient", "told"), [(1.01e-4, False), (0.99e-4, True)])
+def test_fading_gradients(gradient: float, told: bool) -> None:
+    layers = (Layer("0", "Linear", 2.0, gradient), Layer("2", "Linear", 2.0, 1.0))
+    found = fading_gradients(seen(layers=layers))
+    assert (found is not None) == told
+    if found is not None:
+        assert found.sentence.startswith("Layer '0' gets 1e-04 of the gradient that layer '2' gets")
+
+
+def test_a_layer_that_no_gradient_reaches() -> None:
+    layers = (Layer("0", "Linear", 2.0, 0.0), Layer("2", "Linear", 2.0, 1.0))
+    found = fading_gradients(seen(layers=layers))
+    assert found is not None
+    assert found.sentence.startswith("No gradient reaches layer '0'")
+    without = tuple(dataclasses.replace(layer, gradient_norm=0.0) for layer in layers)
+    assert fading_gradients(seen(layers=without)) is None  # at a stationary point all are without
+
+
+def moved(*ratios: float, seeds: int = 3) -> UpdateRatios:
+    return UpdateRatios(
+        "hills", "adam", {"lr": 1e-3}, 8, 100, 20, tuple(range(seeds)),
+        tuple(f"{number}.weight" for number in range(len(ratios))), np.array([ratios] * seeds), 1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "begins"),
+    [
+        (
+            moved(1e-3, 9e-6),
+            "'1.weight' moves by at most 9e-06 of its size a step, at this pace 0.009 of it in all 1,000",
+        ),
+        (moved(1e-3, 1.1e-5), None),
+        (moved(8e-4, 9e-6), None),
+        (moved(1e-3, 9e-6, seeds=2), None),
+        (moved(9e-6, 9e-6), "No layer's weights move by more than 9e-06 of their size a step"),
+        (moved(1e-3, math.nan), None),
+    ],
+    ids=["still", "moves enough", "others hardly more", "two seeds", "all still", "diverged"],
+)
+def test_layers_that_do_not_learn(found: UpdateRatios, begins: str | None) -> None:
+    told = sentence(still_layers(found, steps=1000))
+    assert told is None if begins is None else (told is not None and told.startswith(begins))
+
+
+def curved(top: float, bottom: float, error: float = 0.0, **changes: Any) -> Curvature:
+    given = {
+        "top": (top,),
+        "bottom": (bottom,),
+        "top_residuals": (error,),
+        "bottom_residuals": (error,),
+        "converged": True,
+        "gradient": 1e-4,
+    }
+    return Curvature(**{**given, **MEASURED, **changes})
+
+
+#: Descent at its best rate takes off g²/2λ, which is a thousandth of the untrained loss 1 at g = 0.0632 for λ = 2.
+@pytest.mark.parametrize(
+    ("gradient", "found", "kind"),
+    [
+        (0.063, curved(2.0, -0.31), "saddle"),
+        (0.064, curved(2.0, -0.31), None),
+        (0.063, curved(2.0, -0.041), "saddle"),
+        (0.063, curved(2.0, -0.039), None),
+        (0.063, curved(2.0, -0.31, 0.32), None),
+        (0.063, curved(2.0, -0.31, converged=False), None),
+        (0.063, curved(2.0, 0.5), "minimum"),
+        (0.063, curved(2.0, 0.5, 0.51), None),
+        (0.063, curved(-1.0, -2.0), None),
+        (0.0, curved(2.0, -0.31), "saddle"),
+    ],
+)
+def test_saddles_and_minima(gradient: float, found: Curvature, kind: str | None) -> None:
+    told = sentence(place(dataclasses.replace(found, gradient=gradient), 1.0))
+    assert told is None if kind is None else (told is not None and f"a {kind}" in told)
+
+
+def left(optimizer: str, *after: float) -> Escape:
+    return Escape("hills", optimizer, {"lr": 0.1}, 8, 500, 200, 0.05, np.array(after), 1)
+
+
+@pytest.mark.parametrize(
+    ("ways", "ends"),
+    [
+        ([left("momentum", 30, 35, 40)], "a minimum. Momentum leaves it within about 40 steps."),
+        ([left("momentum", 30, 35, math.inf)], "not a minimum."),
+        ([left("momentum", 30, 40)], "not a minimum."),
+        ([left("gradient_descent", 90, 99, 95), left("momentum", 30, 35, 40)],
+         "Momentum leaves it within about 40 steps."),
+        ([left("gradient_descent", *[math.inf] * 3), left("momentum", 30, 35, 40)],
+         "within about 40 steps. Gradient descent does not in 200."),
+        ([left("gradient_descent", *[math.inf] * 3), left("momentum", *[math.inf] * 3)],
+         "Gradient descent or momentum does not in 200 steps; begin elsewhere, or add noise."),
+    ],
+)  # fmt: skip
+def test_ways_out_of_a_saddle(ways: list[Escape], ends: str) -> None:
+    found = place(curved(2.0, -0.31), 1.0, ways)
+    assert found is not None
+    assert found.sentence.endswith(ends)
+
+
+class Saddle(nn.Module):
+    """x² - 0.31 y² + y⁴/8, from a little beside the saddle at 0; whatever it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.tensor([0.0, 1e-4], dtype=torch.float64))
+
+    def forward(self, examples: Tensor) -> Tensor:
+        x, y = self.weights
+        return (1 + x**2 - 0.31 * y**2 + y**4 / 8).expand(len(examples))  # type: ignore[no-any-return]
+
+
+def test_a_saddle_is_left_within_the_steps_that_are_told() -> None:
+    nothing = (torch.zeros(200, 1), torch.zeros(200, 1))
+    problem = Problem(
+        model=Saddle, loss=lambda output, target: output.mean(), train=nothing, valid=nothing, batch=20, epochs=20
+    )
+    model = problem.build(0)
+    found = fl.diagnose(problem, model, "sgd", lr=0.1, parts=["place"], progress=False)
+    told = next(finding.sentence for finding in found.findings if finding.about == "place")
+    assert "the smallest curvature is -0.62: a saddle, not a minimum." in told
+    steps = int(re.findall(r"Momentum leaves it within about (\d+) steps", told)[0])
+    run = fl.fit(problem, "momentum", model=model, lr=0.1, epochs=20, progress=False)
+    falls = {point.step: 1 - point.validation_loss for point in run.curves if point.validation_loss is not None}
+    assert falls[max(step for step in falls if step <= steps - 5)] < 0.05 or steps <= 10
+    assert falls[min(step for step in falls if step >= steps)] > 0.05
+
+
+def test_an_escape_counts_the_steps_until_the_loss_has_fallen_for_good() -> None:
+    found = escape(quadratic(), quadratic().build(0), "sgd", lr=0.01, fall=1.0, steps=50, seeds=2)
+    assert (found.left <= 10).all()
+    never = escape(quadratic(), quadratic().build(0), "sgd", lr=1.0, fall=1.0, steps=50, seeds=2)
+    assert np.isinf(never.left).all()
+
+
+def course(*shares: float) -> AlongRun:
+    """Top curvatures as shares of the limit, which is 4."""
+    count = len(shares)
+    every = {name: np.full(count, math.nan) for name in ("noise", "noise_low", "noise_high")}
+    return AlongRun(
+        problem="hills", optimizer="gradient_descent", split="train", examples=500, mode="evaluation",
+        steps=np.linspace(0.0, 10.0, count), rates=np.full(count, 0.5), losses=np.ones(count),
+        top=4 * np.array(shares), top_errors=np.zeros(count), bottom=-np.ones(count), limits=np.full(count, 4.0),
+        cost=1.0, **every,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shares", "told"),
+    [
+        ((0.2, 0.9, 1.1, 0.9), True),
+        ((0.2, 0.9, 0.8, 0.7), False),
+        ((0.2, 0.86, 1.14, 0.5), True),
+        ((0.2, 0.84, 1.14, 0.5), False),
+        ((0.75, 0.9, 1.1, 0.9), False),
+        ((0.2, 0.9, 0.5, 1.1), False),
+        ((math.nan, math.nan, math.nan), False),
+    ],
+)
+def test_the_edge_of_stability(shares: tuple[float, ...], told: bool) -> None:
+    found = stability(course(*shares))
+    assert (found is not None) == told
+    if found is not None:
+        assert "rose from 0.8 to the limit that a learning rate of 0.5 has, 4" in found.sentence
+
+
+def test_the_edge_of_stability_of_a_network() -> None:
+    run = fl.fit(digits(), "sgd", lr=0.5, batch="all", epochs=100, checkpoints=9, progress=False)
+    found = along_run(digits(), run, examples=400)
+    np.testing.assert_allclose(found.limits, 4.0)
+    assert stability(found) is not None
+    assert (found.top < 1.15 * found.limits).all()
+
+
+def test_curvature_along_a_quadratic_is_the_same_all_the_way() -> None:
+    run = fl.fit(quadratic(), "momentum", lr=0.01, checkpoints=4, progress=False)
+    found = along_run(quadratic(), run)
+    np.testing.assert_allclose(found.top, 100.0, rtol=1e-6)
+    np.testing.assert_allclose(found.bottom, 1.0, rtol=1e-6)
+    np.testing.assert_allclose(found.limits, 380.0)
+    assert found.steps.tolist() == [0, 67, 133, 200]
+    assert np.isnan(found.noise).all()  # one example has none
+
+
+def test_along_a_run_of_torch_no_limit_is_told() -> None:
+    run = fl.fit(quadratic(), torch.optim.Adam, lr=0.01, checkpoints=2, epochs=4, progress=False)
+    found = along_run(quadratic(), run)
+    assert found.optimizer == "Adam"
+    assert np.isnan(found.limits).all()
+    assert stability(found) is None
+
+
+def test_along_a_run_without_checkpoints() -> None:
+    run = fl.fit(quadratic(), "sgd", lr=0.01, epochs=2, progress=False)
+    with pytest.raises(ValueError, match="no checkpoints were kept"):
+        along_run(quadratic(), run)
+    with pytest.raises(TypeError, match=r"what fallline\.fit returned"):
+        along_run(quadratic(), run.model)  # type: ignore[arg-type]
+
+
+def noisy(scale: float, low: float, high: float) -> NoiseScale:
+    numbers = {"noise": 1.0, "signal": 1.0, "noise_error": 0.1, "signal_error": 0.1, "batch": 8}
+    return NoiseScale(scale=scale, low=low, high=high, **numbers, **MEASURED)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("noise", "begins"),
+    [
+        (noisy(512, 400, 700), "Batches beyond 520 stop paying"),
+        (noisy(500, 250, 1000), "Batches beyond 500 stop paying"),
+        (noisy(500, 249, 1000), None),
+        (noisy(math.inf, 300, math.inf), None),
+        (noisy(0.5, 0.0, 1.0), None),
+        (noisy(0.6, 0.5, 0.9), "Batches beyond 1 stop paying"),
+        (noisy(5000, 2001, 7000), "Every batch size pays here: even all 2,000 examples"),
+        (noisy(5000, 1999, 7000), "Batches beyond 5000 stop paying"),
+    ],
+)
+def test_batches_that_pay(noise: NoiseScale, begins: str | None) -> None:
+    told = sentence(paying_batches(noise, 2000))
+    assert told is None if begins is None else (told is not None and told.startswith(begins))
+
+
+def condition(number: float, spread: float, error: float = 0.0) -> Condition:
+    return Condition(
+        number=number, spread=spread, spread_error=error, top=1.0, bottom=0.1, standardised=False, **MEASURED
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (condition(100, 5), condition(49, 5), "lowers the condition number from 100 to 49"),
+        (condition(100, 5), condition(51, 5), None),
+        (condition(math.inf, 30, 1), condition(10, 13.5, 0.2), "the top curvature over the mean of all from 30 to 14"),
+        (condition(math.inf, 30, 1), condition(10, 13.5, 0.3), None),
+        (condition(math.inf, 30, 2), condition(10, 13.5, 0.2), None),
+    ],
+)
+def test_what_scaling_the_features_is_worth(before: Condition, after: Condition, told: str | None) -> None:
+    found = sentence(scaled_features(before, after))
+    assert found is None if told is None else (found is not None and told in found)
+
+
+@pytest.mark.parametrize(
+    ("value", "up", "down", "plain"),
+    [
+        (0.020353, "0.021", "0.02", "0.02"),
+        (100.0, "100", "100", "100"),
+        (1186, "1200", "1100", "1200"),
+        (9.99, "10", "9.9", "10"),
+    ],
+)
+def test_bounds_are_rounded_to_their_safe_side(value: float, up: str, down: str, plain: str) -> None:
+    assert (rounded_up(value), rounded_down(value), shown(value)) == (up, down, plain)
+
+
+def test_the_place_of_a_model_measured() -> None:
+    problem = quadratic(condition=10.0, dimensions=3)
+    model: Any = problem.build(0)
+    with torch.no_grad():
+        model.weights.mul_(1e-3)
+    found = place(curvature(problem, model), signals(problem, problem.build(0)).loss)
+    assert found is not None
+    assert "a minimum" in found.sentence
+    assert found.numbers["above"] >= signals(problem, model).loss  # the floor is 0
