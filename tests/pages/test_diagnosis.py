@@ -41,7 +41,7 @@ def test_its_pictures_can_be_drawn(data: dict[str, Any]) -> None:
         "Gradients and updates by depth",
     ]  # fmt: skip
     for picture in pictures:
-        assert drawn([picture], "svg", bare=True).startswith(b"<?xml")
+        assert drawn([picture], "svg").startswith(b"<?xml")
         json.dumps(live(picture), allow_nan=False)
         assert picture.table.rows
 
