@@ -20,8 +20,8 @@ def stalling(
     cures: Sequence[str] = ("rmsprop", "adadelta"),
     rates: Sequence[float] = (0.1, 1.0, 10.0, 100.0),
     problems: Sequence[str] = ("digits", "breast-cancer"),
-    epochs: int = 40,
-    seeds: int = 8,
+    epochs: int = 30,
+    seeds: int = 10,
 ) -> Evidence:
     """Compare Adagrad's sum of squares with moving averages, at one rate and at each one's best.
 
