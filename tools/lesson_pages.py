@@ -34,7 +34,8 @@ def line(number: int) -> str:
     if result is None:
         return f"Lesson {number} tries this; its result does not come with this version."
     link = f"[Lesson {number}](lessons.md#lesson-{number})"
-    return f"{link}: *{result.lesson.claim}* This **{result.verdict}** ({'; '.join(_told(result))})."
+    verdict = f"This **{result.verdict}** ({'; '.join(_told(result))}).{result.reservation}"
+    return f"{link}: *{result.lesson.claim}* {verdict}"
 
 
 def remark(number: int) -> str:

@@ -99,7 +99,7 @@ def test_what_can_not_be_kept_is_refused() -> None:
 
 def test_a_result_prints_its_numbers() -> None:
     text = str(result_of(CHART, exact("steps", 2.0, below=3.0), measured("loss", [1.0, 1.0, 1.3], below=1.05)))
-    assert text.startswith(f"Lesson {LESSONS[0].number}, {LESSONS[0].title}: the claim does not hold here.\n")
+    assert text.startswith(f"Lesson {LESSONS[0].number}, {LESSONS[0].title}: the claim does not hold here. It was ")
     assert "- steps: 2, claimed to be below 3: holds\n" in text
     assert "- loss: 1.1 (0.67 to 1.53), claimed to be below 1.05: open\n" in text
     assert text.endswith("Measured 2026-01-02 in 12 s with fallline 1; changed: seeds = 3 and rule = 'sgd'.")

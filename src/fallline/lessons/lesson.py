@@ -13,6 +13,8 @@ from scipy import stats
 
 from fallline.racing.decision import LEVEL
 
+#: What one number says of a claim, or those of one condition: the claim, its opposite, or neither.
+Outcome = Literal["holds", "does not hold", "open"]
 Verdict = Literal["holds", "holds under these conditions", "does not hold here"]
 
 
@@ -51,7 +53,7 @@ class Check:
         )
 
     @property
-    def outcome(self) -> Literal["holds", "does not hold", "open"]:
+    def outcome(self) -> Outcome:
         """What the interval says of the claim."""
         return "holds" if self.holds else "does not hold" if self.contradicted else "open"
 
@@ -150,6 +152,16 @@ def measured(
     return Check(what, middle, low, high, above, below, condition)
 
 
+def outcome_of(checks: Sequence[Check]) -> Outcome:
+    """What all checks of a condition say together.
+
+    >>> outcome_of([exact("a", 1, above=0), measured("b", [-1.0, 2.0, 1.0], above=0)])
+    'open'
+    """
+    outcomes = {check.outcome for check in checks}
+    return "does not hold" if "does not hold" in outcomes else "open" if "open" in outcomes else "holds"
+
+
 def verdict_of(checks: Sequence[Check]) -> Verdict:
     """What the checks say of the claim: each condition holds if all of its checks do.
 
@@ -157,10 +169,10 @@ def verdict_of(checks: Sequence[Check]) -> Verdict:
     'holds under these conditions'
     """
     conditions = {check.condition for check in checks}
-    held = [all(check.holds for check in checks if check.condition == condition) for condition in conditions]
-    if all(held):
+    held = {outcome_of([one for one in checks if one.condition == condition]) == "holds" for condition in conditions}
+    if held == {True}:
         return "holds"
-    return "holds under these conditions" if any(held) else "does not hold here"
+    return "holds under these conditions" if True in held else "does not hold here"
 
 
 @dataclass(frozen=True)

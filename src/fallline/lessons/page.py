@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from fallline._text import counted, listed
-from fallline.lessons.lesson import Verdict
+from fallline.lessons.lesson import Verdict, outcome_of
 from fallline.lessons.registry import LESSONS
 from fallline.lessons.result import Result
 from fallline.pages import player
@@ -57,10 +57,7 @@ def _shown(result: Result, origin: str) -> dict[str, Any]:
         "beneath": not moving and len(picture.key) <= _LONG_KEY,
         "shape": picture.shape if moving else 1.0,
         "chart": None if moving else embedded(picture),
-        "outcomes": {
-            condition: "holds" if all(check.holds for check in checks) else "does not hold"
-            for condition, checks in result.conditions.items()
-        },
+        "outcomes": {condition: outcome_of(checks) for condition, checks in result.conditions.items()},
     }
 
 

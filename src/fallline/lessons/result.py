@@ -13,7 +13,7 @@ from typing import Any
 
 from fallline._text import duration, listed
 from fallline._version import __version__
-from fallline.lessons.lesson import Check, Evidence, Lesson, Verdict
+from fallline.lessons.lesson import Check, Evidence, Lesson, Verdict, outcome_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,6 +50,12 @@ class Result:
         return found
 
     @property
+    def reservation(self) -> str:
+        """What must be added to a verdict that nothing contradicts and nothing shows."""
+        refuted = any(check.contradicted for check in self.evidence.checks)
+        return " It was not shown; neither was its opposite." if self.verdict == _NOT and not refuted else ""
+
+    @property
     def measured(self) -> str:
         """When, how long, with what and with which changes it was run."""
         changes = [f"{name} = {value!r}" for name, value in self.changed.items()]
@@ -64,21 +70,23 @@ class Result:
 
     def _lines(self) -> Iterator[str]:
         lesson, evidence = self.lesson, self.evidence
-        yield f"Lesson {lesson.number}, {lesson.title}: the claim {self.verdict}."
+        yield f"Lesson {lesson.number}, {lesson.title}: the claim {self.verdict}.{self.reservation}"
         yield ""
         yield from _wrapped(f"{lesson.claim} ({lesson.source})")
         yield from _wrapped(evidence.setting)
         for condition, checks in self.conditions.items():
             yield ""
             if condition:
-                holds = all(check.holds for check in checks)
-                yield from _wrapped(f"{condition}: {'holds' if holds else 'does not hold'}")
+                yield from _wrapped(f"{condition}: {outcome_of(checks)}")
             for check in checks:
                 yield from _wrapped(f"- {check}", "  ")
         yield ""
         for text in (evidence.remark, f"Try next: {lesson.try_next}", self.measured):
             if text:
                 yield from _wrapped(text)
+
+
+_NOT: Verdict = "does not hold here"
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
