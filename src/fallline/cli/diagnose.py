@@ -99,12 +99,10 @@ def show_diagnosis(found: Diagnosis, out: Console) -> None:
         found: The diagnosis.
         out: Where to.
     """
-    from fallline.landscape.diagnosis import tables_of
-
     out.print(f"\n{found.headline}\n", style="bold", markup=False, highlight=False)
     show_findings(found, out)
     out.print()
-    for one in tables_of(found):
+    for one in found.tables():
         out.print(one)
         out.print()
     out.print(f"{found.seconds:.1f} s in all.", highlight=False)
