@@ -6,6 +6,7 @@ and the median of the ratios; above 1 Fallline is faster.
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from typing import Any
@@ -71,6 +72,7 @@ def compare(shapes: list[tuple[int, ...]], steps: int) -> tuple[list[float], lis
 
 def main() -> None:
     """Print a line for each case, with one thread and with torch's number of threads."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for threads in sorted({1, torch.get_num_threads()}):
         torch.set_num_threads(threads)
         print(f"{threads} thread{'s' if threads > 1 else ''}")

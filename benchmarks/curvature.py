@@ -4,9 +4,11 @@ The network is taken as it begins and after some epochs of Adam. Every library l
 thousandth: Fallline, and curvlinops under SciPy's eigsh, by the residual; PyHessian by the change of its power
 iteration, which finds the curvature largest in size; hessian-eigenthings, whose Lanczos does not stop by itself, takes
 as many products as Fallline does. `off` is the relative difference from the top of the whole Hessian in float64.
-`products` are those of the Hessian with a vector; `gradients` is the cost that Fallline tells, and `time` is the median
-of the rounds, of which each runs every library once, beside that of a gradient of all examples. Of what is not
-installed nothing is printed; `--libraries` lets only some run.
+`products` are those of the Hessian with a vector; `arithmetic` counts the operations of matrix products, in those of a
+gradient of all examples, and `time` is that of the processor, the median of rounds of which each runs every library
+once; in gradients it is compared with those of the same round. `told` is the cost that Fallline tells, two a product.
+
+Then Fallline alone, from several seeds: the most that it takes.
 
     python -m benchmarks.curvature --rounds 21
 """
@@ -19,6 +21,7 @@ import importlib
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -26,6 +29,7 @@ import numpy as np
 import torch
 from scipy.sparse.linalg import eigsh
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from fallline.landscape import curvature
 from fallline.problems import digits
@@ -33,6 +37,7 @@ from fallline.training import Problem, fit
 
 TOLERANCE = 1e-3
 EPOCHS = (0, 3, 20)
+SEEDS = 10
 
 #: Finds the top curvature of a network, and tells how many products it took, and its cost in gradients if it knows.
 Finder = Callable[[Problem, nn.Module], tuple[float, int | None, float | None]]
@@ -94,8 +99,8 @@ FINDERS: dict[str, tuple[str, Finder]] = {
 }
 
 
-def trained(problem: Problem, epochs: int) -> nn.Module:
-    network = problem.build(0)
+def trained(problem: Problem, epochs: int, seed: int = 0) -> nn.Module:
+    network = problem.build(seed)
     if epochs:
         shorter = problem.shortened(epochs / problem.epochs)
         fit(shorter, torch.optim.Adam(network.parameters(), lr=1e-2), model=network)
@@ -125,12 +130,19 @@ def seconds(action: Callable[[], object]) -> float:
     return time.process_time() - begin
 
 
+def operations(action: Callable[[], object]) -> int:
+    """Of matrix products."""
+    with FlopCounterMode(display=False) as counter:
+        action()
+    return int(counter.get_total_flops())
+
+
 def compare(epochs: int, libraries: dict[str, Finder], rounds: int) -> None:
     problem = digits()
     network = trained(problem, epochs)
     top = exact_top(problem, network)
     print(f"\nafter {epochs} epochs: top curvature {top:.6f}")
-    print(f"{'':22}{'off':>10}{'products':>10}{'gradients':>11}{'time':>9}{'in gradients':>14}")
+    print(f"{'':22}{'off':>10}{'products':>10}{'told':>7}{'arithmetic':>12}{'time':>10}{'in gradients':>14}")
     times: dict[str, list[float]] = {name: [] for name in ("gradient", *libraries)}
     found: dict[str, tuple[float, int | None, float | None]] = {}
     for number in range(rounds + 1):  # the first warms up
@@ -146,12 +158,36 @@ def compare(epochs: int, libraries: dict[str, Finder], rounds: int) -> None:
         if number == 0:
             times = {name: [] for name in times}
     one = median(times["gradient"])
-    print(f"{'a gradient':22}{'':>10}{'':>10}{1:>11}{1e3 * one:>6.2f} ms{1:>14}")
-    for name in libraries:
+    work = operations(lambda: gradient(problem, network))
+    print(f"{'a gradient':22}{'':>27}{1:>12}{1e3 * one:>7.2f} ms{1:>14}")
+    for name, finder in libraries.items():
         value, products, cost = found[name]
-        told = f"{'' if products is None else products:>10}{'' if cost is None else f'{cost:.1f}':>11}"
+        told = f"{'' if products is None else products:>10}{'' if cost is None else f'{cost:.1f}':>7}"
+        counted = operations(partial(finder, problem, copy.deepcopy(network))) / work
         paired = median(mine / theirs for mine, theirs in zip(times[name], times["gradient"], strict=True))
-        print(f"{name:22}{value / top - 1:>10.1e}{told}{1e3 * median(times[name]):>6.1f} ms{paired:>14.1f}")
+        took = f"{1e3 * median(times[name]):>7.1f} ms{paired:>14.1f}"
+        print(f"{name:22}{value / top - 1:>10.1e}{told}{counted:>12.1f}{took}")
+
+
+def over_seeds() -> None:
+    problem = digits()
+    for epochs in EPOCHS:
+        networks = [trained(problem, epochs, seed) for seed in range(SEEDS)]
+        work = operations(partial(gradient, problem, networks[0]))
+        told, counted, took = list[float](), list[float](), list[float]()
+        for network in networks:
+            told.append(by_fallline(problem, network)[2] or 0.0)
+            counted.append(operations(partial(by_fallline, problem, network)) / work)
+            rounds = [
+                seconds(partial(by_fallline, problem, network))
+                / median(seconds(partial(gradient, problem, network)) for _ in range(10))
+                for _ in range(5)
+            ]
+            took.append(median(rounds))
+        print(
+            f"after {epochs} epochs, {SEEDS} seeds, in gradients: told {median(told):.1f} (most {max(told):.1f}), "
+            f"arithmetic {median(counted):.1f} ({max(counted):.1f}), time {median(took):.1f} ({max(took):.1f})"
+        )
 
 
 def main() -> None:
@@ -171,6 +207,8 @@ def main() -> None:
             libraries[name] = finder
     for epochs in EPOCHS:
         compare(epochs, libraries, given.rounds)
+    print()
+    over_seeds()
 
 
 if __name__ == "__main__":

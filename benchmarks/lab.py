@@ -5,6 +5,7 @@ With Chromium and Playwright, the same in the page itself, and how long its fram
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import signal
@@ -123,6 +124,7 @@ def print_row(what: str, values: list[float], unit: str, limit: float) -> None:
 
 def main() -> None:
     """Measure and print."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     pages, pictures = zip(*(first_answers() for _ in range(STARTS)), strict=True)
     print(f"{'':<44}{'median':>8}{'worst':>8}      aim")
     print_row("command to the page", list(pages), "s", 1)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
 import time
 from typing import Any
+
+PARSER = argparse.ArgumentParser(description=__doc__)
+PARSER.add_argument("file", help="the digits' data, as `limit.py` writes them")
+PARSER.add_argument("lanes", type=int)
+GIVEN = PARSER.parse_args()
 
 THREADS = os.environ.get("JAX_THREADS", "1")
 os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads={THREADS}"
@@ -16,7 +22,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 EPOCHS, BATCH, LANES_A_SEED = 20, 64, 4
-FILE, LANES = sys.argv[1], int(sys.argv[2])
+FILE, LANES = GIVEN.file, GIVEN.lanes
 
 
 def initial(key: Any) -> Any:

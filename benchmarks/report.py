@@ -8,6 +8,7 @@ the load to the first chart that Plotly has drawn. On a machine that does other 
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import statistics
@@ -29,6 +30,7 @@ _FIRST_CHART = """() => new Promise((done) => {
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         sys.exit("this benchmark needs Chromium on the path")

@@ -5,10 +5,13 @@ Each round starts fresh processes in turn; figures are shares of the time of `im
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 
 ROUNDS = 9
 
@@ -48,23 +51,35 @@ print(json.dumps([torch_seconds, time.perf_counter() - start]))
 """
 
 
-def run(program: str) -> tuple[float, float]:
-    """Seconds of `import torch` and of what is measured, in a fresh process."""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+NOTHING_COMPILED = "first step, nothing compiled"
+
+
+def run(program: str, *, compiled: bool = True) -> tuple[float, float]:
+    """Seconds of `import torch` and of what is measured, in a fresh process, with no kernels unless `compiled`."""
+    with tempfile.TemporaryDirectory() as empty:
+        cache = {} if compiled else {"FALLLINE_CACHE_DIR": empty}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **cache})
     torch_seconds, seconds = json.loads(done.stdout)
     return torch_seconds, seconds
 
 
 def main() -> None:
     """Print the median shares."""
-    programs = {"import fallline": IMPORT, "from fallline import optim": DROP_IN_IMPORT, "first step": FIRST_STEP}
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    programs = {
+        "import fallline": IMPORT,
+        "from fallline import optim": DROP_IN_IMPORT,
+        "first step": FIRST_STEP,
+        NOTHING_COMPILED: FIRST_STEP,
+    }
     run(FIRST_STEP)  # fills the kernel cache
     shares: dict[str, list[float]] = {name: [] for name in programs}
     milliseconds: dict[str, list[float]] = {name: [] for name in programs}
     torch_milliseconds = []
     for _ in range(ROUNDS):
         for name, program in programs.items():
-            torch_seconds, seconds = run(program)
+            torch_seconds, seconds = run(program, compiled=name != NOTHING_COMPILED)
             shares[name].append(seconds / torch_seconds)
             milliseconds[name].append(1e3 * seconds)
             torch_milliseconds.append(1e3 * torch_seconds)

@@ -18,7 +18,6 @@ from torch.optim import lr_scheduler
 
 import fallline as fl
 from fallline.math import maximum, sign, sqrt, sum, where
-from fallline.optim import hyperparameters
 from tests.optim.oracle import (
     Layout,
     Options,
@@ -589,7 +588,7 @@ def test_every_hyperparameter_of_ours_has_bounds() -> None:
     ]
     every = (*fl.rules.ALL.values(), *combined)
     names = {(rule, name) for rule in every for name in rule.hyperparameters if name not in rule.static}
-    assert [name for rule, name in names if hyperparameters._interval(rule, name) is None] == []
+    assert [name for rule, name in names if fl.rules.interval_of(rule, name) is None] == []
     assert fl.rules.HYPERPARAMETERS.keys() <= {name for _, name in names}
 
 

@@ -140,6 +140,29 @@ def test_when_all_diverge_training_ends(kind: type[Lanes]) -> None:
     assert lanes.evaluate(lanes.problem.valid).loss.shape == (0,)
 
 
+@kinds
+@pytest.mark.parametrize(("targets", "diverges"), [(100.0, False), (1e-9, True)])
+def test_a_first_example_that_is_learnt_already_is_no_measure(
+    kind: type[Lanes], targets: float, diverges: bool
+) -> None:
+    """Its loss is 0 from the start, and that of the others is 1e4, or is told from nothing by its growth alone."""
+    inputs, wanted = torch.ones(8, 1), torch.full((8, 1), targets)
+    wanted[int(epoch_order(8, seed=3, epoch=0)[0])] = 0.0
+    problem = Problem(
+        model=lambda: nn.Linear(1, 1),
+        loss=nn.functional.mse_loss,
+        train=(inputs, wanted),
+        valid=(inputs[:2], torch.full((2, 1), targets)),
+        batch=1,
+        epochs=1,
+    )
+    lanes = kind(problem, [3])
+    for parameter in lanes.parameters:
+        parameter.zero_()
+    curves = train(lanes, Descent([1e6 if diverges else 1e-3]))
+    assert curves.diverged.tolist() == [diverges]
+
+
 class Slope(nn.Module):
     """Has a loss of the given value at each step, whatever the data."""
 

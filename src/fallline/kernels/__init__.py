@@ -1,7 +1,7 @@
 """From a rule's graph to what runs: Numba kernels over a table of segments, and the eager reference."""
 
 from fallline.kernels.eager import Evaluation, HostScalars, evaluate, host_numbers, host_scalars
-from fallline.kernels.host import KERNEL_TYPES, EagerHost, TableHost
+from fallline.kernels.host import KERNEL_TYPES, EagerHost, ForeachHost, TableHost
 from fallline.kernels.numbers import Given, RowNumbers, Section
 from fallline.kernels.table import (
     DTYPES,
@@ -18,6 +18,7 @@ __all__ = [
     "KERNEL_TYPES",
     "EagerHost",
     "Evaluation",
+    "ForeachHost",
     "Given",
     "HostScalars",
     "Joint",

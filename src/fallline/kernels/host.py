@@ -6,7 +6,8 @@ Whoever uses a host says where tensors lie, which rows share hyperparameters, an
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
@@ -15,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fallline.kernels.eager import Evaluation
+from fallline.kernels.eager import Evaluation, host_numbers
+from fallline.kernels.foreach import program
 from fallline.kernels.numbers import Given, RowNumbers
-from fallline.kernels.table import DTYPES, Kernel, SegmentTable, Sums
+from fallline.kernels.table import DTYPES, Kernel, SegmentTable, Sums, run_jointly
 from fallline.symbolic.expression import Expression, described
 from fallline.symbolic.plan import Plan
 
@@ -58,6 +60,101 @@ class TableHost(SegmentTable):
         self.gradients = self.addresses[:, _GRADIENT]
         scalars = self.scalars.reshape(copies, -1, self.scalars.shape[1])
         self.numbers = RowNumbers(kernel.scalars, kernel.new_numbers, given, scalars, self.totals)
+
+
+class ForeachHost:
+    """Tensors of one plan, type and device, moved by calls that take all that share their numbers at once.
+
+    Args:
+        plan: What is run.
+        params: The parameters, whose gradients are taken as they are at each step.
+        states: Their states by name.
+        given: What their numbers follow from.
+    """
+
+    def __init__(
+        self, plan: Plan, params: Sequence[Tensor], states: Mapping[str, Sequence[Tensor]], given: Given
+    ) -> None:
+        self._plan, self._params, self._states = plan, params, states
+        self._real = torch.promote_types(params[0].dtype, torch.float32)
+        self._program = program(plan, half=self._real != params[0].dtype)
+        #: How many levels of sums there are before the writing.
+        self.levels = len(plan.passes) - 1
+        self._scalars = np.empty((len(params), max(1, self._program.scalars.count)))
+        self._totals = np.empty((len(params), len(plan.totals)))
+        self.numbers = RowNumbers(self._program.scalars, host_numbers(plan), given, self._scalars, self._totals)
+
+    def run(self) -> None:
+        """Take a step alone."""
+        run_jointly([self])
+
+    def reduce(self, level: int) -> Sums:
+        """Compute shares of the sums over all tensors.
+
+        Args:
+            level: The level of sums.
+
+        Returns:
+            By what is summed, a number for the one owner.
+        """
+        if level == 0:
+            self._parts = [*self._alike()]
+        for part in self._parts:
+            part.sums |= self._program.passes[level](part.tensors, part.sums, part.numbers, self._real)
+        return {
+            described(total.args[0]): np.array([sum(float(torch.stack(part.sums[name]).sum()) for part in self._parts)])
+            for name, total in self._joint(level)
+        }
+
+    def share(self, level: int, sums: Sums) -> None:
+        """Take the sums over all tensors.
+
+        Args:
+            level: The level of sums.
+            sums: By what is summed, a number for the one owner.
+        """
+        for name, total in self._joint(level):
+            joined = torch.tensor(
+                float(sums[described(total.args[0])][0]), dtype=torch.float64, device=self._params[0].device
+            )
+            for part in self._parts:
+                part.sums[name] = [joined] * len(part.rows)
+
+    def write(self) -> None:
+        """Move the parameters and their states."""
+        if not self.levels:
+            self._parts = [*self._alike()]
+        for part in self._parts:
+            self._program.passes[-1](part.tensors, part.sums, part.numbers, self._real)
+            for column, total in enumerate(self._plan.totals if self._plan.new_numbers else ()):
+                self._totals[part.rows, column] = _on_host(torch.stack(part.sums[self._plan.sum_names[total]]))
+        del self._parts
+
+    def _alike(self) -> Iterator[_Part]:
+        """The tensors by what their numbers are."""
+        if (self._scalars == self._scalars[0]).all():
+            kinds, of = self._scalars[:1], np.zeros(len(self._scalars), np.int64)
+        else:
+            kinds, of = np.unique(self._scalars, axis=0, return_inverse=True)
+        columns: dict[str, Sequence[Any]] = {**self._states, "p": self._params, "g": [p.grad for p in self._params]}
+        for kind, numbers in enumerate(kinds):
+            rows = np.flatnonzero(of == kind).tolist()
+            tensors = {name: [column[row] for row in rows] for name, column in columns.items()}
+            yield _Part(rows, tensors, tuple(numbers.tolist()))
+
+    def _joint(self, level: int) -> list[tuple[str, Expression]]:
+        reductions = self._plan.passes[level].reductions
+        return [(self._plan.sum_names[one], one) for one in reductions if one.operation == "joint_sum"]
+
+
+@dataclass
+class _Part:
+    """Tensors that share their numbers, with their sums by name."""
+
+    rows: list[int]
+    tensors: dict[str, list[Tensor]]
+    numbers: tuple[float, ...]
+    sums: dict[str, list[Tensor]] = field(default_factory=dict)
 
 
 class EagerHost:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from fallline.kernels import EagerHost, Given, Kernel, Section, TableHost, host_numbers, host_scalars
+from fallline.kernels import EagerHost, ForeachHost, Given, Kernel, Section, TableHost, host_numbers, host_scalars
 from fallline.optim.hyperparameters import Recipe
 from fallline.optim.layout import BLOCK, Watch
 from fallline.optim.states import StateOf, adopt_numbers, adopt_small
@@ -34,15 +34,19 @@ class Row:
 
 
 class Batch:
-    """Parameters of any groups whose rule and type are the same: one table, one launch a step."""
+    """Parameters of any groups whose rule, type and device are the same.
 
-    def __init__(self, kernel: Kernel, rows: Sequence[Row]) -> None:
+    With a kernel they are one table, and move by one launch; without, by calls that take all of them at once.
+    """
+
+    def __init__(self, rows: Sequence[Row], kernel: Kernel | None = None) -> None:
         params, states = [row.p for row in rows], [row.state for row in rows]
-        rule, recipe = kernel.rule, rows[0].recipe
+        recipe = rows[0].recipe
+        rule, plan = recipe.rule, make_plan(recipe.rule.trace(**recipe.static))
         keys = [recipe.state_keys[spec.name] for spec in rule.tensor_states]
         numbers = {spec.name: recipe.state_keys[spec.name] for spec in rule.number_states}
         everywhere = {recipe.state_keys[spec.name] for spec in rule.global_states}
-        small = [i for i, p in enumerate(params) if p.numel() <= _SMALL] if len(params) > BLOCK else []
+        small = [i for i, p in enumerate(params) if p.numel() <= _SMALL] if kernel and len(params) > BLOCK else []
         held: list[Tensor] = []
         for key in keys if small else ():
             held += adopt_small([params[i] for i in small], [states[i] for i in small], key)
@@ -61,21 +65,30 @@ class Batch:
         counts = vectors["step"].numpy() if recipe.counts_steps else None
         if counts is not None:
             varying["t"] = counts
-        if "dimensions" in kernel.scalars.names:
+        if "dimensions" in plan.scalars:
             varying["dimensions"] = np.array([p.dim() for p in params])
         absent = {
             spec.absent: np.array([spec.name in row.made for row in rows], np.float64)
             for spec in rule.tensor_states
-            if spec.absent in kernel.scalars.names
+            if spec.absent in plan.scalars
         }
         #: Rows come group by group.
         self._sections: dict[int, Section] = {}
         for i, row in enumerate(rows):
             self._sections.setdefault(row.group, Section(i, i, row.recipe.values)).stop = i + 1
         given = Given([*self._sections.values()], varying, absent, [*kept.values()], counts)
-        tensors = zip(params, params, *([state[key] for state in states] for key in keys), strict=True)
-        self.host = TableHost(kernel, params, [[tensor.data_ptr() for tensor in row] for row in tensors], given)
-        self.numbers, self._gradients = self.host.numbers, self.host.gradients
+        columns = {
+            spec.name: [state[key] for state in states] for spec, key in zip(rule.tensor_states, keys, strict=True)
+        }
+        self._gradients = np.empty(len(rows), np.int64)  # where they lie, which only kernels need to know
+        self.host: TableHost | ForeachHost
+        if kernel is None:
+            self.host = ForeachHost(plan, params, columns, given)
+        else:
+            tensors = zip(params, params, *columns.values(), strict=True)
+            self.host = TableHost(kernel, params, [[tensor.data_ptr() for tensor in row] for row in tensors], given)
+            self._gradients = self.host.gradients
+        self.numbers = self.host.numbers
 
     def _watch(
         self,

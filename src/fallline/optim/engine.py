@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch._compile import _disable_dynamo
 from torch.autograd import _profiler_enabled  # type: ignore[attr-defined]
 from torch.optim import optimizer as torch_optimizer
 
@@ -16,11 +16,18 @@ from fallline.optim.hyperparameters import Recipe, check_changed, refuse_unknown
 from fallline.optim.layout import is_distributed
 from fallline.optim.session import Group, Session
 from fallline.optim.states import own
+from fallline.optim.torch_step import TorchStep
+from fallline.optim.untraced import untraced
 
 if TYPE_CHECKING:
     _Base = torch.optim.Optimizer
 else:
     _Base = object
+
+
+#: torch's own, as they are before it marks them.
+_add_param_group = untraced(inspect.unwrap(torch.optim.Optimizer.add_param_group))
+_zero_grad = untraced(inspect.unwrap(torch.optim.Optimizer.zero_grad))
 
 
 class Engine(_Base):
@@ -32,7 +39,7 @@ class Engine(_Base):
 
     #: The options of torch's class that are followed, beside those that all have; None where torch has no such class.
     _follows: ClassVar[tuple[str, ...] | None] = None
-    _session: Session | None = None
+    _session: Session | TorchStep | None = None
 
     @property
     def _step_supports_amp_scaling(self) -> bool:
@@ -42,6 +49,8 @@ class Engine(_Base):
     @_step_supports_amp_scaling.setter
     def _step_supports_amp_scaling(self, value: bool) -> None:
         """Take no notice: torch's constructors set it for their own fused kernels."""
+
+    zero_grad = _zero_grad
 
     def _recipe(self, group: Group) -> Recipe:
         raise NotImplementedError
@@ -58,7 +67,7 @@ class Engine(_Base):
             session.run()
         return loss
 
-    @_disable_dynamo  # torch.compile breaks its graph here: there is nothing to trace in a kernel's launch
+    @untraced  # torch.compile breaks its graph here: there is nothing to trace in a kernel's launch
     @functools.wraps(_step)
     def step(self, *arguments: Any, **named: Any) -> Any:  # hooks get the arguments just as they were given
         """Take one step; `closure`, if given, evaluates the model again, and its loss is returned."""
@@ -73,9 +82,9 @@ class Engine(_Base):
         return self._step(*arguments, **named)
 
     # torch wraps a step for hooks and the profiler unless it is marked; ours is wrapped only when either is there.
-    step.hooked = True  # type: ignore[attr-defined]
+    step.hooked = True
 
-    def _prepare(self) -> Session:
+    def _prepare(self) -> Session | TorchStep:
         self._session = None
         for group in self.param_groups:
             for p in group["params"]:
@@ -88,13 +97,14 @@ class Engine(_Base):
                     if p.grad.is_sparse and group.get("weight_decay", 0) != 0:
                         raise RuntimeError("weight_decay option is not compatible with sparse gradients")
         differentiable = bool(self.defaults.get("differentiable", False))
-        self._session = Session(self.param_groups, self.state, self._recipe, self._check_values, differentiable)
-        if not self._session.ready(self.param_groups, self.state):
+        session = Session(self.param_groups, self.state, self._recipe, self._check_values, differentiable)
+        if not session.ready(self.param_groups, self.state):
             raise RuntimeError(
                 "parameters, gradients or states changed while the step was being prepared; "
                 "another thread must not touch them during optimizer.step()"
             )
-        return self._session
+        self._session = session
+        return session
 
     def _check(self, p: Tensor) -> None:
         gradient = p.grad
@@ -121,7 +131,7 @@ class Engine(_Base):
             param_group = dict(param_group)
             if self._follows is not None:
                 refuse_unknown(type(self), self._follows, param_group, self.defaults)
-        super().add_param_group(param_group)
+        _add_param_group(self, param_group)
         try:
             self._check_group(self.param_groups[-1])
         except Exception:

@@ -17,6 +17,7 @@ from fallline.optim.engine import Engine
 from fallline.optim.hyperparameters import Recipe
 from fallline.optim.session import Group, Session
 from fallline.optim.states import hand_over
+from fallline.optim.torch_step import TorchStep
 from fallline.symbolic import Rule, rests_without_gradient
 
 
@@ -140,7 +141,7 @@ class Optimizer(Engine, torch.optim.Optimizer):
     def _check_values(self, group: Group, recipe: Recipe) -> None:
         of_rule.check_changed(recipe.rule, recipe.values)
 
-    def _prepare(self) -> Session:
+    def _prepare(self) -> Session | TorchStep:
         for group in self.param_groups:
             half = {p.dtype for p in group["params"] if p.dtype in (torch.bfloat16, torch.float16)}
             if half and any(part is rules.prodigy for part, _ in group["rule"].parts):

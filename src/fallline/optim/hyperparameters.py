@@ -6,7 +6,6 @@ import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from numbers import Real
 from typing import Any
 
@@ -128,7 +127,7 @@ def check(rule: Rule, values: Mapping[str, Any]) -> None:
             isinstance(value, Real) or (isinstance(value, torch.Tensor) and value.numel() == 1)
         ):
             raise TypeError(f"'{name}' of the rule '{rule.name}' must be a number; got {value!r}")
-        elif wanted := _bounds(rule, name, float(value)):
+        elif wanted := rules.unmet(rule, name, float(value)):
             raise ValueError(f"'{name}' of the rule '{rule.name}' must be {wanted}; got {float(value):g}")
 
 
@@ -141,29 +140,10 @@ def check_changed(rule: Rule, values: Mapping[str, Any], torchs: bool = False) -
         if name in rule.static or (name == "lr" and -SCHEDULE_ROUNDING < float(value) < 0):
             continue
         free = _FREE_IN_TORCH.get(name) if torchs else None
-        if wanted := _bounds(rule, name, float(value)) if free is None else free.unmet(float(value)):
+        if wanted := rules.unmet(rule, name, float(value)) if free is None else free.unmet(float(value)):
             raise ValueError(
                 f"'{name}' of the rule '{rule.name}' must be {wanted}; a param group was given {float(value):g}"
             )
-
-
-def _bounds(rule: Rule, name: str, value: float) -> str | None:
-    """What a value should be that it is not."""
-    if value != value:
-        return "a number"
-    known = _interval(rule, name)
-    return None if known is None else known.unmet(value)
-
-
-@lru_cache(maxsize=4096)
-def _interval(rule: Rule, name: str) -> Interval | None:
-    """What the record of the rule inside says, else the name: of some anywhere, of others in what is ours."""
-    record = rules.record_of(inside) if isinstance(inside := rule.parts[-1][0], Rule) else None
-    if record is not None and name in record.limits:
-        return record.limits[name]
-    shared = rules.HYPERPARAMETERS.get(name)
-    ours = all(getattr(part, "__module__", "").startswith("fallline.rules") for part, _ in rule.parts)
-    return shared.limits if shared is not None and (ours or shared.everywhere) else None
 
 
 #: torch's SGD and RMSprop take a momentum above 1 too, and SGD any dampening.
@@ -173,7 +153,7 @@ _FREE_IN_TORCH = {"momentum": FROM_ZERO, "dampening": Interval(-math.inf, math.i
 def limits_of(name: str, rule: Rule | None = None) -> Interval | None:
     """What a hyperparameter of a rule, or of torch's classes, may be; None where nobody said."""
     if rule is not None:
-        return _interval(rule, name)
+        return rules.interval_of(rule, name)
     shared = rules.HYPERPARAMETERS.get(name)
     return _FREE_IN_TORCH.get(name, shared and shared.limits)
 

@@ -23,9 +23,18 @@ def is_plain(tensor: Tensor) -> bool:
     return type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__
 
 
+#: The types of devices that there are kernels for.
+DEVICES: tuple[str, ...] = ("cpu",)
+
+
+def has_memory(tensor: Tensor) -> bool:
+    """Whether the tensor's elements lie in memory, here or on another device."""
+    return is_plain(tensor) and tensor.layout == torch.strided and tensor.device.type != "meta"
+
+
 def addressable(tensor: Tensor) -> bool:
     """Whether the tensor has memory here that a kernel may walk through."""
-    return is_plain(tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return has_memory(tensor) and tensor.device.type in DEVICES
 
 
 def is_dense(tensor: Tensor) -> bool:

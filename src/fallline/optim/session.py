@@ -10,11 +10,13 @@ from typing import Any
 from torch import Tensor
 
 from fallline.kernels import KERNEL_TYPES, Kernel, kernel_for, run_jointly
+from fallline.optim import layout
 from fallline.optim.batch import Batch, EagerRow, Row
 from fallline.optim.hyperparameters import Recipe, check_globals
 from fallline.optim.layout import (
     addressable,
     check_sight,
+    has_memory,
     is_dense,
     is_plain,
     overlapping,
@@ -66,24 +68,26 @@ class Session:
         for key in shared:
             share_global(state.values(), key, known[key])
         self._state_values = list(state.values())
-        overlaps = overlapping([row.p for row in rows if addressable(row.p)])
-        clashing = {id(row.p) for i, row in enumerate(r for r in rows if addressable(r.p)) if i in overlaps}
+        placed = [row.p for row in rows if has_memory(row.p)]
+        clashing = {id(placed[i]) for i in overlapping(placed)}
         quick: dict[Kernel, list[Row]] = {}
+        elsewhere: dict[tuple[Any, ...], list[Row]] = {}
         self._eager: list[EagerRow] = []
         for row in rows:
             kernel = None if differentiable or id(row.p) in clashing else _kernel_of(row)
             if kernel is not None and row.p.numel():
                 quick.setdefault(kernel, []).append(row)
+            elif kernel is None and not differentiable and id(row.p) not in clashing and _goes_in_lists(row):
+                alike = row.recipe.rule, *row.recipe.static.items(), row.p.dtype, row.p.device
+                elsewhere.setdefault(alike, []).append(row)
             elif kernel is None or row.recipe.counts_steps:
                 self._eager.append(EagerRow(row, differentiable))
-        self._batches = [Batch(kernel, members) for kernel, members in quick.items()]
+        self._batches = [Batch(members, kernel) for kernel, members in quick.items()]
+        self._batches += [Batch(members) for members in elsewhere.values()]
+        #: Whether any parameter is moved by torch's operations, which autograd would see.
+        self.has_eager = bool(self._eager or elsewhere)
         self._checked = [*(batch.refresh for batch in self._batches), *(row.ready for row in self._eager)]
         self._joint = bool(shared) or any(map(sums_over_all, plans))
-
-    @property
-    def has_eager(self) -> bool:
-        """Whether any parameter goes through the reference, whose operations autograd would see."""
-        return bool(self._eager)
 
     def ready(self, groups: list[Group], state: dict[Tensor, StateOf]) -> bool:
         """Look at everything that may have changed since the last step; take new hyperparameters and addresses."""
@@ -163,6 +167,15 @@ class _Options:
 
 def _is_mutable(options: tuple[Any, ...]) -> bool:
     return any(isinstance(o, (Tensor, list, dict)) or (isinstance(o, tuple) and _is_mutable(o)) for o in options)
+
+
+def _goes_in_lists(row: Row) -> bool:
+    """Whether a parameter that no kernel can move lies so that torch's calls on lists of tensors take it."""
+    p, gradient = row.p, row.p.grad
+    if p.device.type in layout.DEVICES or not p.is_floating_point() or not p.numel() or gradient is None:
+        return False
+    tensors = (p, gradient, *(row.state[row.recipe.state_keys[spec.name]] for spec in row.recipe.rule.tensor_states))
+    return all(has_memory(x) and x.dtype == p.dtype and x.device == p.device for x in tensors)
 
 
 def _kernel_of(row: Row) -> Kernel | None:

@@ -14,7 +14,8 @@ from fallline import rules
 from fallline.optim.documented import documented
 from fallline.optim.engine import Engine, check_interval
 from fallline.optim.hyperparameters import Recipe, read
-from fallline.optim.session import Group
+from fallline.optim.session import Group, Session
+from fallline.optim.torch_step import TorchStep
 from fallline.symbolic import Rule
 
 
@@ -39,6 +40,16 @@ class _Twin(Engine):
             rule = (rules.decoupled_decay if group.get("decoupled_weight_decay") else rules.l2)(rule)
         rule = rules.maximize(rule) if group["maximize"] else rule
         return Recipe(rule, read(rule, group), self._keys, self._counts_steps)
+
+    def _prepare(self) -> Session | TorchStep:
+        if not TorchStep.suits(self.param_groups):
+            return super()._prepare()
+        step = self._session = TorchStep(self, self._check_torchs_groups)
+        return step
+
+    def _check_torchs_groups(self) -> None:
+        for group in self.param_groups:
+            self._check_values(group, self._recipe(group))
 
 
 class SGD(_Twin, torch.optim.SGD):

@@ -21,8 +21,9 @@ from fallline.pages.charts.diagnosis import read_diagnosis
 from fallline.pages.charts.leaderboard import leaderboard
 from fallline.pages.charts.picture import CHARTS, Picture
 from fallline.pages.charts.race_data import RaceData, read_race
-from fallline.pages.charts.renderers import drawn, live
+from fallline.pages.charts.renderers import live
 from fallline.pages.charts.slices import missing, scenes, slices_of, slices_picture
+from fallline.pages.charts.stills import still
 from fallline.racing import started_apart
 from fallline.racing.output import there_before
 
@@ -78,11 +79,10 @@ def report_page(data: Mapping[str, Any]) -> str:
 
 def _chart(picture: Picture, above: Sequence[str] = ()) -> dict[str, Any]:
     """A chart as the page holds it: computed, still and for Plotly, and its notes but for those that stand above it."""
-    still = drawn([picture], "svg", bare=True).decode()
     return {
         "picture": picture,
         "notes": [note for note in picture.notes if note not in above],
-        "still": f"data:image/svg+xml,{quote(still, safe=_SAFE)}",
+        "still": f"data:image/svg+xml,{quote(still(picture), safe=_SAFE)}",
         "live": live(picture),
     }
 

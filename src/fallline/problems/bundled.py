@@ -1,4 +1,4 @@
-"""What a bundled problem is, the list that each enters itself in, and how its data are split."""
+"""What a bundled problem is, and the list that each enters itself in."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from fallline._asked import did_you_mean, whole
+from fallline._asked import did_you_mean
 from fallline.training import Problem
 
 Array = NDArray[Any]
-Pair = tuple[Array, Array]
 _Make = TypeVar("_Make", bound=Callable[..., Problem])
 
 
@@ -67,25 +66,6 @@ def find(name: str) -> Bundled:
     if key not in ALL:
         raise LookupError(f"there is no bundled problem '{name}'; {did_you_mean(key, ALL)}")
     return ALL[key]
-
-
-def three_ways(inputs: Array, targets: Array, seed: int, *, by_label: bool = False) -> tuple[Pair, Pair, Pair]:
-    """Split examples into 60 % to train, 20 % to validate and 20 % to test; `by_label` in equal shares of each label.
-
-    >>> import numpy as np
-    >>> [len(y) for _, y in three_ways(np.zeros((50, 2)), np.arange(50), seed=0)]
-    [30, 10, 10]
-    """
-    from sklearn.model_selection import train_test_split
-
-    seed = whole("split_seed", seed, 0, 2**32 - 1)
-    train, rest, train_targets, other = train_test_split(
-        inputs, targets, train_size=0.6, stratify=targets if by_label else None, random_state=seed
-    )
-    valid, test, valid_targets, test_targets = train_test_split(
-        rest, other, train_size=0.5, stratify=other if by_label else None, random_state=seed
-    )
-    return (train, train_targets), (valid, valid_targets), (test, test_targets)
 
 
 def standardised(train: Array, *others: Array) -> list[Array]:

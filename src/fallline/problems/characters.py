@@ -7,7 +7,8 @@ import string
 import numpy as np
 from torch import Tensor, nn
 
-from fallline.problems.bundled import Pair, bundled
+from fallline.problems.bundled import bundled
+from fallline.problems.splits import Pair
 from fallline.training import Problem
 
 CONTEXT = 8

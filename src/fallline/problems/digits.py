@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 
+import numpy as np
 from torch import nn
 
-from fallline.problems.bundled import bundled, three_ways
+from fallline.problems.bundled import Array, bundled
+from fallline.problems.splits import three_ways
 from fallline.training import Problem
 
 
@@ -53,9 +57,7 @@ def digits_conv(*, epochs: int = 10, split_seed: int = 0) -> Problem:
 def _digits(
     name: str, model: Callable[[], nn.Module], shape: tuple[int, ...], target: float | None, epochs: int, seed: int
 ) -> Problem:
-    from sklearn.datasets import load_digits
-
-    pixels, labels = load_digits(return_X_y=True)
+    pixels, labels = _pixels_and_labels()
     train, valid, test = three_ways(pixels.reshape(-1, *shape) / 16, labels, seed, by_label=True)
     return Problem(
         model=model,
@@ -68,6 +70,21 @@ def _digits(
         epochs=epochs,
         name=name,
     )
+
+
+def _pixels_and_labels() -> tuple[Array, Array]:
+    """What scikit-learn's `load_digits` reads, without its import, which takes a second."""
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.origin is not None
+    file = Path(package.origin).with_name("datasets") / "data" / "digits.csv.gz"
+    if not file.is_file():  # a version that keeps it elsewhere
+        from sklearn.datasets import load_digits
+
+        pixels, labels = load_digits(return_X_y=True)
+        return pixels, labels
+    table = np.loadtxt(file, delimiter=",")
+    return table[:, :-1], table[:, -1].astype(int)
 
 
 def _network() -> nn.Module:

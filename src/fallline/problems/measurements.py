@@ -6,7 +6,8 @@ from functools import partial
 
 from torch import nn
 
-from fallline.problems.bundled import bundled, standardised, three_ways
+from fallline.problems.bundled import bundled, standardised
+from fallline.problems.splits import three_ways
 from fallline.training import Problem
 
 

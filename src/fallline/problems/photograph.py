@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from fallline.problems.bundled import bundled, three_ways
+from fallline.problems.bundled import bundled
+from fallline.problems.splits import three_ways
 from fallline.training import Problem
 
 BLOCK = 10  # pixels of the photograph along each side of one of ours

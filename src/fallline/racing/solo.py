@@ -20,7 +20,6 @@ from fallline.landscape.slices import slice as slice_of
 from fallline.racing.arms import Arm
 from fallline.racing.engines import choose_engine
 from fallline.racing.runs import Outcome, Run, Work
-from fallline.racing.search import sobol_points
 from fallline.racing.stages import Plan, engine_for
 from fallline.training import Problem, densify, trainable
 
@@ -74,7 +73,7 @@ def try_arms(problem: Problem, arms: Sequence[Arm]) -> None:
     """Take one step with each arm. Raises ValueError, naming the arm, if one can't."""
     for arm in arms:
         try:
-            _stepper(problem, arm, sobol_points(arm, 1, 0)[0] if arm.searched else {})()
+            _stepper(problem, arm, {name: dimension.at(0.5) for name, dimension in arm.space.items()})()
         except Exception as error:
             raise ValueError(f"arm '{arm.name}' can't take a step on this problem: {error}") from error
 

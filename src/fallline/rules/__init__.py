@@ -23,15 +23,17 @@ from fallline.rules.registry import (
     DEFAULT_ARMS,
     RECORDS,
     find,
+    interval_of,
     name_of,
     plain_name,
     record_of,
+    unmet,
 )
 from fallline.rules.schedule_free import keeps_average
 
 globals().update({**COMBINATORS, **ALL})
 __all__ = [
     "ADAPTIVE", "ALL", "AVERAGE", "COMBINATORS", "DEFAULT_ARMS", "FROM_ZERO", "HYPERPARAMETERS", "PLAIN", "RECORDS",
-    "RELATIVE", "SUM", "Interval", "Moment", "Record", "Twin", "find", "keeps_average", "name_of",
-    "plain_name", "record_of", *COMBINATORS, *ALL,
+    "RELATIVE", "SUM", "Interval", "Moment", "Record", "Twin", "find", "interval_of", "keeps_average", "name_of",
+    "plain_name", "record_of", "unmet", *COMBINATORS, *ALL,
 ]  # fmt: skip

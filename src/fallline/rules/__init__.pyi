@@ -16,9 +16,11 @@ from fallline.rules.registry import COMBINATORS as COMBINATORS
 from fallline.rules.registry import DEFAULT_ARMS as DEFAULT_ARMS
 from fallline.rules.registry import RECORDS as RECORDS
 from fallline.rules.registry import find as find
+from fallline.rules.registry import interval_of as interval_of
 from fallline.rules.registry import name_of as name_of
 from fallline.rules.registry import plain_name as plain_name
 from fallline.rules.registry import record_of as record_of
+from fallline.rules.registry import unmet as unmet
 from fallline.rules.schedule_free import keeps_average as keeps_average
 
 from fallline.rules.adadelta import adadelta as adadelta

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+from functools import lru_cache
 
 from fallline._asked import did_you_mean
-from fallline.rules.record import Record
+from fallline.rules.record import HYPERPARAMETERS, Interval, Record
 from fallline.symbolic import Combinator, Rule
 
 _HERE = sys.modules[__name__.rpartition(".")[0]]
@@ -42,7 +43,9 @@ _BY_LETTERS = {known.replace("_", ""): record for known, record in _KNOWN.items(
 
 _taken: dict[str, str] = {
     **dict.fromkeys(COMBINATORS, "a combinator"),
-    **dict.fromkeys(("find", "name_of", "plain_name", "record_of"), "a function of fallline.rules"),
+    **dict.fromkeys(
+        ("find", "interval_of", "name_of", "plain_name", "record_of", "unmet"), "a function of fallline.rules"
+    ),
 }
 for _record in (record for module in MODULES for record in getattr(module, "RECORDS", ())):
     for _name in (_record.name, *_record.aliases, *((_record.class_name,) if _record.class_name else ())):
@@ -96,6 +99,42 @@ def record_of(named: str | Rule) -> Record | None:
     if isinstance(named, Rule):
         return RECORDS.get(_NAMES.get(named, ""))
     return _BY_LETTERS.get(plain_name(named).replace("_", ""))
+
+
+@lru_cache(maxsize=4096)
+def interval_of(rule: Rule, name: str) -> Interval | None:
+    """What a hyperparameter of any rule may be; None where nobody said.
+
+    The record of the rule inside says it, else the name: of some anywhere, of others in what is ours.
+
+    Args:
+        rule: Any rule, a user's own too.
+        name: Of the hyperparameter.
+    """
+    record = record_of(inside) if isinstance(inside := rule.parts[-1][0], Rule) else None
+    if record is not None and name in record.limits:
+        return record.limits[name]
+    shared = HYPERPARAMETERS.get(name)
+    ours = all(getattr(part, "__module__", "").startswith("fallline.rules") for part, _ in rule.parts)
+    return shared.limits if shared is not None and (ours or shared.everywhere) else None
+
+
+def unmet(rule: Rule, name: str, value: float) -> str | None:
+    """What a value of a hyperparameter should be, in words, that it is not.
+
+    Args:
+        rule: Any rule, a user's own too.
+        name: Of the hyperparameter.
+        value: The number.
+
+    >>> from fallline.rules import adam
+    >>> unmet(adam, "beta1", 1.0), unmet(adam, "beta1", float("nan"))
+    ('at least 0 and less than 1', 'a number')
+    """
+    if value != value:
+        return "a number"
+    known = interval_of(rule, name)
+    return None if known is None else known.unmet(value)
 
 
 def name_of(rule: Rule) -> str:

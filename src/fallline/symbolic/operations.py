@@ -46,6 +46,9 @@ class Operation:
         latex: How it is printed: {0}, ... stand for the arguments, a name alone has them in brackets behind it; "" for
             sums, products and powers, whose parts the printer gathers. A reduction's index says what it is over.
         python: How plain Python writes it where that is quicker; unlike `compute` it may fail. By default a call.
+        foreach: What stands behind `torch._foreach_` in the call that takes lists of tensors, if there is one; and
+            behind a blank, where it is called otherwise, in the one that takes a number in the second place.
+        jax: Its source in JAX, with `wide` for the widest type of number that JAX is set to. By default NumPy's.
         strength, inside: How strongly what is printed holds together, and how strongly its arguments have to.
         boolean, takes_booleans: Whether it gives a truth value, and whether it is given some. `where` takes one first.
         rank: The result's, if it is a reduction; None for the highest of the arguments'.
@@ -63,6 +66,8 @@ class Operation:
     torch: str
     latex: str
     python: str = ""
+    jax: str = ""
+    foreach: str = ""
     strength: int = ATOM
     inside: int = 0
     boolean: bool = False
@@ -71,11 +76,12 @@ class Operation:
 
     def __post_init__(self) -> None:
         places = [f"{{{i}}}" for i in range(self.arity)]
-        for form in ("python", "numba", "numpy", "torch"):
-            source = getattr(self, form) or (form == "python" and self.name)
+        defaults = {"python": self.name, "jax": self.numpy.replace("np.", "jnp.")}
+        for form in ("python", "numba", "numpy", "torch", "jax"):
+            source = getattr(self, form) or defaults.get(form)
             if source and "{" not in source:
                 source = f"{source}({', '.join(places)})"
-                object.__setattr__(self, form, source)
+            object.__setattr__(self, form, source)
             if not source or {*re.findall(r"\{\d\}", source)} != {*places}:
                 raise ValueError(f"operation '{self.name}': its source in {form} must take {' and '.join(places)}")
         if not callable(self.compute):
@@ -97,21 +103,25 @@ class Operation:
         return len(self.arguments.split())
 
 
-def _operator(name: str, written: str, compute: Callable[..., float | bool], latex: str = "") -> Operation:
+def _operator(
+    name: str, written: str, compute: Callable[..., float | bool], latex: str = "", foreach: str = ""
+) -> Operation:
     """What is written alike in Python, Numba, NumPy and torch; a relation, if it is printed by a sign of its own."""
     arguments = "a b" if "{1}" in written else "a"
-    return Operation(name, arguments, "", compute, written, written, written, latex, written, SUM, boolean=bool(latex))
+    return Operation(name, arguments, "", compute, written, written, written, latex, written, "", foreach, SUM,
+                     boolean=bool(latex))  # fmt: skip
 
 
 def _logical(name: str, written: str, compute: Callable[..., bool], latex: str, strength: int) -> Operation:
     arguments = "a b" if "{1}" in written else "a"
-    return Operation(name, arguments, "", compute, written, f"np.{name}", f"torch.{name}", latex, "",
+    return Operation(name, arguments, "", compute, written, f"np.{name}", f"torch.{name}", latex, "", "", "",
                      strength, strength, boolean=True, takes_booleans=True)  # fmt: skip
 
 
 def _reduction(name: str, rank: Rank, numpy: str, torch: str, over: str) -> Operation:
     """A sum of numbers in double precision. Numba's form is what is added for each of them."""
-    return Operation(name, "x", "", float, "wide({0})", numpy, torch, over, rank=rank)
+    jax = numpy.replace("np.sum", "jnp.sum").replace("np.float64", "wide")
+    return Operation(name, "x", "", float, "wide({0})", numpy, torch, over, jax=jax, rank=rank)
 
 
 def _divide(a: float, b: float) -> float:
@@ -173,20 +183,27 @@ _CHANNEL_AXES = "tuple(range({0}.ndim > 1, {0}.ndim))"
 _TABLE = (
     _operator("add", "{0} + {1}", operator.add),
     _operator("subtract", "{0} - {1}", operator.sub),
-    _operator("multiply", "{0} * {1}", operator.mul),
-    _operator("divide", "{0} / {1}", _divide),
+    _operator("multiply", "{0} * {1}", operator.mul, foreach="mul"),
+    _operator("divide", "{0} / {1}", _divide, foreach="div"),
     _operator("negative", "-{0}", operator.neg),
-    Operation("power", "a b", "", _power, "{0} ** {1}", _FLOAT_POWER, "torch.pow", ""),
-    Operation("sqrt", "x", "Square root.", _sqrt, "math.sqrt", "np.sqrt", "torch.sqrt", r"\sqrt{{{0}}}"),
-    Operation("abs", "x", "Absolute value.", abs, "abs", "np.abs", "torch.abs", r"\left|{0}\right|"),
+    Operation("power", "a b", "", _power, "{0} ** {1}", _FLOAT_POWER, "torch.pow", "",
+              jax="jnp.power", foreach="pow"),
+    Operation("sqrt", "x", "Square root.", _sqrt, "math.sqrt", "np.sqrt", "torch.sqrt", r"\sqrt{{{0}}}",
+              foreach="sqrt"),
+    Operation("abs", "x", "Absolute value.", abs, "abs", "np.abs", "torch.abs", r"\left|{0}\right|",
+              foreach="abs"),
     Operation("sign", "x", "-1, 0 or 1; NaN stays NaN.", _sign, _NUMBA_SIGN, "np.sign", _TORCH_SIGN,
               r"\operatorname{sign}"),
-    Operation("exp", "x", "Exponential function.", _exp, "math.exp", "np.exp", "torch.exp", r"\exp"),
-    Operation("log", "x", "Natural logarithm.", _log, "math.log", "np.log", "torch.log", r"\log"),
+    Operation("exp", "x", "Exponential function.", _exp, "math.exp", "np.exp", "torch.exp", r"\exp",
+              foreach="exp"),
+    Operation("log", "x", "Natural logarithm.", _log, "math.log", "np.log", "torch.log", r"\log",
+              foreach="log"),
     Operation("minimum", "a b", "The smaller of two; NaN if either is.", _minimum,
-              "{0} if {0} < {1} or {0} != {0} else {1}", "np.minimum", "torch.minimum", r"\min"),
+              "{0} if {0} < {1} or {0} != {0} else {1}", "np.minimum", "torch.minimum", r"\min",
+              foreach="minimum clamp_max"),
     Operation("maximum", "a b", "The larger of two; NaN if either is.", _maximum,
-              "{0} if {0} > {1} or {0} != {0} else {1}", "np.maximum", "torch.maximum", r"\max"),
+              "{0} if {0} > {1} or {0} != {0} else {1}", "np.maximum", "torch.maximum", r"\max",
+              foreach="maximum clamp_min"),
     Operation("where", "condition a b", "", _where, "{1} if {0} else {2}", "np.where", "torch.where", _CASES),
     _operator("less", "{0} < {1}", operator.lt, "{0} < {1}"),
     _operator("less_equal", "{0} <= {1}", operator.le, r"{0} \le {1}"),

@@ -46,6 +46,11 @@ class Plan:
         return tuple(reduction for one in self.passes for reduction in one.reductions)
 
     @cached_property
+    def sum_names(self) -> dict[Expression, str]:
+        """A name for each of the reductions."""
+        return {reduction: f"sum_{i}_" for i, reduction in enumerate(self.reductions)}
+
+    @cached_property
     def totals(self) -> tuple[Expression, ...]:
         """The reductions that come to one number a tensor, or one for all tensors, in the order of the passes."""
         return tuple(reduction for reduction in self.reductions if reduction.operation != "channel_sum")

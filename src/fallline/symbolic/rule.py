@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass
@@ -205,6 +206,31 @@ class Rule:
         Cost(bytes_moved=28, state_bytes=8, operations=14, passes=1)
         """
         return cost(self.trace(**static), itemsize)
+
+    @cached_property
+    def optax(self) -> Callable[..., Any]:
+        """A function that makes an `optax.GradientTransformation` of the rule: `rule.optax(lr=1e-3)`.
+
+        It takes the hyperparameters by name: numbers, arrays of one number, also traced ones, or schedules, which are
+        functions of the number of steps taken, from 0; truth values and strings are settled while tracing. The
+        transformation computes in the parameters' type, half precision in float32; what is one number a step or a
+        tensor, and sums, in the widest type that JAX is set to: float32 unless `jax_enable_x64` is. It raises TypeError
+        for a hyperparameter that the rule does not have, lacks, or of another type, and ValueError for a number that it
+        can't be. Its updates are what `optax.apply_updates` adds to the parameters.
+
+        Raises:
+            ModuleNotFoundError: JAX or optax is not installed: `pip install "fallline[jax]"`.
+
+        >>> import jax.numpy as jnp
+        >>> from fallline.rules import momentum
+        >>> descent = momentum.optax(lr=0.25, momentum=0.5)
+        >>> params = {"w": jnp.array([1.0, -2.0])}
+        >>> updates, state = descent.update({"w": jnp.array([2.0, -4.0])}, descent.init(params), params)
+        >>> updates["w"].tolist(), state.states["b"]["w"].tolist()
+        ([-0.5, 1.0], [2.0, -4.0])
+        """
+        # By its name: forms stand above formulas.
+        return importlib.import_module("fallline.jax").Optax(self)  # type: ignore[no-any-return]
 
 
 def rule(function: Callable[..., Any]) -> Rule:

@@ -38,8 +38,9 @@ class Lanes(ABC):
     are those of the parameters in the module; `seeds` [K] may repeat, and `streams` has each seed once, in order of
     appearance. Frozen parameters and buffers that are the same for every seed, and that no pass changes, are not among
     them. Lanes can be dropped: `count` is their number at first, and `index` [K], on the CPU, says which of those each
-    lane is. `first_loss` [K] is None until the first step. `failed` says that the user's code raised for a lane that
-    had diverged, since lanes were last dropped. All else is on `device`.
+    lane is. `first_loss` [K] is None until the first step, and `untrained_loss` [K], of the validation split, until it
+    is evaluated before that. `failed` says that the user's code raised for a lane that had diverged, since lanes were
+    last dropped. All else is on `device`.
 
     Args:
         problem: What is trained.
@@ -58,6 +59,7 @@ class Lanes(ABC):
         self.count = len(seeds)
         self.index = torch.arange(self.count)
         self.first_loss: Tensor | None = None
+        self.untrained_loss: Tensor | None = None
         self.failed = False
         if not seeds:
             raise ValueError("seeds: give at least one, one for each lane.")
@@ -200,6 +202,7 @@ class Lanes(ABC):
         self.parameters = [parameter[kept] for parameter in self.parameters]
         self.buffers = [buffer[kept] for buffer in self.buffers]
         self.first_loss = None if self.first_loss is None else self.first_loss[kept]
+        self.untrained_loss = None if self.untrained_loss is None else self.untrained_loss[kept]
         self._seat(list(itertools.compress(self.seeds, mask)))
         self.failed = False
         self._rebind()

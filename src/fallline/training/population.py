@@ -7,17 +7,20 @@ import itertools
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import flop_registry
 
 from fallline.training.batched import BatchedLanes
 from fallline.training.errors import first_line
+from fallline.training.evenness import Watch
 from fallline.training.generators import seeded
 from fallline.training.lanes import Lanes
 from fallline.training.modules import bytes_of, slots, stackable, trainable
@@ -164,12 +167,28 @@ def _operations(problem: Problem, module: nn.Module) -> int:
 
     Where the model differentiates on the way, which torch can't follow, those count that came before.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
     batch = problem.train.take(slice(problem.batch))
-    with seeded(0, libraries=True), FlopCounterMode(display=False) as counter, suppress(RuntimeError):
+    operations = _Operations()
+    with seeded(0, libraries=True), operations, suppress(RuntimeError):
         problem.training_loss(module, batch.inputs.clone(), batch.targets)
-    return int(counter.get_total_flops())
+    return operations.count
+
+
+class _Operations(Watch):  # type: ignore[no-untyped-call]
+    """While active, counts floating-point operations by torch's own formulas, as its FlopCounterMode does."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Do an operation, and count it."""
+        result = func(*args, **(kwargs or {}))
+        if (formula := flop_registry.get(func.overloadpacket)) is not None:
+            self.count += int(formula(*args, **(kwargs or {}), out_val=result))
+        return result
 
 
 Population = tuple[Lanes, Update]

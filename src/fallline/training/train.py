@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]
 BOUND = 1e4
 _MOST_LOSSES = 64  # steps whose losses are looked at together
 _NEVER = 2**62
-_SMALLEST_SCALE = 1e-6  # of a first loss, so that a lane that starts at a loss of 0 is not out of bounds at once
+_SMALLEST_SCALE = 1e-6  # of a loss, so that a lane that starts at a loss of 0 is not out of bounds at once
 
 
 class Update(Protocol):
@@ -59,10 +59,11 @@ def train(
 
     The validation split is evaluated before the first step, every epoch and at the end.
 
-    A lane has diverged once a loss is not finite, or exceeds its first loss by 1e4 times that loss's size. From there
-    on its curve is NaN; at the next evaluation it is dropped from `lanes` and from `update`, or at once where its
-    numbers make the user's code raise. Its neighbours' numbers do not change, beyond the last digit where the width of
-    the batched operations changes.
+    A lane has diverged once a loss is not finite, or exceeds its first loss by 1e4 times that loss's size or, where it
+    is larger, that of its loss on the validation split before the first step. From there on its curve is NaN; at the
+    next evaluation it is dropped from `lanes` and from `update`, or at once where its numbers make the user's code
+    raise. Its neighbours' numbers do not change, beyond the last digit where the width of the batched operations
+    changes.
 
     Whatever a model draws, in training and in evaluation, follows from a lane's seed, the step and the split: a lane
     has the same alone and in any company, and `fallline.fit` with its seed has it too.
@@ -165,7 +166,10 @@ class _Run:
         if not self._losses or first is None:
             return
         losses = torch.stack(self._losses)
-        sound = losses.isfinite() & (losses <= first + BOUND * first.abs().clamp_min(_SMALLEST_SCALE))
+        scale = first.abs().clamp_min(_SMALLEST_SCALE)
+        if self.lanes.untrained_loss is not None:  # a first batch, of one example say, may happen to be learnt already
+            scale = torch.fmax(scale, self.lanes.untrained_loss.abs())
+        sound = losses.isfinite() & (losses <= first + BOUND * scale)
         steps = torch.arange(last + 1 - len(losses), last + 1, device=losses.device)
         left = torch.where(sound, _NEVER, steps[:, None]).amin(0)
         self._diverged_at = torch.where((self._diverged_at < 0) & (left < _NEVER), left, self._diverged_at)
@@ -183,6 +187,8 @@ class _Run:
         with self.update.evaluated(self.lanes.parameters):
             quality = self.lanes.evaluate(self.lanes.problem.valid, step=step)
         self.lanes.check()
+        if step == 0:
+            self.lanes.untrained_loss = quality.loss.nan_to_num(0.0, 0.0, 0.0).to(self.lanes.device)
         self.recorder.diverge(index, torch.where(quality.loss.isfinite(), -1, step))
         self.recorder.write(step, index, valid_loss=quality.loss, valid_metric=quality.metric)
         if step:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fallline.landscape.slice_losses import Model
@@ -67,6 +67,22 @@ def differentiable_twice(device: torch.device) -> Iterator[None]:
         if device.type == "cuda":
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         yield
+
+
+def refuse_once_differentiable(gradients: Sequence[Tensor]) -> None:
+    """Raise RuntimeError for a function in their graph whose backward pass torch can't differentiate.
+
+    Torch does so itself, but not where gradients of some leaves alone are asked for: then it leaves the function out.
+    """
+    waiting = [one.grad_fn for one in gradients]
+    seen = set()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            if node.name().endswith("autograd::Error"):  # what torch puts there to raise
+                raise RuntimeError("a function in it is marked @once_differentiable")
+            waiting += [following for following, _ in node.next_functions]
 
 
 def free_memory() -> int:

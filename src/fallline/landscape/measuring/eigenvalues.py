@@ -20,7 +20,7 @@ Ends = Literal["both", "top"]
 #: Lanczos vectors for one eigenvalue. The top one of a network stands clear of the rest and converges within a dozen;
 #: the lowest, with many near it, takes twice as many.
 _TOP_BASIS, _BOTTOM_BASIS = 12, 24
-_RESTARTS = 40
+_LARGEST_BASIS, _RESTARTS = 96, 40
 
 
 @dataclass(frozen=True)
@@ -155,13 +155,15 @@ def _extreme(
         return found
 
     operator = LinearOperator((at.size, at.size), matvec=shifted, dtype=at.dtype)
-    reachable = max(tolerance, 8 * at.rounding)
+    exact = max(tolerance, 8 * at.rounding)
     while True:
         try:
-            _, vectors = eigsh(operator, count, which="LA", ncv=basis, v0=given, tol=reachable, maxiter=_RESTARTS)
+            _, vectors = eigsh(operator, count, which="LA", ncv=basis, v0=given, tol=exact, maxiter=_RESTARTS)
             break
-        except ArpackNoConvergence:  # the residuals then tell how far it came
-            reachable *= 10
+        except ArpackNoConvergence:  # many eigenvalues are near: more vectors, then less exactly, as residuals tell
+            exact *= 1 if basis < _LARGEST_BASIS else 10
+            basis = min(2 * basis, at.size, max(_LARGEST_BASIS, basis))
+            at.expect(2 * (basis + count), basis + count + 3, "count")
     products = np.stack([at.product(vector) for vector in vectors.T], 1).astype(np.float64)
     values = (vectors * products).sum(0) / (vectors.astype(np.float64) ** 2).sum(0)
     order = np.argsort(-sign * values)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fallline._asked import seed as as_seed
-from fallline.landscape.measuring.copied import copied, differentiable_twice, free_memory
+from fallline.landscape.measuring.copied import copied, differentiable_twice, free_memory, refuse_once_differentiable
 from fallline.landscape.measuring.measured import Mode, Progress, Watch
 from fallline.landscape.slice_losses import Model
 from fallline.landscape.slices import check_choice, examples_of
@@ -191,12 +191,15 @@ class LossAt:
 
     def _differentiated(self, ends: list[Tensor], directions: list[Tensor] | None, **graph: bool) -> list[Tensor]:
         try:
-            return list(torch.autograd.grad(ends, self._weights, directions, materialize_grads=True, **graph))
+            found = list(torch.autograd.grad(ends, self._weights, directions, materialize_grads=True, **graph))
+            if directions is None:
+                refuse_once_differentiable(found)
         except RuntimeError as error:
             raise ProblemError(
                 f"loss: torch can't differentiate it twice ({first_line(error)}); compute it, and the model's output, "
                 "by operations that have a second derivative."
             ) from error
+        return found
 
     def _piece(self, number: int) -> Tensor:
         return self._share(self._rows[number], number + 1, self._mode)

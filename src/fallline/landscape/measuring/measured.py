@@ -40,8 +40,8 @@ class Measured:
         seed: What draws the masks of dropout, and whatever else is random.
         parameters: How many numbers are trained.
         loss: The loss at the weights.
-        cost: What it took, in gradients of all the examples; a product of the Hessian counts as two, as its operations
-            do, or three where the examples are too many for one pass.
+        cost: What it took, in gradients of all the examples. A product of the Hessian counts as two, which it takes at
+            most, or as three where the examples are too many for one pass.
     """
 
     problem: str

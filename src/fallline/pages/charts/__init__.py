@@ -1,4 +1,4 @@
-"""The charts of a race: each is computed as a record, then drawn, in a page by Plotly and still by Matplotlib."""
+"""The charts of a race: each is a record first, then drawn: by Plotly and as SVG in a page, by Matplotlib in a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two that draw a picture: Matplotlib for papers, print and pages whose scripts are off; Plotly in a page."""
+"""The two that draw a picture: Matplotlib for papers, Plotly in a page."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _RESOLUTION = 200  # dots an inch
 _SETTINGS: Any = {"svg.hashsalt": "fallline", "font.size": 9.0, "pdf.fonttype": 42}
 
 
-def drawn(pictures: Sequence[Picture], kind: str, *, x: str | None = None, bare: bool = False) -> bytes:
+def drawn(pictures: Sequence[Picture], kind: str, *, x: str | None = None) -> bytes:
     """Draw pictures side by side, over one key, as a file of the kind "png", "svg" or "pdf".
 
-    `x` chooses the axis among those of the pictures; a `bare` drawing has neither titles nor key.
+    `x` chooses the axis among those of the pictures.
     """
     from matplotlib import rc_context
 
@@ -40,14 +40,14 @@ def drawn(pictures: Sequence[Picture], kind: str, *, x: str | None = None, bare:
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         file = io.BytesIO()
         dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-        _figure(pictures, x, bare).savefig(file, format=kind, dpi=_RESOLUTION, metadata=dates.get(kind))
+        _figure(pictures, x).savefig(file, format=kind, dpi=_RESOLUTION, metadata=dates.get(kind))
     return file.getvalue()
 
 
-def _figure(pictures: Sequence[Picture], x: str | None, bare: bool) -> Figure:
+def _figure(pictures: Sequence[Picture], x: str | None) -> Figure:
     from matplotlib.figure import Figure
 
-    key = {} if bare else pictures[0].key
+    key = pictures[0].key
     columns = 2 if len(pictures) == 1 else 2 * len(pictures)
     room = _KEY_ROW * -(-len(key) // columns)
     rows = max((len(picture.y.ticks) for picture in pictures), default=0)
@@ -55,9 +55,8 @@ def _figure(pictures: Sequence[Picture], x: str | None, bare: bool) -> Figure:
     figure = Figure(figsize=(_PANEL[0] * len(pictures), height), layout="constrained")
     for axes, picture in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures, strict=True):
         _draw(axes, picture, next(iter(picture.x)) if x is None else x)
-        if not bare:
-            pad = None if picture.upright is None else 16.0  # room for what is marked
-            axes.set_title(picture.title, fontsize=10, loc="left", pad=pad, parse_math=False)
+        pad = None if picture.upright is None else 16.0  # room for what is marked
+        axes.set_title(picture.title, fontsize=10, loc="left", pad=pad, parse_math=False)
     if key:
         _add_key(figure, key, columns)
     return figure
@@ -96,7 +95,7 @@ def _set_axis(axes: Axes, which: str, axis: Axis, values: Sequence[Array]) -> No
         settings[f"{which}lim"] = axis.view
     axes.set(**settings)
     own = axes.xaxis if which == "x" else axes.yaxis
-    if axis.logarithmic and (places := _between(values)):
+    if axis.logarithmic and (places := between(values)):
         own.set_major_locator(FixedLocator(places))
         own.set_major_formatter("{x:g}")
         own.set_minor_locator(NullLocator())
@@ -233,7 +232,7 @@ def _marked(which: str, axis: Axis, place: float, text: str, anchor: str) -> tup
 def _axis(axis: Axis, values: Sequence[Array]) -> dict[str, Any]:
     found: dict[str, Any] = {"title": {"text": _literal(axis_title(axis))}, "automargin": True, "zeroline": False}
     if axis.logarithmic:
-        places = _between(values)
+        places = between(values)
         found |= {"type": "log", "dtick": 1, "exponentformat": "power"}
         found |= {"tickvals": places, "ticktext": [f"{place:g}" for place in places]} if places else {}
     if axis.ticks:
@@ -243,7 +242,7 @@ def _axis(axis: Axis, values: Sequence[Array]) -> dict[str, Any]:
     return found
 
 
-def _between(values: Sequence[Array]) -> list[float]:
+def between(values: Sequence[Array]) -> list[float]:
     """What is named on a logarithmic axis over few powers of ten: these and what lies between; nothing over many."""
     every = np.concatenate([np.empty(0), *values])
     powers = np.log10(every[(every > 0) & np.isfinite(every)])

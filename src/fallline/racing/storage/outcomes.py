@@ -11,7 +11,8 @@ import numpy as np
 from fallline.racing.runs import Outcome
 
 #: Curves by their types; the points' number stands before them.
-_CURVES = {"steps": "<i8", "samples": "<i8", "train_loss": "<f8", "valid_loss": "<f8", "valid_metric": "<f8"}
+_WHOLE, _REAL = np.dtype("<i8"), np.dtype("<f8")
+_CURVES = {"steps": _WHOLE, "samples": _WHOLE, "train_loss": _REAL, "valid_loss": _REAL, "valid_metric": _REAL}
 #: Points, the step at which a run diverged, its score, and whether the examples' shares come last.
 _HEAD = struct.Struct("<qqd?")
 _CHECK = struct.Struct("<I")
@@ -25,9 +26,9 @@ def pack(outcome: Outcome) -> bytes:
     0
     """
     head = _HEAD.pack(len(outcome.steps), outcome.diverged_at, outcome.score, outcome.examples is not None)
-    curves = (getattr(outcome, name).astype(kind).tobytes() for name, kind in _CURVES.items())
+    curves = (getattr(outcome, name).astype(kind, copy=False).tobytes() for name, kind in _CURVES.items())
     # Mostly hits and misses, or numbers in single precision.
-    shares = b"" if outcome.examples is None else zlib.compress(outcome.examples.astype("<f8").tobytes(), 1)
+    shares = b"" if outcome.examples is None else zlib.compress(outcome.examples.astype(_REAL, copy=False).tobytes(), 1)
     content = b"".join((head, *curves, shares))
     return _CHECK.pack(zlib.crc32(content)) + content
 
@@ -46,7 +47,7 @@ def unpack(packed: bytes) -> Outcome:
         curves[name] = np.frombuffer(content, kind, points, begin).copy()  # which may be written to
         begin += curves[name].nbytes
     try:
-        shares = np.frombuffer(zlib.decompress(content[begin:]), "<f8").copy() if has_examples else None
+        shares = np.frombuffer(zlib.decompress(content[begin:]), _REAL).copy() if has_examples else None
     except zlib.error as error:
         raise ValueError("the examples' shares of this outcome are damaged") from error
     return Outcome(**curves, diverged_at=diverged_at, score=score, examples=shares)

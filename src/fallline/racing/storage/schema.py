@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
+    from sqlalchemy import Executable, Table
     from sqlalchemy.engine import Connection
 
 #: Of the tables; a storage of another is refused.
@@ -63,11 +64,16 @@ def _made() -> Tables:
 
 def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]], *, by: tuple[str, ...]) -> None:
     """Write rows, over those that are there with the same values in the columns `by`."""
+    if rows:
+        connection.execute(_upserting(connection.dialect.name, table, tuple(rows[0]), by), rows)
+
+
+@functools.cache
+def _upserting(dialect: str, table: Table, columns: tuple[str, ...], by: tuple[str, ...]) -> Executable:
     import sqlalchemy.dialects.postgresql as postgresql
     import sqlalchemy.dialects.sqlite as sqlite
 
-    if not rows:
-        return
-    insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
-    others = {name: insert.excluded[name] for name in rows[0] if name not in by}
-    connection.execute(insert.on_conflict_do_update(index_elements=by, set_=others), rows)
+    insert: Any = (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    others = {name: insert.excluded[name] for name in columns if name not in by}
+    statement: Executable = insert.on_conflict_do_update(index_elements=by, set_=others)
+    return statement

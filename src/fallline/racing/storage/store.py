@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 _AT_ONCE = 500  # keys in one query
+_ENCODER = json.JSONEncoder(default=repr)
 Keyed = Mapping[int, str]  # keys of runs by their numbers in a stage
 
 
@@ -135,7 +136,7 @@ class Store:
             "problem_key": self._card.problem_key,
             "problem": self._card.problem,
             "arm": run.arm,
-            "configuration": json.dumps(dict(run.configuration), default=repr),
+            "configuration": _ENCODER.encode(dict(run.configuration)),
             "seed": run.seed,
             "steps": run.steps,
             "scored": scored,
