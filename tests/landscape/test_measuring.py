@@ -88,8 +88,10 @@ def test_both_ends_are_exact_on_quadratics(name: str) -> None:
     expected = [curvatures[-1], curvatures[0]]
     np.testing.assert_allclose([found.top[0], found.bottom[0]], expected, rtol=1e-6, atol=1e-12 * size)
     assert max(*found.top_residuals, *found.bottom_residuals) <= 1e-6 * size
+    top_alone = curvature(*bowl(curvatures), ends="top", tolerance=1e-8)
     assert found.converged
-    assert curvature(*bowl(curvatures), ends="top").bottom == ()
+    assert top_alone.converged
+    assert (top_alone.top, top_alone.bottom) == (found.top, ())
 
 
 @pytest.mark.parametrize("name", ["spread", "two close at the top", "lowest larger in size", "few", "one"])

@@ -80,10 +80,6 @@ def slice(
     >>> slice(problem, [problem.build(seed) for seed in range(3)], axes="principal", dimensions=2, points=5)
     Slice('digits', principal axes, 5 x 5 points, 3 models)
     """
-    if not isinstance(problem, Problem):  # a stream, for one, can be seen only once
-        raise TypeError(
-            f"problem: must be a fallline.Problem, whose examples can be evaluated again; got {type(problem).__name__}."
-        )
     check_choice("axes", axes, get_args(Axes))
     check_choice("dimensions", dimensions, (1, 2))
     points = _POINTS[dimensions] if points is None else whole("points", points, 3)
@@ -245,7 +241,14 @@ def plain(value: Any) -> Any:
 
 
 def examples_of(problem: Problem, name: str, count: int | None) -> Split:
-    """A split, or so many examples of it, always the same."""
+    """A split, or so many examples of it, always the same.
+
+    Raises TypeError for what is no problem, ValueError for a split or a number that is not there.
+    """
+    if not isinstance(problem, Problem):  # a stream, for one, can be seen only once
+        raise TypeError(
+            f"problem: must be a fallline.Problem, whose examples can be evaluated again; got {type(problem).__name__}."
+        )
     splits = problem.splits()
     check_choice("split", name, tuple(splits))
     part = splits[name]

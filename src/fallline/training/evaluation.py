@@ -259,6 +259,11 @@ def footprint(module: nn.Module, inputs: Tensor, compute: Callable[[Tensor], Ten
     They are measured of a pass on a few examples, of the module or of `compute`, which calls it. A frozen body keeps
     nothing for the backward pass, but its largest tensor is there while the next is computed.
 
+    Args:
+        module: The module, which is in training mode afterwards.
+        inputs: The examples' inputs [n, ...], where the module is.
+        compute: A function of the inputs that calls the module.
+
     >>> footprint(nn.Linear(3, 4), torch.randn(2, 3))
     (32, 16)
     """

@@ -7,7 +7,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from fallline._asked import number, whole
 from fallline.landscape.measuring.loss_at import Array, LossAt
@@ -35,7 +34,7 @@ class Curvature(Measured):
         bottom: The lowest ones, ascending; empty where only the top was asked for.
         top_residuals: Those of `top`.
         bottom_residuals: Those of `bottom`.
-        converged: Whether all residuals are within the tolerance.
+        converged: Whether all residuals are within the tolerance, or within what rounding allows.
         gradient: The length of the gradient.
     """
 
@@ -95,13 +94,12 @@ def curvature(
     tolerance = number("tolerance", tolerance, above=0, below=1)
     at = LossAt(problem, model, split, examples, mode, seed, progress)
     top, bottom = spectrum_ends(at, min(count, at.size), tolerance, bottom=ends == "both")
-    width = np.abs([*top.values, *bottom.values]).max()
     return Curvature(
         top=tuple(top.values.tolist()),
         bottom=tuple(bottom.values.tolist()),
         top_residuals=tuple(top.residuals.tolist()),
         bottom_residuals=tuple(bottom.residuals.tolist()),
-        converged=bool(max([*top.residuals, *bottom.residuals]) <= 2 * tolerance * width),
+        converged=top.converged and bottom.converged,
         gradient=float(np.linalg.norm(at.gradient())),
         **at.measured(),
     )
@@ -109,10 +107,11 @@ def curvature(
 
 @dataclass(frozen=True)
 class Pairs:
-    """Eigenvalues, and the lengths of their residuals."""
+    """Eigenvalues, the lengths of their residuals, and whether these are short enough."""
 
     values: NDArray[np.float64]
     residuals: NDArray[np.float64]
+    converged: bool = True
 
 
 _NONE = Pairs(np.zeros(0), np.zeros(0))
@@ -144,6 +143,8 @@ def _extreme(
     at: LossAt, sign: int, shift: float, count: int, basis: int, start: tuple[Array, Array], tolerance: float
 ) -> Pairs:
     """The highest eigenvalues of the Hessian, or of its negative, as the Hessian has them."""
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
     given, product = start
     known = [product]
 
@@ -155,7 +156,7 @@ def _extreme(
         return found
 
     operator = LinearOperator((at.size, at.size), matvec=shifted, dtype=at.dtype)
-    exact = max(tolerance, 8 * at.rounding)
+    exact = wanted = max(tolerance, 8 * at.rounding)
     while True:
         try:
             _, vectors = eigsh(operator, count, which="LA", ncv=basis, v0=given, tol=exact, maxiter=_RESTARTS)
@@ -166,8 +167,10 @@ def _extreme(
             at.expect(2 * (basis + count), basis + count + 3, "count")
     products = np.stack([at.product(vector) for vector in vectors.T], 1).astype(np.float64)
     values = (vectors * products).sum(0) / (vectors.astype(np.float64) ** 2).sum(0)
+    residuals = np.linalg.norm(products - values * vectors, axis=0)
     order = np.argsort(-sign * values)
-    return Pairs(values[order], np.linalg.norm(products - values * vectors, axis=0)[order])
+    converged = bool((residuals <= 2 * wanted * np.abs(sign * values + shift)).all())
+    return Pairs(values[order], residuals[order], converged)
 
 
 def whole_spectrum(at: LossAt) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -46,15 +46,10 @@ class LossAt:
         *,
         standardised: bool = False,
     ) -> None:
-        if not isinstance(problem, Problem):  # a stream, for one, can be seen only once
-            raise TypeError(
-                "problem: must be a fallline.Problem, whose examples can be evaluated again; got "
-                f"{type(problem).__name__}."
-            )
-        check_choice("mode", mode, get_args(Mode))
         self._problem, self._mode, self._seed, self._watch = problem, mode, as_seed(seed), watch
         self._split_name = split
         part = examples_of(problem, split, examples)
+        check_choice("mode", mode, get_args(Mode))
         self._split = _standardised(part) if standardised else part
         self._device = problem.training_device
         self._module = copied(problem, model).to(self._device)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from fallline._asked import whole
 from fallline.landscape.measuring.loss_at import Array, LossAt
@@ -138,7 +137,9 @@ def _ratio(batch: int, counts: NDArray[np.int64], sums: Array, squares: NDArray[
     ]
     number = len(counts)
     spread = (number - 1) ** 2 / number * np.cov(np.transpose(left))
-    low, high = _fieller(noise, signal, spread, float(student.ppf(0.975, number - 1)))
+    from scipy.special import stdtrit
+
+    low, high = _fieller(noise, signal, spread, float(stdtrit(number - 1, 0.975)))
     return {
         "scale": max(noise, 0.0) / signal if signal > 0 else math.inf,
         "low": low,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import eigh_tridiagonal
 
 from fallline._asked import number, whole
 from fallline.landscape.measuring.loss_at import Array, LossAt
@@ -174,6 +173,8 @@ def quadrature(at: LossAt, probes: int, steps: int) -> tuple[Numbers, Numbers]:
 
 def _gauss(product: Callable[[Array], Array], start: Array, steps: int, rounding: float) -> tuple[Numbers, Numbers]:
     """Gauss quadrature of the Hessian's spectrum as a vector sees it, by Lanczos, orthogonalised twice in full."""
+    from scipy.linalg import eigh_tridiagonal
+
     basis = np.zeros((steps, len(start)))
     diagonal, beside = np.zeros(steps), np.zeros(steps)
     vector, reached = start / np.linalg.norm(start), 0
