@@ -19,7 +19,6 @@ from fallline.landscape.diagnosis.short_runs import (
     Mover,
     Optimizer,
     as_mover,
-    check_problem,
     measured_on,
 )
 from fallline.landscape.slice_losses import Model
@@ -81,13 +80,12 @@ def rate_range(
     True
     """
     mover = as_mover(optimizer, hyperparameters)
-    check_problem(problem)
+    given = measured_on(problem, examples, batch, model)
     seeds, seed = whole("seeds", seeds), as_seed(seed)
     steps = min(STEPS, problem.steps) if steps is None else whole("steps", steps)
     ends = _ends(mover)
     low = ends[0] if low is None else number("low", low, above=0)
     high = max(ends[1], 10 * low) if high is None else number("high", high, above=low)
-    given = measured_on(problem, examples, batch, model)
     with seeded(0, given.training_device):  # whatever a model or a loss draws
         search = RateSearch(given, mover, range(seed, seed + seeds), steps, progress)
         untrained = search.before if model is None else search.untrained(measured_on(problem, examples, batch))
