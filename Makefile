@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: race test check bench clean
+.PHONY: race test check bench docs sdist clean
 
 race: $(VENV)/installed
 	$(BIN)/fallline race $(ARGS)
@@ -22,6 +22,14 @@ check: $(VENV)/installed-check
 bench: $(VENV)/installed
 	$(BIN)/fallline bench $(ARGS)
 
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m tools.documentation
+	$(BIN)/zensical build --clean --strict
+	$(BIN)/python -m tools.site_check build/site
+
+sdist: $(VENV)/installed-docs
+	$(BIN)/python -m build --sdist --outdir build/dist
+
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Fallline needs Python 3.11 or newer: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +42,10 @@ $(VENV)/installed-test: $(VENV)/installed
 
 $(VENV)/installed-check: $(VENV)/installed-test
 	$(PIP) --editable '.[test,check]'
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(PIP) --editable '.[docs]'
 	@touch $@
 
 clean:

@@ -1,4 +1,4 @@
-"""Makes the README's pictures: a real race's report and the lab, photographed in a browser.
+"""Makes the documentation's pictures: a real race's report and the lab, photographed in a browser.
 
 Usage: python docs/pictures.py [--effort standard]; needs Playwright and a Chromium (`CHROMIUM` names one).
 """

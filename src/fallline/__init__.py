@@ -35,6 +35,7 @@ _SUBMODULES = (
     "init",
     "kernels",
     "landscape",
+    "lessons",
     "math",
     "optim",
     "problems",

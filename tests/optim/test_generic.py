@@ -802,6 +802,17 @@ def test_what_goes_on_and_what_begins_anew(
         assert optimizer.state[p]["step"] == (4 if counts_on else 1)
 
 
+def test_a_switch_before_the_first_gradient_begins_anew() -> None:
+    p, never = leaf(), leaf()
+    optimizer = fl.Optimizer([p, never], fl.rules.adam, lr=0.1)
+    quadratic_steps(optimizer, [p], 1)
+    optimizer.switch(fl.rules.momentum, lr=0.25)
+    assert set(optimizer.state[p]) == {"b"}
+    assert never not in optimizer.state
+    quadratic_steps(optimizer, [never], 1)
+    assert never.tolist() == [0.5, 0.5]
+
+
 def test_one_group_can_switch_alone() -> None:
     parameters = [leaf(), leaf()]
     optimizer = fl.Optimizer([{"params": [p]} for p in parameters], fl.rules.adam, lr=0.1)

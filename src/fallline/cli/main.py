@@ -10,6 +10,7 @@ import typer
 from fallline.cli.bench import bench
 from fallline.cli.diagnose import diagnose
 from fallline.cli.lab import lab
+from fallline.cli.lessons import lessons
 from fallline.cli.problems import problems
 from fallline.cli.race import race
 from fallline.cli.races import races, report
@@ -38,6 +39,7 @@ app.command()(show)
 app.command()(bench)
 app.command()(problems)
 app.command()(lab)
+app.command()(lessons)
 
 
 @app.callback(invoke_without_command=True)

@@ -50,6 +50,34 @@ class Check:
             self.below is not None and self.low >= self.below
         )
 
+    @property
+    def outcome(self) -> Literal["holds", "does not hold", "open"]:
+        """What the interval says of the claim."""
+        return "holds" if self.holds else "does not hold" if self.contradicted else "open"
+
+    @property
+    def claimed(self) -> str:
+        """Where the claim says that the number is.
+
+        >>> exact("cosine", 0.0, above=-0.1, below=0.1).claimed
+        'between -0.1 and 0.1'
+        """
+        if self.above is not None and self.below is not None:
+            return f"between {self.above:.3g} and {self.below:.3g}"
+        return f"above {self.above:.3g}" if self.above is not None else f"below {self.below:.3g}"
+
+    @property
+    def found(self) -> str:
+        """The estimate, with the interval where something was drawn."""
+        if self.low == self.high or math.isnan(self.low):
+            return f"{self.estimate:.3g}"
+        if not (math.isfinite(self.low) or math.isfinite(self.high)):
+            return f"{self.estimate:.3g}, not all finite"
+        return f"{self.estimate:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.found}, claimed to be {self.claimed}: {self.outcome}"
+
 
 def exact(
     what: str, value: float, *, above: float | None = None, below: float | None = None, condition: str = ""
@@ -94,7 +122,8 @@ def measured(
         ratio: Whether the values are ratios, above 0, whose geometric mean is meant.
 
     Returns:
-        The check. A value that is no number makes it one that doesn't hold.
+        The check. With a value that is not finite (of a run that diverged), its estimate is their median, and its
+        interval leaves everything open.
 
     Raises:
         ValueError: There are fewer than two seeds.
@@ -102,11 +131,16 @@ def measured(
     >>> check = measured("steps of momentum over steps of descent", [0.21, 0.25, 0.23], below=1.0, ratio=True)
     >>> round(check.estimate, 2), check.holds
     (0.23, True)
+    >>> measured("steps of a run that never arrives", [3.0, 4.0, math.inf], above=1.0).holds
+    False
     """
     numbers = np.asarray(values, dtype=float)
     if numbers.ndim != 1 or numbers.size < 2:
         raise ValueError(f"values must be one number for each of two seeds or more; their shape is {numbers.shape}.")
-    drawn = np.log(numbers) if ratio else numbers
+    with np.errstate(all="ignore"):
+        drawn = np.log(numbers) if ratio else numbers
+    if not np.isfinite(drawn).all():
+        return Check(what, float(np.median(numbers)), -math.inf, math.inf, above, below, condition)
     middle = float(drawn.mean())
     error = float(drawn.std(ddof=1)) / math.sqrt(drawn.size)
     reach = error * float(stats.t.ppf(1 - LEVEL / (2 * of), drawn.size - 1))

@@ -137,11 +137,12 @@ def hand_over(
     - A state of a part that both rules have (the same rule inside, the same combinator) goes on as it is.
     - So does a moment of the gradients that both are known to keep: the second moment `v` of Adam in RMSprop, say. The
       average `m` and the sum `b` go over into each other: b = m / (1 - β), with the average's own β.
-    - What else the new rule keeps begins anew, and so does all if only one of the two climbs (`maximize`).
+    - What else the new rule keeps begins anew, and so does all if only one of the two climbs (`maximize`)
+      or the parameter has had no gradient yet.
     - A rule that corrects the bias of its averages (one that uses t) needs all of them to be of one age: if any begins
       anew, all do, and the step count with them. Else the count goes on.
     """
-    if _climbs(old) != _climbs(new):
+    if not state or _climbs(old) != _climbs(new):
         return {}
     kept: StateOf = {}
     for part, name, moment in _states(new):

@@ -21,13 +21,18 @@ def asset(name: str) -> str:
 
 
 def template(name: str, **filters: Callable[..., Any]) -> Template:
-    """One of the pages' files as a template that escapes everything and refuses what it is not given."""
-    from jinja2 import Environment, StrictUndefined
+    """One of the pages' files as a template that escapes everything and refuses what it is not given.
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    It may import others of them.
+    """
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters.update(filters)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    return environment.from_string(asset(name))
+    return environment.get_template(name)
 
 
 def policy(scripts: Sequence[str]) -> str:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import math
-from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from fallline._text import counted, duration, listed
 from fallline.pages import player
 from fallline.pages.assets import COLOURS, asset, dash, policy, symbol, template
 from fallline.pages.charts.diagnosis import read_diagnosis
+from fallline.pages.charts.embedded import embedded, packed, plotly
 from fallline.pages.charts.leaderboard import leaderboard
 from fallline.pages.charts.picture import CHARTS, Picture
 from fallline.pages.charts.race_data import RaceData, read_race
-from fallline.pages.charts.renderers import live
 from fallline.pages.charts.slices import missing, scenes, slices_of, slices_picture
-from fallline.pages.charts.stills import still
 from fallline.racing import started_apart
 from fallline.racing.output import there_before
 
@@ -46,7 +42,7 @@ def report_page(data: Mapping[str, Any]) -> str:
     lines, planes = ([one for one in found if len(one.offsets) == count] for count in (1, 2))
     maps = [player.player(scene) for plane in planes for scene in scenes(plane)]
     scripts = [script, *([player.script()] if maps else [])]
-    plotly, packed_plotly = _plotly()
+    plotly_script, packed_plotly = plotly()
     headline, reason, told, limits = said(race)
     why = read_diagnosis(data["diagnosis"]) if data.get("diagnosis") else None
     return _template().render(
@@ -62,12 +58,12 @@ def report_page(data: Mapping[str, Any]) -> str:
         not_tuned=not_tuned(race),
         data=packed(json.dumps(data, separators=(",", ":"), allow_nan=False)),
         runs=packed(runs_csv(data)),
-        policy=policy([*scripts, plotly]),
-        lines=[_chart(slices_picture(one)) for one in lines],
+        policy=policy([*scripts, plotly_script]),
+        lines=[embedded(slices_picture(one)) for one in lines],
         maps=maps,
         missing=missing(found, race),
         why=why,
-        why_charts=[] if why is None else [_chart(picture) for picture in why.pictures],
+        why_charts=[] if why is None else [embedded(picture) for picture in why.pictures],
         scripts=scripts,
         style=asset("report.css") + (player.stylesheet() if maps else ""),
         plotly=packed_plotly,
@@ -77,20 +73,6 @@ def report_page(data: Mapping[str, Any]) -> str:
     )
 
 
-def _chart(picture: Picture, above: Sequence[str] = ()) -> dict[str, Any]:
-    """A chart as the page holds it: computed, still and for Plotly, and its notes but for those that stand above it."""
-    return {
-        "picture": picture,
-        "notes": [note for note in picture.notes if note not in above],
-        "still": f"data:image/svg+xml,{quote(still(picture), safe=_SAFE)}",
-        "live": live(picture),
-    }
-
-
-#: Characters that stand for themselves in an address and in an attribute, so that the still charts stay small.
-_SAFE = " /:=;,.()-_!*?@+{}[]|~^$"
-
-
 def _sections(race: RaceData) -> list[dict[str, Any]]:
     """The charts by the sections that they stand in."""
     found: dict[str, dict[str, Any]] = {}
@@ -98,7 +80,7 @@ def _sections(race: RaceData) -> list[dict[str, Any]]:
         nothing = {"name": kind.section, "headings": [], "charts": [], "before": [], "lacking": []}
         section, pictures = found.setdefault(kind.section, nothing), kind.pictures(race)
         alike = _alike(pictures) if kind.section == kind.kind else []
-        section["charts"] += [_chart(picture, alike) for picture in pictures]
+        section["charts"] += [embedded(picture, alike) for picture in pictures]
         if pictures or kind.section == kind.kind:
             section["headings"].append(kind.heading)
         section["before"] += filter(None, [kind.before, *alike])
@@ -131,15 +113,6 @@ def said(race: RaceData) -> tuple[str, str, list[tuple[str, str]], str]:
     ]
     limits = found.pop()[0] if found else ""
     return headline, reason, found, limits
-
-
-@cache
-def _plotly() -> tuple[str, str]:
-    """Plotly's script, as it is and packed."""
-    from plotly.offline import get_plotlyjs
-
-    script = str(get_plotlyjs())
-    return script, packed(script)
 
 
 @cache
@@ -218,11 +191,6 @@ def _audit(difference: float | None) -> str:
 
 
 _CURVES = ("train_loss", "valid_loss", "valid_metric")
-
-
-def packed(text: str) -> str:
-    """Text, compressed, in base64; the same text gives the same."""
-    return b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def runs_csv(data: Mapping[str, Any]) -> str:

@@ -83,7 +83,10 @@
     drawn: false,
   }));
   let axis = null;
-  const hidden = new Set(); // the arms that are
+  // The arms that are hidden, in all of the page, or in the part of it that stands apart.
+  const hidden = new Map();
+  const scope = (part) => part.closest(".apart") || document;
+  const hiddenIn = (place) => hidden.get(place) || hidden.set(place, new Set()).get(place);
 
   function coloured(trace) {
     const { arm, kind } = trace.meta;
@@ -99,7 +102,7 @@
     return chart.data.traces.map((trace, number) => ({
       ...trace, ...coloured(trace),
       x: across ? across.values[number] : trace.x,
-      visible: !(chart.figure.querySelector(".key") && hidden.has(trace.meta.arm)),
+      visible: !(chart.figure.querySelector(".key") && hiddenIn(scope(chart.figure)).has(trace.meta.arm)),
     }));
   }
 
@@ -155,16 +158,19 @@
       redraw();
     });
   }
-  function choose(arms, shown) {
-    for (const arm of arms) shown ? hidden.delete(arm) : hidden.add(arm);
-    for (const box of all(".key input")) box.checked = !hidden.has(Number(box.value));
-    redraw();
+  function choose(place, arms, shown) {
+    const away = hiddenIn(place);
+    for (const arm of arms) shown ? away.delete(arm) : away.add(arm);
+    for (const box of all(".key input", place)) box.checked = !away.has(Number(box.value));
+    redraw(charts.filter((chart) => scope(chart.figure) === place));
   }
 
-  for (const box of all(".key input")) box.addEventListener("change", () => choose([Number(box.value)], box.checked));
+  for (const box of all(".key input"))
+    box.addEventListener("change", () => choose(scope(box), [Number(box.value)], box.checked));
   for (const button of all(".key button"))
     button.addEventListener("click", () => {
-      choose(all(".key input").map((box) => Number(box.value)), button.value === "all");
+      const place = scope(button);
+      choose(place, all(".key input", place).map((box) => Number(box.value)), button.value === "all");
     });
   dark.addEventListener("change", () => redraw());
   if ("DecompressionStream" in window) begin();

@@ -90,6 +90,14 @@ class Scene:
             raise ValueError("start must be given where start_movable is True.")
         object.__setattr__(self, "heights", finite_grid(self.heights).filled(np.nan))
 
+    @property
+    def shape(self) -> float:
+        """How high its map is, in widths."""
+        if self.dimensions == 1:
+            return 0.5
+        (left, right), (bottom, top) = self.view
+        return min(1.0, max(0.5, (top - bottom) / (right - left)))
+
 
 def scene_of(surface: Surface, paths: Sequence[Path], *, title: str = "", start_movable: bool = False) -> Scene:
     """The scene of a test surface and paths on it; they are named by their rules.
@@ -195,9 +203,8 @@ def map_of(scene: Scene) -> Map:
         curve = np.asarray(scene.heights)[0]
         lowest, highest = np.nanmin(curve), np.nanmax(curve)
         margin = 0.08 * (highest - lowest) or 1.0
-        return Map(left, right, float(lowest - margin), float(highest + margin), WIDTH // 2, 1)
-    shape = min(1.0, max(0.5, (top - bottom) / (right - left)))
-    return Map(left, right, bottom, top, round(WIDTH * shape), 2)
+        return Map(left, right, float(lowest - margin), float(highest + margin), round(WIDTH * scene.shape), 1)
+    return Map(left, right, bottom, top, round(WIDTH * scene.shape), 2)
 
 
 def ticks(low: float, high: float) -> list[float]:
