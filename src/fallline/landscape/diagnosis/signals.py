@@ -199,7 +199,7 @@ class _Watched(Watch):  # type: ignore[no-untyped-call]  # torch has no types fo
     """Sees the activations that a module computes, and after which layer."""
 
     def __init__(self, module: nn.Module) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        super().__init__()
         self._module = module
         own = {part: name for name, part in module.named_modules() if _own(part)}
         #: The layers that have weights of their own to train.
