@@ -38,7 +38,7 @@ def lessons(
 ) -> None:
     """Run what textbooks claim of gradient descent, and print each claim's verdict with its numbers.
 
-    A lesson takes about 20 seconds, all of them less than 10 minutes.
+    All of them take some minutes; `--list` shows their numbers.
     """
     from fallline.lessons import LESSONS
     from fallline.lessons.result import lesson_of
