@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 #: Called with how much is done and a word on what is being done.
 Tell = Callable[[float, str], object]
+#: Called with the steps that are done and how many there are, None where nobody knows.
+Steps = Callable[[int, int | None], object]
+
+
+def followed(progress: bool | Steps, steps: int | None) -> AbstractContextManager[Tell]:
+    """A bar if one is wanted, or a user's own function in its place, which is told the steps alone.
+
+    Args:
+        progress: Whether to show a bar, or the function.
+        steps: How many steps there are; None where nobody knows.
+    """
+    if not callable(progress):
+        return progress_bar(progress, steps)
+
+    def tell(done: float, word: str) -> object:
+        return progress(int(done), steps)
+
+    return nullcontext(tell)
 
 
 @contextmanager

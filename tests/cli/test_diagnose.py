@@ -44,7 +44,7 @@ def words(result: Result) -> str:
 
 
 def test_a_bundled_problem() -> None:
-    done = diagnose("quadratic", "--parts", "rates,place", "--json", "found.json")
+    done = diagnose("quadratic", "--parts", "rates,place", "--json", "found.json", "--figures", "charts")
     assert done.exit_code == 0, done.output
     told = words(done)
     assert told.startswith("About ")
@@ -54,6 +54,7 @@ def test_a_bundled_problem() -> None:
     data = json.loads(Path("found.json").read_text())
     assert all(finding["sentence"] in told for finding in data["findings"])
     assert data["curvature"]["top"] == [pytest.approx(100.0)]
+    assert [file.name for file in Path("charts").iterdir()] == ["loss-by-learning-rate.svg"]
     assert f"All of it is written to {Path('found.json').resolve()}." in told
 
 
@@ -81,10 +82,12 @@ def test_a_file_and_all_options() -> None:
         (["quadratic", "--lr", "-1"], "lr must be"),
         (["quadratic", "--batch", "some"], "batch must be"),
         (["quadratic", "--seed", "-1"], "seed must be"),
+        (["quadratic", "--figures", "taken"], "--figures taken: that is a file; give a folder"),
         (["quadratic", "--json", "no/such/folder.json"], "--json no/such/folder.json: there is no folder"),
     ],
 )
 def test_what_can_not_be_done(arguments: list[str], said: str) -> None:
+    Path("taken").touch()
     done = diagnose(*arguments)
     assert done.exit_code == 2
     assert words(done).startswith("fallline: ")

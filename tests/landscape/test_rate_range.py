@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from fallline import rules
-from fallline.landscape import rate_range
+from fallline.landscape import diagnose, escape, rate_range, signals, update_ratios
 from fallline.problems import quadratic
 from fallline.training import Problem, StreamProblem
 
@@ -146,7 +147,18 @@ def test_refusals(arguments: dict[str, Any], error: type[Exception], said: str) 
         rate_range(problem(), **arguments)
 
 
-def test_a_stream_is_refused() -> None:
+@pytest.mark.parametrize(
+    "tool",
+    [
+        rate_range,
+        diagnose,
+        partial(update_ratios, lr=0.1),
+        partial(signals, model=least_squares()),
+        partial(escape, model=least_squares(), lr=0.1, fall=0.1),
+    ],
+    ids=["rate_range", "diagnose", "update_ratios", "signals", "escape"],
+)
+def test_a_stream_is_refused(tool: Any) -> None:
     stream = StreamProblem(model=least_squares, loss=nn.functional.mse_loss, train=[(INPUTS, TARGETS)])
     with pytest.raises(TypeError, match="whose examples can be evaluated again"):
-        rate_range(stream)  # type: ignore[arg-type]
+        tool(stream)

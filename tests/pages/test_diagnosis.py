@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from fallline.pages.charts.diagnosis import (
     read_diagnosis,
     signals_picture,
     spectrum_picture,
+    write_figures,
 )
 from fallline.pages.charts.picture import Picture
 from fallline.pages.charts.renderers import drawn, live
+from fallline.pages.charts.stills import still
 from fallline.pages.report import report_page
 from fallline.problems import digits
 from tests.pages.report_cases import HOSTILE, race_data
@@ -42,6 +45,7 @@ def test_its_pictures_can_be_drawn(data: dict[str, Any]) -> None:
     ]  # fmt: skip
     for picture in pictures:
         assert drawn([picture], "svg").startswith(b"<?xml")
+        assert still(picture).startswith("<svg")
         json.dumps(live(picture), allow_nan=False)
         assert picture.table.rows
 
@@ -149,6 +153,15 @@ def test_no_text_gets_out_of_its_place(data: dict[str, Any]) -> None:
     page = report_page(race_data() | {"diagnosis": hostile})
     assert "<img src=x" not in page
     assert Elements(page).text.count(HOSTILE) >= 2
+
+
+def test_figures_as_files(data: dict[str, Any], tmp_path: Path) -> None:
+    written = write_figures(data, tmp_path)
+    assert [path.name for path in written] == [
+        "loss-by-learning-rate.svg", "curvature-along-the-run.svg", "density-of-the-curvatures.svg",
+        "gradients-and-updates-by-depth.svg",
+    ]  # fmt: skip
+    assert all(path.read_bytes().startswith(b"<?xml") for path in written)
 
 
 def test_what_is_no_diagnosis() -> None:

@@ -20,8 +20,8 @@ from torch import nn
 
 import fallline as fl
 from fallline.racing import Effort, RaceResult, Watcher
+from fallline.racing.arm_result import ArmResult
 from fallline.racing.engines.engine import LocalEngine
-from fallline.racing.result import ArmResult
 from fallline.racing.storage.kept import forget_runs
 from fallline.racing.storage.races import past_races
 from fallline.racing.storage.store import Store

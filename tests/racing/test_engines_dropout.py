@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 import fallline as fl
+from fallline.racing.arm_result import ArmResult
 from fallline.racing.effort import Effort
-from fallline.racing.result import ArmResult, RaceResult
+from fallline.racing.result import RaceResult
 from fallline.racing.runs import Outcome
 from fallline.training import make_lanes, train
 from fallline.training.updates import LaneUpdate

@@ -9,7 +9,7 @@ import torch
 
 import fallline as fl
 from fallline.racing import RaceResult
-from fallline.racing.result import ArmResult
+from fallline.racing.arm_result import ArmResult
 from fallline.training import draws_of
 from fallline.training.evaluation import Evaluator
 from fallline.training.population import obstacle_to_batching

@@ -47,6 +47,10 @@ def diagnose(
     ] = None,
     seed: Annotated[int, typer.Option(help="Settles everything that is drawn.")] = 0,
     json: Annotated[Path | None, typer.Option(help="Write the findings and all measurements to this file.")] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Write the charts, such as loss by learning rate, as SVG files into this folder."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="The findings only: no cost, no progress.")] = False,
     whole: Annotated[
         bool, typer.Option("--traceback", help="Where something fails, show the whole way there, as Python does.")
@@ -60,6 +64,8 @@ def diagnose(
 
     if json is not None:
         check_file("--json", json)
+    if figures is not None and figures.exists() and not figures.is_dir():
+        fail(f"--figures {figures}: that is a file; give a folder")
     out = console()
     try:
         found = _diagnosed(problem, out, quiet, {
@@ -75,8 +81,12 @@ def diagnose(
         sentence = f"the problem's model, loss or metric called sys.exit({error.code!r}); take the call out"
         fail(sentence, error=error, whole=whole)
     show_diagnosis(found, out)
-    if failed := write_file("--json", json, found.write_json, "All of it is written to {}."):
-        fail(f"{failed[0]}; the findings are nowhere but above", 1)
+    failed = [
+        *write_file("--json", json, found.write_json, "All of it is written to {}."),
+        *write_file("--figures", figures, lambda folder: _write_figures(found, folder), "The charts are in {}."),
+    ]
+    if failed:
+        fail(f"{'; '.join(failed)}; the findings are nowhere but above", 1)
     if not found.finished:
         raise typer.Exit(130)
 
@@ -92,6 +102,13 @@ def _diagnosed(name: str, out: Console, quiet: bool, asked: dict[str, Any]) -> D
         return diagnose(problem, progress=shown, **asked)
 
 
+def _write_figures(found: Diagnosis, folder: Path) -> None:
+    from fallline.pages.charts.diagnosis import write_figures
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_figures(found.to_json(), folder)
+
+
 def show_diagnosis(found: Diagnosis, out: Console) -> None:
     """The findings, each with its evidence, then the tables.
 
@@ -99,12 +116,10 @@ def show_diagnosis(found: Diagnosis, out: Console) -> None:
         found: The diagnosis.
         out: Where to.
     """
-    from fallline.landscape.diagnosis import tables_of
-
     out.print(f"\n{found.headline}\n", style="bold", markup=False, highlight=False)
     show_findings(found, out)
     out.print()
-    for one in tables_of(found):
+    for one in found.tables():
         out.print(one)
         out.print()
     out.print(f"{found.seconds:.1f} s in all.", highlight=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fallline._lazy import door
 
 if TYPE_CHECKING:
+    from fallline.racing.arm_result import ArmResult
     from fallline.racing.arms import Arm, Choice, Range
     from fallline.racing.audit import started_apart
     from fallline.racing.decision import Decision, Entrant, OverProblems, judge
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from fallline.racing.lengths import Lengths, race_lengths
     from fallline.racing.protocol import race
     from fallline.racing.renderers import add_renderer
-    from fallline.racing.result import ArmResult, RaceResult
+    from fallline.racing.result import RaceResult
     from fallline.racing.runs import Outcome, Reached, Run
     from fallline.racing.several import over_problems
     from fallline.racing.stages import Watcher
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 __getattr__ = door(__name__, {
     "arms": ("Arm", "Choice", "Range"),
     "decision": ("Decision", "Entrant", "OverProblems", "judge"),
-    "result": ("ArmResult", "RaceResult"),
+    "arm_result": ("ArmResult",),
+    "result": ("RaceResult",),
     "effort": ("EFFORTS", "Effort"),
     "runs": ("Outcome", "Reached", "Run"),
     "stages": ("Watcher",),

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fallline.racing.arm_result import ArmResult
 from fallline.racing.arms import Arm, by_family
 from fallline.racing.audit import (
     describe,
@@ -32,7 +33,7 @@ from fallline.racing.judging import (
     proposed_trials,
     unequal_budgets,
 )
-from fallline.racing.result import ArmResult, RaceResult
+from fallline.racing.result import RaceResult
 from fallline.racing.runs import Outcome, reached
 from fallline.racing.stages import Plan
 from fallline.racing.tuning import Finals, Tuned, sign_of

@@ -11,6 +11,7 @@ from fallline.training.descent import needs_closure
 from fallline.training.drawing import draws_of
 from fallline.training.errors import ProblemError, first_line, is_text
 from fallline.training.evaluation import Evaluation, footprint
+from fallline.training.evenness import Watch
 from fallline.training.fitting import fit
 from fallline.training.generators import seeded
 from fallline.training.lanes import Lanes
@@ -51,6 +52,7 @@ __all__ = [
     "Split",
     "StreamProblem",
     "Update",
+    "Watch",
     "as_metric",
     "closed_over",
     "cores",

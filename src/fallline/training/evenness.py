@@ -21,6 +21,9 @@ _SAMPLE = 4096
 class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """What watches the operations that reach torch's kernels."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False  # torch's compiler, which would be imported for it, takes a second
@@ -36,7 +39,7 @@ class Evenness(Watch):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         #: Of each number, and of a channel's, which lie beside those of other lanes.
         self._uneven = self._by_channel = False
         self._known: set[Any] = set()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import repeat
 from typing import Any, Literal
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fallline import _asked
-from fallline._bar import Tell, progress_bar
+from fallline._bar import Steps, Tell, followed
 from fallline.averaging import WeightAverage
 from fallline.training.arguments import as_count, check_hyperparameters
 from fallline.training.curves import Checkpoint, FitResult, Point
@@ -33,9 +33,6 @@ from fallline.training.metrics import value_of
 from fallline.training.problem import Problem, StreamProblem
 from fallline.training.splits import Split
 
-#: Called with the steps that are done and how many there are, None where nobody knows.
-Progress = Callable[[int, int | None], object]
-
 
 def fit(
     problem: Problem | StreamProblem,
@@ -48,7 +45,7 @@ def fit(
     averages: WeightAverage | float | None = None,
     checkpoints: int = 0,
     seed: int = 0,
-    progress: bool | Progress = True,
+    progress: bool | Steps = True,
     **hyperparameters: Any,
 ) -> FitResult:
     """Train one model on the problem and return it with its curves.
@@ -113,7 +110,7 @@ def fit(
     run = _Run(problem, module, made, Scheduler(schedule, made, stream=steps is None), average, seed, kept)
     if steps is not None:
         warn_of_lag(average, steps)
-    with seeded(seed, libraries=True), _shown(progress, steps) as tell, run.training():
+    with seeded(seed, libraries=True), followed(progress, steps) as tell, run.training():
         finished, reason = run.train(batches, points, tell)
     if steps is None:
         warn_of_lag(average, run.steps)
@@ -153,16 +150,6 @@ def _kept(checkpoints: int, steps: int | None) -> Collection[int]:
     if checkpoints == 1:
         raise ValueError("checkpoints: give at least 2, from before the first step and after the last, or 0 for none.")
     return {round(steps * place / (checkpoints - 1)) for place in range(checkpoints)}
-
-
-def _shown(progress: bool | Progress, steps: int | None) -> AbstractContextManager[Tell]:
-    if callable(progress):
-
-        def tell(done: float, word: str) -> object:
-            return progress(int(done), steps)
-
-        return nullcontext(tell)
-    return progress_bar(progress, steps)
 
 
 class _Run:

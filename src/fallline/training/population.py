@@ -178,7 +178,7 @@ class _Operations(Watch):  # type: ignore[no-untyped-call]
     """While active, counts floating-point operations by torch's own formulas, as its FlopCounterMode does."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.count = 0
 
     def __torch_dispatch__(

@@ -26,7 +26,7 @@ class _Recorder(Watch):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, given: Sequence[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.graph = fx.Graph()
         self.constants: dict[fx.Node, Tensor] = {}
         #: Whether it did something that may not be the same when it is done again.

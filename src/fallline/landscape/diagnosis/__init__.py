@@ -8,7 +8,6 @@ from fallline.landscape.diagnosis.parts import PARTS
 from fallline.landscape.diagnosis.rate_range import RateRange, rate_range
 from fallline.landscape.diagnosis.record import Diagnosis
 from fallline.landscape.diagnosis.signals import Activation, Layer, Signals, signals
-from fallline.landscape.diagnosis.tables import tables_of
 from fallline.landscape.diagnosis.update_ratios import UpdateRatios, update_ratios
 
 __all__ = [
@@ -28,6 +27,5 @@ __all__ = [
     "escape",
     "rate_range",
     "signals",
-    "tables_of",
     "update_ratios",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fallline.landscape.diagnosis.short_runs import Array, Mover, check_problem
+from fallline.landscape.diagnosis.short_runs import Array, Mover
 from fallline.landscape.diagnosis.stability import stability_limit
 from fallline.landscape.measuring import NoiseScale, curvature, noise_scale
 from fallline.landscape.measuring.measured import Mode
@@ -95,7 +95,6 @@ def along_run(
     >>> found.steps.tolist(), found.limits.tolist()
     ([0.0, 15.0, 30.0], [4.0, 4.0, 4.0])
     """
-    check_problem(problem)
     if not isinstance(run, FitResult):
         raise TypeError(f"run: got {type(run).__name__}; give what fallline.fit returned.")
     if not run.checkpoints:

@@ -14,7 +14,7 @@ from fallline._bar import progress_bar
 from fallline.landscape.diagnosis.cost import Cost, measured_speeds, told
 from fallline.landscape.diagnosis.parts import PARTS, Measurements, Part
 from fallline.landscape.diagnosis.record import Diagnosis
-from fallline.landscape.diagnosis.short_runs import Optimizer, as_mover, check_problem, measured_on
+from fallline.landscape.diagnosis.short_runs import Optimizer, as_mover, measured_on
 from fallline.landscape.measuring.measured import Mode
 from fallline.landscape.slice_losses import Model
 from fallline.landscape.slices import check_choice
@@ -95,7 +95,6 @@ def diagnose(
     Learning rates above 0.0204 diverge, for the top curvature is 100.
     """
     mover = as_mover(optimizer, hyperparameters)
-    check_problem(problem)
     chosen = list(PARTS) if parts is None else [*parts]
     for name in chosen:
         check_choice("parts", name, tuple(PARTS))
@@ -103,8 +102,8 @@ def diagnose(
     rate = None if lr is None else _asked.number("lr", lr, above=0)
     if not chosen:
         raise ValueError(f"parts: there are none; give some of {', '.join(PARTS)}.")
-    problem.check(seed)
     given = measured_on(problem, examples, batch)
+    problem.check(seed)
     if batch is not None:
         problem = problem.with_batch(given.batch)
     found = Measurements(problem, mover, rate, seeds, len(given.valid), examples, mode, seed, model)

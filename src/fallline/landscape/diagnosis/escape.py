@@ -15,7 +15,6 @@ from fallline.landscape.diagnosis.short_runs import (
     Optimizer,
     as_mover,
     can_batch,
-    check_problem,
     measured_on,
     run_short,
 )
@@ -97,7 +96,6 @@ def escape(
     True
     """
     mover, rate, fall = as_mover(optimizer, hyperparameters), number("lr", lr, above=0), number("fall", fall, above=0)
-    check_problem(problem)
     seeds, seed, steps = whole("seeds", seeds), as_seed(seed), whole("steps", steps)
     given = measured_on(problem, examples, batch, model)
     with seeded(0, given.training_device):  # whatever a model or a loss draws

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fallline._text import as_page, counted
 from fallline.landscape.diagnosis.along_run import AlongRun
@@ -14,9 +14,13 @@ from fallline.landscape.diagnosis.escape import Escape
 from fallline.landscape.diagnosis.finding import Finding
 from fallline.landscape.diagnosis.rate_range import RateRange
 from fallline.landscape.diagnosis.signals import Signals
+from fallline.landscape.diagnosis.tables import activations_table, along_table, layers_table, numbers_table
 from fallline.landscape.diagnosis.update_ratios import UpdateRatios
 from fallline.landscape.measuring import Condition, Curvature, NoiseScale, Spectrum
 from fallline.landscape.slices import plain
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,11 +90,19 @@ class Diagnosis:
         found = counted(len(self.findings), "finding") if self.findings else "nothing that is worth a sentence"
         return f"{self.problem}, {self.model}: {found}."
 
-    def __str__(self) -> str:
-        from fallline.landscape.diagnosis.tables import tables_of
+    def tables(self) -> list[Table]:
+        """What was measured, as tables of rich's."""
+        found = [] if self.along is None else [along_table(self.along)]
+        if self.signals is not None:
+            found.append(layers_table(self.signals, self.updates))
+            if self.signals.activations:
+                found.append(activations_table(self.signals))
+        numbers = numbers_table(self.signals, self.curvature, self.noise, self.rates)
+        return found if numbers is None else [*found, numbers]
 
+    def __str__(self) -> str:
         sentences = [str(finding) for finding in self.findings]
-        return as_page(tables_of(self), [], [*sentences, *self.left_out], before=[self.headline])
+        return as_page(self.tables(), [], [*sentences, *self.left_out], before=[self.headline])
 
     def __repr__(self) -> str:
         return f"Diagnosis({self.problem!r}, {counted(len(self.findings), 'finding')}; print it for these)"

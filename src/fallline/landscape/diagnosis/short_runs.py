@@ -91,15 +91,6 @@ def as_mover(optimizer: Optimizer, hyperparameters: Mapping[str, Any]) -> Mover:
     return mover
 
 
-def check_problem(problem: object) -> Problem:
-    """Refuse what is no problem of examples."""
-    if not isinstance(problem, Problem):  # a stream, for one, can be seen only once
-        raise TypeError(
-            f"problem: must be a fallline.Problem, whose examples can be evaluated again; got {type(problem).__name__}."
-        )
-    return problem
-
-
 def measured_on(
     problem: Problem, examples: int | None, batch: int | Literal["all"] | None, model: Model | None = None
 ) -> Problem:
@@ -107,8 +98,10 @@ def measured_on(
 
     With a model every seed begins at that model's weights, and settles the order of the examples alone.
     """
+    part = examples_of(problem, "train", examples)
     count = len(problem.train)
-    part = examples_of(problem, "train", min(count, EXAMPLES) if examples is None else examples)
+    if examples is None and count > EXAMPLES:
+        part = examples_of(problem, "train", EXAMPLES)
     if batch is not None:
         problem = problem.with_batch(count if batch == "all" else whole("batch", batch, 1, count))
     given = copy.copy(problem) if model is None else with_models(problem, states_of(model))

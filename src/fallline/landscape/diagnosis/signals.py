@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from fallline._asked import seed as as_seed
-from fallline.landscape.diagnosis.short_runs import EXAMPLES, check_problem
+from fallline.landscape.diagnosis.short_runs import EXAMPLES
 from fallline.landscape.slice_losses import Model, states_of, with_models
 from fallline.landscape.slices import check_choice, examples_of
-from fallline.training import Problem, ProblemError, Split, draws_of
+from fallline.training import Problem, ProblemError, Split, Watch, draws_of
 
 #: Activations by torch's own operations, however they are written, each with its steepest slope.
 _STEEPEST = {
@@ -132,12 +131,11 @@ def signals(
     >>> [(one.kind, one.units) for one in found.activations]
     [('relu', 32)]
     """
-    check_problem(problem)
     check_choice("mode", mode, ("evaluation", "training"))
     seed = as_seed(seed)
-    if examples is None and split in problem.splits():
-        examples = min(EXAMPLES, len(problem.splits()[split]))
     part = examples_of(problem, split, examples)
+    if examples is None and len(part) > EXAMPLES:
+        part = examples_of(problem, split, EXAMPLES)
     device = problem.training_device
     module = with_models(problem, states_of(model)[:1]).build(0).to(device).train(mode == "training")
     watched = _Watched(module)
@@ -197,11 +195,11 @@ class _Use:
         return Activation(self.kind, self.after, mean, spread, units, units - int(self.passing.sum()))
 
 
-class _Watched(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types for it
+class _Watched(Watch):  # type: ignore[no-untyped-call]  # torch has no types for it
     """Sees the activations that a module computes, and after which layer."""
 
     def __init__(self, module: nn.Module) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        super().__init__()
         self._module = module
         own = {part: name for name, part in module.named_modules() if _own(part)}
         #: The layers that have weights of their own to train.

@@ -1,4 +1,4 @@
-"""The tables of a diagnosis, as a terminal shows them."""
+"""The tables of a diagnosis, as a terminal shows them, one for each kind of measurement."""
 
 from __future__ import annotations
 
@@ -9,30 +9,17 @@ import numpy as np
 
 from fallline._text import counted, table
 from fallline.landscape.diagnosis.along_run import AlongRun
-from fallline.landscape.diagnosis.record import Diagnosis
+from fallline.landscape.diagnosis.rate_range import RateRange
 from fallline.landscape.diagnosis.signals import Signals
 from fallline.landscape.diagnosis.update_ratios import UpdateRatios
+from fallline.landscape.measuring import Curvature, NoiseScale
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def tables_of(diagnosis: Diagnosis) -> list[Table]:
-    """What was measured, a table for each kind that there is."""
-    found = []
-    if diagnosis.along is not None:
-        found.append(_along(diagnosis.along))
-    if diagnosis.signals is not None:
-        found.append(_layers(diagnosis.signals, diagnosis.updates))
-        if diagnosis.signals.activations:
-            found.append(_activations(diagnosis.signals))
-    numbers = _numbers(diagnosis)
-    if numbers:
-        found.append(table({"at the weights": [*numbers], "": [*numbers.values()]}, left=("at the weights", "")))
-    return found
-
-
-def _along(along: AlongRun) -> Table:
+def along_table(along: AlongRun) -> Table:
+    """Curvature and noise by step."""
     columns = {
         "step": [f"{step:.0f}" for step in along.steps],
         "lr": [shown(rate) for rate in along.rates],
@@ -48,7 +35,8 @@ def _along(along: AlongRun) -> Table:
     return table(columns, f"Along the run, on {counted(along.examples, 'example')} of {along.split}")
 
 
-def _layers(signals: Signals, updates: UpdateRatios | None) -> Table:
+def layers_table(signals: Signals, updates: UpdateRatios | None) -> Table:
+    """Weights, gradients and updates by layer."""
     names = [layer.name for layer in signals.layers]
     columns = {
         "layer": names,
@@ -71,7 +59,8 @@ def _moved(layer: str, updates: UpdateRatios) -> str:
     return f"{ratios.min():.1e} to {ratios.max():.1e}" if ratios.size else ""
 
 
-def _activations(signals: Signals) -> Table:
+def activations_table(signals: Signals) -> Table:
+    """What activations gave, and their dead units."""
     every = signals.activations
     return table(
         {
@@ -86,24 +75,25 @@ def _activations(signals: Signals) -> Table:
     )
 
 
-def _numbers(diagnosis: Diagnosis) -> dict[str, str]:
+def numbers_table(
+    signals: Signals | None, curvature: Curvature | None, noise: NoiseScale | None, rates: RateRange | None
+) -> Table | None:
+    """What a number or two tell; None where there are none."""
     found = {}
-    if diagnosis.signals is not None:
-        found["loss"] = shown(diagnosis.signals.loss)
-        found["length of the gradient"] = shown(diagnosis.signals.gradient_norm)
-    if (curved := diagnosis.curvature) is not None:
-        found["top curvature"] = f"{shown(curved.top[0])} ± {curved.top_residuals[0]:.1g}"
-        found["lowest curvature"] = f"{shown(curved.bottom[0])} ± {curved.bottom_residuals[0]:.1g}"
-    if (noise := diagnosis.noise) is not None:
+    if signals is not None:
+        found["loss"] = shown(signals.loss)
+        found["length of the gradient"] = shown(signals.gradient_norm)
+    if curvature is not None:
+        found["top curvature"] = f"{shown(curvature.top[0])} ± {curvature.top_residuals[0]:.1g}"
+        found["lowest curvature"] = f"{shown(curvature.bottom[0])} ± {curvature.bottom_residuals[0]:.1g}"
+    if noise is not None:
         ends = f"{shown(noise.low)} to {shown(noise.high)}" if math.isfinite(noise.high) else "not told"
         found["noise scale (95 %)"] = ends
-    if (rates := diagnosis.rates) is not None:
-        found["rates that train"] = (
-            "none" if rates.trains is None else f"{rates.trains[0]:.2g} to {rates.trains[1]:.2g}"
-        )
+    if rates is not None:
+        found["rates that train"] = "none" if rates.trains is None else "{:.2g} to {:.2g}".format(*rates.trains)
         low, high = rates.edge_ends
         found["edge of divergence"] = f"{shown(low)} to {shown(high)}" if math.isfinite(high) else "not found"
-    return found
+    return table({"measured": [*found], "": [*found.values()]}, left=("measured", "")) if found else None
 
 
 def shown(value: float) -> str:

@@ -19,7 +19,6 @@ from fallline.landscape.diagnosis.short_runs import (
     Optimizer,
     as_mover,
     can_batch,
-    check_problem,
     measured_on,
 )
 from fallline.landscape.slice_losses import Model
@@ -99,10 +98,9 @@ def update_ratios(
     (('0.weight', '2.weight'), True)
     """
     mover, rate = as_mover(optimizer, hyperparameters), number("lr", lr, above=0)
-    check_problem(problem)
+    given = measured_on(problem, 1, batch, model)
     seeds, seed = whole("seeds", seeds), as_seed(seed)
     steps = min(STEPS, problem.steps) if steps is None else whole("steps", steps)
-    given = measured_on(problem, 1, batch, model)
     with seeded(0, given.training_device):  # whatever a model or a loss draws
         lanes = make_lanes(given, range(seed, seed + seeds), batched=seeds > 1 and can_batch(given))
         meter = _Meter(LaneUpdate(lanes.parameters, [mover.lane(rate)] * seeds, lanes.seeds), lanes.parameters, steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,28 @@ def read_diagnosis(data: Mapping[str, Any]) -> DiagnosisData:
         )
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f"diagnosis: it must be what Diagnosis.to_json gives; {error!r}.") from error
+
+
+def write_figures(data: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write the pictures of what `Diagnosis.to_json` gives as SVG files, called after their titles.
+
+    Args:
+        data: The diagnosis.
+        folder: Where to; it must be there.
+
+    Returns:
+        The files.
+
+    Raises:
+        OSError: They can't be written.
+    """
+    from fallline.pages.charts.renderers import drawn
+
+    found = []
+    for picture in read_diagnosis(data).pictures:
+        found.append(folder / f"{picture.title.lower().replace(' ', '-')}.svg")
+        found[-1].write_bytes(drawn([picture], "svg"))
+    return found
 
 
 def _numbers(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

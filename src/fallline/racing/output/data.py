@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fallline.racing.arm_result import ArmResult
 from fallline.racing.failure import attempted
 from fallline.racing.judging import Final, Trial
-from fallline.racing.result import ArmResult, RaceResult
+from fallline.racing.result import RaceResult
 from fallline.racing.runs import Outcome
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import Any
 from rich.table import Table
 
 from fallline._text import as_page, counted, duration_range, listed, table
+from fallline.racing.arm_result import ArmResult
 from fallline.racing.decision import Speed, Speeds
 from fallline.racing.judging import Entry
-from fallline.racing.result import ArmResult, RaceResult
+from fallline.racing.result import RaceResult
 
 #: Searched dimensions that are columns of the leaderboard, at most; more, or batch sizes, are told below it.
 _MOST_COLUMNS = 2
