@@ -23,7 +23,7 @@ SHAPES = [(), (3,), (3, 2), (2, 2, 1, 3), (1, 4), (0,)]
 COMPOSED = [
     clip_norm(averaged(adamw)), cautious(adam), l2(momentum), decoupled_decay(cautious(adam)),
     rules.proximal_l1(rules.gradient_descent), clip_norm(rules.prodigy),
-    rules.heavy_ball(rules.prodigy), rules.schedule_free(rules.prodigy),
+    rules.heavy_ball(rules.prodigy),
 ]  # fmt: skip
 
 
