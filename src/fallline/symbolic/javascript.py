@@ -109,9 +109,10 @@ class _Writer:
             for line in self._summing([one for one in reductions if (level[one], one.args[0].rank) == loop])
         ]  # fmt: skip
         body += self._moving()
-        settings = [name for name in self._rule.hyperparameters if name not in self._rule.static]
-        defaults = {name: float(value) for name, value in self._rule.defaults.items() if name in settings}
-        tensors = [state.name for state in self._rule.tensor_states]
+        # What is settled while tracing is in the text already.
+        numbers = {name: one for name, one in self._rule.hyperparameters.items() if not isinstance(one, bool | str)}
+        defaults = {name: value for name, value in numbers.items() if value is not None}
+        tensors = [state.name for state in self._rule.states if state.kind == "tensor"]
         lines = [
             f"name: {json.dumps(self._rule.name)},",
             f"hyperparameters: {object_of(defaults)},",
@@ -121,7 +122,7 @@ class _Writer:
             f"  return {{p, g: filled(0), shape, t: 0, states: {self._states('tensor', 'scalar')}}};",
             "},",
             f"shared: () => ({self._states('global')}),",
-            f"step(tensors, {self._pattern(settings)}, shared) {{",
+            f"step(tensors, {self._pattern([*numbers])}, shared) {{",
             *(f"  {line}" for line in [*self._of_all(), *body]),
             "},",
         ]
