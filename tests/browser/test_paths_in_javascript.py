@@ -16,6 +16,7 @@ from fallline import rules
 from fallline.lab.descent import SCHEDULES, schedule_parameters
 from fallline.landscape import Formula, Path, Surface, derivatives_of, path, surfaces
 from fallline.pages.assets import asset
+from fallline.schedules import cosine
 from tests.browser.test_rules_in_javascript import encoded
 
 if TYPE_CHECKING:
@@ -45,11 +46,13 @@ const defaults = async (sources) => {
 };
 """
 PATHS = f"""
-async ([engine, rules, surfaces, cases]) => {{
+async ([engine, factors, rules, surfaces, cases]) => {{
   {LOAD}
+  const {{schedules}} = await load(factors);
   const [{{path}}, rule, surface] = [await load(engine), await defaults(rules), await defaults(surfaces)];
   // JSON is quick, and has no numbers that are none.
   const walk = ([name, on, options]) => {{
+    if (options.schedule) options.schedule = schedules[options.schedule]({{}}, options.steps);
     const {{points, losses, gradients, states}} = path(rule[name], surface[on], options);
     const kept = (values, width) => [...values].filter((_, i) => Math.floor(i / width) % {EVERY} === 0);
     return [kept(points, 2), kept(losses, 1), ...[gradients, ...Object.values(states)].map((one) => kept(one, 2))];
@@ -71,7 +74,7 @@ def walked(evaluate: Any, cases: list[tuple[str, Surface, dict[str, Any]]]) -> l
     formulas = {name: encoded(rules.ALL[name].javascript()) for name in {name for name, _, _ in cases}}
     grounds = {surface.name: encoded(surface.javascript()) for surface in {surface for _, surface, _ in cases}}
     given = [(name, surface.name, options) for name, surface, options in cases]
-    found = json.loads(evaluate(PATHS, [encoded(asset("descent.js")), formulas, grounds, given]))
+    found = json.loads(evaluate(PATHS, [encoded(asset("descent.js")), encoded(asset("schedules.js")), formulas, grounds, given]))
     return [[np.array(values, np.float64) for values in one] for one in found]
 
 
@@ -125,15 +128,17 @@ def test_demonstrations_reach_the_same_minima(evaluate: Any) -> None:
         assert apart(values, known) < 1e-9, (name, surface.name)
 
 
-def test_your_own_formula_with_noise(evaluate: Any) -> None:
-    """Whatever functions a formula may have; a path that runs away is NaN from there on, in both."""
+def test_your_own_formula_with_noise_and_a_schedule(evaluate: Any) -> None:
     noise = 0.01 * np.random.default_rng(3).standard_normal((STEPS + 1, 2))
-    given = {"lr": 0.01, "steps": STEPS}
-    (found,) = walked(evaluate, [("adam", YOURS, {**given, "noise": noise.ravel().tolist()})])
-    assert apart(found, path(YOURS, "adam", noise=0.01, seed=3, **given)) < 1e-9
-    (found,) = walked(evaluate, [("gradient_descent", surfaces.ravine, {**given, "lr": 1.0})])
+    options = {"lr": 0.01, "steps": STEPS, "noise": noise.ravel().tolist(), "schedule": "cosine"}
+    (found,) = walked(evaluate, [("adam", YOURS, options)])
+    assert apart(found, path(YOURS, "adam", None, STEPS, noise=0.01, seed=3, schedule=cosine(STEPS), lr=0.01)) < 1e-9
+
+
+def test_a_path_that_runs_away_is_no_number_from_there_on(evaluate: Any) -> None:
+    (found,) = walked(evaluate, [("gradient_descent", surfaces.ravine, {"lr": 1.0, "steps": STEPS})])
     assert np.isnan(found[0]).any()
-    assert apart(found, path(surfaces.ravine, "sgd", **{**given, "lr": 1.0})) < 1e-9
+    assert apart(found, path(surfaces.ravine, "sgd", None, STEPS, lr=1.0)) < 1e-9
 
 
 HESSIANS = f"""

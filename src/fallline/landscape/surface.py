@@ -149,9 +149,7 @@ class Surface:
           minima: [],
           steps: 9,
           slope(x, y) {
-            const x0 = Math.pow(x, 2);
-            const x1 = Math.pow(y, 2);
-            const found = [x0 + x1, 2 * x, 2 * y];
+            const found = [Math.pow(x, 2) + Math.pow(y, 2), 2*x, 2*y];
             return found.every(Number.isFinite) ? found : [NaN, NaN, NaN];
           },
           hessian(x, y) {
