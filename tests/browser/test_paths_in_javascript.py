@@ -74,7 +74,9 @@ def walked(evaluate: Any, cases: list[tuple[str, Surface, dict[str, Any]]]) -> l
     formulas = {name: encoded(rules.ALL[name].javascript()) for name in {name for name, _, _ in cases}}
     grounds = {surface.name: encoded(surface.javascript()) for surface in {surface for _, surface, _ in cases}}
     given = [(name, surface.name, options) for name, surface, options in cases]
-    found = json.loads(evaluate(PATHS, [encoded(asset("descent.js")), encoded(asset("schedules.js")), formulas, grounds, given]))
+    found = json.loads(
+        evaluate(PATHS, [encoded(asset("descent.js")), encoded(asset("schedules.js")), formulas, grounds, given])
+    )
     return [[np.array(values, np.float64) for values in one] for one in found]
 
 
