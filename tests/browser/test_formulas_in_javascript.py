@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -61,8 +61,6 @@ def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     (folder / "index.html").write_text(html, "utf-8")
 
     class Handler(SimpleHTTPRequestHandler):
-        extensions_map: ClassVar = {".html": "text/html", ".js": "text/javascript"}
-
         def end_headers(self) -> None:
             self.send_header("Content-Security-Policy", POLICY)
             super().end_headers()

@@ -3,53 +3,49 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from fallline.landscape.calculus import formulas_of
-
-if TYPE_CHECKING:
-    from fallline.landscape.surface import Surface
+from fallline.landscape.calculus import Function, formulas_of
 
 
-def module(surface: Surface) -> str:
-    """The text of an ES module whose default export is the surface's literal, its formula above it.
+def module(function: Function, told: Mapping[str, Any]) -> str:
+    """The text of an ES module whose default export is a surface's literal, its formula above it.
 
     Args:
-        surface: What is written.
+        function: As for `literal`.
+        told: The same.
 
     Raises:
-        TypeError: Its function can't be written as one formula.
+        TypeError: As for `literal`.
     """
-    return f"// {_formulas(surface)[2][0]}\nexport default {literal(surface)};\n"
+    text = literal(function, told)
+    return f"// {formulas_of(function)[2][0]}\nexport default {text};\n"
 
 
-def literal(surface: Surface) -> str:
-    """The text of an object in JavaScript; what it has is what `Surface.javascript` says.
+def literal(function: Function, told: Mapping[str, Any]) -> str:
+    """The text of an object in JavaScript, with what is told of a surface, and its height and derivatives.
 
     Args:
-        surface: What is written.
+        function: The surface's.
+        told: Its name, and what else is known of it, as plain data.
 
     Raises:
-        TypeError: Its function can't be written as one formula.
+        TypeError: The function can't be written as one formula.
     """
-    _, _, first, second = _formulas(surface)
-    told = {name: getattr(surface, name) for name in ("name", "dimensions", "view", "start", "minima", "steps")}
+    try:
+        _, _, first, second = formulas_of(function)
+    except Exception as error:
+        raise TypeError(
+            f"the surface '{told['name']}' can't be written as one formula ({str(error).splitlines()[0]}); write its "
+            "function with +, -, *, /, ** and exp, log, cos, sin and sqrt from fallline.landscape, without branches"
+        ) from error
     lines = [
         *(f"{name}: {json.dumps(value)}," for name, value in told.items()),
         *_function("slope", first),
         *_function("hessian", second),
     ]
     return "{\n" + "\n".join(f"  {line}" for line in lines) + "\n}"
-
-
-def _formulas(surface: Surface) -> tuple[Any, Any, list[Any], list[Any]]:
-    try:
-        return formulas_of(surface.function)
-    except Exception as error:
-        raise TypeError(
-            f"the surface '{surface.name}' can't be written as one formula ({str(error).splitlines()[0]}); write its "
-            "function with +, -, *, /, ** and exp, log, cos, sin and sqrt from fallline.landscape, without branches"
-        ) from error
 
 
 def _function(name: str, formulas: list[Any]) -> list[str]:

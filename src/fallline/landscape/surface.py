@@ -160,7 +160,12 @@ class Surface:
         """
         from fallline.landscape.javascript import module
 
-        return module(self)
+        return module(self.function, self.told)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a page is told of it, as plain data."""
+        return {name: getattr(self, name) for name in ("name", "dimensions", "view", "start", "minima", "steps")}
 
     def shows(self, point: Point) -> bool:
         """Whether a point lies in the view, its edges included.

@@ -34,7 +34,7 @@ def modules(
     ['descent.js', 'formula.js', 'math.js', 'rules.js', 'schedules.js', 'surfaces.js']
     """
     texts = {name: rule_literal(rule.trace()) for name, rule in formulas.items()}
-    lie = {surface.name: surface_literal(surface) for surface in grounds}
+    lie = {surface.name: surface_literal(surface.function, surface.told) for surface in grounds}
     written = {"rules.js": f"{PRELUDE}{_object('rules', texts)}", "surfaces.js": _object("surfaces", lie)}
     return written | {name: asset(name) for name in ("descent.js", "schedules.js", "formula.js", "math.js")}
 
