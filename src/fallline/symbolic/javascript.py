@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping
-from itertools import count
 
 from fallline.symbolic.expression import Expression, walk
 from fallline.symbolic.graph import Graph
-from fallline.symbolic.operations import LEAVES, OPERATIONS, REDUCTIONS, Rank
+from fallline.symbolic.javascript_loop import Loop, Names, fresh, number_of
+from fallline.symbolic.operations import LEAVES, REDUCTIONS, Rank
 from fallline.symbolic.plan import levels, simplify
 from fallline.symbolic.printer import equations
 
@@ -28,9 +27,6 @@ _TAKEN = frozenset(
         p g t i k""",
     )
 )
-#: How strongly operators hold together that need no brackets in each other; all others have them.
-_BINDING = {"add": 1, "subtract": 1, "multiply": 2, "divide": 2}
-_ATOM = 3
 
 
 def module(graph: Graph) -> str:
@@ -65,16 +61,6 @@ def object_of(numbers: Mapping[str, float]) -> str:
     return "{" + ", ".join(f"{name}: {number_of(value)}" for name, value in numbers.items()) + "}"
 
 
-def number_of(value: float) -> str:
-    """A number in JavaScript.
-
-    >>> number_of(0.5), number_of(2.0), number_of(-0.0), number_of(float("inf"))
-    ('0.5', '2', '-0', 'Infinity')
-    """
-    text = repr(float(value)).removesuffix(".0")
-    return text.replace("inf", "Infinity").replace("nan", "NaN")
-
-
 class _Writer:
     """Writes the literal: a loop over the tensors for each level of sums, and one that moves them."""
 
@@ -89,14 +75,14 @@ class _Writer:
         self._taken = set(_TAKEN)
         #: What the leaves of the graph are called.
         names = [*self._rule.hyperparameters, *self._kinds]
-        self._called = {name: self._fresh(name) for name in names} | {"p": "p", "g": "g", "t": "t"}
+        self._called = {name: fresh(name, self._taken) for name in names} | {"p": "p", "g": "g", "t": "t"}
         self._called |= {"dimensions": "shape.length", **{state.absent: "absent" for state in self._rule.states}}
-        self._wanted: dict[Expression, str] = {}
+        wanted: dict[Expression, str] = {}
         for name, node in zip(spoken.values(), rest[len(becomes) :], strict=True):
             if node.operation not in LEAVES and name not in ("p", "g"):
-                self._wanted.setdefault(node, name)
-        self._wanted |= {node: f"new_{name}" for name, node in self._becomes.items()} | {update: "update"}
-        self._sums: dict[Expression, str] = {}
+                wanted.setdefault(node, name)
+        wanted |= {node: f"new_{name}" for name, node in self._becomes.items()} | {update: "update"}
+        self._names = Names(self._called, wanted)
 
     def text(self) -> str:
         roots = (self._update, *self._becomes.values())
@@ -144,14 +130,11 @@ class _Writer:
         names = [name for name, kind in self._kinds.items() if kind == "global"]
         return [f"const {self._pattern(names)} = shared;"] if names else []
 
-    def _fresh(self, name: str) -> str:
-        return _fresh(name, self._taken)
-
     def _summing(self, reductions: list[Expression]) -> list[str]:
         """Loops that add up what the sums of one level are over."""
         roots = [one.args[0] for one in reductions]
-        names = {one: self._fresh(f"sum_{i}") for i, one in enumerate(reductions, len(self._sums))}
-        one = _Loop(self, roots, self._taken)
+        names = {one: fresh(f"sum_{i}", self._taken) for i, one in enumerate(reductions, len(self._names.sums))}
+        one = Loop(self._names, roots, self._taken)
         above, begun, inside = [], [], []
         for reduction, name in names.items():
             match reduction.operation:
@@ -166,13 +149,13 @@ class _Writer:
                     begun.append(f"{name}[k] = new Float64Array(channels);")
                     place = f"{name}[k][channel]"
             inside.append(f"{place} += {one.value(reduction.args[0])};")
-            self._sums[reduction] = place
+            self._names.sums[reduction] = place
         return [*above, *self._loop(one, roots, reductions, begun, inside, [])]
 
     def _moving(self) -> list[str]:
         """The loop that moves tensors and their states."""
         roots = [self._update, *self._becomes.values()]
-        one = _Loop(self, roots, self._taken, frozenset(self._becomes.values()))
+        one = Loop(self._names, roots, self._taken, frozenset(self._becomes.values()))
         inside, after = [f"p[i] -= {one.value(self._update)};"], ["tensor.t = t;"]
         for name, node in self._becomes.items():
             if self._kinds[name] == "tensor":
@@ -184,7 +167,7 @@ class _Writer:
 
     def _loop(
         self,
-        one: _Loop,
+        one: Loop,
         roots: list[Expression],
         reductions: list[Expression],
         begun: list[str],
@@ -220,88 +203,6 @@ class _Writer:
             *(f"  {line}" for line in after),
             "}",
         ]
-
-    def called(self, node: Expression) -> str:
-        """What a leaf or a sum of an earlier loop is called in the text."""
-        if node in self._sums:
-            return self._sums[node]
-        if node.operation == "constant":
-            return number_of(float(node.value or 0.0))
-        name = self._called[str(node.value)]
-        return f"{name}[i]" if node.operation == "tensor" else name
-
-    def knows(self, node: Expression) -> bool:
-        """Whether nothing has to be computed for a node."""
-        return node in self._sums or node.operation in LEAVES
-
-    def name_of(self, node: Expression) -> str:
-        """The formula's own name for a node; "" if it has none."""
-        return self._wanted.get(node, "")
-
-
-class _Loop:
-    """What one loop computes: `outer` once for each tensor, `inner` for each of its elements."""
-
-    def __init__(
-        self, writer: _Writer, roots: list[Expression], taken: set[str], settled: frozenset[Expression] = frozenset()
-    ) -> None:
-        self._writer, self._taken = writer, set(taken)
-        self.outer: list[str] = []
-        self.inner: list[str] = []
-        self._known: dict[Expression, tuple[str, int]] = {}
-        self.nodes = list(walk(tuple(roots), writer.knows))
-        uses = Counter(argument for node in self.nodes if not writer.knows(node) for argument in node.args)
-        inner = [node for node in self.nodes if node.rank >= Rank.CHANNEL and not writer.knows(node)]
-        self._asked = {*roots, *(argument for node in inner for argument in node.args)}
-        for node in self.nodes:
-            once = not writer.knows(node)
-            if once:
-                self._known[node] = self._written(node)
-            else:
-                text = writer.called(node)
-                self._known[node] = (text, 0 if text.startswith("-") else _ATOM)
-            # What another state was is kept, too, before that becomes what it does.
-            keeps = node in settled and node.operation != "constant"
-            if keeps or (once and (uses[node] > 1 or writer.name_of(node) or self._hoisted(node))):
-                self._line(node)
-
-    def _hoisted(self, node: Expression) -> bool:
-        """Whether it is more than a sum or a product, the same at all elements, and they ask for it."""
-        small = node.operation in _BINDING and all(self._writer.knows(part) for part in node.args)
-        return node.rank < Rank.CHANNEL and not small and node in self._asked
-
-    def value(self, node: Expression) -> str:
-        """What a node of the loop comes to, as text."""
-        return self._known[node][0]
-
-    def _line(self, node: Expression) -> None:
-        wanted = self._writer.name_of(node)
-        name = _fresh(wanted, self._taken) if wanted else self._numbered()
-        (self.outer if node.rank < Rank.CHANNEL else self.inner).append(f"const {name} = {self.value(node)};")
-        self._known[node] = (name, _ATOM)
-
-    def _numbered(self) -> str:
-        return _fresh(next(name for name in map("x{}".format, count(1)) if name not in self._taken), self._taken)
-
-    def _written(self, node: Expression) -> tuple[str, int]:
-        source = OPERATIONS[node.operation].javascript
-        if re.match(r"[\w.]+\(", source):
-            return source.format(*(self._known[argument][0] for argument in node.args)), _ATOM
-        binding = _BINDING.get(node.operation, 0)
-        parts = []
-        for place, argument in enumerate(node.args):
-            text, strength = self._known[argument]
-            holds = strength == _ATOM or (binding > 0 and binding + place <= strength)
-            parts.append(text if holds else f"({text})")
-        return source.format(*parts), binding
-
-
-def _fresh(name: str, taken: set[str]) -> str:
-    """A name that is not taken, and is from now on."""
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
 
 
 def _stays(node: Expression, name: str) -> bool:
