@@ -4,7 +4,7 @@
  * Follows a rule; all numbers are NaN from where the path ran off to infinity.
  *
  * `rule` and `surface` are what Rule.javascript() and Surface.javascript() export. `schedule(step)`, from step 0, is a
- * factor on the learning rate; `noise` holds two numbers a step that are added to the gradient, one row more than steps.
+ * factor on the learning rate; `noise` holds two numbers a step that are added to the gradient, and two for the end.
  * Of `points`, `gradients` and each of the `states` there are two numbers a step, x and y, the start first.
  */
 export function path(rule, surface, {start = surface.start, steps = surface.steps, schedule, noise, ...given} = {}) {

@@ -104,7 +104,8 @@ function read(text, math) {
   } catch (error) {
     const place = error.char ?? 1;
     const extra = `there is '${text[place - 1]}' where the formula could end`;
-    const words = {"Unexpected operator": extra, "Unexpected part": extra, Parenthesis: "a closing bracket ) is missing"};
+    const closing = "a closing bracket ) is missing";
+    const words = {"Unexpected operator": extra, "Unexpected part": extra, Parenthesis: closing};
     refuse(place, Object.entries(words).find(([said]) => error.message.startsWith(said))?.[1] ?? MISSING);
   }
   check(node);
@@ -128,7 +129,8 @@ function check(node) {
     return;
   }
   const called = node.isFunctionNode && Object.hasOwn(FUNCTIONS, node.fn.name) && node.args.length === 1;
-  if (!called && !(node.isOperatorNode && Object.hasOwn(OPERATORS, node.op))) say(`${written(node)} has no meaning here`);
+  const operates = node.isOperatorNode && Object.hasOwn(OPERATORS, node.op);
+  if (!called && !operates) say(`${written(node)} has no meaning here`);
   node.args.forEach(check);
   if (node.op !== "^") return;
   const [base, exponent] = node.args;

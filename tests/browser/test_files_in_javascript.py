@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from fallline import rules
 from fallline.landscape import Formula, FormulaError, Surface, derivatives_of, path, surfaces
 from fallline.pages.modules import modules
 
@@ -22,6 +23,8 @@ POLICY = "default-src 'none'; script-src 'self'; base-uri 'none'; form-action 'n
 MAIN = """
 import {path} from "./descent.js";
 import {formula, mathjs} from "./formula.js";
+import {limits} from "./limits.js";
+import {general, outcome} from "./outcome.js";
 import {rules} from "./rules.js";
 import {schedules} from "./schedules.js";
 import {surfaces} from "./surfaces.js";
@@ -30,7 +33,8 @@ let evaluates = false;
 try {
   evaluates = Function("return true")();
 } catch {} // the policy
-Object.assign(globalThis, {evaluates, path, formula, rules, schedules, surfaces, ready: mathjs()});
+const known = {path, formula, general, outcome, limits, rules, schedules, surfaces};
+Object.assign(globalThis, known, {evaluates, ready: mathjs()});
 """
 #: Formulas that Python can read, too; at the places there are kinks, poles and ends of where they are defined.
 FORMULAS = (
@@ -133,3 +137,40 @@ def test_a_typed_formula_is_walked_on(page: Page) -> None:
 def test_the_files_hold_all_rules_and_surfaces(page: Page) -> None:
     assert page.evaluate("Object.keys(surfaces)") == [*surfaces.ALL]
     assert page.evaluate("Object.values(rules).every((one) => one.begin && one.step && one.shared)")
+
+
+#: Paths of every kind of end: at rates that make a point, and at rates too high for many a rule.
+JUDGED = [
+    *((one.method, surface, one.lr, one.start, dict(one.hyperparameters), surface.steps)
+      for surface in surfaces.ALL.values() for one in surface.demonstrations),
+    *((name, surface, lr, None, {}, 60)
+      for name in ("sgd", "momentum", "nesterov", "adam") for surface in surfaces.ALL.values()
+      for lr in (0.01, 0.3, 10.0)),
+]  # fmt: skip
+JUDGE = """
+(cases) => cases.map(([name, on, points, rates, hyperparameters]) =>
+  outcome({points: points.map((value) => value ?? NaN)}, surfaces[on], {limit: limits[name], rates, hyperparameters}))
+"""
+
+
+def test_what_became_of_a_path_is_told_in_the_same_words(page: Page) -> None:
+    found = [path(surface, name, start, steps, lr=lr, **given) for name, surface, lr, start, given, steps in JUDGED]
+    cases = [
+        [rules.name_of(one.rule), one.surface.name, [None if np.isnan(x) else x for x in one.points.ravel().tolist()],
+         [one.hyperparameters["lr"]] * (len(one.points) - 1), one.hyperparameters]
+        for one in found
+    ]  # fmt: skip
+    endings = set()
+    for known, told in zip(found, page.evaluate(JUDGE, cases), strict=True):
+        assert told["sentence"] == known.description
+        assert (told["ending"], told["step"]) == (known.outcome.ending, known.outcome.step)
+        endings.add(told["ending"])
+    assert endings == {"reached", "trapped", "left", "moving"}
+
+
+def test_numbers_are_written_as_python_writes_them(page: Page) -> None:
+    numbers = [0.0, 1.0, -2.5, 0.1 + 0.2, 1e-5, 123456.7, 1234567.0, 9.9999999, 1e22, 1.5e-300, 0.0001, 100.0, 1 / 3]
+    for digits in (2, 3, 6):
+        assert page.evaluate(
+            "([numbers, digits]) => numbers.map((one) => general(one, digits))", [numbers, digits]
+        ) == [f"{one:.{digits}g}" for one in numbers]
