@@ -43,6 +43,7 @@ FORMULAS = (
     "-x**2 + --y", "1e1*x + .5*y + 5.*x - 007", "pi*x/(y - 1)", "log(x)*y",
     "20+x**2-10*cos(2*pi*x)+y**2-10*cos(2*pi*y)",
     "(x**2 + y - 11)**2\n+ (x + y**2 - 7)**2", "abs(x)", "x**(1 + 1)", "abs(abs(x) - 1)*2 + y/abs(3 + y)",
+    "((((((x + y))))))", "sin(sin(sin(sin(sin(sin(x))))))", "-(-(-(x))) + 2**-(x)**2", "x*y*x*y*x",
 )  # fmt: skip
 PLACES = [(0.5, 0.25), (-1.5, 0.75), (2.0, -1.0), (0.0, 0.0), (1.0, 1.0), (1.7, 0.6), (-0.3, -1.2), (2.0, 0.5)]
 #: What neither reads; whatever math.js makes of it.
@@ -52,6 +53,7 @@ REFUSED = (
     '"x"', "x; y", "x ? y : 1", "x < y", "x\\y", "2e*x", "1e", "x**y", "(0 - 2)**x", "x**65", "x**(60 + 5)", "i",
     "true", "Infinity", "NaN", "null", "undefined", "__proto__", "constructor", "constructor(x)", "toString(x)",
     "import(x)", "eval(x)", "x" * 201, "x.constructor", "log(x)[1]",
+    "(((((((x)))))))", "-sin(sin(sin(sin(sin(sin(x))))))", "-------x", "((((((x**2))))))",
     "sec(x)", "x**", "*x", "()", "_", "x_1", "Ｘ", "x\u00d7y",
 )  # fmt: skip
 

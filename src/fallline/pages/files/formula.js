@@ -2,6 +2,7 @@
 // here, node by node. Nothing of it ever runs as a program. The language is that of fallline.landscape.Formula.
 
 const LENGTH = 200;
+const DEPTH = 6;
 const LARGEST = 1e100;
 const EXPONENT = 64;
 const COORDINATES = ["x", "y"];
@@ -46,9 +47,14 @@ export function formula(text, math) {
   const sides = new Map();
   const by = (of, name) => sided(math.derivative(of, name, {simplify: false}), math, sides);
   const first = [by(node, "x"), by(node, "y")];
-  const second = [by(first[0], "x"), by(first[0], "y"), by(first[1], "y")];
+  // Of a long product they take seconds, and most paths ask for none.
+  let second;
+  const hessian = (x, y) => {
+    second ??= together([by(first[0], "x"), by(first[0], "y"), by(first[1], "y")], sides);
+    return second(x, y);
+  };
   const uses = COORDINATES.filter((name) => node.filter((part) => part.isSymbolNode && part.name === name).length > 0);
-  return {uses, value: computed(node), slope: together([node, ...first], sides), hessian: together(second, sides)};
+  return {uses, value: computed(node), slope: together([node, ...first], sides), hessian};
 }
 
 /**
@@ -113,12 +119,13 @@ function read(text, math) {
 }
 
 /** Refuses what math.js can read, and this language has not: innermost parts first. */
-function check(node) {
+function check(node, depth = 0) {
   const say = (what) => {
     throw new FormulaError(what);
   };
   if (node.implicit) say(`an operator is missing in ${written(node)}`);
-  if (node.isParenthesisNode) return check(node.content);
+  if (depth > DEPTH) say(`brackets, signs and powers lie more than ${DEPTH} deep in each other`);
+  if (node.isParenthesisNode) return check(node.content, depth + 1);
   if (node.isConstantNode) {
     if (typeof node.value !== "number") say(`${written(node)} has no meaning here`);
     if (!(abs(node.value) <= LARGEST)) say(`${written(node)} is no number of at most ${LARGEST}`);
@@ -131,7 +138,8 @@ function check(node) {
   const called = node.isFunctionNode && Object.hasOwn(FUNCTIONS, node.fn.name) && node.args.length === 1;
   const operates = node.isOperatorNode && Object.hasOwn(OPERATORS, node.op);
   if (!called && !operates) say(`${written(node)} has no meaning here`);
-  node.args.forEach(check);
+  const deeper = node.args.length === 1 ? depth + 1 : depth;
+  node.args.forEach((part, index) => check(part, node.op === "^" && index === 1 ? depth + 1 : deeper));
   if (node.op !== "^") return;
   const [base, exponent] = node.args;
   if (varies(exponent)) {
