@@ -29,7 +29,7 @@ def test_a_record_without_a_form_is_refused(form: str) -> None:
         Operation(**columns)
 
 
-@pytest.mark.parametrize("form", ["python", "numba", "numpy", "torch"])
+@pytest.mark.parametrize("form", ["python", "numba", "numpy", "torch", "jax", "javascript"])
 @pytest.mark.parametrize("written", ["tanh({0}, {1})", "tanh({1})", "{0} + {1}"])
 def test_a_source_that_takes_other_arguments_is_refused(form: str, written: str) -> None:
     with pytest.raises(ValueError, match=rf"operation 'sqrt': its source in {form} must take \{{0\}}"):

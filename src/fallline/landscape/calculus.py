@@ -138,16 +138,30 @@ def _by_formula(function: Function) -> Derivatives | None:
     """Compiled formulas of plain numbers; None where the function is no formula."""
     import sympy
 
-    x, y = sympy.symbols("x y", real=True)
     try:
-        f = sympy.sympify(function(x, y))
-        first = [f, f.diff(x), f.diff(y)]
-        second = [f.diff(x, x), f.diff(x, y), f.diff(y, y)]
+        x, y, first, second = formulas_of(function)
         slope, hessian = (_guarded(sympy.lambdify([x, y], part, modules="math", cse=True)) for part in (first, second))
         slope(0.5, 0.25), hessian(0.5, 0.25)  # Python's math may lack a function
     except Exception:
         return None
     return Derivatives(slope, hessian)
+
+
+@lru_cache(maxsize=64)
+def formulas_of(function: Function) -> tuple[Any, Any, list[Any], list[Any]]:
+    """SymPy's x and y, and what `slope` and `hessian` come to in them; raises what the function does with symbols.
+
+    Args:
+        function: As for `derivatives_of`.
+
+    >>> formulas_of(lambda x, y: x**2 * y)
+    (x, y, [x**2*y, 2*x*y, x**2], [2*y, 2*x, 0])
+    """
+    import sympy
+
+    x, y = sympy.symbols("x y", real=True)
+    f = sympy.sympify(function(x, y))
+    return x, y, [f, f.diff(x), f.diff(y)], [f.diff(x, x), f.diff(x, y), f.diff(y, y)]
 
 
 def _guarded(compiled: Callable[[float, float], list[Any]]) -> Callable[[float, float], Numbers]:

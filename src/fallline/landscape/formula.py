@@ -48,6 +48,9 @@ def _side() -> Any:
         def _pythoncode(self, printer: Any) -> str:
             return f"{printer._module_format('math.copysign')}(1.0, {printer._print(self.args[0])})"
 
+        def _javascript(self, printer: Any) -> str:
+            return f"(1 / ({printer._print(self.args[0])}) < 0 ? -1 : 1)"  # of two zeros, too
+
     return Side
 
 

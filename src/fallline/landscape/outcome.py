@@ -130,13 +130,14 @@ def stability_limit(rule: Rule, curvature: float, hyperparameters: Mapping[str, 
     >>> stability_limit(rules.momentum, 50.0, {"momentum": 0.9})
     ('2(1+μ)/curvature', 0.076)
     """
-    if rule not in _LIMITS:
+    if rule not in LIMITS:
         return None
-    formula, factor = _LIMITS[rule]
-    return formula, factor(hyperparameters.get("momentum", 0.0)) / curvature
+    formula, factor = LIMITS[rule]
+    return formula, float(factor(hyperparameters.get("momentum", 0.0))) / curvature
 
 
-_LIMITS: dict[Rule, tuple[str, Callable[[float], float]]] = {
+#: Of a rule the largest stable rate as a formula, and as a function of momentum where the curvature is 1.
+LIMITS: dict[Rule, tuple[str, Callable[[Any], Any]]] = {
     rules.gradient_descent: ("2/curvature", lambda mu: 2),
     rules.momentum: ("2(1+μ)/curvature", lambda mu: 2 * (1 + mu)),
     rules.nesterov: ("2(1+μ)/((1+2μ)·curvature)", lambda mu: 2 * (1 + mu) / (1 + 2 * mu)),

@@ -128,6 +128,45 @@ class Surface:
         middle, radius = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
         return middle - radius, middle + radius
 
+    def javascript(self) -> str:
+        """The source of an ES module with the surface: its numbers, and functions of its height and derivatives.
+
+        Its default export has `name`, `dimensions`, `view`, `start`, `minima` and `steps`; `slope(x, y)` gives the
+        height and the slopes along x and y, `hessian(x, y)` the second derivatives by xx, xy and yy, both as arrays of
+        three numbers: NaN where there is none, or one is too large for double precision.
+
+        Raises:
+            TypeError: The function can't be written as one formula.
+
+        >>> bowl = Surface("bowl", lambda x, y: x**2 + y**2, view=((-2, 2), (-2, 2)), start=(1, 1), steps=9)
+        >>> print(bowl.javascript().rstrip())
+        // x**2 + y**2
+        export default {
+          name: "bowl",
+          dimensions: 2,
+          view: [[-2, 2], [-2, 2]],
+          start: [1, 1],
+          minima: [],
+          steps: 9,
+          slope(x, y) {
+            const found = [Math.pow(x, 2) + Math.pow(y, 2), 2*x, 2*y];
+            return found.every(Number.isFinite) ? found : [NaN, NaN, NaN];
+          },
+          hessian(x, y) {
+            const found = [2, 0, 2];
+            return found.every(Number.isFinite) ? found : [NaN, NaN, NaN];
+          },
+        };
+        """
+        from fallline.landscape.javascript import module
+
+        return module(self.function, self.told)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a page is told of it, as plain data."""
+        return {name: getattr(self, name) for name in ("name", "dimensions", "view", "start", "minima", "steps")}
+
     def shows(self, point: Point) -> bool:
         """Whether a point lies in the view, its edges included.
 

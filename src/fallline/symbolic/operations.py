@@ -49,6 +49,7 @@ class Operation:
         foreach: What stands behind `torch._foreach_` in the call that takes lists of tensors, if there is one; and
             behind a blank, where it is called otherwise, in the one that takes a number in the second place.
         jax: Its source in JAX, with `wide` for the widest type of number that JAX is set to. By default NumPy's.
+        javascript: Its source in JavaScript. By default a call of Math's function of the name.
         strength, inside: How strongly what is printed holds together, and how strongly its arguments have to.
         boolean, takes_booleans: Whether it gives a truth value, and whether it is given some. `where` takes one first.
         rank: The result's, if it is a reduction; None for the highest of the arguments'.
@@ -67,6 +68,7 @@ class Operation:
     latex: str
     python: str = ""
     jax: str = ""
+    javascript: str = ""
     foreach: str = ""
     strength: int = ATOM
     inside: int = 0
@@ -76,8 +78,10 @@ class Operation:
 
     def __post_init__(self) -> None:
         places = [f"{{{i}}}" for i in range(self.arity)]
-        defaults = {"python": self.name, "jax": self.numpy.replace("np.", "jnp.")}
-        for form in ("python", "numba", "numpy", "torch", "jax"):
+        defaults = {
+            "python": self.name, "jax": self.numpy.replace("np.", "jnp."), "javascript": f"Math.{self.name}"
+        }  # fmt: skip
+        for form in ("python", "numba", "numpy", "torch", "jax", "javascript"):
             source = getattr(self, form) or defaults.get(form)
             if source and "{" not in source:
                 source = f"{source}({', '.join(places)})"
@@ -108,20 +112,24 @@ def _operator(
 ) -> Operation:
     """What is written alike in Python, Numba, NumPy and torch; a relation, if it is printed by a sign of its own."""
     arguments = "a b" if "{1}" in written else "a"
-    return Operation(name, arguments, "", compute, written, written, written, latex, written, "", foreach, SUM,
-                     boolean=bool(latex))  # fmt: skip
+    exact = {"equal": "{0} === {1}", "not_equal": "{0} !== {1}"}
+    return Operation(name, arguments, "", compute, written, written, written, latex, written, foreach=foreach,
+                     javascript=exact.get(name, written), strength=SUM, boolean=bool(latex))  # fmt: skip
 
 
-def _logical(name: str, written: str, compute: Callable[..., bool], latex: str, strength: int) -> Operation:
+def _logical(
+    name: str, written: str, compute: Callable[..., bool], latex: str, javascript: str, strength: int
+) -> Operation:
     arguments = "a b" if "{1}" in written else "a"
-    return Operation(name, arguments, "", compute, written, f"np.{name}", f"torch.{name}", latex, "", "", "",
-                     strength, strength, boolean=True, takes_booleans=True)  # fmt: skip
+    return Operation(name, arguments, "", compute, written, f"np.{name}", f"torch.{name}", latex, javascript=javascript,
+                     strength=strength, inside=strength, boolean=True, takes_booleans=True)  # fmt: skip
 
 
 def _reduction(name: str, rank: Rank, numpy: str, torch: str, over: str) -> Operation:
-    """A sum of numbers in double precision. Numba's form is what is added for each of them."""
+    """A sum of numbers in double precision. Numba's and JavaScript's forms are what is added for each of them."""
     jax = numpy.replace("np.sum", "jnp.sum").replace("np.float64", "wide")
-    return Operation(name, "x", "", float, "wide({0})", numpy, torch, over, jax=jax, rank=rank)
+    return Operation(name, "x", "", float, "wide({0})", numpy, torch, over, jax=jax, javascript="{0}",
+                     rank=rank)  # fmt: skip
 
 
 def _divide(a: float, b: float) -> float:
@@ -187,7 +195,7 @@ _TABLE = (
     _operator("divide", "{0} / {1}", _divide, foreach="div"),
     _operator("negative", "-{0}", operator.neg),
     Operation("power", "a b", "", _power, "{0} ** {1}", _FLOAT_POWER, "torch.pow", "",
-              jax="jnp.power", foreach="pow"),
+              jax="jnp.power", javascript="power", foreach="pow"),
     Operation("sqrt", "x", "Square root.", _sqrt, "math.sqrt", "np.sqrt", "torch.sqrt", r"\sqrt{{{0}}}",
               foreach="sqrt"),
     Operation("abs", "x", "Absolute value.", abs, "abs", "np.abs", "torch.abs", r"\left|{0}\right|",
@@ -200,20 +208,23 @@ _TABLE = (
               foreach="log"),
     Operation("minimum", "a b", "The smaller of two; NaN if either is.", _minimum,
               "{0} if {0} < {1} or {0} != {0} else {1}", "np.minimum", "torch.minimum", r"\min",
+              javascript="Math.min",
               foreach="minimum clamp_max"),
     Operation("maximum", "a b", "The larger of two; NaN if either is.", _maximum,
               "{0} if {0} > {1} or {0} != {0} else {1}", "np.maximum", "torch.maximum", r"\max",
+              javascript="Math.max",
               foreach="maximum clamp_min"),
-    Operation("where", "condition a b", "", _where, "{1} if {0} else {2}", "np.where", "torch.where", _CASES),
+    Operation("where", "condition a b", "", _where, "{1} if {0} else {2}", "np.where", "torch.where", _CASES,
+              javascript="{0} ? {1} : {2}"),
     _operator("less", "{0} < {1}", operator.lt, "{0} < {1}"),
     _operator("less_equal", "{0} <= {1}", operator.le, r"{0} \le {1}"),
     _operator("greater", "{0} > {1}", operator.gt, "{0} > {1}"),
     _operator("greater_equal", "{0} >= {1}", operator.ge, r"{0} \ge {1}"),
     _operator("equal", "{0} == {1}", operator.eq, "{0} = {1}"),
     _operator("not_equal", "{0} != {1}", operator.ne, r"{0} \ne {1}"),
-    _logical("logical_and", "{0} and {1}", lambda a, b: a and b, r"{0} \wedge {1}", SUM),
-    _logical("logical_or", "{0} or {1}", lambda a, b: a or b, r"{0} \vee {1}", SUM),
-    _logical("logical_not", "not {0}", operator.not_, r"\neg {0}", PRODUCT),
+    _logical("logical_and", "{0} and {1}", lambda a, b: a and b, r"{0} \wedge {1}", "{0} && {1}", SUM),
+    _logical("logical_or", "{0} or {1}", lambda a, b: a or b, r"{0} \vee {1}", "{0} || {1}", SUM),
+    _logical("logical_not", "not {0}", operator.not_, r"\neg {0}", "!{0}", PRODUCT),
     _reduction("sum", Rank.SEGMENT, "np.sum({0}, dtype=np.float64)", "{0}.sum(dtype=torch.float64)", ""),
     _reduction("joint_sum", Rank.SEGMENT, "np.sum({0}, dtype=np.float64)", "{0}.sum(dtype=torch.float64)",
                r"_{\mathrm{all}}"),

@@ -93,11 +93,11 @@ def make_plan(graph: Graph) -> Plan:
     kinds = {spec.name: spec.kind for spec in graph.states}
     becomes = dict(zip(graph.new_states, states, strict=True))
     new_states = {name: node for name, node in becomes.items() if kinds[name] == "tensor"}
-    levels = _levels(roots)
+    level = levels(roots)
     by_level: dict[int, list[Expression]] = {}
     for node in walk(roots):
         if node.operation in REDUCTIONS:
-            by_level.setdefault(levels[node], []).append(node)
+            by_level.setdefault(level[node], []).append(node)
     passes = [_pass(tuple(one.args[0] for one in found), tuple(found)) for _, found in sorted(by_level.items())]
     reduced = (reduction.args[0] for one in passes for reduction in one.reductions)
     hoisted = _hoisted((update, *new_states.values(), *reduced))
@@ -207,12 +207,16 @@ def _hoisted(roots: tuple[Expression, ...]) -> tuple[Expression, ...]:
     return tuple(node for node in below if node.rank == Rank.SCALAR and node.operation != "constant")
 
 
-def _levels(roots: tuple[Expression, ...]) -> dict[Expression, int]:
-    """How many passes must have ended before a node's value is known."""
-    levels: dict[Expression, int] = {}
+def levels(roots: tuple[Expression, ...]) -> dict[Expression, int]:
+    """How many passes must have ended before a node's value is known.
+
+    Args:
+        roots: What is computed.
+    """
+    found: dict[Expression, int] = {}
     for node in walk(roots):
-        levels[node] = max((levels[a] for a in node.args), default=0) + (node.operation in REDUCTIONS)
-    return levels
+        found[node] = max((found[a] for a in node.args), default=0) + (node.operation in REDUCTIONS)
+    return found
 
 
 def _pass(roots: Roots, reductions: Roots = ()) -> Pass:

@@ -197,6 +197,51 @@ class Rule:
 
         return equations(self.trace(**static))
 
+    def javascript(self, **static: bool | str) -> str:
+        """The source of an ES module that takes steps of the rule in double precision, in a browser or anywhere.
+
+        Its default export has `name`, `hyperparameters` (their defaults), `states` (the names of those that are
+        tensors), `begin(p, shape)`, which makes a tensor {p, g, states, shape, t} of an array of numbers (by default of
+        one dimension), `shared()`, which makes the states that are one number for all tensors, and
+        `step(tensors, hyperparameters, shared)`, which moves tensors and states in place by the gradients in `g`.
+
+        Args:
+            **static: As for `trace`.
+
+        Raises:
+            RuleError: As for `trace`.
+
+        >>> from fallline.rules import gradient_descent
+        >>> print(gradient_descent.javascript().rstrip())
+        // gradient_descent
+        //   \\theta_t = \\theta_{t-1} - \\eta g_t
+        export default {
+          name: "gradient_descent",
+          hyperparameters: {lr: 0.001},
+          states: [],
+          begin(p, shape = [p.length]) {
+            const filled = (value) => new Float64Array(p.length).fill(value);
+            return {p, g: filled(0), shape, t: 0, states: {}};
+          },
+          shared: () => ({}),
+          step(tensors, {lr}, shared) {
+            for (let k = 0; k < tensors.length; k++) {
+              const tensor = tensors[k];
+              const {p, g} = tensor;
+              const t = tensor.t + 1;
+              for (let i = 0; i < p.length; i++) {
+                const update = lr * g[i];
+                p[i] -= update;
+              }
+              tensor.t = t;
+            }
+          },
+        };
+        """
+        from fallline.symbolic.javascript import module
+
+        return module(self.trace(**static))
+
     def cost(self, itemsize: int = 4, **static: bool | str) -> Cost:
         """What one step costs for each parameter: counted from the plan, not estimated.
 
