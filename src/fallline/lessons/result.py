@@ -50,10 +50,10 @@ class Result:
         return found
 
     @property
-    def reservation(self) -> str:
-        """What must be added to a verdict that nothing contradicts and nothing shows."""
+    def finding(self) -> str:
+        """What is told of the claim: its verdict, but of one that nothing contradicts that it was not shown to hold."""
         refuted = any(check.contradicted for check in self.evidence.checks)
-        return " It was not shown; neither was its opposite." if self.verdict == _NOT and not refuted else ""
+        return "was not shown to hold" if self.verdict == "does not hold here" and not refuted else self.verdict
 
     @property
     def measured(self) -> str:
@@ -70,7 +70,7 @@ class Result:
 
     def _lines(self) -> Iterator[str]:
         lesson, evidence = self.lesson, self.evidence
-        yield f"Lesson {lesson.number}, {lesson.title}: the claim {self.verdict}.{self.reservation}"
+        yield f"Lesson {lesson.number}, {lesson.title}: the claim {self.finding}."
         yield ""
         yield from _wrapped(f"{lesson.claim} ({lesson.source})")
         yield from _wrapped(evidence.setting)
@@ -84,9 +84,6 @@ class Result:
         for text in (evidence.remark, f"Try next: {lesson.try_next}", self.measured):
             if text:
                 yield from _wrapped(text)
-
-
-_NOT: Verdict = "does not hold here"
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
