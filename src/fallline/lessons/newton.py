@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fallline import problems
+from fallline import _asked, problems
 from fallline.landscape import Ending, Surface, path, surfaces
 from fallline.lessons.lesson import Evidence, Lesson, measured
 from fallline.optim import SGD
@@ -48,7 +48,11 @@ def few_dear_steps(
         decay: The factor of the weights' half sum of squares, which gives the loss a minimum; above 0.
         most: Newton steps after which a run counts as lost.
         line_search: That of the Newton whose steps are searched.
+
+    Raises:
+        ValueError: The decay is not above 0.
     """
+    _asked.number("decay", decay, above=0, error=ValueError)
     regression = _Regression(decay)
     starts = {_NEAR: near, _FAR: far}
     ways: dict[str, Search] = {"searched": line_search, "whole": None}
@@ -88,7 +92,8 @@ def few_dear_steps(
         checks,
         _on_beale(),
         f"From near, gradient descent took {plain.mean():.0f} steps, and Newton {steps.mean():.1f} steps of the work "
-        f"of {cost.mean():.0f} gradients, a backward pass for each of {regression.weights} weights in a step among them. Without a line search Newton's whole steps got there from {whole[_NEAR]:.0%} "
+        f"of {cost.mean():.0f} gradients, a backward pass for each of {regression.weights} weights in a step among them. "
+        f"Without a line search Newton's whole steps got there from {whole[_NEAR]:.0%} "
         f"of the near starts and from {whole[_FAR]:.0%} of the far ones.",
     )
 

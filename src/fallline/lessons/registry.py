@@ -9,7 +9,7 @@ from pathlib import Path
 from fallline.lessons.lesson import Lesson
 
 #: The modules that hold no lessons.
-_FRAME = {"kept", "lesson", "page", "pictures", "populations", "registry", "result"}
+_FRAME = {"kept", "lesson", "page", "pictures", "populations", "registry", "result", "settings"}
 
 
 def _found() -> tuple[Lesson, ...]:

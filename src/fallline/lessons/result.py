@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 from fallline._text import duration, listed
 from fallline._version import __version__
 from fallline.lessons.lesson import Check, Evidence, Lesson, Verdict, outcome_of
+from fallline.lessons.settings import check_settings
 
 
 @dataclass(frozen=True, repr=False)
@@ -103,7 +103,7 @@ def run(number: int, **changes: Any) -> Result:
 
     Raises:
         LookupError: No lesson has the number.
-        TypeError: The experiment has no such setting.
+        TypeError: The experiment has no such setting, or a rule no such hyperparameter.
         ValueError: A setting has no sense, in a sentence.
 
     >>> run(99)
@@ -111,10 +111,7 @@ def run(number: int, **changes: Any) -> Result:
     LookupError: number must be a lesson's, ...; got 99.
     """
     lesson = lesson_of(number)
-    settings = list(inspect.signature(lesson.experiment).parameters)
-    for name in changes:
-        if name not in settings:
-            raise TypeError(f"lesson {number} has no setting {name!r}; its settings are {listed(settings)}.")
+    check_settings(lesson.experiment, changes)
     begin = time.perf_counter()
     evidence = lesson.experiment(**changes)
     seconds = time.perf_counter() - begin
