@@ -92,7 +92,7 @@ def few_dear_steps(
         checks,
         _on_beale(),
         f"From near, gradient descent took {plain.mean():.0f} steps, and Newton {steps.mean():.1f} steps of the work "
-        f"of {cost.mean():.0f} gradients, a backward pass for each of {regression.weights} weights in a step among them. "
+        f"of {cost.mean():.0f} gradients, one for each of {regression.weights} weights in a step among them. "
         f"Without a line search Newton's whole steps got there from {whole[_NEAR]:.0%} "
         f"of the near starts and from {whole[_FAR]:.0%} of the far ones.",
     )
