@@ -16,7 +16,12 @@ def test_a_bundled_result_is_what_the_lesson_gives(number: int) -> None:
     again, bundled = run(number), kept(number)
     assert bundled is not None
     for one, other in zip(again.evidence.checks, bundled.evidence.checks, strict=True):
-        assert (one.what, one.condition, one.above, one.below) == (other.what, other.condition, other.above, other.below)
+        assert (one.what, one.condition, one.above, one.below) == (
+            other.what,
+            other.condition,
+            other.above,
+            other.below,
+        )
         told, expected = ((check.estimate, check.low, check.high) for check in (one, other))
         assert told == pytest.approx(expected, rel=1e-3)
     assert (again.evidence.setting, again.finding) == (bundled.evidence.setting, bundled.finding)
