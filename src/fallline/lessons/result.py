@@ -111,7 +111,7 @@ def run(number: int, **changes: Any) -> Result:
     LookupError: number must be a lesson's, ...; got 99.
     """
     lesson = lesson_of(number)
-    check_settings(lesson.experiment, changes)
+    check_settings(lesson, changes)
     begin = time.perf_counter()
     evidence = lesson.experiment(**changes)
     seconds = time.perf_counter() - begin

@@ -8,6 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from fallline import _asked, problems, rules
 from fallline._text import listed
+from fallline.lessons.lesson import Lesson
 
 
 def _of_data(name: str) -> object:
@@ -26,8 +27,8 @@ _FOUND: dict[str, Callable[[str], object]] = {
 }
 
 
-def check_settings(experiment: Callable[..., object], settings: Mapping[str, Any]) -> None:
-    """Refuse a setting that is not what the experiment's signature says.
+def check_settings(lesson: Lesson, settings: Mapping[str, Any]) -> None:
+    """Refuse a setting that is not what the signature of the lesson's experiment says.
 
     Numbers are finite and not below 0, whole ones at least 1 and seeds at least 2; a sequence is not empty; a name is
     known.
@@ -36,11 +37,11 @@ def check_settings(experiment: Callable[..., object], settings: Mapping[str, Any
         TypeError: The experiment has no such setting.
         ValueError: A setting has no sense, in a sentence.
     """
-    kinds = get_type_hints(experiment)
-    del kinds["return"]
+    kinds = get_type_hints(lesson.experiment)
+    kinds.pop("return", None)
     for name, value in settings.items():
         if name not in kinds:
-            raise TypeError(f"there is no setting {name!r}; the settings are {listed([*kinds])}.")
+            raise TypeError(f"lesson {lesson.number} has no setting {name!r}; its settings are {listed([*kinds])}.")
         _check(name, value, kinds[name])
 
 
