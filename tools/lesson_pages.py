@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from fallline.lessons import LESSONS, Check, Lesson, Result
 from fallline.lessons.kept import kept
+from fallline.lessons.lesson import outcome_of
 from fallline.lessons.page import lessons_page
 
 #: Where the lessons stand with their pictures, beside the documentation's own pages.
 PICTURES = "assets/lessons.html"
 _RESULTS = {lesson.number: result for lesson in LESSONS if (result := kept(lesson.number)) is not None}
-_SHOWN = 3  # numbers of a lesson, or conditions, in a line
+_SHOWN = 3  # numbers of a lesson in a line
 
 
 def with_pictures() -> str:
@@ -19,9 +20,9 @@ def with_pictures() -> str:
     return lessons_page([(result, "Comes with the package.") for result in _RESULTS.values()])
 
 
-def claims() -> dict[int, str]:
-    """What each lesson claims, by its number."""
-    return {lesson.number: lesson.claim for lesson in LESSONS}
+def claims() -> dict[int, tuple[str, str]]:
+    """What each lesson claims, by its number, and what was found of it."""
+    return {lesson.number: (lesson.claim, _finding(lesson)) for lesson in LESSONS}
 
 
 def line(number: int) -> str:
@@ -34,8 +35,7 @@ def line(number: int) -> str:
     if result is None:
         return f"Lesson {number} tries this; its result does not come with this version."
     link = f"[Lesson {number}](lessons.md#lesson-{number})"
-    verdict = f"This **{result.verdict}** ({'; '.join(_told(result))}).{result.reservation}"
-    return f"{link}: *{result.lesson.claim}* {verdict}"
+    return f"{link}: *{result.lesson.claim}* This **{result.finding}** ({'; '.join(_told(result))})."
 
 
 def remark(number: int) -> str:
@@ -48,11 +48,15 @@ def remark(number: int) -> str:
 
 
 def _told(result: Result) -> list[str]:
-    """The first numbers; of several conditions what decided in each of the first."""
-    conditions = list(result.conditions.items())[:_SHOWN]
+    """The first numbers; of several conditions what came out under each, and if they are few, what decided there."""
+    conditions = result.conditions
     if len(conditions) == 1:
         return [f"{check.what}: {check.found}" for check in result.evidence.checks[:_SHOWN]]
-    deciding = {name: min(own, key=lambda check: (not check.contradicted, check.holds)) for name, own in conditions}
+    if len(conditions) > _SHOWN:
+        return [f"{name}: {outcome_of(own)}" for name, own in conditions.items()]
+    deciding = {
+        name: min(own, key=lambda check: (not check.contradicted, check.holds)) for name, own in conditions.items()
+    }
     return [f"{name}: {one.outcome}, {one.what}: {one.found}" for name, one in deciding.items()]
 
 
@@ -63,14 +67,14 @@ def _place(check: Check) -> str:
 def table() -> str:
     """All lessons with their verdicts."""
     rows = [
-        f"| {lesson.number} | [{lesson.title}](#lesson-{lesson.number}) | {_verdict(lesson)} |" for lesson in LESSONS
+        f"| {lesson.number} | [{lesson.title}](#lesson-{lesson.number}) | {_finding(lesson)} |" for lesson in LESSONS
     ]
     return "\n".join(["| | lesson | the claim |", "|---|---|---|", *rows])
 
 
-def _verdict(lesson: Lesson) -> str:
+def _finding(lesson: Lesson) -> str:
     result = _RESULTS.get(lesson.number)
-    return "not run yet" if result is None else result.verdict
+    return "not run yet" if result is None else result.finding
 
 
 def sections() -> str:
@@ -83,7 +87,7 @@ def _section(lesson: Lesson) -> Iterator[str]:
     yield f"## {lesson.number}. {lesson.title} {{#lesson-{lesson.number}}}\n"
     yield f"> {lesson.claim} ({lesson.source})\n"
     if result is not None:
-        yield f"It **{result.verdict}**. {result.evidence.setting}\n"
+        yield f"It **{result.finding}**. {result.evidence.setting}\n"
         yield "| number | measured, with its 95 % interval | claimed | |"
         yield "|---|---|---|---|"
         for check in result.evidence.checks:

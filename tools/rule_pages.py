@@ -29,12 +29,13 @@ _BACK = "[Every rule](../rules.md)\n"
 NAMES = (*rules.RECORDS, *rules.COMBINATORS)
 
 
-def page(name: str, claims: Mapping[int, str]) -> str:
+def page(name: str, claims: Mapping[int, tuple[str, str]]) -> str:
     """The page of a rule or a combinator, in Markdown.
 
     Args:
         name: One of `NAMES`.
-        claims: What each lesson claims, by its number; the page names the lessons that speak of its rule.
+        claims: What each lesson claims, by its number, and what was found of it; the page tells the lessons that
+            speak of its rule.
     """
     combinator = rules.COMBINATORS.get(name)
     return _rule(rules.RECORDS[name], claims) if combinator is None else _combinator(combinator)
@@ -62,14 +63,14 @@ def _also(record: Record) -> str:
     return f" ({', '.join(record.aliases)})" if record.aliases else ""
 
 
-def _rule(record: Record, claims: Mapping[int, str]) -> str:
+def _rule(record: Record, claims: Mapping[int, tuple[str, str]]) -> str:
     rule, cost = record.rule, record.rule.cost()
     parts = [f"# {record.name}{_also(record)}\n", _BACK, *_said(rule), *_equation(rule)]
     parts += [
         f"**When to use it.** {record.use}\n",
         f"**Known weakness.** {record.weakness}\n",
         f"**Published.** {record.year}. {record.source}.\n",
-        *(f'Lesson [{number}](../lessons.md): "{claim}"\n' for number, claim in _lessons_on(record, claims)),
+        *_lessons_on(record, claims),
         *_picture(record),
         *_use(record),
         "## Conventions\n",
@@ -122,11 +123,11 @@ def _equation(rule: Rule) -> list[str]:
     return [f"$$\n{rule.latex()}\n$$\n"]
 
 
-def _lessons_on(record: Record, claims: Mapping[int, str]) -> Iterator[tuple[int, str]]:
+def _lessons_on(record: Record, claims: Mapping[int, tuple[str, str]]) -> Iterator[str]:
     names = "|".join(name.replace("_", " ") for name in (record.name, *record.aliases))
-    yield from (
-        (number, claim) for number, claim in claims.items() if re.search(rf"\b({names})\b", claim, re.IGNORECASE)
-    )
+    for number, (claim, finding) in claims.items():
+        if re.search(rf"\b({names})\b", claim, re.IGNORECASE):
+            yield f"[Lesson {number}](../lessons.md#lesson-{number}): *{claim}* Found: **{finding}**.\n"
 
 
 def _picture(record: Record) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fallline import lessons
+from fallline.lessons.result import lesson_of
 
 HOLDS, PARTLY, FAILS = "holds", "holds under these conditions", "does not hold here"
 
@@ -34,5 +34,6 @@ TABLE: list[tuple[int, dict[str, Any], str, dict[str, Any]]] = [
 def test_a_false_claim_turns_the_verdict(
     number: int, small: dict[str, Any], verdict: str, changed: dict[str, Any]
 ) -> None:
-    assert lessons.run(number, **small).verdict == verdict
-    assert lessons.run(number, **(small | changed)).verdict == FAILS
+    experiment = lesson_of(number).experiment
+    assert experiment(**small).verdict == verdict
+    assert experiment(**(small | changed)).verdict == FAILS

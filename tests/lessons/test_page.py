@@ -14,7 +14,7 @@ from fallline.lessons import LESSONS, Evidence, Lesson, exact, registry, run
 from fallline.lessons import Result as LessonResult
 from fallline.lessons.kept import keep, kept
 from fallline.lessons.page import lessons_page
-from tests.lessons.test_results import CHART, MAP, result_of
+from tests.lessons.test_results import CHART, MAP, OPEN, result_of
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -90,6 +90,11 @@ def test_the_list_has_a_line_for_each(tmp_path: Path) -> None:
     lines = fallline("--list", "--results", str(tmp_path)).stdout.splitlines()
     assert [line[:2] for line in lines] == [f"{lesson.number:2}" for lesson in LESSONS]
     assert lines[0] == " 1  The gradient: holds"
+
+
+def test_the_list_tells_an_open_result_as_open(tmp_path: Path) -> None:
+    keep(result_of(CHART, OPEN), tmp_path)
+    assert fallline("--list", "--results", str(tmp_path)).stdout.startswith(" 1  The gradient: was not shown to hold\n")
 
 
 @pytest.mark.parametrize(

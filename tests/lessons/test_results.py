@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import fallline as fl
 from fallline.lessons import LESSONS, Check, Evidence, Lesson, Result, exact, measured, verdict_of
 from fallline.lessons.kept import BUNDLED, from_data, keep, kept, to_data
+from fallline.lessons.page import lessons_page
 from fallline.pages.charts.picture import Axis, Mark, Picture, Table
 from fallline.pages.player import Scene, Trajectory
 
@@ -28,6 +30,8 @@ MAP = Scene(
     "Paths", ((0, 1), (0, 2)), np.array([[1.0, np.nan], [1e-300, 4.0]]),
     [Trajectory("sgd", [[0.0, 1.0], [0.1, 0.9]], [2.0, 1.5], 0.1, outcome_step=1)], minima=[(0.5, 0.5)], start=(0, 1),
 )  # fmt: skip
+
+HOLDS, OPEN, DENIED = exact("a", 1.0, above=0.0), measured("a", [-1.0, 1.0], above=0.0), exact("a", -1.0, above=0.0)
 
 
 def result_of(picture: object, *checks: Check) -> Result:
@@ -99,7 +103,7 @@ def test_what_can_not_be_kept_is_refused() -> None:
 
 def test_a_result_prints_its_numbers() -> None:
     text = str(result_of(CHART, exact("steps", 2.0, below=3.0), measured("loss", [1.0, 1.0, 1.3], below=1.05)))
-    assert text.startswith(f"Lesson {LESSONS[0].number}, {LESSONS[0].title}: the claim does not hold here. It was ")
+    assert text.startswith(f"Lesson {LESSONS[0].number}, {LESSONS[0].title}: the claim was not shown to hold.\n")
     assert "- steps: 2, claimed to be below 3: holds\n" in text
     assert "- loss: 1.1 (0.67 to 1.53), claimed to be below 1.05: open\n" in text
     assert text.endswith("Measured 2026-01-02 in 12 s with fallline 1; changed: seeds = 3 and rule = 'sgd'.")
@@ -119,6 +123,30 @@ def test_a_result_prints_its_numbers() -> None:
 )
 def test_what_a_check_tells(check: Check, found: str, outcome: str) -> None:
     assert (check.found, check.outcome) == (found, outcome)
+
+
+@pytest.mark.parametrize(
+    ("checks", "finding"),
+    [
+        ([HOLDS], "holds"),
+        ([OPEN], "was not shown to hold"),
+        ([OPEN, DENIED], "does not hold here"),
+        ([HOLDS, OPEN], "was not shown to hold"),
+        ([HOLDS, replace(OPEN, condition="there")], "holds under these conditions"),
+        ([OPEN, replace(DENIED, condition="there")], "does not hold here"),
+    ],
+)
+def test_what_nothing_contradicts_is_not_told_as_refuted(checks: list[Check], finding: str) -> None:
+    """In every place where a verdict is told: printed, on the page, in the list and in the documentation."""
+    result = result_of(CHART, *checks)
+    assert result.finding == finding
+    assert str(result).startswith(f"Lesson 1, {result.lesson.title}: the claim {finding}.\n")
+    page = lessons_page([(result, "Run here.")])
+    badges = re.findall(r'<span class="badge (\w+)">(.*?)</span>', page)
+    assert len(badges) == 2
+    assert {told for _, told in badges} == {finding}
+    assert f".badge.{badges[0][0]}::before" in page
+    assert ("1 could not be shown to hold" in page) == (finding == "was not shown to hold")
 
 
 @pytest.mark.parametrize(

@@ -87,9 +87,9 @@ def _ran(lesson: Lesson, results: Path) -> bool:
 def _list(results: Path) -> None:
     from fallline.lessons import LESSONS
 
-    verdicts = {result.lesson.number: result.verdict for result, _ in _found(results)}
+    findings = {result.lesson.number: result.finding for result, _ in _found(results)}
     for lesson in LESSONS:
-        print(f"{lesson.number:2}  {lesson.title}: {verdicts.get(lesson.number, 'not run yet')}")
+        print(f"{lesson.number:2}  {lesson.title}: {findings.get(lesson.number, 'not run yet')}")
 
 
 def _write_page(page: Path, results: Path) -> None:

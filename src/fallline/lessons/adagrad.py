@@ -32,7 +32,13 @@ def stalling(
         problems: Names of bundled problems.
         epochs: Of each problem.
         seeds: How many runs each mean is over.
+
+    Raises:
+        ValueError: The defaults themselves are not among the rates.
     """
+    if 1 not in rates:
+        raise ValueError(f"rates must have 1 among them, which is each rule's default; got {rates!r}.")
+    rates = [float(rate) for rate in rates]
     names = (rule, *cures)
     checks: list[Check] = []
     fading: dict[str, tuple[Array, Array]] = {}

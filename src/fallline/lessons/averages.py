@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fallline import rules
+from fallline import _asked, rules
 from fallline.averaging import ema
 from fallline.lessons.lesson import Check, Evidence, Lesson, measured
 from fallline.lessons.pictures import lines
@@ -112,7 +112,12 @@ def windows(*, spans: Sequence[float] = (2, 10, 50), ahead: bool = False) -> Evi
 
     Raises:
         ImportError: The package with the temperatures is not installed.
+        ValueError: A window is shorter than a day, or there are not two.
     """
+    for span in spans:
+        _asked.number("spans", span, least=1, error=ValueError)
+    if len(spans) < 2:
+        raise ValueError(f"spans must be two windows or more, to compare; got {spans!r}.")
     years = _temperatures()
     averages = {span: {year: _average(days, span, ahead) for year, days in years.items()} for span in spans}
     rough = {

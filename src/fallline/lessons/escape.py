@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fallline import _asked
 from fallline.landscape import Path, Point, path, surfaces
 from fallline.lessons.lesson import Check, Evidence, Lesson, exact, measured
 from fallline.lessons.populations import lane, watched_on_training
@@ -32,7 +33,12 @@ def leave(*, seeds: int = 24, noise: float = 3.0, batch: int = 16, steps: int = 
         noise: The standard deviation of the noise on the surface's gradient.
         batch: Examples in a batch of the network's noisy descent.
         steps: How many steps networks take until they are taken to be at rest, and as many again from there.
+
+    Raises:
+        ValueError: The seeds are too few for two networks, or the steps for noisy descent among them.
     """
+    _asked.whole("seeds", seeds, 6, error=ValueError)
+    _asked.whole("steps", steps, 2, error=ValueError)
     quiet = [_on_surface(_POOR, 0.0, 0)]
     noisy = [_on_surface(_POOR, noise, seed) for seed in range(seeds)]
     from_best = [_on_surface(_BEST, noise, seed) for seed in range(seeds)]

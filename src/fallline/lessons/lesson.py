@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import stdtrit
 
 from fallline.racing.decision import LEVEL
 
@@ -146,7 +146,7 @@ def measured(
         return Check(what, float(np.median(numbers)), -math.inf, math.inf, above, below, condition)
     middle = float(drawn.mean())
     error = float(drawn.std(ddof=1)) / math.sqrt(drawn.size)
-    reach = error * float(stats.t.ppf(1 - LEVEL / (2 * of), drawn.size - 1))
+    reach = error * float(stdtrit(drawn.size - 1, 1 - LEVEL / (2 * of)))
     low, high = middle - reach, middle + reach
     if ratio:
         middle, low, high = math.exp(middle), math.exp(low), math.exp(high)

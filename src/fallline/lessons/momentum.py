@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fallline import _asked
 from fallline.landscape import Path, curvature, path, surfaces
 from fallline.lessons.followed import Array, followed
 from fallline.lessons.lesson import Check, Evidence, Lesson, exact, measured
@@ -34,7 +35,13 @@ def zigzag(
         network_rate: The learning rate for the network.
         epochs: Of the network.
         seeds: Of the network.
+
+    Raises:
+        ValueError: The momentum is not below 1, or a rate not above 0.
     """
+    _asked.number("momentum", momentum, below=1, error=ValueError)
+    for rate in rates:
+        _asked.number("rates", rate, above=0, error=ValueError)
     ravine = surfaces.ravine
     _, steepest = ravine.curvatures(*ravine.minima[0])
     pairs = {f"ravine, both at η = {rate:g}/λ": (rate, rate) for rate in rates}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fallline import problems
+from fallline import _asked, problems
 from fallline.landscape import Ending, Surface, path, surfaces
 from fallline.lessons.lesson import Evidence, Lesson, measured
 from fallline.optim import SGD
@@ -27,10 +28,11 @@ _NEAR, _FAR = "a start near zero", "a start far away"
 
 @dataclass(frozen=True)
 class _Descent:
-    """The steps to the minimum, infinite where it was not reached, and what they took of each kind of pass."""
+    """The steps to the minimum, infinite where it was not reached, their work in gradients, and seconds a step."""
 
     steps: float
     gradients: float
+    seconds: float
 
 
 def few_dear_steps(
@@ -46,7 +48,11 @@ def few_dear_steps(
         decay: The factor of the weights' half sum of squares, which gives the loss a minimum; above 0.
         most: Newton steps after which a run counts as lost.
         line_search: That of the Newton whose steps are searched.
+
+    Raises:
+        ValueError: The decay is not above 0.
     """
+    _asked.number("decay", decay, above=0, error=ValueError)
     regression = _Regression(decay)
     starts = {_NEAR: near, _FAR: far}
     ways: dict[str, Search] = {"searched": line_search, "whole": None}
@@ -60,6 +66,7 @@ def few_dear_steps(
     steps = np.array([run.steps for run in newton[_NEAR]["searched"]])
     cost = np.array([run.gradients for run in newton[_NEAR]["searched"]])
     plain = np.array([run.steps for run in descent])
+    times = [one.seconds / other.seconds for one, other in zip(newton[_NEAR]["searched"], descent, strict=True)]
     reached = {
         where: {way: np.array([math.isfinite(run.steps) for run in runs], float) for way, runs in found.items()}
         for where, found in newton.items()
@@ -70,7 +77,10 @@ def few_dear_steps(
             "Newton's steps over those of gradient descent", steps / plain,
             below=1.0, condition=_NEAR, of=3, ratio=True,
         ),
-        measured("work of a Newton step, in gradients", cost / steps, above=1.0, condition=_NEAR, of=3),
+        measured(
+            "processor time of a Newton step over that of a step of gradient descent", times,
+            above=1.0, condition=_NEAR, of=3, ratio=True,
+        ),
         measured("share of starts that the line search saves", saved[_FAR], above=0.0, condition=_FAR, of=3),
     )  # fmt: skip
     whole = {where: found["whole"].mean() for where, found in reached.items()}
@@ -82,7 +92,8 @@ def few_dear_steps(
         checks,
         _on_beale(),
         f"From near, gradient descent took {plain.mean():.0f} steps, and Newton {steps.mean():.1f} steps of the work "
-        f"of {cost.mean():.0f} gradients. Without a line search Newton's whole steps got there from {whole[_NEAR]:.0%} "
+        f"of {cost.mean():.0f} gradients, one for each of {regression.weights} weights in a step among them. "
+        f"Without a line search Newton's whole steps got there from {whole[_NEAR]:.0%} "
         f"of the near starts and from {whole[_FAR]:.0%} of the far ones.",
     )
 
@@ -110,14 +121,14 @@ class _Regression:
         """Newton's method; a step takes a gradient, one backward pass a weight, and a look at each length it tries."""
         model, loss = self._start(std, seed)
         optimizer = Newton(model.parameters(), line_search=search)
-        gradients = 0.0
+        gradients, begin = 0.0, time.process_time()
         for step in range(most + 1):
             if float(loss().detach()) <= self._goal:
-                return _Descent(step, gradients)
+                return _Descent(step, gradients, (time.process_time() - begin) / max(step, 1))
             optimizer.step(loss)
             assert optimizer.report is not None
             gradients += self.weights + optimizer.report.evaluations
-        return _Descent(math.inf, gradients)
+        return _Descent(math.inf, gradients, math.nan)
 
     def descent(self, std: float, seed: int) -> _Descent:
         """Gradient descent at the largest rate that is safe everywhere, 1 over a bound of the curvature."""
@@ -125,12 +136,12 @@ class _Regression:
         curvature = float(torch.linalg.matrix_norm(inputs, 2)) ** 2 / (4 * self.examples) + self._decay
         model, loss = self._start(std, seed)
         optimizer = SGD(model.parameters(), lr=1 / curvature)
-        step = 0
+        step, begin = 0, time.process_time()
         while True:
             optimizer.zero_grad()
             value = loss()
             if float(value.detach()) <= self._goal:
-                return _Descent(step, step)
+                return _Descent(step, step, (time.process_time() - begin) / max(step, 1))
             value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             step += 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 from fallline._text import counted, listed
-from fallline.lessons.lesson import Verdict, outcome_of
+from fallline.lessons.lesson import outcome_of
 from fallline.lessons.registry import LESSONS
 from fallline.lessons.result import Result
 from fallline.pages import player
@@ -16,7 +16,13 @@ from fallline.pages.charts.embedded import embedded, plotly
 from fallline.pages.player import Scene
 
 _MANY_ROWS, _LONG_KEY = 10, 6
-_CLASSES = dict(zip(get_args(Verdict), ("holds", "partly", "fails"), strict=True))
+#: Of each finding, the badge's class and how the summary counts it.
+_FINDINGS = {
+    "holds": ("holds", "held"),
+    "holds under these conditions": ("partly", "held under some of the conditions"),
+    "does not hold here": ("fails", "did not hold here"),
+    "was not shown to hold": ("open", "could not be shown to hold"),
+}
 
 
 def lessons_page(results: Sequence[tuple[Result, str]]) -> str:
@@ -34,7 +40,7 @@ def lessons_page(results: Sequence[tuple[Result, str]]) -> str:
         lessons=[_shown(result, origin) for result, origin in results],
         summary=_summary([result for result, _ in results]),
         missing=_missing([result for result, _ in results]),
-        classes=_CLASSES,
+        classes={finding: name for finding, (name, _) in _FINDINGS.items()},
         policy=policy([*scripts, plotly_script]),
         scripts=scripts,
         style=asset("report.css") + player.stylesheet() + asset("lessons.css"),
@@ -62,16 +68,9 @@ def _shown(result: Result, origin: str) -> dict[str, Any]:
 
 
 def _summary(results: Sequence[Result]) -> str:
-    counts = Counter(result.verdict for result in results)
-    told = [f"{counts[verdict]} {_COUNTED[verdict]}" for verdict in get_args(Verdict) if counts[verdict]]
+    counts = Counter(result.finding for result in results)
+    told = [f"{counts[finding]} {counted_as}" for finding, (_, counted_as) in _FINDINGS.items() if counts[finding]]
     return f"Of {counted(len(results), 'claim')}, {listed(told)}." if told else "No lesson has been run."
-
-
-_COUNTED: dict[Verdict, str] = {
-    "holds": "held",
-    "holds under these conditions": "held under some of the conditions",
-    "does not hold here": "did not hold here",
-}
 
 
 def _missing(results: Sequence[Result]) -> str:

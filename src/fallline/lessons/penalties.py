@@ -37,7 +37,7 @@ def exact_zeros(
         problem = problem if batch is None else problem.with_batch(batch)
         found = _sizes_of_weights(problem, strength * _least_that_clears(problem), lr, seeds)
         count = found[_NONE].shape[1]
-        zeros = {way: (one == 0).mean(1) for way, one in found.items()}
+        zeros = {way: np.where(np.isnan(one).any(1), np.nan, (one == 0).mean(1)) for way, one in found.items()}
         shorter = np.linalg.norm(found[_L2], axis=1) / np.linalg.norm(found[_NONE], axis=1)
         proximal, in_the_loss = f"{name}, L1 by proximal steps", f"{name}, L1 in the loss"
         share = "share of weights that are exactly zero under"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 from fallline._text import duration, listed
 from fallline._version import __version__
 from fallline.lessons.lesson import Check, Evidence, Lesson, Verdict, outcome_of
+from fallline.lessons.settings import check_settings
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,10 +50,10 @@ class Result:
         return found
 
     @property
-    def reservation(self) -> str:
-        """What must be added to a verdict that nothing contradicts and nothing shows."""
+    def finding(self) -> str:
+        """What is told of the claim: its verdict, but of one that nothing contradicts that it was not shown to hold."""
         refuted = any(check.contradicted for check in self.evidence.checks)
-        return " It was not shown; neither was its opposite." if self.verdict == _NOT and not refuted else ""
+        return "was not shown to hold" if self.verdict == "does not hold here" and not refuted else self.verdict
 
     @property
     def measured(self) -> str:
@@ -70,7 +70,7 @@ class Result:
 
     def _lines(self) -> Iterator[str]:
         lesson, evidence = self.lesson, self.evidence
-        yield f"Lesson {lesson.number}, {lesson.title}: the claim {self.verdict}.{self.reservation}"
+        yield f"Lesson {lesson.number}, {lesson.title}: the claim {self.finding}."
         yield ""
         yield from _wrapped(f"{lesson.claim} ({lesson.source})")
         yield from _wrapped(evidence.setting)
@@ -84,9 +84,6 @@ class Result:
         for text in (evidence.remark, f"Try next: {lesson.try_next} {lesson.call}", self.measured):
             if text:
                 yield from _wrapped(text)
-
-
-_NOT: Verdict = "does not hold here"
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
@@ -106,7 +103,7 @@ def run(number: int, **changes: Any) -> Result:
 
     Raises:
         LookupError: No lesson has the number.
-        TypeError: The experiment has no such setting.
+        TypeError: The experiment has no such setting, or a rule no such hyperparameter.
         ValueError: A setting has no sense, in a sentence.
 
     >>> run(99)
@@ -114,10 +111,7 @@ def run(number: int, **changes: Any) -> Result:
     LookupError: number must be a lesson's, ...; got 99.
     """
     lesson = lesson_of(number)
-    settings = list(inspect.signature(lesson.experiment).parameters)
-    for name in changes:
-        if name not in settings:
-            raise TypeError(f"lesson {number} has no setting {name!r}; its settings are {listed(settings)}.")
+    check_settings(lesson, changes)
     begin = time.perf_counter()
     evidence = lesson.experiment(**changes)
     seconds = time.perf_counter() - begin

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from fallline import _asked
 from fallline._text import listed
 from fallline.landscape import Surface, path
 from fallline.lessons.followed import CHOOSING, Array, best_of
@@ -43,7 +44,14 @@ def shallow_and_steep(
         units: What the tumours' measurements are in, "own units" or "standard deviations".
         steps: In the ravine.
         seeds: Of the tumours.
+
+    Raises:
+        ValueError: The curvature is not above 0, or a unit is not known.
     """
+    _asked.number("condition", condition, above=0, error=ValueError)
+    for unit in units:
+        if unit not in _UNITS:
+            raise ValueError(f"units must be of {listed(_UNITS)}; got {unit!r}.")
     checks: list[Check] = []
     scenes = []
     for turn in turns:
@@ -117,8 +125,6 @@ def _on_tumours(alpha: float, unit: str, seeds: int, of: int) -> tuple[Check, tu
 def _tumours(unit: str) -> Problem:
     """The tumours with measurements in a unit, all centred; the weights begin at zero."""
     standard = breast_cancer()
-    if unit not in _UNITS:
-        raise ValueError(f"units must be of {listed(list(_UNITS))}; got {unit!r}.")
     from sklearn.datasets import load_breast_cancer
 
     sizes = load_breast_cancer().data.std(0).astype("float32") if unit == _UNITS[0] else 1.0

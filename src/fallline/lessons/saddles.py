@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from fallline.landscape import Surface, curvature, path, surfaces
 from fallline.lessons.lesson import Check, Evidence, Lesson, exact, measured
 from fallline.lessons.pictures import intervals
 from fallline.lessons.populations import lane, trained
+from fallline.lessons.tuning import tuned
 from fallline.problems import digits, surface_problem
 from fallline.training import Curves, Problem
 
@@ -25,7 +27,7 @@ _METHODS = ("momentum", "nesterov", "adagrad", "rmsprop", "adam")
 #: Those that the claim is tried on; the others stand in the picture.
 _CLAIMED = ("momentum", "rmsprop", "adam")
 _RATES = tuple(float(f"{rate:.2g}") for rate in np.geomspace(1e-3, 10, 9))
-_CHOOSING, _FIRST = 3, 100  # seeds that choose rates, from there on, and are not judged by
+_CHOOSING = 3  # seeds that choose rates, and are not judged by
 
 
 @dataclass(frozen=True)
@@ -145,12 +147,10 @@ def _away(
     problem: Problem, halfway: float, seeds: int, steps: int, every: int = 1
 ) -> tuple[dict[str, Array], dict[str, float]]:
     """Each method's steps [seeds] until it is away, at the rate at which it is away soonest, and that rate."""
-    grid = {f"{method} {rate}": lane(method, lr=rate) for method in ("sgd", *_METHODS) for rate in _RATES}
-    tried = trained(problem, grid, _CHOOSING, first=_FIRST, steps=steps, evaluate_every=every)
-    times = {name: _for_good(curves, halfway) for name, curves in tried.items()}
-    rates = {
-        method: min(_RATES, key=lambda rate: float(np.mean(times[f"{method} {rate}"]))) for method in ("sgd", *_METHODS)
-    }
+    candidates = {method: [lane(method, lr=rate) for rate in _RATES] for method in ("sgd", *_METHODS)}
+    soonest = partial(_for_good, level=halfway)
+    best = tuned(problem, candidates, seeds=_CHOOSING, steps=steps, evaluate_every=every, score=soonest)
+    rates = {method: _RATES[place] for method, place in best.items()}
     settings = {method: lane(method, lr=rate) for method, rate in rates.items()}
     curves = trained(problem, settings, seeds, steps=steps, evaluate_every=every)
     return {method: _for_good(one, halfway) for method, one in curves.items()}, rates

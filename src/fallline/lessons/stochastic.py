@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from fallline.lessons.lesson import Check, Evidence, Lesson, measured
 from fallline.lessons.pictures import lines
 from fallline.lessons.populations import lane, trained, watched_on_training
+from fallline.lessons.tuning import tuned
 from fallline.problems import breast_cancer, digits
 from fallline.training import Curves, Problem
 
 Array = NDArray[np.float64]
 
 _RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-_CHOOSING, _FIRST = 2, 100  # seeds that choose rates, from there on, and are not judged by
+_CHOOSING = 2  # seeds that choose rates, and are not judged by
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class _Way:
     @property
     def last(self) -> Array:
         """The cost [seeds] in the end."""
-        return self.curves.valid_loss[:, -1]
+        return _cost(self.curves)
 
 
 def batch_sizes(*, seeds: int = 10, mini: int = 32, epochs: int = 2) -> Evidence:
@@ -75,11 +76,15 @@ def _ways(given: Problem, mini: int, seeds: int) -> dict[str, _Way]:
     ways: dict[str, _Way] = {}
     for name, size in {"all": len(problem.train), f"{mini} at a time": mini, "one at a time": 1}.items():
         sized = problem.with_batch(size)
-        tried = trained(sized, {f"{rate}": lane("sgd", lr=rate) for rate in _RATES}, _CHOOSING, first=_FIRST)
-        ends = {rate: float(tried[f"{rate}"].valid_loss[:, -1].mean()) for rate in _RATES}
-        best = min(_RATES, key=lambda rate: np.nan_to_num(ends[rate], nan=np.inf))
+        candidates = {"": [lane("sgd", lr=rate) for rate in _RATES]}
+        best = _RATES[tuned(sized, candidates, seeds=_CHOOSING, score=_cost)[""]]
         ways[name] = _Way(best, trained(sized, {"": lane("sgd", lr=best)}, seeds, evaluate_every=1)[""])
     return ways
+
+
+def _cost(curves: Curves) -> Array:
+    """The cost [seeds] in the end."""
+    return curves.valid_loss[:, -1]
 
 
 def _checks(where: str, ways: Mapping[str, _Way]) -> list[Check]:

@@ -13,6 +13,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from fallline import problems
+from fallline._text import listed
 from fallline.lessons.lesson import Check, Evidence, Lesson, measured
 from fallline.lessons.pictures import lines
 from fallline.training import StreamProblem, fit
@@ -47,8 +48,11 @@ def keeps_up(
         streams: Which of the two are followed.
 
     Raises:
-        ValueError: The batches are not so many.
+        ValueError: The batches are not so many, or there is no such stream.
     """
+    for name in streams:
+        if name not in _CONDITIONS:
+            raise ValueError(f"streams must be of {listed([*_CONDITIONS])}; got {name!r}.")
     if batches < 1 or batches % _BLOCKS:
         raise ValueError(f"batches must be a multiple of {_BLOCKS}; got {batches!r}.")
     known = {"regression": _regression(drift, noise), "digits": _digits(drift)}

@@ -48,8 +48,10 @@ def trained_to_the_end(problem: Problem, settings: Mapping[str, LaneRule], seeds
     weights: list[Array] = []
 
     def look(step: int, lanes: Lanes) -> None:
+        if step == 0:  # for runs of which none comes to the end
+            weights[:] = [np.full_like(by_setting(lanes, one, count), np.nan) for one in lanes.parameters]
         if step == problem.steps and len(lanes):
-            weights.extend(by_setting(lanes, parameter, count) for parameter in lanes.parameters)
+            weights[:] = [by_setting(lanes, parameter, count) for parameter in lanes.parameters]
             if problem.test is not None:
                 test[:] = by_setting(lanes, lanes.evaluate(problem.test, step=step).metric, count)
 

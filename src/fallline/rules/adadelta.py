@@ -25,7 +25,9 @@ RECORDS = [
         lr=SUMMED,  # its own unit is 1
         class_name="Adadelta", twin=Twin("Adadelta"), moments={"v": Moment(SQUARES, "rho")}, default_arm=5,
         surface_lr=10.0, surface_lrs=(1e-2, 1e3),
-        use="Where no rate is known: rescaling the loss does not change its steps.",
-        weakness="Begins very slowly, since its steps grow from ε; a tuned rate usually beats η = 1.",
+        use="A first run where no rate is known: rescaling the loss leaves its steps as they are, as long as "
+        "gradients are large against √ε.",
+        weakness="Begins very slowly, since its steps grow from ε, the more slowly the smaller gradients are; a tuned "
+        "rate often beats η = 1.",
     ),
 ]  # fmt: skip

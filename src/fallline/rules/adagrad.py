@@ -34,7 +34,7 @@ RECORDS = [
     Record(
         adagrad, year=2011, family=ADAGRAD, source=_SOURCE, lr=PLAIN, conventions=_CONVENTIONS, class_name="Adagrad",
         twin=Twin("Adagrad"), limits={"lr_decay": FROM_ZERO}, default_arm=4, surface_lr=0.5,
-        use="Sparse features and convex problems, such as counts of words or recommendation.",
+        use="Sparse features, whose rare ones it learns sooner than plain descent, and convex problems.",
         weakness="The sum of squares only grows, so the rate falls towards zero, in deep networks often too early.",
     ),
     Record(

@@ -81,7 +81,7 @@ RECORDS = [
     Record(
         adam_uncorrected, year=2015, family=ADAM, source=_KINGMA, lr=ADAPTIVE, conventions=_ADAM, moments=ADAM_MOMENTS,
         use="To see what bias correction is for.",
-        weakness="The first steps are about three times too long at the usual decay factors.",
+        weakness="The first step is about three times too long at the usual decay factors, and the next ones more.",
     ),
     Record(
         adam_eps_hat, year=2015, family=ADAM, source=_KINGMA, lr=ADAPTIVE, conventions=_ADAM, moments=ADAM_MOMENTS,

@@ -44,6 +44,7 @@ RECORDS = [
         source="Heo et al., AdamP: slowing down the slowdown for momentum optimizers, arXiv:2006.08217", lr=ADAPTIVE,
         class_name="AdamP", limits={"delta": FROM_ZERO, "wd_ratio": SHARE}, moments=ADAM_MOMENTS, default_arm=12,
         use="Networks with normalisation layers, where the weights' scale has no effect but on the step.",
-        weakness="Several passes over memory; little gain where there is no normalisation.",
+        weakness="Several passes over memory; little gain where there is no normalisation; at high rates norms grow "
+        "all the same.",
     ),
 ]  # fmt: skip

@@ -32,9 +32,9 @@ RECORDS = [
         source="Nesterov, A method of solving a convex programming problem with convergence rate O(1/k²)", lr=PLAIN,
         conventions=_CONVENTIONS, class_name="Nesterov", twin=Twin("SGD", {"nesterov": True}),
         moments={"b": Moment(SUM, "momentum")}, default_arm=3, surface_lr=0.01,
-        use="In place of momentum, where it overshoots less at the same μ.",
+        use="In place of momentum: at the same μ and a rate that is not near its limit it overshoots less.",
         weakness="Its guarantee is for convex losses without noise; with noisy gradients the gain over momentum is "
-        "small.",
+        "small. It diverges from lower rates on than momentum does.",
     ),
     Record(
         velocity_nesterov, year=2013, family=MOMENTUM,

@@ -54,8 +54,9 @@ RECORDS = [
         radam, year=2020, family=ADAM, source=_SOURCE,
         lr=RELATIVE,  # its steps are shortened at first
         conventions=_CONVENTIONS, class_name="RAdam", twin=Twin("RAdam"), moments=ADAM_MOMENTS, default_arm=11,
-        use="Adam without a warm-up to be tuned.",
-        weakness="Near the end it is Adam; with β₂ ≤ 0.6 it is never rectified at all.",
+        use="Adam at rates so high that it would need a warm-up, without one.",
+        weakness="At lower rates it begins so slowly that it may end behind Adam; with β₂ ≤ 0.6 it is never "
+        "rectified at all.",
     ),
     Record(
         radam_paper, year=2020, family=ADAM,
