@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _PANEL = (5.0, 3.4)  # inches
 _NARROWEST = 2.5  # of a panel, and of a column of the key
+_TITLE = 2.6  # points of a title's letters for each inch of its panel
 _KEY_ROW = 0.22
 _LONGEST_NAME = 48  # characters
 _RESOLUTION = 200  # dots an inch
@@ -64,7 +65,7 @@ def _figure(pictures: Sequence[Picture], x: str | None, width: float | None) -> 
     for axes, picture in zip(places, pictures, strict=False):
         _draw(axes, picture, next(iter(picture.x)) if x is None else x)
         pad = None if picture.upright is None else 16.0  # room for what is marked
-        axes.set_title(picture.title, fontsize=10, loc="left", pad=pad, parse_math=False)
+        axes.set_title(picture.title, fontsize=min(10.0, _TITLE * width / beside), loc="left", pad=pad, parse_math=False)
     if key:
         _add_key(figure, key, columns)
     return figure
