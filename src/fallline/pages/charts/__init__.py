@@ -114,12 +114,12 @@ def _within(picture: Picture, limits: Mapping[str, tuple[float, float]]) -> Pict
     def cut(axis: Axis) -> Axis:
         if axis.label not in limits:
             return axis
-        low, high = (number(f"limits of {axis.label}", end, -math.inf) for end in limits[axis.label])
-        if low >= high or (axis.logarithmic and low <= 0):
+        ends = [number(f"limits of {axis.label}", end, -math.inf) for end in limits[axis.label]]
+        if len(ends) != 2 or ends[0] >= ends[1] or (axis.logarithmic and ends[0] <= 0):
             above = " above 0" if axis.logarithmic else ""
             raise ValueError(
                 f"limits of {axis.label} must be two numbers{above}, the lower one first; got {limits[axis.label]!r}."
             )
-        return replace(axis, view=(low, high))
+        return replace(axis, view=(ends[0], ends[1]))
 
     return replace(picture, x={name: cut(axis) for name, axis in picture.x.items()}, y=cut(picture.y))
