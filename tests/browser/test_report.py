@@ -137,7 +137,9 @@ def test_the_picker_hides_an_arm_in_all_charts_with_keys_and_moves_no_other(html
 
 def visible(page: Page, kind: str) -> list[int]:
     """The arms of which the first curves show marks of a kind."""
-    shown = "(one, kind) => one.data.filter((line) => line.visible && line.meta.kind === kind).map((line) => line.meta.arm)"
+    shown = (
+        "(one, kind) => one.data.filter((line) => line.visible && line.meta.kind === kind).map((line) => line.meta.arm)"
+    )
     return list(page.locator("[data-axes] .live").first.evaluate(shown, kind))
 
 
@@ -170,7 +172,8 @@ def test_many_arms_leave_the_picker_in_sight_and_the_still_charts_say_what_they_
     page = drawn(show(many, viewport={"width": 1280, "height": 720}), MANY_CHARTS)
     page.get_by_role("navigation").get_by_role("link", name="Learning-rate sensitivity").click()
     picker, heading = (page.locator(one).bounding_box() for one in (".picker", "#sensitivity"))
-    assert picker is not None and heading is not None
+    assert picker is not None
+    assert heading is not None
     assert -1 < picker["y"] < 1
     assert picker["y"] + picker["height"] < heading["y"] < 200
     still = "Drawn: the first 5 of 12 arms; the numbers of all are in the table."

@@ -135,11 +135,12 @@ def test_the_copied_program_draws_the_picture(
     lab: TestClient, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(matplotlib.pyplot, "show", lambda: None)
+    drawn: dict[str, Any] = {}
     scene = asked(lab, "/api/descent", body)["scene"]
     python = asked(lab, "/api/code", body)["python"]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), matplotlib.rc_context({"backend": "agg"}):
-        exec(compile(python, "program", "exec"), drawn := {})
+        exec(compile(python, "program", "exec"), drawn)
     axes = drawn["axes"]
     matplotlib.pyplot.close(axes.figure)
     lines = printed.getvalue().splitlines()

@@ -31,6 +31,7 @@ from tests.pages.report_cases import (
 )
 from tests.pages.report_cases import slices as slice_data
 
+TOO_FEW: Any = (2,)
 BATCHES: dict[str, Any] = {"options": [8, 16]}
 MOMENTA: dict[str, Any] = {"low": 0.5, "high": 0.999, "scale": "complement"}
 
@@ -355,9 +356,18 @@ def without_lines() -> dict[str, Any]:
         (lambda: figure(race_data(), "curves", arms=["adm"]), "arms: there is no arm 'adm' .*; did you mean 'adam'?"),
         (lambda: figure(race_data(), "curves", arms=[]), "arms: name at least one of sgd and adam"),
         (lambda: figure(race_data(), "curves", limits={"loss": (0, 1)}), "no axis is called 'loss'; there are .*steps"),
-        (lambda: figure(race_data(), "curves", limits={"steps": (2, 1)}), "limits of steps must be two numbers, the lo"),
-        (lambda: figure(race_data(), "curves", limits={"steps": (2,)}), "limits of steps must be two numbers, the lowe"),
-        (lambda: figure(race_data(), "sensitivity", limits={"learning rate": (0, 1)}), "two numbers above 0, the lower"),
+        (
+            lambda: figure(race_data(), "curves", limits={"steps": (2, 1)}),
+            "limits of steps must be two numbers, the lo",
+        ),
+        (
+            lambda: figure(race_data(), "curves", limits={"steps": TOO_FEW}),
+            "limits of steps must be two numbers, the lowe",
+        ),
+        (
+            lambda: figure(race_data(), "sensitivity", limits={"learning rate": (0, 1)}),
+            "two numbers above 0, the lower",
+        ),
         (lambda: figure(race_data(), "curves", width=0), "width must be .*0"),
         (lambda: figure(untold(race_data()), "speed"), "no steps to a level that its leading arms share are told"),
         (lambda: figure({}, "curves"), "'protocol' is missing"),
@@ -403,7 +413,9 @@ def test_the_limits_are_those_of_the_axes_that_they_name() -> None:
 
 
 @pytest.mark.parametrize(("width", "inches"), [(None, (10.0, 3.4)), (7.0, (7.0, 2.38)), (3.3, (3.3, 4.488))])
-def test_a_figure_is_as_wide_as_asked_and_puts_panels_beneath_each_other(width: Any, inches: Any, tmp_path: Path) -> None:
+def test_a_figure_is_as_wide_as_asked_and_puts_panels_beneath_each_other(
+    width: Any, inches: Any, tmp_path: Path
+) -> None:
     found = figure(race_data(), "curves", width=width)
     found.write(tmp_path / "a.svg")
     size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', (tmp_path / "a.svg").read_text())

@@ -61,7 +61,7 @@ class Path:
 
     def _repr_html_(self) -> str:
         """The path in the descent player, as a notebook shows it."""
-        frame: str = getattr(importlib.import_module(_PLAYER), "path_frame")(self)
+        frame: str = importlib.import_module(_PLAYER).path_frame(self)
         return frame
 
 

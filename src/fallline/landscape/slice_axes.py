@@ -90,7 +90,10 @@ def principal_axes(weights: Sequence[Tensor], dimensions: int) -> PrincipalAxes:
     left = products.diagonal() - coordinates.square().sum(1)
     distances = torch.where(left > _FLAT * products.diagonal().max(), left, 0.0).sqrt()
     return PrincipalAxes(
-        facing[:, None] * coefficients, facing * coordinates + 0.0, shares, distances  # no negative zeros
+        facing[:, None] * coefficients,
+        facing * coordinates + 0.0,
+        shares,
+        distances,  # no negative zeros
     )
 
 

@@ -143,6 +143,6 @@ def slices_around(models: Mapping[str, nn.Module], problem: Problem) -> list[dic
     has_filters = any(parameter.ndim > 1 for parameter in trainable(through[0]))
     cuts = [slice_of(problem, through, examples=examples)] if has_filters else []
     if len(models) > 2:
-        plane = {"axes": "principal", "dimensions": 2, "points": _POINTS_2D}
-        cuts.append(slice_of(problem, through[:3], **plane, examples=examples))
+        three = through[:3]
+        cuts.append(slice_of(problem, three, axes="principal", dimensions=2, points=_POINTS_2D, examples=examples))
     return [{**cut.to_json(), "names": list(models)[: len(cut.coordinates)]} for cut in cuts]

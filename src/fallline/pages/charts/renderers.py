@@ -65,7 +65,9 @@ def _figure(pictures: Sequence[Picture], x: str | None, width: float | None) -> 
     for axes, picture in zip(places, pictures, strict=False):
         _draw(axes, picture, next(iter(picture.x)) if x is None else x)
         pad = None if picture.upright is None else 16.0  # room for what is marked
-        axes.set_title(picture.title, fontsize=min(10.0, _TITLE * width / beside), loc="left", pad=pad, parse_math=False)
+        axes.set_title(
+            picture.title, fontsize=min(10.0, _TITLE * width / beside), loc="left", pad=pad, parse_math=False
+        )
     if key:
         _add_key(figure, key, columns)
     return figure
