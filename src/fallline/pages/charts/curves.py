@@ -188,7 +188,7 @@ def _band(seeds: int, middle: Median | None) -> str:
     rank = {1: "", 2: "second ", 3: "third "}.get(middle.rank, f"{middle.rank}th ")
     return (
         f"Lines are medians of {seeds} seeds, never smoothed; bands run from the {rank}worst to the {rank}best seed, "
-        f"which covers the true median with {100 * middle.confidence:.0f} % confidence; single runs are drawn on demand."
+        f"which covers the true median with {100 * middle.confidence:.0f} % confidence; single runs on demand."
     )
 
 
