@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fallline.landscape import path, surfaces
-from fallline.pages.player import Scene, Trajectory, message, player, scene_of, script, stylesheet
+from fallline.pages.player import Scene, Trajectory, document, message, player, scene_of, script, stylesheet
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -45,6 +45,28 @@ def step_of(page: Page) -> int:
 def drawn(page: Page) -> list[int]:
     """How many points of each trajectory are drawn."""
     return [len(str(line.get_attribute("points")).split()) for line in page.locator("polyline").all()]
+
+
+def test_a_path_plays_in_a_notebook_and_keeps_to_its_frame(show: Any) -> None:
+    page = show(f"<style>* {{ color: red }}</style><h1>Notebook</h1>{PATHS[0]._repr_html_()}")
+    frame = page.frame_locator("iframe")
+    assert frame.get_by_text("learning rate 0.03").is_visible()
+    frame.get_by_role("button", name="To start").click()
+    frame.get_by_role("button", name="Forward").click()
+    assert len(str(frame.locator("polyline").get_attribute("points")).split()) == 2
+    look = "(one) => getComputedStyle(one).color"
+    assert (page.locator("h1").evaluate(look), frame.locator("figcaption").first.evaluate(look)) == (
+        "rgb(255, 0, 0)", "rgb(26, 29, 33)",
+    )  # fmt: skip
+
+
+def test_a_page_of_players_needs_nothing_else(show: Any) -> None:
+    page = show(document(SCENE, CURVE))
+    assert page.title() == "ravine · sharp-and-flat"
+    assert page.locator(".fl-controls:visible").count() == 2
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator(".fl-player").nth(1).get_by_role("button", name="To start").click()
+    assert drawn(page) == [len(np.asarray(one.points)) for one in SCENE.trajectories] + [1]
 
 
 @pytest.mark.parametrize("scene", [SCENE, OTHER, CURVE], ids=lambda scene: scene.title)

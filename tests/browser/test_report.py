@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import fallline
 from fallline.pages.report import report_page
+from fallline.problems import digits
 from tests.pages.report_cases import COMMAND, HOSTILE, also_searched, diverge, diverged_trial, race_data, slices
 
 if TYPE_CHECKING:
@@ -34,10 +37,10 @@ def html() -> str:
     return report_page(RACE)
 
 
-def drawn(page: Page) -> Page:
+def drawn(page: Page, charts: int = CHARTS) -> Page:
     """The page, once Plotly has drawn every chart."""
     page.wait_for_selector(".live[hidden]", state="detached")
-    page.wait_for_selector(f":nth-match(.live .plot-container, {CHARTS})")
+    page.wait_for_selector(f":nth-match(.live .plot-container, {charts})")
     return page
 
 
@@ -113,21 +116,88 @@ def test_curves_against_samples_and_seconds(html: str, show: Any) -> None:
 LINES = "(all) => all.map((one) => one.data.filter((line) => line.visible).map((line) => [line.meta.arm, line.y]))"
 
 
-def test_a_key_hides_an_arm_in_all_charts_with_keys_and_moves_no_other(html: str, show: Any) -> None:
+def test_the_picker_hides_an_arm_in_all_charts_with_keys_and_moves_no_other(html: str, show: Any) -> None:
     page = drawn(show(html))
     charts = page.locator("figure:has(.key) .live")
     before = charts.evaluate_all(LINES)
-    page.locator("[data-axes] figure").first.get_by_role("checkbox", name="adam").uncheck()
+    page.get_by_role("group", name="Arms in the curves").get_by_role("checkbox", name="adam").uncheck()
     assert charts.evaluate_all(LINES) == [[line for line in chart if line[0] != 1] for chart in before]
-    boxes = page.locator(".key input").evaluate_all("(all) => all.map((box) => box.checked === (box.value !== '1'))")
-    assert len(boxes) > 2
-    assert all(boxes)
+    keys = page.locator(".key")
+    assert keys.count() == len(before) > 2
+    shown = keys.evaluate_all("(all) => all.map((one) => one.innerText.includes('adam'))")
+    assert shown == [False] * len(before)
+    assert not page.locator(".key input").count()
     rows = page.locator("figure:not(:has(.key)) .live")
     assert rows.evaluate_all("(all) => all.every((one) => one.data.every((line) => line.visible))")
     page.get_by_role("button", name="None").first.click()
     assert charts.evaluate_all(LINES) == [[]] * len(before)
     page.get_by_role("button", name="All", exact=True).first.click()
     assert charts.evaluate_all(LINES) == before
+
+
+def visible(page: Page, kind: str) -> list[int]:
+    """The arms of which the first curves show marks of a kind."""
+    shown = (
+        "(one, kind) => one.data.filter((line) => line.visible && line.meta.kind === kind).map((line) => line.meta.arm)"
+    )
+    return list(page.locator("[data-axes] .live").first.evaluate(shown, kind))
+
+
+@pytest.fixture(scope="module")
+def many() -> str:
+    return report_page(race_data(MANY))
+
+
+MANY = tuple(f"arm{number}" for number in range(12))
+MANY_CHARTS = 6  # distances, steps, finals, two losses, learning rates
+
+
+def test_of_many_arms_the_first_are_drawn_and_single_runs_on_demand(many: str, show: Any) -> None:
+    page = drawn(show(many), MANY_CHARTS)
+    picker = page.get_by_role("group", name="Arms in the curves")
+    assert (visible(page, "line"), visible(page, "band"), visible(page, "faint")) == ([*range(5)], [*range(5)], [])
+    picker.get_by_role("checkbox", name="Single runs").check()
+    assert visible(page, "faint") == [*range(5)]
+    picker.get_by_role("button", name="All").click()
+    assert visible(page, "faint") == visible(page, "line") == [*range(12)]
+    assert picker.get_by_role("checkbox", name="arm11").is_checked()
+    picker.get_by_role("button", name="None").click()
+    picker.get_by_role("checkbox", name="arm7").check()
+    assert visible(page, "line") == [7]
+    picker.get_by_role("button", name="First 5").click()
+    assert visible(page, "line") == [*range(5)]
+
+
+def test_many_arms_leave_the_picker_in_sight_and_the_still_charts_say_what_they_lack(many: str, show: Any) -> None:
+    page = drawn(show(many, viewport={"width": 1280, "height": 720}), MANY_CHARTS)
+    page.get_by_role("navigation").get_by_role("link", name="Learning-rate sensitivity").click()
+    picker, heading = (page.locator(one).bounding_box() for one in (".picker", "#sensitivity"))
+    assert picker is not None
+    assert heading is not None
+    assert -1 < picker["y"] < 1
+    assert picker["y"] + picker["height"] < heading["y"] < 200
+    still = "Drawn: the first 5 of 12 arms; the numbers of all are in the table."
+    assert not page.get_by_text(still).first.is_visible()
+    page.emulate_media(media="print")
+    assert page.get_by_text(still).first.is_visible()
+    assert page.locator(".key").first.inner_text().count("arm") == 5
+
+
+def test_a_diagnosis_has_a_picker_of_its_own(show: Any) -> None:
+    found = fallline.diagnose(digits(epochs=1), parts=("layers",), examples=100, progress=lambda stage: None)
+    page = drawn(show(report_page({**RACE, "diagnosis": found.to_json()})), CHARTS + 1)
+    apart = page.locator(".apart")
+    assert apart.locator(".key input").count()
+    before = page.locator("figure:has(.key) .live").evaluate_all(LINES)
+    page.get_by_role("group", name="Arms in the curves").get_by_role("button", name="None").click()
+    after = page.locator("figure:has(.key) .live").evaluate_all(LINES)
+    assert [bool(lines) for lines in after] == [False] * (len(before) - 1) + [True]
+    assert after[-1] == before[-1]
+
+
+def test_it_prints_on_few_pages(many: str, show: Any) -> None:
+    page = drawn(show(many), MANY_CHARTS)
+    assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) <= 5
 
 
 @pytest.mark.parametrize(("part", "text"), [(".code pre", "# sgd"), (".command", COMMAND)])

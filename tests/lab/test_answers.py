@@ -7,6 +7,7 @@ import io
 import re
 from typing import Any
 
+import matplotlib.pyplot
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
@@ -123,21 +124,39 @@ PROGRAMS: list[dict[str, Any]] = [
                     ("linear", "cosine", "exponential", "inverse_time", "inverse_square_root", "staircase",
                      "one_cycle")]},
     {"surface": "beale", "steps": 30, "rates": "tuned", "optimizers": [{"rule": "nesterov", "lr": 1}]},
+    {"surface": "sharp-and-flat", "steps": 50, "optimizers": [{"rule": "sgd", "lr": 0.05}]},
+    {"surface": {"formula": "sqrt(y)+x**2", "view": [[-0.9, 1], [-0.8, 1]]}, "start": [0.7, 0.6], "steps": 5,
+     "optimizers": [{"rule": "sgd", "lr": 0.05}]},
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("body", PROGRAMS, ids=lambda body: str(body["surface"])[:12])
-def test_the_copied_program_ends_where_the_picture_does(lab: TestClient, body: dict[str, Any]) -> None:
+def test_the_copied_program_draws_the_picture(
+    lab: TestClient, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matplotlib.pyplot, "show", lambda: None)
+    drawn: dict[str, Any] = {}
     scene = asked(lab, "/api/descent", body)["scene"]
     python = asked(lab, "/api/code", body)["python"]
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(python, "program", "exec"), {})
+    with contextlib.redirect_stdout(printed), matplotlib.rc_context({"backend": "agg"}):
+        exec(compile(python, "program", "exec"), drawn)
+    axes = drawn["axes"]
+    matplotlib.pyplot.close(axes.figure)
     lines = printed.getvalue().splitlines()
     for line, trajectory in zip(lines, scene["trajectories"], strict=True):
         x, y = trajectory["points"][-1]
         assert f": ({x:.6g}, {y:.6g}), loss " in line
         assert line.endswith(trajectory["outcome"])
+    flat = scene["dimensions"] == 1
+    assert bool(axes.collections) != flat  # the bands of a map
+    shown = [line for line in axes.get_lines() if not line.get_label().startswith("_")]
+    for line, trajectory in zip(shown, scene["trajectories"], strict=True):
+        assert str(line.get_label()).startswith(trajectory["name"].split("…")[0].strip())
+        ends = np.c_[np.array(trajectory["points"])[:, 0], trajectory["losses"]] if flat else trajectory["points"]
+        assert np.asarray(line.get_xydata()) == pytest.approx(np.array(ends), rel=2e-3, abs=1e-6)
+    assert axes.get_xlim() == tuple(scene["view"][0])
+    assert flat or axes.get_ylim() == tuple(scene["view"][1])
 
 
 @pytest.mark.parametrize("formula", ['x+"""', "x');import os#", "x\\", "x\n+y"])

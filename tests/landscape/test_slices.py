@@ -244,6 +244,9 @@ def test_principal_axes(places: list[list[float]], dimensions: Any, shares: list
                 layer.weight.add_(offset * way / way.norm())
         models.append(model)
     cut = slice(problem, models, axes="principal", dimensions=dimensions, points=5)
+    beside = np.square(np.array(places) - places[-1]).sum(1) - np.square(cut.coordinates).sum(1)
+    assert cut.distances == pytest.approx(np.sqrt(np.maximum(beside, 0)), abs=1e-5)
+    assert (cut.distances == 0).all() == ("beside it" not in cut.description)
     assert cut.shares is not None
     assert cut.losses.shape == (1, *[5] * dimensions)
     assert cut.shares == pytest.approx(shares) if shares is not None else sum(cut.shares) == pytest.approx(1)

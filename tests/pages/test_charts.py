@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from fallline.pages.charts.picture import Picture, score_scale
 from fallline.pages.charts.race_data import median, read_race
 from fallline.pages.charts.renderers import live
 from fallline.pages.charts.slices import named_slice, slices_picture
-from fallline.pages.charts.trials import searched, searched_picture
+from fallline.pages.charts.trials import searched, searched_picture, sensitivity_pictures
 from tests.pages.report_cases import (
     HOSTILE,
     also_searched,
@@ -30,6 +31,7 @@ from tests.pages.report_cases import (
 )
 from tests.pages.report_cases import slices as slice_data
 
+TOO_FEW: Any = (2,)
 BATCHES: dict[str, Any] = {"options": [8, 16]}
 MOMENTA: dict[str, Any] = {"low": 0.5, "high": 0.999, "scale": "complement"}
 
@@ -351,6 +353,22 @@ def without_lines() -> dict[str, Any]:
         (lambda: figure(race_data(), "curves", x="days"), "x must be one of steps, samples, seconds; got 'days'"),
         (lambda: figure(race_data(), "searched"), "nothing but learning rates was searched"),
         (lambda: figure(race_data(), "distance").write("a.gif"), "path: a figure is written as png, svg, pdf; 'a.gif'"),
+        (lambda: figure(race_data(), "curves", arms=["adm"]), "arms: there is no arm 'adm' .*; did you mean 'adam'?"),
+        (lambda: figure(race_data(), "curves", arms=[]), "arms: name at least one of sgd and adam"),
+        (lambda: figure(race_data(), "curves", limits={"loss": (0, 1)}), "no axis is called 'loss'; there are .*steps"),
+        (
+            lambda: figure(race_data(), "curves", limits={"steps": (2, 1)}),
+            "limits of steps must be two numbers, the lo",
+        ),
+        (
+            lambda: figure(race_data(), "curves", limits={"steps": TOO_FEW}),
+            "limits of steps must be two numbers, the lowe",
+        ),
+        (
+            lambda: figure(race_data(), "sensitivity", limits={"learning rate": (0, 1)}),
+            "two numbers above 0, the lower",
+        ),
+        (lambda: figure(race_data(), "curves", width=0), "width must be .*0"),
         (lambda: figure(untold(race_data()), "speed"), "no steps to a level that its leading arms share are told"),
         (lambda: figure({}, "curves"), "'protocol' is missing"),
         (lambda: figure({**race_data(), "decision": {}}, "curves"), "'take' is missing"),
@@ -362,6 +380,76 @@ def without_lines() -> dict[str, Any]:
 def test_what_can_not_be_drawn_is_refused(ask: Callable[[], Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         ask()
+
+
+def panels(kind: str, **asked: Any) -> tuple[Picture, ...]:
+    return figure(race_data(("sgd", "adam", "lion")), kind, **asked).pictures
+
+
+@pytest.mark.parametrize("kind", ["distance", "speed", "leaderboard"])
+def test_a_figure_has_the_rows_that_were_asked_for(kind: str) -> None:
+    (picture,) = panels(kind, arms=["lion", "sgd"])
+    assert [tick.split(" ")[0] for tick in picture.y.ticks] == ["sgd", "lion"]  # from below
+
+
+@pytest.mark.parametrize("kind", ["curves", "sensitivity"])
+def test_a_figure_has_the_arms_that_were_asked_for(kind: str) -> None:
+    for picture in panels(kind, arms=["lion", "sgd"]):
+        assert [label.split(" ")[0] for label in picture.key.values()] == ["lion", "sgd"]
+        assert {mark.arm for mark in picture.marks} == {0, 1}
+
+
+def test_single_runs_are_drawn_on_demand() -> None:
+    assert not any(mark.kind == "faint" for picture in panels("curves") for mark in picture.marks)
+    assert all(picture.has(1, "faint") for picture in panels("curves", runs=True))
+
+
+def test_the_limits_are_those_of_the_axes_that_they_name() -> None:
+    limits = {"validation loss": (0.5, 1), "steps": (0.0, 20.0)}
+    train, valid = panels("curves", limits=limits)
+    assert (train.y.view, valid.y.view, valid.x["steps"].view, valid.x["samples"].view) == (
+        panels("curves")[0].y.view, (0.5, 1.0), (0.0, 20.0), None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("width", "inches"), [(None, (10.0, 3.4)), (7.0, (7.0, 2.38)), (3.3, (3.3, 4.488))])
+def test_a_figure_is_as_wide_as_asked_and_puts_panels_beneath_each_other(
+    width: Any, inches: Any, tmp_path: Path
+) -> None:
+    found = figure(race_data(), "curves", width=width)
+    found.write(tmp_path / "a.svg")
+    size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', (tmp_path / "a.svg").read_text())
+    assert size is not None
+    points = [float(one) / 72 for one in size.groups()]
+    key = 0.22 * (2 if width == 3.3 else 1)
+    assert points == pytest.approx([inches[0], inches[1] + key], abs=0.01)
+
+
+@pytest.mark.parametrize("kind", FIGURES[:1])
+def test_letters_in_a_pdf_are_truetype(kind: str, tmp_path: Path) -> None:
+    figure(race_data(), kind).write(tmp_path / "a.pdf")
+    written = (tmp_path / "a.pdf").read_bytes()
+    assert b"/FontFile2" in written
+    assert b"/Type3" not in written
+
+
+@pytest.mark.parametrize(
+    ("best", "view", "ceiling"),
+    [
+        # The better half of each arm's four trials, and 6 % of what they take up to each side.
+        ([0.97, 0.96, 0.3, 0.1], (0.9594, 0.9706), None),
+        ([0.97, 0.96, 0.3, None], (0.9594, 0.972), 0.9712),
+    ],
+)
+def test_sensitivity_is_cropped_to_the_better_half_of_the_trials(best: Any, view: Any, ceiling: Any) -> None:
+    data = race_data(metric="accuracy", higher_is_better=True, untrained_score=0.1)
+    for one in data["arms"]:
+        for trial, score in zip(one["trials"], best, strict=True):
+            trial |= {"score": score, "diverged": score is None}
+    (picture,) = sensitivity_pictures(read_race(data))
+    assert picture.y.view == pytest.approx(view)
+    assert picture.ceiling == (None if ceiling is None else pytest.approx(ceiling))
+    assert "Cropped to the better half of every arm's trials; a double click on the chart shows all." in picture.notes
 
 
 @pytest.mark.parametrize("kind", FIGURES)

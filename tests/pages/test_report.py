@@ -35,7 +35,7 @@ from tests.pages.report_cases import (
     untold,
 )
 
-SECTIONS = ["distance", "leaderboard", "curves", "sensitivity", "landscape", "measured"]
+SECTIONS = ["leaderboard", "distance", "curves", "sensitivity", "landscape", "measured"]
 
 
 class Elements(HTMLParser):
@@ -97,12 +97,56 @@ def test_what_the_landscape_lacks_is_told() -> None:
     assert "Lines and maps have gaps where the loss is not finite: at 2 of 6 points." in text
 
 
+def plane(height: float, loss: float, **changes: Any) -> dict[str, Any]:
+    """One map through two models of a height; the last lies between its points, and has this loss."""
+    return slices(["sgd", "adam"], 2) | {
+        "axes": "principal", "losses": [[[height] * 3] * 3], "coordinates": [[-1.0, 1.0], [0.5, -0.25]],
+        "model_losses": [height, loss], "shares": [0.7, 0.2], **changes,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cut", "told"),
+    [
+        (plane(0.45, 0.45), ""),
+        (plane(0.45, 0.44), ""),
+        (plane(0.45, 0.006), "adam at a height of 0.45, whose own loss is 0.006"),
+        (plane(0.006, 0.45), "adam at a height of 0.006, whose own loss is 0.45"),
+        (plane(0.45, 0.0), "adam at a height of 0.45, whose own loss is 0"),
+        (plane(-2.0, -2.01), ""),
+        (plane(-2.0, 2.0), "adam at a height of -2, whose own loss is 2"),
+        (plane(0.45, 0.45, losses=[[[0.45, 0.45, 0.45], [0.45, 9.0, 0.45], [0.45] * 3]]), "adam at a height of 3.656,"),
+        (plane(0.45, 0.45, losses=[[[0.45, None, 0.45]] * 3]), "adam at a height of not a number,"),
+        (slices(["sgd", "adam"], 2), ""),
+        (slices(["sgd", "adam"], 2) | {"model_losses": [0.2, 0.3]}, "adam at a height of 0.2, whose own loss is 0.3"),
+    ],
+)
+def test_no_map_shows_a_run_at_a_height_that_is_not_its_own(cut: dict[str, Any], told: str) -> None:
+    text = Elements(report_page(race_data() | {"slices": [cut]})).text
+    assert ("Loss in the plane through sgd and adam" in text or "Loss around the best run of" in text) == (not told)
+    assert f"A plane is not shown, as its map would have {told}" in text if told else "A plane is not" not in text
+    assert "A cut." in text  # how it was made, with the shares and distances, is told in either case
+
+
+def test_a_real_race_has_a_plane_through_runs_that_lie_on_it() -> None:
+    import fallline
+    from fallline.problems import digits
+
+    effort = fallline.Effort(trials=4, finalists=1, seeds=2)
+    data = fallline.race(digits(epochs=1), ["sgd", "momentum", "adam", "rmsprop"], effort, storage=None, slices=True)
+    line, cut = data.to_json()["slices"]
+    assert len(line["names"]) == 4
+    assert cut["names"] == line["names"][:3]
+    assert cut["distances"] == [0.0, 0.0, 0.0]
+    assert sum(cut["shares"]) == pytest.approx(1.0)
+
+
 def test_the_decision_comes_first(page: str) -> None:
-    """The headline, its lines, the limits; then the code, before any chart and any table."""
+    """The headline, its lines, the limits; then the code, before the table, which comes before any chart."""
     text = Elements(page).text
     parts = [
         "Take sgd with lr = 0.1", "at most 0.1 above whichever arm is best", COMMAND, "This holds on this problem",
-        "# sgd", "Take care.", "Distance from the best", "standing", "Code for adam",
+        "# sgd", "Take care.", "standing", "Full dot and line", "every arm lies within its line", "Code for adam",
     ]  # fmt: skip
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
@@ -148,7 +192,7 @@ def test_the_page_asks_for_nothing(page: str) -> None:
         value for _, found, _ in Elements(page).found for name in ("src", "href") if (value := found.get(name))
     ]
     assert addresses
-    assert all(address.startswith("data:") for address in addresses)
+    assert all(address.startswith(("data:", "#")) for address in addresses)
 
 
 def test_the_policy_lets_its_own_scripts_run_alone(page: str) -> None:
@@ -175,7 +219,8 @@ def test_no_name_leaves_its_place(page: str) -> None:
 
 
 def test_the_downloads_are_the_data(page: str) -> None:
-    links = {str(found["download"]): str(found["href"]) for found, _ in Elements(page).all("a")}
+    every = [found for found, _ in Elements(page).all("a") if "download" in found]
+    links = {str(found["download"]): str(found["href"]) for found in every}
     files = {name: gzip.decompress(b64decode(link.split(",")[1])).decode() for name, link in links.items()}
     assert json.loads(files["race.json.gz"]) == full_race()
     rows = list(csv.DictReader(io.StringIO(files["runs.csv.gz"])))
@@ -208,8 +253,8 @@ def test_the_same_race_gives_the_same_page(page: str) -> None:
         (0, "arm", "sgd", "sgd", ""),
         (0, "test loss (95 % interval)", "0.5450 (0.5200 to 0.5700)", 0.545, ""),
         (0, "best lr", "0.1", 0.1, ""),
-        (0, "standing", "take", 1, ""),
-        (1, "standing", "not told apart", 2, ""),
+        (0, "standing", "take", 0, ""),
+        (1, "standing", "not told apart", 1, ""),
         (1, "above the best", "0 to 0.2", 0.2, ""),
         (0, "steps, over those of sgd", "1", 1.0, ""),
         (1, "steps, over those of sgd", "0.50 to 2.50", 2.0, ""),

@@ -14,6 +14,7 @@ from fallline.lab.descent import Descent, Walker, read_descent, walk
 from fallline.lab.ground import Ground, drawable
 from fallline.lab.requests import Fields
 from fallline.lab.work import Ticket
+from fallline.pages.assets import colour
 from fallline.pages.player import Scene, message, player, scene_of, trajectory_of
 
 
@@ -93,12 +94,17 @@ def _score(descent: Descent, walker: Walker, ticket: Ticket) -> float:
 
 
 def _program(descent: Descent) -> str:
-    """The program's text: it walks the same paths with Fallline alone and prints where each of them ends.
+    """The program's text: it walks the same paths, prints where each of them ends and draws them by Matplotlib.
 
     Whatever a person wrote stands in it as a quoted string.
     """
     paths = "\n".join(f"    ({walker.name!r}, {_path(descent, walker)})," for walker in descent.walkers)
-    return f"""{_imports(descent)}
+    colours = [colour(number)[0] for number in range(len(descent.walkers))]
+    drawn, points = _ON_CURVE if descent.ground.surface.dimensions == 1 else _ON_MAP
+    return f"""import matplotlib.pyplot as plt
+import numpy as np
+
+{_imports(descent)}
 
 surface = {_surface(descent.ground)}
 paths = [
@@ -107,7 +113,35 @@ paths = [
 for name, found in paths:
     x, y = found.points[-1]
     print(f"{{name}}: ({{x:.6g}}, {{y:.6g}}), loss {{found.losses[-1]:.6g}}, {{found.description}}")
+
+{drawn}
+for (name, found), colour in zip(paths, {colours!r}):
+    axes.plot({points}, ".-", color=colour, markersize=3, linewidth=1.2, label=name)
+axes.legend()
+plt.show()
 """
+
+
+_ON_MAP = (
+    """x, y = np.meshgrid(*(np.linspace(*ends, 181) for ends in surface.view))
+above = np.ma.masked_invalid(surface.heights(x, y))
+above -= above.min()
+figure, axes = plt.subplots(layout="constrained")
+axes.contourf(x, y, np.log10(above + 1e-6 * (above.max() or 1)), levels=12, cmap="Blues_r", alpha=0.5)
+axes.scatter(*np.reshape(surface.minima, (-1, 2)).T, marker="+", color="black", s=90, zorder=3)
+axes.set(title=surface.name, xlabel="x", ylabel="y", xlim=surface.view[0], ylim=surface.view[1])""",
+    "*found.points.T",
+)
+_ON_CURVE = (
+    """x = np.linspace(*surface.view[0], 1001)
+heights = surface.heights(x, np.zeros_like(x))
+room = 0.05 * np.ptp(heights[np.isfinite(heights)])
+figure, axes = plt.subplots(layout="constrained")
+axes.plot(x, heights, color="0.6")
+axes.set(title=surface.name, xlabel="x", ylabel="loss", xlim=surface.view[0])
+axes.set_ylim(np.nanmin(heights) - room, np.nanmax(heights) + room)""",
+    "found.points[:, 0], found.losses",
+)
 
 
 def _imports(descent: Descent) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from fallline.schedules import Schedule
 from fallline.symbolic import Rule
 
 Array = NDArray[np.float64]
+
+#: Draws a path; imported when first asked for, by its name alone, since a path knows no drawing.
+_PLAYER = "fallline.pages.player"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +58,11 @@ class Path:
     def description(self) -> str:
         """What became of it, in words."""
         return self.outcome.sentence
+
+    def _repr_html_(self) -> str:
+        """The path in the descent player, as a notebook shows it."""
+        frame: str = importlib.import_module(_PLAYER).path_frame(self)
+        return frame
 
 
 def path(

@@ -43,12 +43,14 @@ class PrincipalAxes:
     """Orthonormal axes as sums of differences from the last model: axis k is Σᵢ coefficients[k, i]·(θᵢ - θ_last).
 
     `coordinates` [models, dimensions] are the models' places, the last at the origin; distances between weights are the
-    unit. `shares` [dimensions] are the axes' parts of the variance of the weights.
+    unit. `shares` [dimensions] are the axes' parts of the variance of the weights, `distances` [models] how far each
+    model lies beside the line or plane.
     """
 
     coefficients: Tensor
     coordinates: Tensor
     shares: tuple[float, ...]
+    distances: Tensor
 
     def along(self, stacked: Tensor) -> Tensor:
         """How a tensor [models, ...] changes along the axes: [dimensions, ...]."""
@@ -84,7 +86,15 @@ def principal_axes(weights: Sequence[Tensor], dimensions: int) -> PrincipalAxes:
     coordinates = products @ coefficients.T
     facing = torch.where(coordinates[0] > 0, -1.0, 1.0).to(coordinates)
     shares = tuple((variances[:dimensions] / variances.sum()).tolist())
-    return PrincipalAxes(facing[:, None] * coefficients, facing * coordinates + 0.0, shares)  # no negative zeros
+    # What is left of the squares is rounding, of a size that the largest of them sets, where a model is on the plane.
+    left = products.diagonal() - coordinates.square().sum(1)
+    distances = torch.where(left > _FLAT * products.diagonal().max(), left, 0.0).sqrt()
+    return PrincipalAxes(
+        facing[:, None] * coefficients,
+        facing * coordinates + 0.0,
+        shares,
+        distances,  # no negative zeros
+    )
 
 
 def _away(stacked: Tensor) -> Tensor:

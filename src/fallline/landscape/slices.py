@@ -115,6 +115,7 @@ def slice(
             coordinates=coordinates,
             model_losses=np.asarray(own.evaluate(part).loss.numpy(), np.float64),
             shares=None if principal is None else principal.shares,
+            distances=np.zeros(len(states)) if principal is None else principal.distances.cpu().numpy(),
         )
 
 
@@ -176,6 +177,7 @@ class Slice:
             beside the line or plane, except the last.
         model_losses: The models' own losses [models].
         shares: The principal axes' parts of the variance of the weights, None for random ones.
+        distances: How far each model [models] lies beside the line or plane, whose losses are its own only at 0.
     """
 
     problem: str
@@ -188,6 +190,7 @@ class Slice:
     coordinates: Array
     model_losses: Array
     shares: tuple[float, ...] | None
+    distances: Array
 
     @property
     def dimensions(self) -> int:
@@ -216,10 +219,12 @@ class Slice:
                 "dimension stay. Offsets count filter norms."
             )
         shares = " and ".join(f"{share:.1%}" for share in self.shares)
+        aside = self.distances.max()
+        beside = f"; the others lie up to {aside:.3g} beside it, where losses are not theirs" if aside else ""
         return (
             f"{data}; the running statistics of batch norm move with the weights, within the models' own range. "
             f"Principal axes of {len(self.coordinates)} models, with {shares} of the variance of their weights, "
-            "through the last model. Offsets are distances between weights."
+            f"through the last model{beside}. Offsets are distances between weights."
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from fallline.pages.charts.embedded import embedded, packed, plotly
 from fallline.pages.charts.leaderboard import leaderboard
 from fallline.pages.charts.picture import CHARTS, Picture
 from fallline.pages.charts.race_data import RaceData, read_race
-from fallline.pages.charts.slices import missing, scenes, slices_of, slices_picture
+from fallline.pages.charts.slices import contradictions, missing, scenes, slices_of, slices_picture
 from fallline.racing import started_apart
 from fallline.racing.output import there_before
 
@@ -40,26 +40,29 @@ def report_page(data: Mapping[str, Any]) -> str:
     race = read_race(data)
     script, found = asset("report.js"), slices_of(data, race)
     lines, planes = ([one for one in found if len(one.offsets) == count] for count in (1, 2))
-    maps = [player.player(scene) for plane in planes for scene in scenes(plane)]
+    planes = [plane for plane in planes if not contradictions(plane)]
+    maps = [(plane.description, [player.player(scene) for scene in scenes(plane)]) for plane in planes]
     scripts = [script, *([player.script()] if maps else [])]
     plotly_script, packed_plotly = plotly()
     headline, reason, told, limits = said(race)
     why = read_diagnosis(data["diagnosis"]) if data.get("diagnosis") else None
+    few = min(len(race.arms), FEW)
     return _template().render(
         race=race,
+        few=few,
         headline=headline,
         reason=reason,
         told=told,
         limits=limits,
         taken=next((arm for arm in race.arms if arm.name == race.taken and arm.best is not None), None),
         board=leaderboard(race),
-        sections=_sections(race),
+        sections=_sections(race, few),
         measured=measured(race),
         not_tuned=not_tuned(race),
         data=packed(json.dumps(data, separators=(",", ":"), allow_nan=False)),
         runs=packed(runs_csv(data)),
         policy=policy([*scripts, plotly_script]),
-        lines=[embedded(slices_picture(one)) for one in lines],
+        lines=[embedded(slices_picture(one), few=few) for one in lines],
         maps=maps,
         missing=missing(found, race),
         why=why,
@@ -73,14 +76,18 @@ def report_page(data: Mapping[str, Any]) -> str:
     )
 
 
-def _sections(race: RaceData) -> list[dict[str, Any]]:
-    """The charts by the sections that they stand in."""
+#: As many arms, those that come first, are on the charts to begin with; more lines than that hide each other.
+FEW = 5
+
+
+def _sections(race: RaceData, few: int) -> list[dict[str, Any]]:
+    """The charts by the sections that they stand in, the table first."""
     found: dict[str, dict[str, Any]] = {}
-    for kind in CHARTS.values():
+    for kind in sorted(CHARTS.values(), key=lambda kind: kind.section != "leaderboard"):
         nothing = {"name": kind.section, "headings": [], "charts": [], "before": [], "lacking": []}
         section, pictures = found.setdefault(kind.section, nothing), kind.pictures(race)
         alike = _alike(pictures) if kind.section == kind.kind else []
-        section["charts"] += [embedded(picture, alike) for picture in pictures]
+        section["charts"] += [embedded(picture, alike, few=few) for picture in pictures]
         if pictures or kind.section == kind.kind:
             section["headings"].append(kind.heading)
         section["before"] += filter(None, [kind.before, *alike])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,18 +184,33 @@ class RaceResult:
         """
         renderer("report")((self if self.slices is not None else self.with_slices()).to_json(), Path(path))
 
-    def figure(self, kind: str, x: str = "steps") -> Figure:
+    def figure(
+        self,
+        kind: str,
+        x: str = "steps",
+        *,
+        arms: Sequence[str] | None = None,
+        limits: Mapping[str, tuple[float, float]] | None = None,
+        width: float | None = None,
+        runs: bool = False,
+    ) -> Figure:
         """A chart of the race for a paper; its `write` takes a path that ends in .png, .svg or .pdf.
 
         Args:
             kind: One of `fallline.pages.charts.FIGURES`: "distance", "speed", "leaderboard", "curves", "sensitivity",
                 "searched".
             x: What curves are drawn over: "steps", "samples" or "seconds".
+            arms: The arms to draw, in this order; all unless given.
+            limits: Ends of axes by their labels, such as `{"validation accuracy": (0.9, 1.0)}`.
+            width: Of the whole figure, in inches, such as 3.3 for a column; 5 for each panel unless given. Letters
+                keep their size of 9 points.
+            runs: Also draw every single run behind medians.
 
         Raises:
-            ValueError: There is no such kind or axis, or nothing to show of that kind.
+            ValueError: There is no such kind, axis or arm, or nothing to show of that kind.
         """
-        drawn: Figure = renderer("figure")(self.to_json(), kind, x=x)
+        asked = {"x": x, "arms": arms, "limits": limits, "width": width, "runs": runs}
+        drawn: Figure = renderer("figure")(self.to_json(), kind, **asked)
         return drawn
 
     def to_frame(self) -> pd.DataFrame:

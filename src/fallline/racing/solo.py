@@ -133,8 +133,8 @@ def trained_again(problem: Problem, runs: Sequence[Run], training: str, workers:
 def slices_around(models: Mapping[str, nn.Module], problem: Problem) -> list[dict[str, Any]]:
     """Cuts through the loss around trained models, along the same directions for all, as plain data with their names.
 
-    Along one random direction, each filter rescaled to the model's own; and on the plane of the two axes along which
-    the models differ most, where there are three or more.
+    Along one random direction, each filter rescaled to the model's own; and on the plane through the first three,
+    where there are so many: it goes through no fourth, whose loss is another than the plane's.
     """
     if not models:
         return []
@@ -143,5 +143,6 @@ def slices_around(models: Mapping[str, nn.Module], problem: Problem) -> list[dic
     has_filters = any(parameter.ndim > 1 for parameter in trainable(through[0]))
     cuts = [slice_of(problem, through, examples=examples)] if has_filters else []
     if len(models) > 2:
-        cuts.append(slice_of(problem, through, axes="principal", dimensions=2, points=_POINTS_2D, examples=examples))
-    return [{**cut.to_json(), "names": list(models)} for cut in cuts]
+        three = through[:3]
+        cuts.append(slice_of(problem, three, axes="principal", dimensions=2, points=_POINTS_2D, examples=examples))
+    return [{**cut.to_json(), "names": list(models)[: len(cut.coordinates)]} for cut in cuts]

@@ -89,7 +89,8 @@ def curves_picture(found: Curves) -> Picture:
     """Draw curves: medians and bands over faint seeds; fewer than 3 seeds as dots; crosses where runs diverged."""
     every = np.concatenate([arm.values.ravel() for arm in found.arms])
     scale = score_scale(every, found.untrained, higher_is_better=found.higher_is_better)
-    view = None if scale.logarithmic else _late_view(found, scale)
+    late = np.concatenate([arm.values[:, arm.values.shape[1] // 2 :].ravel() for arm in found.arms])
+    view = None if scale.logarithmic else scale.cropped(late).view
     early = ("Cropped to what the second half of the runs came to; a double click on the chart shows all.",)
     return Picture(
         f"{found.what[0].upper()}{found.what[1:]}",
@@ -109,17 +110,6 @@ def curves_picture(found: Curves) -> Picture:
             *scale.left_out(every),
         ),
     )
-
-
-def _late_view(found: Curves, scale: Scale) -> tuple[float, float]:
-    """The part of the view that holds the second half of the runs, where arms differ by less than at the start."""
-    low, high = scale.view
-    late = np.concatenate([arm.values[:, arm.values.shape[1] // 2 :].ravel() for arm in found.arms])
-    late = late[(late >= low) & (late <= high)]
-    if not len(late):
-        return scale.view
-    room = 0.06 * float(np.ptp(late) or abs(late[0]) or 1.0)
-    return max(low, float(late.min()) - room), min(high, float(late.max()) + room)
 
 
 def _marks(number: int, arm: ArmCurves, scale: Scale) -> list[Mark]:
@@ -198,7 +188,7 @@ def _band(seeds: int, middle: Median | None) -> str:
     rank = {1: "", 2: "second ", 3: "third "}.get(middle.rank, f"{middle.rank}th ")
     return (
         f"Lines are medians of {seeds} seeds, never smoothed; bands run from the {rank}worst to the {rank}best seed, "
-        f"which covers the true median with {100 * middle.confidence:.0f} % confidence; the faint lines are the runs."
+        f"which covers the true median with {100 * middle.confidence:.0f} % confidence; single runs on demand."
     )
 
 

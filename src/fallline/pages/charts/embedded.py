@@ -14,12 +14,20 @@ from fallline.pages.charts.renderers import live
 from fallline.pages.charts.stills import still
 
 
-def embedded(picture: Picture, above: Sequence[str] = ()) -> dict[str, Any]:
-    """What the template `figure.html` draws: the picture, and its notes but for those that stand above it."""
+def embedded(picture: Picture, above: Sequence[str] = (), *, few: int = 0) -> dict[str, Any]:
+    """What the template `figure.html` draws: the picture, and its notes but for those that stand above it.
+
+    With `few`, arms and single runs are picked elsewhere on the page, and the still chart has the medians of the first
+    few arms alone; without, it has a picker of its own and all that there is.
+    """
+    first = [arm for arm in picture.key if arm < few] or [*picture.key][:few]
+    still_one = picture.medians().of(first) if few and picture.key else picture
     return {
+        "picked_here": not few,
+        "first": [*still_one.key],
         "picture": picture,
         "notes": [note for note in picture.notes if note not in above],
-        "still": f"data:image/svg+xml,{quote(still(picture), safe=_SAFE)}",
+        "still": f"data:image/svg+xml,{quote(still(still_one), safe=_SAFE)}",
         "live": live(picture),
     }
 

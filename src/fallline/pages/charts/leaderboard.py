@@ -20,6 +20,7 @@ from fallline.racing.output import diverged_legend, not_searched, time_legend
 
 _LONGEST_NAME = 20
 _EDGE = "at the edge"
+_STANDINGS = ("take", "not told apart", "not compared", "behind")
 
 
 @charted("leaderboard", "Leaderboard")
@@ -98,18 +99,19 @@ class Leaderboard:
 
 def leaderboard(race: RaceData) -> Leaderboard:
     """Gather the leaderboard of a race."""
-    rows = [dict(_cells(race, rank, arm)) for rank, arm in enumerate(race.arms, start=1)]
+    rows = [dict(_cells(race, arm)) for arm in race.arms]
     legend = _legend(race)
     if any(cell.remark == _EDGE for row in rows for cell in row.values()):
         legend += " At the edge: the best may lie outside what was searched."
     return Leaderboard(tuple(rows[0]), tuple(tuple(row.values()) for row in rows), legend)
 
 
-def _cells(race: RaceData, rank: int, arm: ArmData) -> Iterator[tuple[str, Cell]]:
+def _cells(race: RaceData, arm: ArmData) -> Iterator[tuple[str, Cell]]:
     """Heading and cell, from left to right; the headings are the same for every arm."""
     step = arm.entry.step_time
     yield "arm", Cell(arm.name, arm.name)
-    yield "standing", Cell(_standing(race, arm), rank)
+    standing = _standing(race, arm)
+    yield "standing", Cell(standing, _STANDINGS.index(standing))
     yield f"test {race.metric}{' (95 % interval)' if race.protocol['seeds'] > 1 else ''}", _score(arm)
     ends = distances(race)
     if any(one is not None for one in ends.values()):
@@ -222,6 +224,8 @@ def _legend(race: RaceData) -> str:
         "test split is the score.",
         *not_searched([arm.entry for arm in race.arms]),
     ]
+    if sum(_standing(race, arm) == "not told apart" for arm in race.arms) > 1:
+        sentences.append("Among arms that are not told apart the order of rows is no ranking.")
     if any(one is not None for one in distances(race).values()):
         side = "Below" if race.higher_is_better else "Above"
         sentences.append(f"{side} the best: between which two the arm is, for all arms together.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -76,6 +76,15 @@ class Picture:
         """Whether there is a mark of this kind for the arm."""
         return any(mark.arm == arm and mark.kind == kind for mark in self.marks)
 
+    def medians(self) -> Picture:
+        """The picture without the single runs behind medians."""
+        return replace(self, marks=tuple(mark for mark in self.marks if mark.kind != "faint"))
+
+    def of(self, arms: Collection[int]) -> Picture:
+        """The picture with these arms alone."""
+        key = {arm: label for arm, label in self.key.items() if arm in arms}
+        return replace(self, marks=tuple(mark for mark in self.marks if mark.arm in arms), key=key)
+
 
 Draw = Callable[[RaceData], tuple[Picture, ...]]
 
@@ -126,6 +135,17 @@ class Scale:
     def shown(self, values: Array) -> Array:
         """The values, NaN where a logarithmic axis has no place for them."""
         return np.where(values > 0, values, np.nan) if self.logarithmic else values
+
+    def cropped(self, scores: Array) -> Scale:
+        """A linear scale for these scores alone, which are some of its own; a logarithmic one as it is."""
+        low, high = self.view
+        there = scores[(scores >= low) & (scores <= high)]
+        if self.logarithmic or not len(there):
+            return self
+        span = float(np.ptp(there) or abs(there[0]) or 1.0)
+        # What is off the scale stands on a line over the best scores and the worst ones alike.
+        low, high = max(low, float(there.min()) - 0.06 * span), min(high, float(there.max()) + 0.06 * span)
+        return replace(self, view=(low, high), ceiling=high + 0.06 * span, high_view=(low, high + 0.14 * span))
 
     def left_out(self, values: Array) -> tuple[str, ...]:
         """A note that counts the zeros that `shown` leaves out, if there are any."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 _PANEL = (5.0, 3.4)  # inches
+_NARROWEST = 2.5  # of a panel, and of a column of the key
+_TITLE = 2.6  # points of a title's letters for each inch of its panel
 _KEY_ROW = 0.22
 _LONGEST_NAME = 48  # characters
 _RESOLUTION = 200  # dots an inch
@@ -28,10 +30,11 @@ _RESOLUTION = 200  # dots an inch
 _SETTINGS: Any = {"svg.hashsalt": "fallline", "font.size": 9.0, "pdf.fonttype": 42}
 
 
-def drawn(pictures: Sequence[Picture], kind: str, *, x: str | None = None) -> bytes:
+def drawn(pictures: Sequence[Picture], kind: str, *, x: str | None = None, width: float | None = None) -> bytes:
     """Draw pictures side by side, over one key, as a file of the kind "png", "svg" or "pdf".
 
-    `x` chooses the axis among those of the pictures.
+    `x` chooses the axis among those of the pictures. All of it is `width` inches wide, with the pictures beneath each
+    other where that leaves too little for several beside each other.
     """
     from matplotlib import rc_context
 
@@ -40,23 +43,31 @@ def drawn(pictures: Sequence[Picture], kind: str, *, x: str | None = None) -> by
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         file = io.BytesIO()
         dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-        _figure(pictures, x).savefig(file, format=kind, dpi=_RESOLUTION, metadata=dates.get(kind))
+        _figure(pictures, x, width).savefig(file, format=kind, dpi=_RESOLUTION, metadata=dates.get(kind))
     return file.getvalue()
 
 
-def _figure(pictures: Sequence[Picture], x: str | None) -> Figure:
+def _figure(pictures: Sequence[Picture], x: str | None, width: float | None) -> Figure:
     from matplotlib.figure import Figure
 
     key = pictures[0].key
-    columns = 2 if len(pictures) == 1 else 2 * len(pictures)
+    width = _PANEL[0] * len(pictures) if width is None else width
+    beside = max(1, min(len(pictures), int(width / _NARROWEST)))
+    beneath = -(-len(pictures) // beside)
+    columns = max(1, int(width / _NARROWEST))
     room = _KEY_ROW * -(-len(key) // columns)
     rows = max((len(picture.y.ticks) for picture in pictures), default=0)
-    height = max(_PANEL[1], 0.8 + 0.25 * rows) + room
-    figure = Figure(figsize=(_PANEL[0] * len(pictures), height), layout="constrained")
-    for axes, picture in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures, strict=True):
+    height = max(_PANEL[1] / _PANEL[0] * max(width / beside, _NARROWEST), 0.8 + 0.25 * rows)
+    figure = Figure(figsize=(width, beneath * height + room), layout="constrained")
+    places = figure.subplots(beneath, beside, squeeze=False).ravel()
+    for empty in places[len(pictures) :]:
+        empty.set_axis_off()
+    for axes, picture in zip(places, pictures, strict=False):
         _draw(axes, picture, next(iter(picture.x)) if x is None else x)
         pad = None if picture.upright is None else 16.0  # room for what is marked
-        axes.set_title(picture.title, fontsize=10, loc="left", pad=pad, parse_math=False)
+        axes.set_title(
+            picture.title, fontsize=min(10.0, _TITLE * width / beside), loc="left", pad=pad, parse_math=False
+        )
     if key:
         _add_key(figure, key, columns)
     return figure

@@ -85,6 +85,8 @@ def slices_picture(found: NamedSlice) -> Picture:
 
 
 _AXES = ("first axis", "second axis")
+#: How far a map's height may be from a model's own loss, as a part of it: what lies between the points of a grid.
+_OFF = 0.05
 
 
 def slices_of(data: Mapping[str, Any], race: RaceData) -> tuple[NamedSlice, ...]:
@@ -98,11 +100,43 @@ def missing(slices: Sequence[NamedSlice], race: RaceData) -> tuple[str, ...]:
     absent = [arm.name for arm in race.arms if arm.name not in shown]
     if slices and absent:
         notes.append(f"Not shown, as their runs diverged: {listed(absent)}.")
+    for plane in slices:
+        if len(plane.offsets) == 2 and (wrong := contradictions(plane)):
+            notes.append(f"A plane is not shown, as its map would have {listed(wrong)}. {plane.description}")
     points = sum(one.losses.size for one in slices)
     gaps = points - sum(int(np.isfinite(one.losses).sum()) for one in slices)
     if gaps:
         notes.append(f"Lines and maps have gaps where the loss is not finite: at {gaps:,} of {points:,} points.")
     return tuple(notes)
+
+
+def contradictions(plane: NamedSlice) -> tuple[str, ...]:
+    """Which models a map of a plane would show at a height that is not theirs, each in words.
+
+    One may lie beside the plane, or where the loss turns within a cell of the grid.
+    """
+    x, y = plane.offsets
+    told = []
+    maps = plane.losses if len(plane.losses) == len(plane.names) else np.repeat(plane.losses, len(plane.names), 0)
+    for name, heights, place, loss in zip(plane.names, maps, plane.coordinates, plane.model_losses, strict=True):
+        height = _height(heights, _place(x, place[0]), _place(y, place[1]))
+        if not abs(height - loss) <= _OFF * abs(loss):
+            told.append(f"{name} at a height of {shown_number(height)}, whose own loss is {shown_number(loss)}")
+    return tuple(told)
+
+
+def _place(offsets: Array, at: float) -> float:
+    """Where a place lies among evenly spaced offsets, counted from 0."""
+    return float(np.clip((at - offsets[0]) / (offsets[-1] - offsets[0]), 0, 1)) * (len(offsets) - 1)
+
+
+def _height(heights: Array, column: float, row: float) -> float:
+    """What the map shows between its points; a neighbour that weighs nothing is not asked."""
+    found = 0.0
+    for i, across in ((int(column), 1 - column % 1), (int(column) + 1, column % 1)):
+        for j, up in ((int(row), 1 - row % 1), (int(row) + 1, row % 1)):
+            found += across * up * float(heights[j, i]) if across * up else 0.0
+    return found
 
 
 def scenes(plane: NamedSlice) -> Iterator[Scene]:
@@ -118,4 +152,4 @@ def scenes(plane: NamedSlice) -> Iterator[Scene]:
         Trajectory(name, [place], [loss], colour=number, dash=number)
         for name, number, place, loss in zip(plane.names, plane.numbers, places, plane.model_losses, strict=True)
     ]
-    yield Scene("Loss in the plane through the best runs", view, plane.losses[0], models, axes=_AXES)
+    yield Scene(f"Loss in the plane through {listed(plane.names)}", view, plane.losses[0], models, axes=_AXES)

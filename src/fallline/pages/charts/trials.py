@@ -15,6 +15,7 @@ from fallline.racing.arms import Choice, Dimension, Range
 Array = NDArray[np.float64]
 
 _JITTER = 0.6
+_CROPPED = "Cropped to the better half of every arm's trials; a double click on the chart shows all."
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +120,8 @@ def _fixed(number: int, arm: ArmData, value: float) -> ArmTrials:
 def searched_picture(found: Searched) -> Picture:
     """Draw trials: dots, joined where only this was searched, and crosses over them for those that diverged."""
     every = np.concatenate([arm.scores for arm in found.arms])
-    scale = score_scale(every, found.race.untrained, higher_is_better=found.race.higher_is_better)
+    whole = score_scale(every, found.race.untrained, higher_is_better=found.race.higher_is_better)
+    scale = whole.cropped(np.concatenate([_better_half(arm, found.race) for arm in found.arms]))
     above = any((arm.diverged | _off(arm, found, scale)).any() for arm in found.arms)
     label, metric = "learning rate" if found.name == "lr" else found.name, found.race.metric
     return Picture(
@@ -130,8 +132,14 @@ def searched_picture(found: Searched) -> Picture:
         {arm.number: _key(arm) for arm in found.arms},
         _table(found),
         scale.ceiling if above else None,
-        (*_notes(found, scale), *scale.left_out(every)),
+        (*_notes(found, scale), *((_CROPPED,) if scale is not whole else ()), *scale.left_out(every)),
     )
+
+
+def _better_half(arm: ArmTrials, race: RaceData) -> Array:
+    there = np.sort(arm.scores[np.isfinite(arm.scores)])
+    half = -(-len(there) // 2)
+    return there[len(there) - half :] if race.higher_is_better else there[:half]
 
 
 def _axis(found: Searched, label: str) -> Axis:

@@ -1,6 +1,6 @@
 "use strict";
 // Makes the report's table sortable and its code easy to copy, and draws its charts by Plotly in the place of the still
-// ones; an arm that is hidden in one is hidden in all.
+// ones; an arm that is hidden in one is hidden in all. Where the page has a picker, single runs are drawn on demand.
 (() => {
   const all = (selector, from = document) => [...from.querySelectorAll(selector)];
   const read = (id) => document.getElementById(id).textContent;
@@ -87,6 +87,9 @@
   const hidden = new Map();
   const scope = (part) => part.closest(".apart") || document;
   const hiddenIn = (place) => hidden.get(place) || hidden.set(place, new Set()).get(place);
+  const picker = document.querySelector(".picker");
+  const runs = picker && picker.querySelector("[name=runs]");
+  const picked = (place) => all(".key input, .picker input[value]", place).filter((box) => scope(box) === place);
 
   function coloured(trace) {
     const { arm, kind } = trace.meta;
@@ -97,12 +100,18 @@
     return { marker: { ...trace.marker, color: colour } };
   }
 
+  function seen(chart, { arm, kind }) {
+    const place = scope(chart.figure);
+    if (chart.figure.querySelector(".key") && hiddenIn(place).has(arm)) return false;
+    return !(kind === "faint" && place === document && runs && !runs.checked);
+  }
+
   function traces(chart) {
     const across = chart.data.x[axis];
     return chart.data.traces.map((trace, number) => ({
       ...trace, ...coloured(trace),
       x: across ? across.values[number] : trace.x,
-      visible: !(chart.figure.querySelector(".key") && hiddenIn(scope(chart.figure)).has(trace.meta.arm)),
+      visible: seen(chart, trace.meta),
     }));
   }
 
@@ -132,6 +141,7 @@
     if (!chart.drawn) {
       chart.live.hidden = false;
       chart.figure.querySelector(".still").hidden = true;
+      chart.figure.classList.add("alive");
       for (const part of all(".key input, .key button", chart.figure)) part.hidden = false;
     }
     chart.drawn = true;
@@ -145,7 +155,7 @@
     script.textContent = await unpacked(read("plotly"));
     document.head.append(script);
     if (!window.Plotly) return; // the still charts stay
-    for (const chooser of all(".axes")) chooser.hidden = false;
+    for (const chooser of all(".axes, .picker")) chooser.hidden = false;
     for (const chart of charts) {
       draw(chart);
       await new Promise((resolve) => setTimeout(resolve)); // the page stays alive between two charts
@@ -161,17 +171,22 @@
   function choose(place, arms, shown) {
     const away = hiddenIn(place);
     for (const arm of arms) shown ? away.delete(arm) : away.add(arm);
-    for (const box of all(".key input", place)) box.checked = !away.has(Number(box.value));
+    for (const box of picked(place)) box.checked = !away.has(Number(box.value));
+    for (const item of all(".key li[data-arm]", place)) item.classList.toggle("away", away.has(Number(item.dataset.arm)));
     redraw(charts.filter((chart) => scope(chart.figure) === place));
   }
 
-  for (const box of all(".key input"))
+  for (const box of all(".key input, .picker input[value]")) {
+    if (!box.checked) hiddenIn(scope(box)).add(Number(box.value));
     box.addEventListener("change", () => choose(scope(box), [Number(box.value)], box.checked));
-  for (const button of all(".key button"))
+  }
+  for (const button of all(".key button, .picker button"))
     button.addEventListener("click", () => {
       const place = scope(button);
-      choose(place, all(".key input", place).map((box) => Number(box.value)), button.value === "all");
+      choose(place, picked(place).map((box) => Number(box.value)), button.value === "all");
+      if (button.value === "few") choose(place, [...Array(Number(picker.dataset.few)).keys()], true);
     });
+  if (runs) runs.addEventListener("change", () => redraw());
   dark.addEventListener("change", () => redraw());
   if ("DecompressionStream" in window) begin();
 })();
