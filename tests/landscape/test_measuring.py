@@ -118,7 +118,7 @@ def test_what_has_converged_is_within_the_tolerance(name: str, tolerance: float)
     """As the docstring has it: a share of three times the size of the largest curvature."""
     curvatures = SPECTRA[name]
     for ends in ("both", "top"):
-        found = curvature(*bowl(curvatures), tolerance=tolerance, ends=ends, count=2)  # type: ignore[arg-type]
+        found = curvature(*bowl(curvatures), tolerance=tolerance, ends=ends, count=2)
         assert found.converged
         assert max(*found.top_residuals, *found.bottom_residuals) <= 3 * tolerance * np.abs(curvatures).max()
 
