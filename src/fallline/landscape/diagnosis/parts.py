@@ -11,9 +11,8 @@ from typing import Literal
 from fallline._text import counted
 from fallline.landscape.diagnosis.along_run import AlongRun, along_run
 from fallline.landscape.diagnosis.cost import Cost
-from fallline.landscape.diagnosis.escape import EVERY
+from fallline.landscape.diagnosis.escape import EVERY, Escape, escape
 from fallline.landscape.diagnosis.escape import STEPS as STEPS_OUT
-from fallline.landscape.diagnosis.escape import Escape, escape
 from fallline.landscape.diagnosis.finding import Finding
 from fallline.landscape.diagnosis.layer_findings import dead_units, fading_gradients, still_layers
 from fallline.landscape.diagnosis.place_findings import (
