@@ -101,7 +101,7 @@ def still_layers(ratios: UpdateRatios, steps: int) -> Finding | None:
         steps: Those of a whole run.
     """
     sound = ratios.ratios[~np.isnan(ratios.ratios).any(1)]
-    sized = np.isfinite(sound).all(0)  # others have come to be zero on the way
+    sized = np.asarray(np.isfinite(sound).all(0))  # others have come to be zero on the way
     if len(sound) < FEWEST_SEEDS or not sized.any():
         return None
     sound, layers = sound[:, sized], [name for name, one in zip(ratios.layers, sized, strict=True) if one]
