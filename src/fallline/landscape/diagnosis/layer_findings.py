@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fallline._text import counted, listed
-from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, shown
+from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_up, shown
 from fallline.landscape.diagnosis.signals import Activation, Layer, Signals
 from fallline.landscape.diagnosis.update_ratios import UpdateRatios
 
@@ -51,7 +51,8 @@ def fading_gradients(signals: Signals) -> Finding | None:
     """
     if signals.examples < _FEWEST_EXAMPLES or signals.gradient_norm == 0:
         return None
-    without = [layer for layer in signals.layers if layer.gradient_norm == 0]
+    late = [layer for layer in signals.layers if layer.behind_zeros]
+    without = [layer for layer in signals.layers if layer.gradient_norm == 0 and not layer.behind_zeros]
     evidence = f"on {counted(signals.examples, 'example')} of {signals.split}, in {signals.mode} mode"
     if without:
         sentence = (
@@ -59,6 +60,12 @@ def fading_gradients(signals: Signals) -> Finding | None:
             "detached."
         )
         return Finding("layers", sentence, evidence, {layer.name: 0.0 for layer in without})
+    if late:
+        sentence = (
+            f"No gradient reaches {_layers(late)} yet: weights on its way are all zero, and let it through as soon as "
+            "they have moved; nothing is wrong where they are meant to begin so."
+        )
+        return Finding("layers", sentence, evidence, {layer.name: 0.0 for layer in late})
     sized = [layer for layer in signals.layers if layer.weight_norm > 0]
     relative = {layer.name: layer.gradient_norm / layer.weight_norm for layer in sized}
     if len(relative) < 2:
@@ -93,32 +100,38 @@ def still_layers(ratios: UpdateRatios, steps: int) -> Finding | None:
         ratios: How far a step moves each layer.
         steps: Those of a whole run.
     """
-    sound = ratios.ratios[np.isfinite(ratios.ratios).all(1)]
-    if len(sound) < FEWEST_SEEDS or not ratios.layers:
+    sound = ratios.ratios[~np.isnan(ratios.ratios).any(1)]
+    sized = np.asarray(np.isfinite(sound).all(0))  # others have come to be zero on the way
+    if len(sound) < FEWEST_SEEDS or not sized.any():
         return None
+    sound, layers = sound[:, sized], [name for name, one in zip(ratios.layers, sized, strict=True) if one]
     low, high = sound.min(0), sound.max(0)
     still = high * steps < _STILL
     if not still.any():
         return None
-    where = f"over the last {ratios.last} of {counted(ratios.steps, 'step')}, {counted(len(sound), 'seed')}"
+    where = (
+        f"over the last {ratios.last} of {counted(ratios.steps, 'step')}, {counted(len(sound), 'seed')}, of "
+        f"{counted(len(layers), 'layer')} whose weights are not zero"
+    )
     rate = ratios.hyperparameters["lr"]
     if still.all():
         sentence = (
-            f"No layer's weights move by more than {high.max():.0e} of their size a step: at this pace all "
-            f"{counted(steps, 'step')} change them by {high.max() * steps:.1%} at most; raise the learning rate of "
-            f"{shown(rate)}."
+            f"No layer's weights move by more than {rounded_up(high.max(), 1)} of their size a step: at this pace all "
+            f"{counted(steps, 'step')} change them by {rounded_up(high.max() * steps, 1)} of it at most; raise the "
+            f"learning rate of {shown(rate)}."
         )
         evidence = f"{low.min():.1e} to {high.max():.1e} {where}"
         return Finding("layers", sentence, evidence, {"ratio": float(high.max()), "steps": float(steps)})
     if not high[still].max() * _OTHERS < low[~still].max():
         return None
     place = int(np.where(still, high, -np.inf).argmax())
-    names = [name for name, one in zip(ratios.layers, still, strict=True) if one]
+    names = [name for name, one in zip(layers, still, strict=True) if one]
     several = len(names) > 1
+    move, they_are, their = ("move", "they are", "their") if several else ("moves", "it is", "its")
     sentence = (
-        f"{listed([repr(name) for name in names])} move{'' if several else 's'} by at most {high[place]:.0e} of "
-        f"{'their' if several else 'its'} size a step, at this pace {high[place] * steps:.1g} of it in all "
-        f"{counted(steps, 'step')}: {'they are' if several else 'it is'} not learning."
+        f"{listed([repr(name) for name in names])} {move} by at most {rounded_up(high[place], 1)} of {their} size a "
+        f"step, at this pace {rounded_up(high[place] * steps, 1)} of it in all {counted(steps, 'step')}: {they_are} "
+        "not learning."
     )
     evidence = f"{low[place]:.1e} to {high[place]:.1e} {where}; others up to {high[~still].max():.1e}"
     return Finding("layers", sentence, evidence, {"ratio": float(high[place]), "steps": float(steps)})

@@ -28,6 +28,7 @@ from fallline.symbolic import Rule
 from fallline.training import Problem, Progress, seeded
 
 _ENDS = (1e-6, 10.0)  # of a class that nothing is known of
+_OUT = 10.0  # times the loss of an untrained model
 
 
 def rate_range(
@@ -160,6 +161,12 @@ class RateRange:
         return ~(self.losses <= self.untrained_losses[:, None])
 
     @property
+    def diverged(self) -> NDArray[np.bool_]:
+        """Which of those [S, R] went out of bounds, or ended ten times as high as an untrained model at least."""
+        limits = self.untrained_losses[:, None]
+        return ~(self.losses - limits < (_OUT - 1) * np.abs(limits)) & self.failed
+
+    @property
     def edge_by_seed(self) -> Array:
         """The edge of divergence [S] of each seed; infinite where no rate failed."""
         return np.where(np.isnan(self.edges).any(1), np.inf, np.sqrt(self.edges.prod(1)))
@@ -177,16 +184,23 @@ class RateRange:
         return float(self.edges[:, 0].min()), float(self.edges[:, 1].max())
 
     @property
-    def trains(self) -> tuple[float, float] | None:
-        """The lowest and the highest rate of those, side by side, that train: None where no rate does.
+    def trained(self) -> NDArray[np.bool_]:
+        """Which rates [R] train: the run of every seed made at least half of the fall that the seed's best rate made.
 
-        A rate trains whose run of every seed made at least half of the fall in loss that the seed's best rate made.
+        None does where some seed's loss fell at no rate.
         """
-        falls = self.first_losses[:, None] - np.nan_to_num(self.losses, nan=np.inf)
-        most = falls.max(1, keepdims=True)
-        if not (most > 0).all():
-            return None
-        good = (falls >= most / 2).all(0)
+        most = self._falls.max(1, keepdims=True)
+        return np.asarray((self._falls >= most / 2).all(0) & (most > 0).all())
+
+    @property
+    def _falls(self) -> Array:
+        """How far the loss fell in each run [S, R]."""
+        return self.first_losses[:, None] - np.nan_to_num(self.losses, nan=np.inf)
+
+    @property
+    def trains(self) -> tuple[float, float] | None:
+        """The lowest and the highest rate of those, side by side, that train: None where no rate does."""
+        falls, most, good = self._falls, self._falls.max(1, keepdims=True), self.trained
         if not good.any():
             return None
         best = int(np.where(good, (falls / most).mean(0), -np.inf).argmax())
