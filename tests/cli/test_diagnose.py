@@ -49,7 +49,7 @@ def test_a_bundled_problem() -> None:
     told = words(done)
     assert told.startswith("About ")
     assert "gradients of 1 example" in told
-    assert "quadratic, untrained weights of seed 0: 2 findings." in told
+    assert "quadratic, after 200 steps of gradient_descent: 3 findings." in told
     assert "- Learning rates above 0.0204 diverge, for the top curvature is 100. edges of 5 seeds" in told
     data = json.loads(Path("found.json").read_text())
     assert all(finding["sentence"] in told for finding in data["findings"])

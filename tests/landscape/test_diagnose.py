@@ -85,6 +85,18 @@ def test_a_part_alone(part: Any) -> None:
     assert [name for name, one in measured.items() if one is not None] == [part]
 
 
+@pytest.mark.parametrize(("part", "model"), [
+    *((part, "after 12 steps of gradient_descent") for part in ("run", "place", "noise", "spectrum", "layers")),
+    ("rates", "untrained weights of seed 0"), ("scaling", "untrained weights of seed 0"),
+])  # fmt: skip
+def test_a_model_is_trained_for_what_looks_at_weights(part: Any, model: str) -> None:
+    stages: list[Stage] = []
+    found = fl.diagnose(problem(), parts=[part], seeds=2, progress=stages.append)
+    assert found.model == model
+    assert stages[-1].done <= stages[-1].expected * 1.001
+    assert ("gradients of 20 examples" in found.cost) == (part != "scaling")
+
+
 def test_the_same_again() -> None:
     first, again = (fl.diagnose(problem(), seeds=2, progress=quiet).to_json() for _ in range(2))
     for data in (first, again):

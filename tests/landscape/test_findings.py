@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -124,11 +125,58 @@ def test_rates_that_train(rate: float | None, told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "losses", [[[0.3, 0.3, 0.2, 1.1, 1.1]] * 3, [[0.9, 0.3, 0.2, 0.3, 0.3]] * 3, [[1.0] * 5] * 3],
-    ids=["from the lowest on", "to the highest", "none"],
-)  # fmt: skip
+    "losses",
+    [[[0.3, 0.3, 0.2, 1.1, 1.1]] * 3, [[0.9, 0.3, 0.2, 0.3, 0.3]] * 3, [[1.0] * 5] * 2 + [[1.0, 0.5, 0.9, 1.0, 1.0]]],
+    ids=["from the lowest on", "to the highest", "one seed alone"],
+)
 def test_silence_where_the_ends_of_the_range_were_not_seen(losses: Any) -> None:
     assert training_rates(rates(losses=np.array(losses))) is None
+
+
+@pytest.mark.parametrize(("least", "told"), [(0.951, True), (0.949, False)])
+def test_a_fall_of_less_than_a_twentieth_is_no_training(least: float, told: bool) -> None:
+    found = rates(losses=np.array([[1.0, 0.99, least, 1.1, math.nan]] * 3))
+    assert (found.trains is None) == told
+    assert ("none of 5 from 0.001 to 10 lowers the loss by more than" in (sentence(training_rates(found)) or "")) == told
+
+
+def zeros() -> nn.Module:
+    made = nn.Sequential(nn.Linear(64, 8), nn.Tanh(), nn.Linear(8, 10))
+    for weight in made.parameters():
+        nn.init.zeros_(weight)
+    return made
+
+
+def born_dead() -> nn.Module:
+    made = nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
+    nn.init.constant_(made[0].bias, -50.0)  # type: ignore[arg-type]
+    return made
+
+
+def sigmoids() -> nn.Module:
+    inner = [part for _ in range(7) for part in (nn.Linear(8, 8), nn.Sigmoid())]
+    return nn.Sequential(nn.Linear(64, 8), nn.Sigmoid(), *inner, nn.Linear(8, 10))
+
+
+def handwritten(model: Callable[[], nn.Module]) -> Problem:
+    data = digits().train.inputs, digits().train.targets
+    return Problem(model=model, loss=nn.functional.cross_entropy, train=data, valid=data, batch=32, epochs=2)
+
+
+@pytest.mark.parametrize("model", [zeros, born_dead, sigmoids])
+def test_no_rate_trains_what_learns_its_biases_alone(model: Callable[[], nn.Module]) -> None:
+    found = fl.diagnose(handwritten(model), parts=["rates", "layers"], seeds=3, progress=False)
+    assert found.rates is not None
+    assert found.rates.trains is None
+    told = " ".join(finding.sentence for finding in found.findings)
+    assert "No learning rate of those tried trains this" in told
+    # Then none is too low or too high.
+    assert "raise the learning rate" not in told
+    assert "lower learning rate" not in told
+    if model is born_dead:
+        assert "8 of 8 units (relu) after layer '0' are dead" in told
+        assert "8 of them at the initial weights already; try other initial biases" in told
+        assert "No gradient reaches" not in told
 
 
 @pytest.mark.parametrize(("third", "low"), [(0.59, 0.001), (0.61, 0.01)])
@@ -155,6 +203,12 @@ def test_dead_units(dead: int, units: int, examples: int, told: bool) -> None:
     assert (found is not None) == told
     if found is not None:
         assert found.sentence.startswith(f"{dead} of {units} units (relu) after layer '0' are dead")
+
+
+@pytest.mark.parametrize(("before", "remedy"), [(0, "try a lower learning rate."), (7, "try other initial biases")])
+def test_units_that_were_born_dead_blame_no_rate(before: int, remedy: str) -> None:
+    now, first = (seen(Activation("relu", "0", 0.5, 1.0, 64, dead)) for dead in (64, before))
+    assert remedy in (sentence(dead_units(now, first)) or "")
 
 
 def test_saturated_units_are_told_as_such() -> None:

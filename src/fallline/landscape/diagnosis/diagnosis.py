@@ -64,8 +64,8 @@ def diagnose(
     Args:
         problem: The problem.
         model: The weights to look at, a module that the problem's model function builds, or its state_dict; or what
-            `fallline.fit` returned, with checkpoints for what is measured along the run. Without one, one is trained:
-            the problem's epochs, with the optimizer at `lr`.
+            `fallline.fit` returned, with checkpoints for what is measured along the run. Without one, one is trained
+            for what is measured at the weights: the problem's epochs, with the optimizer at `lr`.
         optimizer: A rule, a torch optimizer class, or the name of either.
         lr: Its learning rate; the best one of the range that is measured, or the optimizer's default, unless given.
         parts: What to measure, of "rates" (the range of learning rates, from fresh weights), "scaling" (what it is
@@ -107,7 +107,7 @@ def diagnose(
     if batch is not None:
         problem = problem.with_batch(given.batch)
     found = Measurements(problem, mover, rate, seeds, len(given.valid), examples, mode, seed, model)
-    costs = {name: cost for name in PARTS if name in chosen and (cost := found.cost(name)) is not None}
+    costs = found.costs(chosen)
     whole = sum(costs.values(), Cost())
     speeds = measured_speeds(given, whole)
     seconds = {name: speeds.seconds(cost) for name, cost in costs.items()}

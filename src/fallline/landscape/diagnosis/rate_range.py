@@ -28,6 +28,9 @@ from fallline.symbolic import Rule
 from fallline.training import Problem, Progress, seeded
 
 _ENDS = (1e-6, 10.0)  # of a class that nothing is known of
+#: What training takes off the loss at least, as a share of it: fitting the biases to the outputs takes off two hundredths
+#: of a classifier's, and batches' noise less.
+FALL = 0.05
 
 
 def rate_range(
@@ -177,15 +180,31 @@ class RateRange:
         return float(self.edges[:, 0].min()), float(self.edges[:, 1].max())
 
     @property
+    def _falls(self) -> Array:
+        """By how much each run [S, R] lowered the loss; minus infinity where it diverged."""
+        return np.asarray(self.first_losses[:, None] - np.nan_to_num(self.losses, nan=np.inf))
+
+    @property
+    def best_falls(self) -> Array:
+        """By what share of it each seed's best rate [S] lowered the loss that its runs began with."""
+        return np.asarray(self._falls.max(1) / np.maximum(np.abs(self.first_losses), np.finfo(float).tiny))
+
+    @property
+    def anything_trains(self) -> bool:
+        """Whether each seed has a rate that lowered the loss by a twentieth; less may be noise, or biases alone."""
+        return bool((self.best_falls >= FALL).all())
+
+    @property
     def trains(self) -> tuple[float, float] | None:
         """The lowest and the highest rate of those, side by side, that train: None where no rate does.
 
-        A rate trains whose run of every seed made at least half of the fall in loss that the seed's best rate made.
+        A rate trains whose run of every seed made at least half of the fall in loss that the seed's best rate made,
+        where that is a twentieth of the loss with each seed.
         """
-        falls = self.first_losses[:, None] - np.nan_to_num(self.losses, nan=np.inf)
-        most = falls.max(1, keepdims=True)
-        if not (most > 0).all():
+        if not self.anything_trains:
             return None
+        falls = self._falls
+        most = falls.max(1, keepdims=True)
         good = (falls >= most / 2).all(0)
         if not good.any():
             return None
@@ -211,7 +230,7 @@ class RateRange:
             f"{self.batch}, {counted(len(self.seeds), 'seed')} a rate; loss of {self.problem!r} on "
             f"{counted(self.examples, 'example')} of train, in evaluation mode. A run fails that diverges or ends with "
             "a higher loss than an untrained model. A rate trains with which every seed made at least half of the fall "
-            "that its best rate made."
+            "that its best rate made, where that is a twentieth of the loss."
         )
 
     def to_json(self) -> dict[str, Any]:
