@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import fallline as fl
 from fallline.landscape.diagnosis import PARTS, Stage
+from fallline.landscape.measuring import copied
 from fallline.problems import quadratic
 from fallline.training import Problem, ProblemError
 
@@ -193,6 +194,7 @@ def not_a_number() -> nn.Module:
     [
         ({"model": not_a_number()}, "NaN or infinite"),
         ({"model": nn.Linear(3, 2)}, "does not fit the problem's model"),
+        ({"model": nn.Linear(3, 2), "parts": ["layers"]}, "model: it does not fit the problem's model"),
         ({"model": 3}, r"give a torch\.nn\.Module"),
         ({"parts": ["plaice"]}, "parts: must be"),
         ({"parts": []}, "parts: there are none"),
@@ -212,6 +214,24 @@ def test_refusals(arguments: dict[str, Any], said: str) -> None:
 def test_a_loss_that_differs_each_time() -> None:
     with pytest.raises(ProblemError, match="two evaluations at the same weights differ"):
         fl.diagnose(problem(Counting), parts=["place", "noise"], progress=quiet)
+
+
+def test_a_model_that_is_too_large_is_refused_before_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[torch.device] = []
+
+    def counted() -> nn.Module:
+        made = network()
+        built.extend(weight.device for weight in made.parameters())
+        return made
+
+    given = problem(counted)
+    built.clear()
+    monkeypatch.setattr(copied, "free_memory", lambda: 500)
+    with pytest.raises(
+        ProblemError, match=r"model: it has 58 weights, which take 928 bytes .*, and 500 bytes are free"
+    ):
+        fl.diagnose(given, parts=["rates"], progress=quiet)
+    assert {device.type for device in built} == {"meta"}
 
 
 def test_nothing_to_train() -> None:

@@ -137,7 +137,9 @@ def test_silence_where_the_ends_of_the_range_were_not_seen(losses: Any) -> None:
 def test_a_fall_of_less_than_a_twentieth_is_no_training(least: float, told: bool) -> None:
     found = rates(losses=np.array([[1.0, 0.99, least, 1.1, math.nan]] * 3))
     assert (found.trains is None) == told
-    assert ("none of 5 from 0.001 to 10 lowers the loss by more than" in (sentence(training_rates(found)) or "")) == told
+    assert (
+        "none of 5 from 0.001 to 10 lowers the loss by more than" in (sentence(training_rates(found)) or "")
+    ) == told
 
 
 def zeros() -> nn.Module:

@@ -409,9 +409,24 @@ def test_vectors_that_do_not_fit_are_told_before_anything_is_computed(
 ) -> None:
     monkeypatch.setattr(loss_at, "free_memory", lambda: 500)
     problem = make_problem()
-    with pytest.raises(ValueError, match=r"\w+: \d+ vectors of 53 numbers need .* are free; lower"):
+    with pytest.raises(ValueError, match=r"model: \d+ vectors of its 53 weights need .* and 500 bytes are free"):
         TOOLS[tool](problem, problem.build(0))
     assert copied.free_memory() > 2**20
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_it_prints_as_a_sentence(tool: str) -> None:
+    problem = make_problem()
+    found = TOOLS[tool](problem, problem.build(0))
+    told = str(found)
+    assert "(" not in told.partition(" ")[0]  # no name of a class with all its fields
+    assert f"on {found.examples} examples of train in evaluation mode, at a loss of {found.loss:.3g}" in told
+    assert told.endswith("gradients of all the examples.")
+    assert len(told) < 300
+
+
+def test_an_amount_of_memory_that_is_needed_is_not_rounded_to_nothing() -> None:
+    assert [copied.in_bytes(count) for count in (40e6, 3e6, 5e3)] == ["38.1 MiB", "2.86 MiB", "4.88 KiB"]
 
 
 @pytest.mark.parametrize("tool", TOOLS)

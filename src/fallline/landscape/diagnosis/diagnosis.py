@@ -15,6 +15,7 @@ from fallline.landscape.diagnosis.cost import Cost, measured_speeds, told
 from fallline.landscape.diagnosis.parts import PARTS, Measurements, Part
 from fallline.landscape.diagnosis.record import Diagnosis
 from fallline.landscape.diagnosis.short_runs import Optimizer, as_mover, measured_on
+from fallline.landscape.measuring.copied import refuse_too_large
 from fallline.landscape.measuring.measured import Mode
 from fallline.landscape.slice_losses import Model
 from fallline.landscape.slices import check_choice
@@ -103,6 +104,7 @@ def diagnose(
     if not chosen:
         raise ValueError(f"parts: there are none; give some of {', '.join(PARTS)}.")
     given = measured_on(problem, examples, batch)
+    refuse_too_large(problem)
     problem.check(seed)
     if batch is not None:
         problem = problem.with_batch(given.batch)

@@ -31,7 +31,9 @@ def dead_units(signals: Signals, first: Signals | None = None) -> Finding | None
     if born:
         most = sum(before[one.kind, one.after, one.units].dead for one in born)
         state += f" and learn nothing from these examples, {most} of them at the initial weights already"
-        remedy = "smaller initial weights and biases" if saturated else "other initial biases, or another initialisation"
+        remedy = (
+            "smaller initial weights and biases" if saturated else "other initial biases, or another initialisation"
+        )
     else:
         state += " and learn nothing from these examples"
         remedy = "smaller initial weights" if saturated else "a lower learning rate"

@@ -40,6 +40,15 @@ class Condition(Measured):
     bottom: float
     standardised: bool
 
+    @property
+    def told(self) -> str:
+        """The condition number, and the highest curvature over the mean size of all."""
+        scaled = " of standardised features" if self.standardised else ""
+        return (
+            f"condition number {self.number:.3g}{scaled}, curvatures {self.bottom:.3g} to {self.top:.3g}; the highest is "
+            f"{self.spread:.3g} ± {self.spread_error:.1g} times the mean size of all"
+        )
+
 
 def condition(
     problem: Problem,

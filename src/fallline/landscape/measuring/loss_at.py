@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fallline._asked import seed as as_seed
-from fallline.landscape.measuring.copied import copied, differentiable_twice, free_memory, refuse_once_differentiable
+from fallline.landscape.measuring.copied import (
+    copied,
+    differentiable_twice,
+    free_memory,
+    in_bytes,
+    refuse_once_differentiable,
+)
 from fallline.landscape.measuring.measured import Mode, Progress, Watch
 from fallline.landscape.slice_losses import Model
 from fallline.landscape.slices import check_choice, examples_of
@@ -120,17 +126,17 @@ class LossAt:
             "cost": round(self._cost, 2),
         }
 
-    def expect(self, cost: float, vectors: int, lower: str) -> None:
+    def expect(self, cost: float, vectors: int) -> None:
         """Tell what is to come: the cost in gradients, and the number of vectors as long as the weights.
 
-        Raises ProblemError where they do not fit into memory, which then says what to `lower`.
+        Raises ProblemError where they do not fit into memory.
         """
         self._expected, self._vectors = self._cost + cost, vectors
         needed, free = vectors * self.size * self.dtype.itemsize, free_memory()
         if needed > free:
             raise ProblemError(
-                f"{lower}: {vectors} vectors of {self.size:,} numbers need {needed / 2**30:,.1f} GiB, and "
-                f"{free / 2**30:,.1f} GiB are free; lower it, or freeze a part of the model."
+                f"model: {vectors} vectors of its {self.size:,} weights need {in_bytes(needed)}, and {in_bytes(free)} "
+                "are free; freeze a part of it."
             )
         self._tell()
 
