@@ -16,7 +16,7 @@ from fallline.training import FitResult, Problem
 if TYPE_CHECKING:
     from fallline.landscape.diagnosis import Stage
 
-#: What is cheap, on how many examples, and the seconds that it may be foreseen to take.
+#: What is cheap, on how many examples, and the seconds that it may be foreseen to take at most.
 _CHEAP, _EXAMPLES, _SECONDS = ("place", "noise"), 256, 1.0
 
 
@@ -60,7 +60,7 @@ def looked_at(arm: Arm, configuration: Mapping[str, Any], problem: Problem, mode
     """
 
     def watch(stage: Stage) -> None:
-        if stage.expected > _SECONDS:
+        if stage.most > _SECONDS:
             raise _TooDearError
 
     examples = min(_EXAMPLES, len(problem.train))

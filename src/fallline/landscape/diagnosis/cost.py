@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +38,9 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.many + other.many, self.alone + other.alone, self.whole + other.whole)
+
+
+_NOTHING = Cost()
 
 
 @dataclass(frozen=True)
@@ -88,14 +91,28 @@ def _seconds(work: Callable[[], object]) -> float:
     return statistics.median(found[1:])
 
 
-def told(cost: Cost, seconds: float, batch: int, examples: int) -> str:
-    """What all parts cost, in a sentence.
+def told(
+    cost: Cost, speeds: Speeds, batch: int, examples: int, *, more: Cost = _NOTHING, where: Sequence[str] = ()
+) -> str:
+    """What all parts cost, in a sentence, and what they cost more at most, and where they do.
 
-    >>> told(Cost(many=1000.0, whole=80.0), 1.8, batch=64, examples=512)
+    >>> speeds = Speeds(many=0.001, alone=0.001, whole=0.01)
+    >>> told(Cost(many=1000.0, whole=80.0), speeds, batch=64, examples=512)
     'About 1,000 gradients of 64 examples and 80 of 512 are to be computed, in 1 to 5 seconds.'
+    >>> told(Cost(whole=90.0), speeds, 64, 512, more=Cost(many=2000.0), where=["at a saddle"]).partition("; ")[2]
+    'at most 2,000 of 64 more, in 1 to 6 seconds, where at a saddle.'
     """
+    seconds = speeds.seconds(cost)
     counts = [(cost.many + cost.alone, batch), (cost.whole, examples)]
     first, *others = [(count, size) for count, size in counts if count]
     parts = [f"{first[0]:,.0f} gradients of {counted(first[1], 'example')}"]
     parts += [f"{count:,.0f} of {size:,}" for count, size in others]
-    return f"About {listed(parts)} are to be computed, in {rough_range(_LEAST * seconds, _MOST * seconds)}."
+    told = f"About {listed(parts)} are to be computed, in {_range(seconds)}"
+    if more.many:
+        told += f"; at most {more.many:,.0f} of {batch:,} more, in {_range(speeds.seconds(more))}, where "
+        told += listed(where, "or")
+    return f"{told}."
+
+
+def _range(seconds: float) -> str:
+    return rough_range(_LEAST * seconds, _MOST * seconds)

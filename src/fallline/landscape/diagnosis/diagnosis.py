@@ -12,7 +12,7 @@ from typing import Any, Literal
 from fallline import _asked
 from fallline._bar import progress_bar
 from fallline.landscape.diagnosis.cost import Cost, measured_speeds, told
-from fallline.landscape.diagnosis.parts import PARTS, Measurements, Part
+from fallline.landscape.diagnosis.parts import DEARER, PARTS, Measurements, Part
 from fallline.landscape.diagnosis.record import Diagnosis
 from fallline.landscape.diagnosis.short_runs import Optimizer, as_mover, measured_on
 from fallline.landscape.measuring.copied import refuse_too_large
@@ -30,12 +30,14 @@ class Stage:
         doing: What is being measured.
         done: The seconds that what is done was foreseen to take.
         expected: Those that all of it was.
+        most: Those that it was with what is tried only where something is found, such as ways out of a saddle.
         cost: What all of it was foreseen to cost, in a sentence.
     """
 
     doing: str
     done: float
     expected: float
+    most: float
     cost: str
 
 
@@ -110,12 +112,13 @@ def diagnose(
         problem = problem.with_batch(given.batch)
     found = Measurements(problem, mover, rate, seeds, len(given.valid), examples, mode, seed, model)
     costs = found.costs(chosen)
-    whole = sum(costs.values(), Cost())
-    speeds = measured_speeds(given, whole)
+    whole, more = sum(costs.values(), Cost()), sum((found.more(name) for name in costs), Cost())
+    speeds = measured_speeds(given, whole + more)
     seconds = {name: speeds.seconds(cost) for name, cost in costs.items()}
-    foreseen = told(whole, sum(seconds.values()), given.batch, len(given.valid))
+    where = [DEARER[name] for name in costs if name in DEARER]
+    foreseen = told(whole, speeds, given.batch, len(given.valid), more=more, where=where)
     begun = time.perf_counter()
-    with _shown(progress, foreseen, sum(seconds.values())) as watch:
+    with _shown(progress, foreseen, sum(seconds.values()), speeds.seconds(whole + more)) as watch:
         finished = _measure(found, seconds, watch)
     return Diagnosis(
         problem=problem.name,
@@ -167,10 +170,10 @@ def _told(watch: Callable[[str, float], object], doing: str, before: float, own:
 
 
 @contextmanager
-def _shown(progress: bool | Watch, cost: str, seconds: float) -> Iterator[Callable[[str, float], object]]:
+def _shown(progress: bool | Watch, cost: str, seconds: float, most: float) -> Iterator[Callable[[str, float], object]]:
     """A function to call with what is being done, and the seconds that what is done was foreseen to take."""
     if callable(progress):
-        yield lambda doing, done: progress(Stage(doing, done, seconds, cost))
+        yield lambda doing, done: progress(Stage(doing, done, seconds, most, cost))
         return
     with progress_bar(progress, seconds, note=cost) as tell:
         yield lambda doing, done: tell(done, doing)

@@ -21,6 +21,7 @@ from fallline.landscape.diagnosis.short_runs import (
 from fallline.landscape.slice_losses import Model
 from fallline.training import Problem, Progress, seeded
 
+#: Steps of a run, unless another number is asked for.
 STEPS = 200
 _EVERY = 5  # steps between two looks
 

@@ -66,5 +66,7 @@ def rounded_down(value: float, digits: int = 2) -> str:
 
 
 def _rounded(value: float, digits: int, towards: Callable[[float], int]) -> str:
+    if value == 0:
+        return "0"
     unit = 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1)
     return f"{float(f'{towards(round(value / unit, 6)) * unit:.{digits}g}'):g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fallline._text import counted, listed
-from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, shown
+from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_up, shown
 from fallline.landscape.diagnosis.signals import Activation, Layer, Signals
 from fallline.landscape.diagnosis.update_ratios import UpdateRatios
 
@@ -75,7 +75,8 @@ def fading_gradients(signals: Signals) -> Finding | None:
     """
     if signals.examples < _FEWEST_EXAMPLES or signals.gradient_norm == 0:
         return None
-    without = [layer for layer in signals.layers if layer.gradient_norm == 0]
+    late = [layer for layer in signals.layers if layer.behind_zeros]
+    without = [layer for layer in signals.layers if layer.gradient_norm == 0 and not layer.behind_zeros]
     evidence = f"on {counted(signals.examples, 'example')} of {signals.split}, in {signals.mode} mode"
     if without:
         sentence = (
@@ -83,6 +84,12 @@ def fading_gradients(signals: Signals) -> Finding | None:
             "detached."
         )
         return Finding("layers", sentence, evidence, {layer.name: 0.0 for layer in without})
+    if late:
+        sentence = (
+            f"No gradient reaches {_layers(late)} yet: weights on its way are all zero, and let it through as soon as "
+            "they have moved; nothing is wrong where they are meant to begin so."
+        )
+        return Finding("layers", sentence, evidence, {layer.name: 0.0 for layer in late})
     sized = [layer for layer in signals.layers if layer.weight_norm > 0]
     relative = {layer.name: layer.gradient_norm / layer.weight_norm for layer in sized}
     if len(relative) < 2:
@@ -117,20 +124,23 @@ def still_layers(ratios: UpdateRatios, steps: int) -> Finding | None:
         ratios: How far a step moves each layer.
         steps: Those of a whole run.
     """
-    sound = ratios.ratios[np.isfinite(ratios.ratios).all(1)]
+    sound = ratios.ratios[~np.isnan(ratios.ratios).any(1)]
     if len(sound) < FEWEST_SEEDS or not ratios.layers:
         return None
-    low, high = sound.min(0), sound.max(0)
+    low, high = sound.min(0), sound.max(0)  # infinite for weights that have no size: they are not still
     still = high * steps < _STILL
     if not still.any():
         return None
-    where = f"over the last {ratios.last} of {counted(ratios.steps, 'step')}, {counted(len(sound), 'seed')}"
+    where = (
+        f"over the last {ratios.last} of {counted(ratios.steps, 'step')}, {counted(len(sound), 'seed')}, of "
+        f"{counted(len(ratios.layers), 'layer')} whose weights do not begin at zero"
+    )
     rate = ratios.hyperparameters["lr"]
     if still.all():
         sentence = (
-            f"No layer's weights move by more than {high.max():.0e} of their size a step: at this pace all "
-            f"{counted(steps, 'step')} change them by {high.max() * steps:.1%} at most; raise the learning rate of "
-            f"{shown(rate)}."
+            f"No layer's weights move by more than {rounded_up(high.max(), 1)} of their size a step: at this pace all "
+            f"{counted(steps, 'step')} change them by {rounded_up(high.max() * steps, 1)} of it at most; raise the "
+            f"learning rate of {shown(rate)}."
         )
         evidence = f"{low.min():.1e} to {high.max():.1e} {where}"
         return Finding("layers", sentence, evidence, {"ratio": float(high.max()), "steps": float(steps)})
@@ -140,8 +150,8 @@ def still_layers(ratios: UpdateRatios, steps: int) -> Finding | None:
     names = [name for name, one in zip(ratios.layers, still, strict=True) if one]
     several = len(names) > 1
     sentence = (
-        f"{listed([repr(name) for name in names])} move{'' if several else 's'} by at most {high[place]:.0e} of "
-        f"{'their' if several else 'its'} size a step, at this pace {high[place] * steps:.1g} of it in all "
+        f"{listed([repr(name) for name in names])} move{'' if several else 's'} by at most {rounded_up(high[place], 1)} of "
+        f"{'their' if several else 'its'} size a step, at this pace {rounded_up(high[place] * steps, 1)} of it in all "
         f"{counted(steps, 'step')}: {'they are' if several else 'it is'} not learning."
     )
     evidence = f"{low[place]:.1e} to {high[place]:.1e} {where}; others up to {high[~still].max():.1e}"

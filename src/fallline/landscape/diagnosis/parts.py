@@ -11,12 +11,12 @@ from typing import Any, Literal
 from fallline._text import counted
 from fallline.landscape.diagnosis.along_run import AlongRun, along_run
 from fallline.landscape.diagnosis.cost import Cost
+from fallline.landscape.diagnosis.escape import STEPS as STEPS_OUT
 from fallline.landscape.diagnosis.escape import Escape, escape
 from fallline.landscape.diagnosis.finding import Finding
 from fallline.landscape.diagnosis.layer_findings import dead_units, fading_gradients, is_blocked, still_layers
 from fallline.landscape.diagnosis.place_findings import (
     is_saddle,
-    is_stationary,
     paying_batches,
     place,
     scaled_features,
@@ -24,7 +24,8 @@ from fallline.landscape.diagnosis.place_findings import (
 )
 from fallline.landscape.diagnosis.rate_findings import diverging_rates, training_rates
 from fallline.landscape.diagnosis.rate_range import RateRange, rate_range, runs_of_a_seed
-from fallline.landscape.diagnosis.short_runs import STEPS, Mover
+from fallline.landscape.diagnosis.rate_search import runs_of_growth
+from fallline.landscape.diagnosis.short_runs import STEPS, Mover, as_mover
 from fallline.landscape.diagnosis.signals import Signals, signals
 from fallline.landscape.diagnosis.stability import stability_limit
 from fallline.landscape.diagnosis.update_ratios import UpdateRatios, update_ratios
@@ -54,6 +55,8 @@ PARTS: dict[Part, str] = {
     "spectrum": "how the curvatures are spread",
     "layers": "signals and updates by layer",
 }
+#: What makes a part dearer than it is foreseen to be.
+DEARER: dict[Part, str] = {"rates": "the range of rates has to grow", "place": "the weights are at a saddle"}
 _CHECKPOINTS = 8
 #: Gradients that one end of the spectrum takes, about.
 _END = 30.0
@@ -158,6 +161,19 @@ class Measurements:
             found[looking] += Cost(alone=self.problem.steps)
         return found
 
+    def more(self, part: Part) -> Cost:
+        """What a part costs more at most, where it does; where that is, `DEARER` tells."""
+        if part == "rates":
+            return Cost(many=runs_of_growth() * self.seeds * min(STEPS, self.problem.steps))
+        if part == "place":
+            return Cost(many=len(self._movers_out()) * self.seeds * STEPS_OUT)
+        return Cost()
+
+    def _movers_out(self) -> list[Mover]:
+        """What is tried to leave a saddle."""
+        found = [self.mover, as_mover("momentum", {})]
+        return found[:1] if self.mover.name == "momentum" else found
+
     def measure(self, part: Part, tell: Tell) -> None:
         """Measure a part, of a model that is trained first where none is given."""
         if part in _LOOKING and self.weights is self.fresh:
@@ -209,18 +225,16 @@ class Measurements:
             self.problem, self.weights, examples=self.examples, mode=self.mode, seed=self.seed, progress=_watched(tell)
         )
         self.curvature = found
-        if is_stationary(found, self.untrained) and is_saddle(found):
+        if is_saddle(found, self.untrained):
             self.escapes = [*self._ways_out(found.loss)]
 
     def _ways_out(self, loss: float) -> Iterator[Escape]:
         fall = _FALL * max(abs(self.untrained), abs(loss)) or 1.0
-        leaving = partial(
-            escape, self.problem, self.weights, lr=self.rate, fall=fall, seeds=self.seeds, examples=self.examples,
-            seed=self.seed,
-        )  # fmt: skip
-        yield leaving(self.mover.method, **self.mover.hyperparameters)
-        if self.mover.name != "momentum":
-            yield leaving("momentum")
+        for mover in self._movers_out():
+            yield escape(
+                self.problem, self.weights, mover.method, lr=self.rate, fall=fall, seeds=self.seeds,
+                examples=self.examples, seed=self.seed, **mover.hyperparameters,
+            )  # fmt: skip
 
     def _noise(self, tell: Tell) -> None:
         self.noise = noise_scale(

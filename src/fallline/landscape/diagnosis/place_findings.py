@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fallline._text import counted, listed
 from fallline.landscape.diagnosis.along_run import AlongRun
@@ -13,8 +15,8 @@ from fallline.landscape.diagnosis.escape import Escape
 from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_up, shown
 from fallline.landscape.measuring import Condition, Curvature, NoiseScale
 
-#: A gradient is small where a step of descent at its best rate, 1/curvature, takes off less than this share of an
-#: untrained model's loss.
+#: A gradient is small where a parabola of even the less of the curvatures at both ends has less than this share of an
+#: untrained model's loss to fall: gradient² / (2 curvature).
 _SMALL = 1e-3
 #: A curvature is told to be negative that is at least this share of the top one.
 _NEGATIVE = 0.02
@@ -22,36 +24,44 @@ _NEGATIVE = 0.02
 _WORTH_TELLING = 1e-6
 
 
-def is_stationary(curvature: Curvature, untrained: float) -> bool:
-    """Whether the gradient is small: a step of descent at its best rate would hardly lower the loss.
+def is_saddle(curvature: Curvature, untrained: float) -> bool:
+    """Whether the gradient is small and a curvature negative for certain, and not merely next to nothing.
 
     Args:
-        curvature: With the gradient and the loss there.
+        curvature: Both ends of it, with the gradient and the loss there.
         untrained: The loss of an untrained model, which says how large losses are.
     """
-    top = curvature.top[0]
-    return top > 0 and curvature.gradient**2 / (2 * top) <= _SMALL * max(abs(untrained), abs(curvature.loss))
+    return (
+        _is_stationary(curvature, untrained)
+        and curvature.bottom[0] < 0
+        and -curvature.bottom[0] >= _NEGATIVE * curvature.top[0]
+    )
 
 
-def is_saddle(curvature: Curvature) -> bool:
-    """Whether a curvature is negative for certain, and not merely next to nothing.
+def _is_stationary(curvature: Curvature, untrained: float) -> bool:
+    """Whether the gradient is small beside the curvatures of both ends, so that it tells no slope from a floor."""
+    least = min(curvature.top[0] - curvature.top_residuals[0], _surely(curvature))
+    scale = max(abs(untrained), abs(curvature.loss))
+    return curvature.converged and least > 0 and curvature.gradient**2 / (2 * least) <= _SMALL * scale
 
-    Args:
-        curvature: Both ends of it.
-    """
-    bottom, error = curvature.bottom[0], curvature.bottom_residuals[0]
-    return bottom + error < 0 and -bottom >= _NEGATIVE * curvature.top[0]
+
+def _surely(curvature: Curvature) -> float:
+    """The size that the lowest curvature has at least; below 0 where its sign is not known."""
+    return abs(curvature.bottom[0]) - curvature.bottom_residuals[0]
 
 
 def place(curvature: Curvature, untrained: float, ways_out: Sequence[Escape] = ()) -> Finding | None:
-    """Whether the weights are at a saddle or a minimum; silent where the gradient is not small, and in between.
+    """Whether the weights are at a saddle or a minimum; silent on a slope, and in between.
+
+    On a slope of a convex loss, such as a long valley with a flat floor, every curvature is positive too. There
+    gradient² / (2 lowest curvature), which is the most that a parabola can have to fall, is not small.
 
     Args:
         curvature: With the gradient and the loss there.
         untrained: The loss of an untrained model.
         ways_out: When optimizers left the place, if that was tried.
     """
-    if not curvature.converged or not is_stationary(curvature, untrained):
+    if not _is_stationary(curvature, untrained):
         return None
     gradient, bottom, top = curvature.gradient, curvature.bottom[0], curvature.top[0]
     scale = max(abs(untrained), abs(curvature.loss))
@@ -61,7 +71,7 @@ def place(curvature: Curvature, untrained: float, ways_out: Sequence[Escape] = (
         f"{counted(curvature.examples, 'example')} of {curvature.split} in {curvature.mode} mode"
     )
     numbers = {"gradient": gradient, "bottom": bottom, "top": top}
-    if is_saddle(curvature):
+    if is_saddle(curvature, untrained):
         sentence = (
             f"The gradient is small ({gradient:.0e}) but the smallest curvature is {shown(bottom)}: a saddle, not a "
             "minimum."
@@ -69,9 +79,9 @@ def place(curvature: Curvature, untrained: float, ways_out: Sequence[Escape] = (
         told, ways = _ways(ways_out)
         numbers |= {f"{one.optimizer} left": float(one.left.max()) for one in ways_out}
         return Finding("place", f"{sentence}{told}", f"{evidence}{ways}", numbers)
-    if bottom > curvature.bottom_residuals[0]:
-        above = gradient**2 / (2 * bottom)
-        floor = f", whose floor is about {above:.1g} below" if above > _WORTH_TELLING * scale else ""
+    if bottom > 0:
+        above = gradient**2 / (2 * _surely(curvature))
+        floor = f", at most {rounded_up(above, 1)} below, were it a parabola" if above > _WORTH_TELLING * scale else ""
         sentence = (
             f"The gradient is small ({gradient:.0e}) and the smallest curvature is {shown(bottom)}: a minimum{floor}."
         )
@@ -121,41 +131,46 @@ def stability(along: AlongRun) -> Finding | None:
     Args:
         along: The curvatures of the run.
     """
-    share = along.top / along.limits
-    at = np.abs(share - 1) <= _AT_LIMIT
-    lengths = [len(part) for part in "".join("x" if one else " " for one in at).split()]
-    if not share[0] < _BELOW or max(lengths, default=0) < _ON_END:  # NaN, where no limit is known, is not below
+    at = np.abs(along.top - along.limits) + along.top_errors <= _AT_LIMIT * along.limits  # never where it is NaN
+    stretch = max((found.span() for found in re.finditer("x+", "".join("x" if one else " " for one in at))),
+                  key=lambda ends: ends[1] - ends[0], default=(0, 0))  # fmt: skip
+    first, last, there = stretch[0], stretch[1] - 1, slice(*stretch)
+    tops, limits, rates = along.top[there], along.limits[there], along.rates[there]
+    # Where a rate grows the limit comes down: then the curvature need not have risen.
+    if len(tops) < _ON_END or not along.top[0] < _BELOW * limits.min():
         return None
-    first, last = int(at.argmax()), int(len(at) - 1 - at[::-1].argmax())
-    rate, limit, there = along.rates[first], along.limits[first], along.top[first : last + 1]
     sentence = (
-        f"The top curvature rose from {shown(along.top[0])} to the limit that a learning rate of {shown(rate)} has, "
-        f"{shown(limit)}, and stayed there from step {along.steps[first]:.0f} to {along.steps[last]:.0f}: the edge of "
+        f"The top curvature rose from {shown(along.top[0])} to the limit that a learning rate of {_ends(rates)} has, "
+        f"{_ends(limits)}, and was there from step {along.steps[first]:.0f} to {along.steps[last]:.0f}: the edge of "
         "stability; lower the rate if the loss jumps there."
     )
     evidence = (
-        f"{shown(float(there.min()), 3)} to {shown(float(there.max()), 3)} at {counted(len(there), 'checkpoint')} of a "
-        f"run of {along.optimizer}, on {counted(along.examples, 'example')} of {along.split} in {along.mode} mode"
+        f"{shown(float(tops.min()), 3)} to {shown(float(tops.max()), 3)} at these {counted(len(tops), 'checkpoint')} "
+        f"of the {len(at)} of a run of {along.optimizer}, on {counted(along.examples, 'example')} of {along.split} in "
+        f"{along.mode} mode"
     )
-    numbers = {"start": along.top[0], "limit": limit, "from": along.steps[first], "to": along.steps[last]}
+    numbers = {"start": along.top[0], "limit": limits[0], "from": along.steps[first], "to": along.steps[last]}
     return Finding("stability", sentence, evidence, {name: float(value) for name, value in numbers.items()})
 
 
-#: An interval this wide, upper end over lower, tells no batch size.
-_WIDEST = 4.0
+def _ends(values: NDArray[np.float64]) -> str:
+    """The first and the last, or one number where they are alike."""
+    first, last = shown(float(values[0])), shown(float(values[-1]))
+    return first if first == last else f"{first} to {last}"
 
 
 def paying_batches(noise: NoiseScale, available: int) -> Finding | None:
-    """Beyond which size batches stop paying; silent where the noise is not known to within a factor of 4 in all.
+    """Beyond which size batches stop paying, or that every size pays; silent where the noise scale is hardly known.
 
     At a batch of the noise scale descent at its best rate takes twice the steps of the whole gradient, so that twice
-    the batch saves a quarter of the steps, and ever less beyond.
+    the batch saves a quarter of the steps, and ever less beyond. What is told holds for the whole interval of the
+    scale: batches stop paying beyond its upper end, and all sizes pay where even its lower end is out of reach.
 
     Args:
         noise: The noise scale.
         available: How many examples there are to train on.
     """
-    if not (noise.low > 0 and noise.high <= _WIDEST * noise.low):
+    if not noise.is_known:
         return None
     numbers = {"scale": noise.scale, "low": noise.low, "high": noise.high}
     evidence = (
@@ -165,7 +180,9 @@ def paying_batches(noise: NoiseScale, available: int) -> Finding | None:
     if noise.low > available:
         sentence = f"Every batch size pays here: even all {available:,} examples are fewer than the noise scale."
         return Finding("batch", sentence, evidence, numbers)
-    size = max(1, round(noise.scale))
+    size = max(1, math.ceil(noise.high))
+    if size > available:
+        return None
     sentence = (
         f"Batches beyond {rounded_up(size)} stop paying: from there on twice the batch saves at most a quarter of the "
         "steps."
@@ -173,7 +190,7 @@ def paying_batches(noise: NoiseScale, available: int) -> Finding | None:
     return Finding("batch", sentence, evidence, numbers)
 
 
-#: How many times less unlike the curvatures must be for scaling to be worth a sentence, after twice the errors.
+#: How many times less unlike the curvatures must be for scaling to be worth a sentence, by the near ends of intervals.
 _WORTH = 2.0
 
 
@@ -186,7 +203,7 @@ def scaled_features(before: Condition, after: Condition) -> Finding | None:
     """
     exact = np.isfinite([before.number, after.number]).all()
     one, other = (before.number, after.number) if exact else (before.spread, after.spread)
-    doubts = (0.0, 0.0) if exact else (2 * before.spread_error, 2 * after.spread_error)
+    doubts = [found.number_error if exact else found.spread_doubt for found in (before, after)]
     if not one - doubts[0] >= _WORTH * (other + doubts[1]):
         return None
     what, why = "the top curvature over the mean of all", "an average direction takes descent fewer steps"
@@ -196,8 +213,11 @@ def scaled_features(before: Condition, after: Condition) -> Finding | None:
         f"Scaling the features to mean 0 and standard deviation 1 lowers {what} from {shown(one)} to {shown(other)}: "
         f"{why}."
     )
+    sure = (
+        f"with 95 % confidence, by {counted(before.probes, 'random vector')}, " if not exact and before.probes else ""
+    )
     evidence = (
-        f"{shown(one, 3)} ± {shown(doubts[0])} to {shown(other, 3)} ± {shown(doubts[1])} at the first weights, on "
-        f"{counted(before.examples, 'example')} of {before.split} in {before.mode} mode"
+        f"{shown(one, 3)} ± {rounded_up(doubts[0])} to {shown(other, 3)} ± {rounded_up(doubts[1])} {sure}at the first "
+        f"weights, on {counted(before.examples, 'example')} of {before.split} in {before.mode} mode"
     )
     return Finding("features", sentence, evidence, {"before": one, "after": other})

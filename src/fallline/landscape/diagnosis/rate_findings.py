@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from fallline._text import counted
-from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_down, rounded_up, shown
+from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_up, shown
 from fallline.landscape.diagnosis.rate_range import FALL, RateRange
+from fallline.landscape.diagnosis.short_runs import Array
 
 #: Ends of an interval that are this close are told as one number.
 _ONE_NUMBER = 1.25
@@ -15,9 +18,10 @@ _EXPLAINED = 0.1
 
 
 def diverging_rates(rates: RateRange, top: float | None = None, limit: float | None = None) -> Finding | None:
-    """Above which rates runs diverge; because of the top curvature, where its limit is where the first seed diverged.
+    """Above which rates runs fail; because of the top curvature, where its limit is where the first seed failed.
 
-    Silent where some run of a seed did not diverge at all, or did not at a rate above.
+    They diverge only where all of those above did; else some merely ended worse than an untrained model. Silent where
+    no run of some seed failed, or one above did not.
 
     Args:
         rates: The range.
@@ -28,11 +32,20 @@ def diverging_rates(rates: RateRange, top: float | None = None, limit: float | N
     beyond = rates.failed[:, rates.rates > last]
     if len(rates.seeds) < FEWEST_SEEDS or not math.isfinite(last) or not beyond.size or not beyond.all():
         return None
-    sentence = f"Learning rates above {rounded_up(last, 3)} diverge"
-    if last > _ONE_NUMBER * first:
-        sentence += f", and from {rounded_down(first, 3)} on with some seeds"
-    numbers = {"edge": rates.edge, "low": first, "high": last}
-    evidence = f"edges of {counted(len(rates.seeds), 'seed')}: {shown(first, 3)} to {shown(last, 3)}; {_runs(rates)}"
+    diverged = rates.diverged[:, rates.rates > last]
+    what = "diverge" if diverged.all() else "fail (diverge, or end worse than untrained)"
+    if not diverged.any():
+        what = "end worse than untrained"
+    sentence = f"Learning rates above {rounded_up(last, 3)} {what}"
+    some = float(rates.edges[:, 1].min())
+    if last > _ONE_NUMBER * first and rates.failed[:, rates.rates >= some].any(0).all():
+        sentence += f", and from {rounded_up(some, 3)} on with some seeds"
+    numbers = {"edge": rates.edge, "low": first, "high": last, "diverged": float(diverged.mean())}
+    evidence = (
+        f"edges of {counted(len(rates.seeds), 'seed')}: {shown(first, 3)} to {shown(last, 3)}; of "
+        f"{counted(diverged.size, 'run')} above {diverged.sum()} diverged and {(~diverged).sum()} ended worse than "
+        f"untrained; {_runs(rates)}"
+    )
     if top is not None and top > 0 and limit is not None:
         limit /= top
         numbers |= {"top_curvature": top, "limit": limit}
@@ -43,10 +56,11 @@ def diverging_rates(rates: RateRange, top: float | None = None, limit: float | N
 
 
 def training_rates(rates: RateRange, rate: float | None = None) -> Finding | None:
-    """Which rates train, and whether the one in use is among them.
+    """Which rates train, and whether the one in use is too low or too high.
 
-    Where with no seed any rate lowers the loss by what is worth the name, it is told that none does. Silent where the
-    range goes on beyond what was tried.
+    Where no rate lowers the loss with any seed by what is worth the name, that is told. Silent where the range goes on
+    beyond what was tried. Of a rate in use nothing is said that lies next to one that trains: only what lies between
+    rates that were tried and do not, or beyond them.
 
     Args:
         rates: The range.
@@ -65,7 +79,8 @@ def training_rates(rates: RateRange, rate: float | None = None) -> Finding | Non
     sentence = f"Learning rates {ends} train"
     if rate is not None:
         numbers["rate"] = rate
-        if rate < low or rate > high:
+        beside = _beside(rates.rates, rate)
+        if not low <= rate <= high and not rates.trained[beside].any():
             what, remedy = ("low", "raise") if rate < low else ("high", "lower")
             sentence = f"A learning rate of {shown(rate)} is too {what}: those {ends} train; {remedy} it"
     evidence = (
@@ -90,6 +105,12 @@ def _nothing_trains(rates: RateRange) -> Finding | None:
         f"{shown(float(rates.first_losses.mean()), 3)}; {_runs(rates)}, on {counted(rates.examples, 'example')} of train"
     )
     return Finding("rates", sentence, evidence, {"fall": most})
+
+
+def _beside(tried: Array, rate: float) -> list[int]:
+    """The places of the rates that were tried nearest to one, below it and above: the same where it was itself."""
+    below, above = int(np.searchsorted(tried, rate, "right")) - 1, int(np.searchsorted(tried, rate))
+    return [max(below, 0), min(above, len(tried) - 1)]
 
 
 def _runs(rates: RateRange) -> str:

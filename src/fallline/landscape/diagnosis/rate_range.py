@@ -31,6 +31,7 @@ _ENDS = (1e-6, 10.0)  # of a class that nothing is known of
 #: What training takes off the loss at least, as a share of it: fitting the biases to the outputs takes off two hundredths
 #: of a classifier's, and batches' noise less.
 FALL = 0.05
+_OUT = 10.0  # times the loss of an untrained model
 
 
 def rate_range(
@@ -163,6 +164,12 @@ class RateRange:
         return ~(self.losses <= self.untrained_losses[:, None])
 
     @property
+    def diverged(self) -> NDArray[np.bool_]:
+        """Which of those [S, R] went out of bounds, or ended ten times as high as an untrained model at least."""
+        limits = self.untrained_losses[:, None]
+        return ~(self.losses - limits < (_OUT - 1) * np.abs(limits)) & self.failed
+
+    @property
     def edge_by_seed(self) -> Array:
         """The edge of divergence [S] of each seed; infinite where no rate failed."""
         return np.where(np.isnan(self.edges).any(1), np.inf, np.sqrt(self.edges.prod(1)))
@@ -195,17 +202,18 @@ class RateRange:
         return bool((self.best_falls >= FALL).all())
 
     @property
-    def trains(self) -> tuple[float, float] | None:
-        """The lowest and the highest rate of those, side by side, that train: None where no rate does.
+    def trained(self) -> NDArray[np.bool_]:
+        """Which rates [R] train: the run of every seed made at least half of the fall that the seed's best rate made.
 
-        A rate trains whose run of every seed made at least half of the fall in loss that the seed's best rate made,
-        where that is a twentieth of the loss with each seed.
+        None does where with some seed no rate lowers the loss by a twentieth.
         """
-        if not self.anything_trains:
-            return None
-        falls = self._falls
-        most = falls.max(1, keepdims=True)
-        good = (falls >= most / 2).all(0)
+        most = self._falls.max(1, keepdims=True)
+        return np.asarray((self._falls >= most / 2).all(0) & self.anything_trains)
+
+    @property
+    def trains(self) -> tuple[float, float] | None:
+        """The lowest and the highest rate of those, side by side, that train: None where no rate does."""
+        falls, most, good = self._falls, self._falls.max(1, keepdims=True), self.trained
         if not good.any():
             return None
         best = int(np.where(good, (falls / most).mean(0), -np.inf).argmax())

@@ -25,6 +25,15 @@ def runs_between(low: float, high: float) -> int:
     return _count(low, high) + _INSIDE * _ROUNDS
 
 
+def runs_of_growth() -> int:
+    """How many more each seed has at most, where the edge lies outside.
+
+    >>> runs_of_growth()
+    18
+    """
+    return _TIMES * _A_DECADE * _FURTHER
+
+
 def _count(low: float, high: float) -> int:
     return max(2, 1 + round(_A_DECADE * math.log10(high / low)))
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fallline._asked import did_you_mean, whole
 from fallline.landscape.slice_losses import Model, with_model
 from fallline.landscape.slices import examples_of
+from fallline.optim import hyperparameters as of_rule
 from fallline.optim.method_name import find_method
 from fallline.rules import name_of
 from fallline.symbolic import Rule
@@ -23,6 +24,7 @@ from fallline.training import (
     Problem,
     Progress,
     as_metric,
+    first_line,
     lanes_that_fit,
     loss_of_step,
     make_lanes,
@@ -40,6 +42,7 @@ Optimizer = Rule | type[torch.optim.Optimizer] | str
 EXAMPLES = 512
 #: Steps of a short run, likewise.
 STEPS = 100
+_ANY_RATE = 1e-3  # to see whether the other hyperparameters will do
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def as_mover(optimizer: Optimizer, hyperparameters: Mapping[str, Any]) -> Mover:
     """The optimizer that is asked for.
 
     Raises TypeError for what is none, and for hyperparameters that it does not have; ValueError for one without a
-    learning rate; LookupError for a name that there is none of.
+    learning rate, and for values that it can't have; LookupError for a name that there is none of.
     """
     method = find_method(optimizer) if isinstance(optimizer, str) else optimizer
     if not isinstance(method, Rule) and not (isinstance(method, type) and issubclass(method, torch.optim.Optimizer)):
@@ -88,7 +91,25 @@ def as_mover(optimizer: Optimizer, hyperparameters: Mapping[str, Any]) -> Mover:
     for name in hyperparameters:
         if name not in known:
             raise TypeError(f"{name}: '{mover.name}' has no such hyperparameter; {did_you_mean(name, known)}")
+    if "lr" in hyperparameters:
+        raise TypeError("lr: the rates are what is tried; leave it out, or give 'low' and 'high'.")
+    if isinstance(method, Rule):
+        of_rule.check(method, {**method.hyperparameters, "lr": _ANY_RATE, **hyperparameters})
+    else:
+        _check_class(method, hyperparameters)
     return mover
+
+
+def _check_class(method: type[torch.optim.Optimizer], hyperparameters: Mapping[str, Any]) -> None:
+    """Raise ValueError for hyperparameters that torch's classes, and those like them, refuse as they are made."""
+    made: Any = method
+    try:
+        made([torch.zeros(2, 2, requires_grad=True)], lr=_ANY_RATE, **hyperparameters)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"optimizer: '{method.__name__}' can't be made with these hyperparameters ({first_line(error)}); give "
+            "others."
+        ) from error
 
 
 def measured_on(

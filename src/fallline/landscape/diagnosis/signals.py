@@ -25,6 +25,7 @@ _STEEPEST = {
 #: A unit passes no gradient on where its slope is below this share of the steepest: zero, or saturated.
 _FLAT = 0.005
 _STEP = 1e-5
+_NUDGE = 1e-3  # the length of a step from zero
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -37,12 +38,15 @@ class Layer:
         kind: Its class.
         weight_norm: The length of all its trained weights.
         gradient_norm: The length of the loss's gradient by them.
+        behind_zeros: Whether this is 0 because weights after the layer are all zero: they get a gradient, and as soon
+            as they have followed it the layer gets one too, as behind a head that begins at zero.
     """
 
     name: str
     kind: str
     weight_norm: float
     gradient_norm: float
+    behind_zeros: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,22 +143,35 @@ def signals(
     device = problem.training_device
     module = with_model(problem, model).build(0).to(device).train(mode == "training")
     watched = _Watched(module)
-    with draws_of(seed, 1, None if mode == "training" else split, device), torch.enable_grad(), watched.recording():
-        loss = _loss(problem, module, part.to(device), training=mode == "training")
-    if not loss.requires_grad:
-        raise ProblemError("loss: it does not depend on what is trained; return the loss of the model's output.")
     weights = {layer: _own(layer) for layer in watched.layers}
-    every = [weight for own in weights.values() for weight in own]
-    gradients = iter(torch.autograd.grad(loss, every, materialize_grads=True))
+
+    def pass_through() -> tuple[float, dict[nn.Module, list[Tensor]]]:
+        """The loss, and its gradients by the weights of each layer."""
+        with draws_of(seed, 1, None if mode == "training" else split, device), torch.enable_grad():
+            loss = _loss(problem, module, part.to(device), training=mode == "training")
+        if not loss.requires_grad:
+            raise ProblemError("loss: it does not depend on what is trained; return the loss of the model's output.")
+        every = [weight for own in weights.values() for weight in own]
+        found = iter(torch.autograd.grad(loss, every, materialize_grads=True))
+        return float(loss.detach()), {layer: [next(found).to_dense() for _ in own] for layer, own in weights.items()}
+
+    with watched.recording():
+        loss, gradients = pass_through()
+    sizes = {layer: (_norm(own), _norm(gradients[layer])) for layer, own in weights.items()}
+    late = [layer for layer, (_, gradient) in sizes.items() if gradient == 0]
+    if late:
+        moved = _step_from_zero(weights, gradients)
+        then = pass_through()[1] if moved else gradients
+        late = [layer for layer in late if _norm(then[layer]) > 0]
     return Signals(
         problem=problem.name,
         split=split,
         examples=len(part),
         mode=mode,
-        loss=float(loss.detach()),
+        loss=loss,
         layers=tuple(
-            Layer(watched.layers[layer], type(layer).__name__, _norm(own), _norm([next(gradients) for _ in own]))
-            for layer, own in weights.items()
+            Layer(watched.layers[layer], type(layer).__name__, *own, behind_zeros=layer in late)
+            for layer, own in sizes.items()
         ),
         activations=tuple(one.told() for one in watched.used.values()),
     )
@@ -169,12 +186,22 @@ def _loss(problem: Problem, module: nn.Module, part: Split, *, training: bool) -
     return problem.step(module, part.inputs.clone(), part.targets)
 
 
+def _step_from_zero(weights: dict[nn.Module, list[nn.Parameter]], gradients: dict[nn.Module, list[Tensor]]) -> bool:
+    """Move weights that are all zero a little against their gradient; whether there are some that have one."""
+    pairs = [pair for layer, own in weights.items() for pair in zip(own, gradients[layer], strict=True)]
+    zeros = [(weight, slope) for weight, slope in pairs if slope.any() and not weight.any()]
+    with torch.no_grad():
+        for weight, slope in zeros:
+            weight.copy_(-_NUDGE * slope / slope.norm())
+    return bool(zeros)
+
+
 def _own(layer: nn.Module) -> list[nn.Parameter]:
     return [weight for weight in layer.parameters(recurse=False) if weight.requires_grad]
 
 
 def _norm(tensors: list[Any]) -> float:
-    return float(sum(float(tensor.detach().to_dense().double().square().sum()) for tensor in tensors) ** 0.5)
+    return float(sum(float(tensor.detach().double().square().sum()) for tensor in tensors) ** 0.5)
 
 
 @dataclass

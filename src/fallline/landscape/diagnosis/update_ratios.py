@@ -40,8 +40,9 @@ class UpdateRatios:
         steps: How many steps were taken.
         last: Of so many of them, the last ones, the root of the mean square is told.
         seeds: The seeds [S].
-        layers: The names of the weights of two dimensions or more [L], which begin at no zero.
-        ratios: Their ratios [S, L]; NaN where a run diverged.
+        layers: The names of the weights of two dimensions or more [L], but for those that begin at zero with some seed:
+            they have no size to measure by.
+        ratios: Their ratios [S, L]; NaN where a run diverged, infinite where weights have come to be zero.
         gradients: How many gradients of a batch it took.
     """
 
@@ -103,6 +104,11 @@ def update_ratios(
     steps = min(STEPS, problem.steps) if steps is None else whole("steps", steps)
     with seeded(0, given.training_device):  # whatever a model or a loss draws
         lanes = make_lanes(given, range(seed, seed + seeds), batched=seeds > 1 and can_batch(given))
+        told = [
+            place
+            for place, tensor in enumerate(lanes.parameters)
+            if tensor.dim() > 2 and bool(tensor.detach().flatten(1).any(1).all())
+        ]
         meter = _Meter(LaneUpdate(lanes.parameters, [mover.lane(rate)] * seeds, lanes.seeds), lanes.parameters, steps)
 
         def tell(step: int, _: int) -> None:
@@ -112,7 +118,6 @@ def update_ratios(
         train(lanes, meter, steps=steps, evaluate_every=steps, progress=tell)
     ratios = np.full((seeds, len(lanes.names)), np.nan)
     ratios[lanes.index.numpy()] = meter.ratios()
-    told = [place for place, tensor in enumerate(lanes.parameters) if tensor.dim() > 2]
     return UpdateRatios(
         problem=problem.name,
         optimizer=mover.name,

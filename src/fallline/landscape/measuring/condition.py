@@ -27,15 +27,19 @@ class Condition(Measured):
             small to be told from zero. Gradient descent takes steps in proportion to it.
         spread: The highest curvature over the mean of all curvatures' sizes, which networks have as well, though their
             number be infinite. Along an average direction, descent at its largest rate takes off 2 / spread a step.
+        number_error: How far `number` may be off, by the residuals of both ends; NaN where it is infinite.
         spread_error: The standard error of `spread`; 0 where all curvatures were computed.
+        probes: How many random vectors `spread` is of; 0 where all curvatures were computed.
         top: The highest curvature.
         bottom: The lowest.
         standardised: Whether the features were brought to mean 0 and standard deviation 1.
     """
 
     number: float
+    number_error: float
     spread: float
     spread_error: float
+    probes: int
     top: float
     bottom: float
     standardised: bool
@@ -48,6 +52,13 @@ class Condition(Measured):
             f"condition number {self.number:.3g}{scaled}, curvatures {self.bottom:.3g} to {self.top:.3g}; the highest is "
             f"{self.spread:.3g} ± {self.spread_error:.1g} times the mean size of all"
         )
+
+    @property
+    def spread_doubt(self) -> float:
+        """Half the width of the 95 % interval of `spread`, which for few probes is wider than two standard errors."""
+        from scipy.special import stdtrit
+
+        return float(stdtrit(self.probes - 1, 0.975)) * self.spread_error if self.probes else 0.0
 
 
 def condition(
@@ -95,19 +106,22 @@ def condition(
     at = LossAt(problem, model, split, examples, mode, seed, progress, standardised=standardised)
     if at.size <= _WHOLE:
         values, _ = whole_spectrum(at)
-        top, bottom, mean, error = float(values[-1]), float(values[0]), float(np.abs(values).mean()), 0.0
-        doubt = at.size * at.rounding * max(abs(top), abs(bottom))
+        top, bottom, mean, error, probes = float(values[-1]), float(values[0]), float(np.abs(values).mean()), 0.0, 0
+        doubt = above = at.size * at.rounding * max(abs(top), abs(bottom))
     else:
         high, low = spectrum_ends(at, 1, _TOLERANCE, bottom=True)
-        top, bottom, doubt = float(high.values[0]), float(low.values[0]), float(low.residuals[0])
-        nodes, weights = quadrature(at, _PROBES, _STEPS)
+        top, bottom, probes = float(high.values[0]), float(low.values[0]), _PROBES
+        above, doubt = float(high.residuals[0]), float(low.residuals[0])
+        nodes, weights = quadrature(at, probes, _STEPS)
         mean, error = mean_of((weights * np.abs(nodes)).sum(1))
     if mean == 0:
         raise ProblemError(f"model: its loss on {split} has no curvature at these weights, and so no condition.")
     return Condition(
         number=top / bottom if bottom > doubt else math.inf,
+        number_error=(top + above) / (bottom - doubt) - top / bottom if bottom > doubt else math.nan,
         spread=top / mean,
         spread_error=abs(top) * error / mean**2,
+        probes=probes,
         top=top,
         bottom=bottom,
         standardised=standardised,

@@ -20,6 +20,8 @@ Ends = Literal["both", "top"]
 #: the lowest, with many near it, takes twice as many.
 _TOP_BASIS, _BOTTOM_BASIS = 12, 24
 _LARGEST_BASIS, _RESTARTS = 96, 40
+#: So many times the largest curvature in size is the most that one is after the shift.
+_SHIFTED = 3
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,10 @@ def curvature(
         problem: The problem whose loss it is.
         model: A module, or the state_dict of one that the problem's model function builds. A copy is measured.
         count: How many eigenvalues at each end.
-        ends: "both", or "top" alone, which takes a third of the time.
-        tolerance: How long residuals may be, as a share of the spectrum's width. Eigenvalues that stand clear of others
-            are far more exact than that: their errors go with its square.
+        ends: "both", or "top" alone, which takes fewer products.
+        tolerance: How long residuals may be, as a share of three times the size of the largest curvature; no less is
+            asked for than rounding allows. Eigenvalues that stand clear of others are far more exact than that: their
+            errors go with its square.
         split: The split that the examples are of.
         examples: How many of them are taken, always the same; all unless given.
         mode: "evaluation" or "training", for dropout and batch norm.
@@ -146,16 +149,27 @@ def spectrum_ends(at: LossAt, count: int, tolerance: float, *, bottom: bool) -> 
     if size == 0:  # of a vector drawn at random: the Hessian is zero
         return (zeros := Pairs(np.zeros(count), np.zeros(count))), zeros if bottom else _NONE
     # ARPACK is exact relative to each eigenvalue. Shifted, none is near zero, as the one asked for may be.
-    high = _extreme(at, 1, 2 * size, count, top_basis, (start, first), tolerance)
+    high = _extreme(at, 1, 2 * size, count, top_basis, (start, first), tolerance, size)
     if not bottom:
         return high, _NONE
-    return high, _extreme(at, -1, max(float(high.values[0]), 0) + size, count, bottom_basis, (start, first), tolerance)
+    top = max(float(high.values[0]), 0)
+    return high, _extreme(at, -1, top + size, count, bottom_basis, (start, first), tolerance, max(top, size))
 
 
 def _extreme(
-    at: LossAt, sign: int, shift: float, count: int, basis: int, start: tuple[Array, Array], tolerance: float
+    at: LossAt,
+    sign: int,
+    shift: float,
+    count: int,
+    basis: int,
+    start: tuple[Array, Array],
+    tolerance: float,
+    largest: float,
 ) -> Pairs:
-    """The highest eigenvalues of the Hessian, or of its negative, as the Hessian has them."""
+    """The highest eigenvalues of the Hessian, or of its negative, as the Hessian has them.
+
+    Its largest in size is known to be `largest` at least, and the shift to be twice that at most.
+    """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
     given, product = start
@@ -182,7 +196,7 @@ def _extreme(
     values = (vectors * products).sum(0) / (vectors.astype(np.float64) ** 2).sum(0)
     residuals = np.linalg.norm(products - values * vectors, axis=0)
     order = np.argsort(-sign * values)
-    converged = bool((residuals <= 2 * wanted * np.abs(sign * values + shift)).all())
+    converged = bool((residuals <= _SHIFTED * wanted * max(largest, float(np.abs(values).max()))).all())
     return Pairs(values[order], residuals[order], converged)
 
 

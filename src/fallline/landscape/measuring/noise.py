@@ -16,6 +16,7 @@ from fallline.landscape.slice_losses import Model
 from fallline.training import Problem, ProblemError
 
 _FEWEST = 4  # batches
+_WIDEST = 4.0  # interval, upper end over lower
 _GROUPS = 20  # of small batches, each left out in turn: so many gradients are kept
 
 
@@ -53,13 +54,18 @@ class NoiseScale(Measured):
         )
 
     @property
-    def suggested(self) -> int | None:
-        """The power of two nearest to the scale; None where the interval is wider than a factor of 4 to either side.
+    def is_known(self) -> bool:
+        """Whether the upper end of the interval is at most 4 times the lower: a wider one tells no batch size."""
+        return 0 < self.low and self.high <= _WIDEST * self.low
 
-        At that batch, descent at its best rate takes twice the steps that the whole gradient would, and twice the
-        examples that single ones would; doubling it saves a quarter of the steps, at half as many examples again.
+    @property
+    def suggested(self) -> int | None:
+        """The power of two nearest to the scale; None where the interval is too wide, as `is_known` says.
+
+        At a batch of the scale, descent at its best rate takes twice the steps that the whole gradient would, and twice
+        the examples that single ones would; doubling it saves a quarter of the steps, at half as many examples again.
         """
-        if self.scale > 4 * self.low or self.high > 4 * self.scale:
+        if not self.is_known:
             return None
         return int(2 ** round(math.log2(max(self.scale, 1))))
 

@@ -59,7 +59,7 @@ def sharpness(
 
     The measure is that of Keskar and others (On large-batch training for deep learning, 2017). It is searched for at
     the box's corners, each time at the one that the gradient at the last points to: on a convex loss that never
-    descends. (On the networks tried, two corners reach more than thirty iterations of the L-BFGS-B of the paper.)
+    descends.
 
     Args:
         problem: The problem whose loss it is.
