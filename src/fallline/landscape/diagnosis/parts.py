@@ -39,10 +39,11 @@ from fallline.landscape.measuring import (
     noise_scale,
     spectrum,
 )
+from fallline.landscape.measuring.copied import has_batch_norm
 from fallline.landscape.measuring.measured import Mode, Progress
 from fallline.landscape.slice_losses import Model
 from fallline.symbolic import Rule
-from fallline.training import FitResult, Problem, fit
+from fallline.training import FitResult, Problem, ProblemError, fit
 
 Part = Literal["rates", "scaling", "run", "place", "noise", "spectrum", "layers"]
 #: The parts by name, in the order in which they are measured, and what is then said to be going on.
@@ -66,7 +67,7 @@ _SPECTRUM, _CONDITION = 320.0, 380.0
 _LOOKING: tuple[Part, ...] = ("place", "noise", "spectrum", "layers")
 #: Told which share of a part is done.
 Tell = Callable[[float], object]
-#: The fall in loss, as a share of an untrained model's, with which a run has left a saddle.
+#: The fall in loss, as a share of it, with which a run has left a saddle.
 _FALL = 0.05
 
 
@@ -225,11 +226,11 @@ class Measurements:
             self.problem, self.weights, examples=self.examples, mode=self.mode, seed=self.seed, progress=_watched(tell)
         )
         self.curvature = found
-        if is_saddle(found, self.untrained):
+        if is_saddle(found):
             self.escapes = [*self._ways_out(found.loss)]
 
     def _ways_out(self, loss: float) -> Iterator[Escape]:
-        fall = _FALL * max(abs(self.untrained), abs(loss)) or 1.0
+        fall = _FALL * abs(loss) or 1.0
         for mover in self._movers_out():
             yield escape(
                 self.problem, self.weights, mover.method, lr=self.rate, fall=fall, seeds=self.seeds,
@@ -237,6 +238,11 @@ class Measurements:
             )  # fmt: skip
 
     def _noise(self, tell: Tell) -> None:
+        if has_batch_norm(self.fresh):
+            raise ProblemError(
+                "model: with batch norm an example's gradient depends on the others of its batch, and the noise scale "
+                "is of examples that do not; take group or layer norm to have it."
+            )
         self.noise = noise_scale(
             self.problem, self.weights, examples=self.noisy, mode=self.mode, seed=self.seed, progress=_watched(tell)
         )
@@ -280,9 +286,9 @@ class Measurements:
         if self.along is not None:
             yield stability(self.along)
         if self.curvature is not None:
-            yield place(self.curvature, self.untrained, self.escapes)
+            yield place(self.curvature, self.untrained, self.escapes, self.along)
         if self.noise is not None:
-            yield paying_batches(self.noise, len(self.problem.train))
+            yield paying_batches(self.noise, len(self.problem.train), self.along)
         yield from self._layer_findings()
 
     def _layer_findings(self) -> Iterator[Finding | None]:

@@ -59,6 +59,11 @@ def _built(problem: Problem, state: Mapping[str, object]) -> nn.Module:
     return module
 
 
+def has_batch_norm(module: nn.Module) -> bool:
+    """Whether it has batch norm, by which examples change each other's output as it is trained."""
+    return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())
+
+
 @contextmanager
 def differentiable_twice(device: torch.device) -> Iterator[None]:
     """Let torch take those kernels of attention, and of recurrent layers, that have a second derivative."""
