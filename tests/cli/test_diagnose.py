@@ -66,6 +66,8 @@ def test_a_file_and_all_options() -> None:
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert not words(done).startswith("About")
+    assert "measured" not in words(done)
+    assert "s in all" not in words(done)
     data = json.loads(Path("found.json").read_text())
     assert (data["problem"], data["optimizer"], data["hyperparameters"]["lr"]) == ("own", "adam", 0.01)
     assert data["along"]["examples"] == data["noise"]["examples"] == 20

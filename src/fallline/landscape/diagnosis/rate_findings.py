@@ -96,13 +96,14 @@ def _nothing_trains(rates: RateRange) -> Finding | None:
     if most >= FALL:
         return None
     sentence = (
-        f"No learning rate of those tried trains this: in {counted(rates.steps, 'step')} none of {len(rates.rates)} from "
-        f"{shown(float(rates.rates[0]))} to {shown(float(rates.rates[-1]))} lowers the loss by more than {most:.1%}; look "
-        "at the initial weights and at what the loss depends on."
+        f"No learning rate of those tried trains this: in {counted(rates.steps, 'step')} none of {len(rates.rates)} "
+        f"from {shown(float(rates.rates[0]))} to {shown(float(rates.rates[-1]))} lowers the loss by more than "
+        f"{most:.1%}; look at the initial weights and at what the loss depends on."
     )
     evidence = (
         f"best falls of {counted(len(rates.seeds), 'seed')}: {float(rates.best_falls.min()):.1%} to {most:.1%} of "
-        f"{shown(float(rates.first_losses.mean()), 3)}; {_runs(rates)}, on {counted(rates.examples, 'example')} of train"
+        f"{shown(float(rates.first_losses.mean()), 3)}; {_runs(rates)}, on {counted(rates.examples, 'example')} of "
+        "train"
     )
     return Finding("rates", sentence, evidence, {"fall": most})
 

@@ -28,8 +28,8 @@ from fallline.symbolic import Rule
 from fallline.training import Problem, Progress, seeded
 
 _ENDS = (1e-6, 10.0)  # of a class that nothing is known of
-#: What training takes off the loss at least, as a share of it: fitting the biases to the outputs takes off two hundredths
-#: of a classifier's, and batches' noise less.
+#: What training takes off the loss at least, as a share of it: fitting the biases to the outputs takes off two
+#: hundredths of a classifier's, and batches' noise less.
 FALL = 0.05
 _OUT = 10.0  # times the loss of an untrained model
 
@@ -222,6 +222,16 @@ class RateRange:
         return float(self.rates[first]), float(self.rates[last])
 
     @property
+    def trains_told(self) -> str:
+        """`trains` in words, which say where an end is that of what was tried."""
+        if self.trains is None:
+            return "none"
+        low, high = self.trains
+        lowest = ", the lowest tried," if low == self.rates[0] else ""
+        highest = ", the highest tried" if high == self.rates[-1] else ""
+        return f"{low:.2g}{lowest} to {high:.2g}{highest}"
+
+    @property
     def best(self) -> float | None:
         """The rate of the lowest mean loss of those that train; None where none does."""
         if self.trains is None:
@@ -243,7 +253,13 @@ class RateRange:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; what is not a finite number becomes None."""
-        told = {"edge": self.edge, "edge_ends": self.edge_ends, "trains": self.trains, "best": self.best}
+        told = {
+            "edge": self.edge,
+            "edge_ends": self.edge_ends,
+            "trains": self.trains,
+            "trains_told": self.trains_told,
+            "best": self.best,
+        }
         return {
             **{name: plain(value) for name, value in {**vars(self), **told}.items()},
             "description": self.description,

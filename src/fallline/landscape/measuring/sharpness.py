@@ -38,7 +38,7 @@ class Sharpness(Measured):
     def told(self) -> str:
         """The rise in per cent, and the box."""
         return (
-            f"sharpness {self.value:.3g} % of 1 + loss: within {self.width:g} (|w| + 1) of each weight w the loss rises "
+            f"sharpness {self.value:.3g} % of 1 + loss: within {self.width:g} (|w| + 1) of each weight w it rises "
             f"to {self.highest:.3g} at least"
         )
 
