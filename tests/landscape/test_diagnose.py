@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,42 @@ def test_all_of_it() -> None:
     assert [one["sentence"] for one in data["findings"]] == [finding.sentence for finding in found.findings]
     text = str(found)
     assert all(word in text for word in ("Along the run", "Layers", "Activations", "noise scale", found.headline))
+
+
+class Flat(nn.Module):
+    """x² - y², a little beside the saddle, which is never left for a floor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.tensor([0.0, 1e-4], dtype=torch.float64))
+
+    def forward(self, examples: Tensor) -> Tensor:
+        return (1 + self.weights[0] ** 2 - self.weights[1] ** 2 / 9).expand(len(examples))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("optimizer", "ways"), [("sgd", 2), ("momentum", 1)])
+def test_the_cost_holds_at_a_saddle_too(optimizer: str, ways: int) -> None:
+    """What is tried to leave it is foretold as what there is at most, and the race's look counts it."""
+    given = problem(Flat, loss=lambda output, target: output.mean())
+    stages: list[Stage] = []
+    found = fl.diagnose(given, given.build(0), optimizer, lr=0.1, parts=["place"], seeds=3, progress=stages.append)
+    assert len(found.escapes) == ways
+    tried = sum(escape.gradients for escape in found.escapes)
+    assert tried == ways * 3 * 200
+    assert f"; at most {tried:,} of 20 more, in " in found.cost
+    assert found.cost.endswith("where the weights are at a saddle.")
+    assert all(stage.most > stage.expected for stage in stages)
+
+
+def test_the_cost_holds_where_the_range_has_to_grow() -> None:
+    """From rates all of which train, or none, it grows as often as it may."""
+    never = problem(loss=lambda output, target: (output * 0).mean(), epochs=1)
+    found = fl.diagnose(never, parts=["rates"], seeds=2, progress=quiet)
+    assert found.rates is not None
+    foreseen, more = (
+        int(number.replace(",", "")) for number in re.findall(r"([\d,]+)(?: gradients| of 20 more)", found.cost)
+    )
+    assert foreseen < found.rates.gradients <= foreseen + more
 
 
 def test_a_feature_of_another_size_is_told() -> None:

@@ -34,7 +34,7 @@ from fallline.landscape.diagnosis.layer_findings import dead_units, fading_gradi
 from fallline.landscape.diagnosis.place_findings import paying_batches, place, scaled_features, stability
 from fallline.landscape.diagnosis.rate_findings import diverging_rates, training_rates
 from fallline.landscape.measuring import Condition
-from fallline.problems import digits, quadratic
+from fallline.problems import breast_cancer, diabetes, digits, quadratic
 from fallline.training import Problem
 
 MEASURED: Any = {
@@ -73,9 +73,41 @@ def test_the_curvature_is_the_reason_where_its_limit_is_near(top: float, told: b
 
 
 def test_edges_far_apart_are_told_apart() -> None:
+    """By the lowest rate that did fail, which was tried, and not by the highest that did not."""
     edges = np.array([[0.119, 0.121], [0.199, 0.201], [0.299, 0.301]])
     found = diverging_rates(rates(edges=edges))
-    assert sentence(found) == "Learning rates above 0.301 diverge, and from 0.119 on with some seeds."
+    assert sentence(found) == "Learning rates above 0.301 diverge, and from 0.121 on with some seeds."
+
+
+@pytest.mark.parametrize(
+    ("beyond", "told"),
+    [
+        ([math.nan, math.nan], "diverge."),
+        ([10.0, math.nan], "diverge."),
+        ([9.9, math.nan], "fail (diverge, or end worse than untrained)."),
+        ([1.1, 1.1], "end worse than untrained."),
+    ],
+)
+def test_rates_diverge_only_where_runs_did(beyond: list[float], told: str) -> None:
+    """Out of bounds, or ten times as high as the untrained loss of 1."""
+    found = diverging_rates(
+        rates(losses=np.array([[0.9, 0.3, 0.2, math.nan, math.nan]] * 2 + [[0.9, 0.3, 0.2, *beyond]]))
+    )
+    other = diverging_rates(rates(losses=np.array([[0.9, 0.3, 0.2, *beyond]] * 3)))
+    assert found is not None
+    assert sentence(other) == f"Learning rates above 0.201 {told}"
+    assert (" diverge." in found.sentence) == (told == "diverge.")
+    assert found.numbers["diverged"] == pytest.approx(1 - sum(1 <= one < 10 for one in beyond) / 6)
+
+
+def test_no_run_is_told_to_diverge_that_did_not() -> None:
+    """Adagrad's rates on breast cancer end worse than untrained, and never out of bounds."""
+    found = rate_range(breast_cancer(), "adagrad", seeds=3)
+    told = sentence(diverging_rates(found))
+    assert not found.diverged[:, found.rates > found.edge_ends[1]].all()
+    assert told is not None
+    assert "diverge, and" not in told
+    assert "diverge." not in told
 
 
 SOME_DO_NOT = np.array([[0.9, 0.3, 0.2, math.nan, math.nan]] * 2 + [[0.9, 0.3, 0.2, math.nan, 0.9]])
@@ -116,12 +148,31 @@ def test_rates_that_are_told_to_diverge_do(optimizer: str) -> None:
         (None, "Learning rates from 0.01 to 0.1 train."),
         (0.01, "Learning rates from 0.01 to 0.1 train."),
         (0.1, "Learning rates from 0.01 to 0.1 train."),
-        (0.009, "A learning rate of 0.009 is too low: those from 0.01 to 0.1 train; raise it."),
-        (0.11, "A learning rate of 0.11 is too high: those from 0.01 to 0.1 train; lower it."),
+        (0.009, "Learning rates from 0.01 to 0.1 train."),
+        (0.0011, "Learning rates from 0.01 to 0.1 train."),
+        (0.001, "A learning rate of 0.001 is too low: those from 0.01 to 0.1 train; raise it."),
+        (1e-5, "A learning rate of 1e-05 is too low: those from 0.01 to 0.1 train; raise it."),
+        (0.11, "Learning rates from 0.01 to 0.1 train."),
+        (0.99, "Learning rates from 0.01 to 0.1 train."),
+        (1.0, "A learning rate of 1 is too high: those from 0.01 to 0.1 train; lower it."),
+        (5.0, "A learning rate of 5 is too high: those from 0.01 to 0.1 train; lower it."),
+        (50.0, "A learning rate of 50 is too high: those from 0.01 to 0.1 train; lower it."),
     ],
 )
 def test_rates_that_train(rate: float | None, told: str) -> None:
+    """Between 0.001 and 0.01, and between 0.1 and 1, nobody tried any: one of the two trains, the other does not."""
     assert sentence(training_rates(rates(), rate)) == told
+
+
+@pytest.mark.parametrize(
+    ("rate", "told"), [(0.001, "train."), (0.0005, "train."), (0.0001, "too low"), (1.0, "too high"), (2.0, "train.")]
+)
+def test_a_rate_apart_from_the_others_that_trains_is_not_blamed(rate: float, told: str) -> None:
+    grid = np.array([0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0])
+    losses = np.array([[0.9, 0.3, 0.9, 0.2, 0.9, 0.3, math.nan]] * 3)
+    found = training_rates(rates(rates=grid, losses=losses), rate)
+    assert found is not None
+    assert told in found.sentence
 
 
 @pytest.mark.parametrize(
@@ -233,6 +284,10 @@ def test_a_layer_that_no_gradient_reaches() -> None:
     found = fading_gradients(seen(layers=layers))
     assert found is not None
     assert found.sentence.startswith("No gradient reaches layer '0'")
+    behind = (dataclasses.replace(layers[0], behind_zeros=True), layers[1])
+    late = fading_gradients(seen(layers=behind))
+    assert late is not None
+    assert late.sentence.startswith("No gradient reaches layer '0' yet: weights on its way are all zero")
     without = tuple(dataclasses.replace(layer, gradient_norm=0.0) for layer in layers)
     assert fading_gradients(seen(layers=without)) is None  # at a stationary point all are without
 
@@ -255,9 +310,25 @@ def moved(*ratios: float, seeds: int = 3) -> UpdateRatios:
         (moved(8e-4, 9e-6), None),
         (moved(1e-3, 9e-6, seeds=2), None),
         (moved(9e-6, 9e-6), "No layer's weights move by more than 9e-06 of their size a step"),
+        (
+            moved(7.4e-8, 6e-8),
+            "No layer's weights move by more than 8e-08 of their size a step: at this pace all 1,000",
+        ),
         (moved(1e-3, math.nan), None),
+        (moved(1e-3, math.inf, 9e-6), "'2.weight' moves by at most 9e-06"),
+        (moved(), None),
     ],
-    ids=["still", "moves enough", "others hardly more", "two seeds", "all still", "diverged"],
+    ids=[
+        "still",
+        "moves enough",
+        "others hardly more",
+        "two seeds",
+        "all still",
+        "a bound is rounded up",
+        "diverged",
+        "one that came to be zero",
+        "none that begins with a size",
+    ],
 )
 def test_layers_that_do_not_learn(found: UpdateRatios, begins: str | None) -> None:
     told = sentence(still_layers(found, steps=1000))
@@ -276,25 +347,58 @@ def curved(top: float, bottom: float, error: float = 0.0, **changes: Any) -> Cur
     return Curvature(**{**given, **MEASURED, **changes})
 
 
-#: Descent at its best rate takes off g²/2λ, which is a thousandth of the untrained loss 1 at g = 0.0632 for λ = 2.
+#: A parabola has g²/2λ to fall, a thousandth of the untrained loss 1 at g = 0.0632 for λ = 2, 0.0316 for 0.5, 0.0249
+#: for 0.31, and 0.00906 for 0.041. On a slope the gradient is larger, whatever the top curvature may be.
 @pytest.mark.parametrize(
     ("gradient", "found", "kind"),
     [
-        (0.063, curved(2.0, -0.31), "saddle"),
-        (0.064, curved(2.0, -0.31), None),
-        (0.063, curved(2.0, -0.041), "saddle"),
-        (0.063, curved(2.0, -0.039), None),
-        (0.063, curved(2.0, -0.31, 0.32), None),
-        (0.063, curved(2.0, -0.31, converged=False), None),
-        (0.063, curved(2.0, 0.5), "minimum"),
-        (0.063, curved(2.0, 0.5, 0.51), None),
-        (0.063, curved(-1.0, -2.0), None),
+        (0.0248, curved(2.0, -0.31), "saddle"),
+        (0.025, curved(2.0, -0.31), None),
+        (0.063, curved(2.0, -40.0), "saddle"),
+        (0.064, curved(2.0, -40.0), None),
+        (0.009, curved(2.0, -0.041), "saddle"),
+        (0.009, curved(2.0, -0.039), None),
+        (0.009, curved(2.0, -0.31, 0.32), None),
+        (0.0248, curved(2.0, -0.31, 0.01), None),
+        (0.009, curved(2.0, -0.31, converged=False), None),
+        (0.031, curved(2.0, 0.5), "minimum"),
+        (0.032, curved(2.0, 0.5), None),
+        (0.031, curved(2.0, 0.5, 0.05), None),
+        (0.009, curved(2.0, 0.5, 0.51), None),
+        (0.03, curved(1.0, 1e-6, 1e-9), None),
+        (0.009, curved(-1.0, -2.0), None),
         (0.0, curved(2.0, -0.31), "saddle"),
+        (0.0, curved(2.0, 0.0), None),
     ],
 )
 def test_saddles_and_minima(gradient: float, found: Curvature, kind: str | None) -> None:
     told = sentence(place(dataclasses.replace(found, gradient=gradient), 1.0))
     assert told is None if kind is None else (told is not None and f"a {kind}" in told)
+
+
+def test_how_far_a_minimum_lies_above_its_floor_is_a_bound() -> None:
+    assert sentence(place(dataclasses.replace(curved(2.0, 0.5), gradient=0.031), 1.0)) == (
+        "The gradient is small (3e-02) and the smallest curvature is 0.5: a minimum, at most 0.001 below, were it a "
+        "parabola."
+    )
+    assert sentence(place(curved(2.0, 0.5), 1.0)) == (
+        "The gradient is small (1e-04) and the smallest curvature is 0.5: a minimum."
+    )
+
+
+@pytest.mark.parametrize("epochs", [3, 10, 40, 2000])
+def test_a_long_valley_is_no_minimum_before_its_floor(epochs: int) -> None:
+    """Least squares, whose floor algebra tells: a minimum is told only where the loss is as near as is said."""
+    problem = diabetes(epochs=epochs)
+    run = fl.fit(problem, "sgd", lr=0.02, batch="all" if epochs == 2000 else None, progress=False)
+    inputs, targets = problem.train.inputs.double().numpy(), problem.train.targets.double().numpy()
+    features = np.column_stack([inputs, np.ones(len(inputs))])
+    floor = ((features @ np.linalg.lstsq(features, targets, rcond=None)[0] - targets) ** 2).mean()
+    at = curvature(problem, run.model)
+    found = place(at, curvature(problem, problem.build(0)).loss)
+    assert (found is not None) == (epochs == 2000)
+    if found is not None:
+        assert at.loss - floor <= found.numbers["above"] * 1.01 + 1e-6
 
 
 def left(optimizer: str, *after: float) -> Escape:
@@ -356,16 +460,17 @@ def test_an_escape_counts_the_steps_until_the_loss_has_fallen_for_good() -> None
     assert np.isinf(never.left).all()
 
 
-def course(*shares: float) -> AlongRun:
+def course(*shares: float, **changes: Any) -> AlongRun:
     """Top curvatures as shares of the limit, which is 4."""
     count = len(shares)
     every = {name: np.full(count, math.nan) for name in ("noise", "noise_low", "noise_high")}
-    return AlongRun(
-        problem="hills", optimizer="gradient_descent", split="train", examples=500, mode="evaluation",
-        steps=np.linspace(0.0, 10.0, count), rates=np.full(count, 0.5), losses=np.ones(count),
-        top=4 * np.array(shares), top_errors=np.zeros(count), bottom=-np.ones(count), limits=np.full(count, 4.0),
-        cost=1.0, **every,
-    )  # fmt: skip
+    given: dict[str, Any] = {
+        "problem": "hills", "optimizer": "gradient_descent", "split": "train", "examples": 500, "mode": "evaluation",
+        "steps": 10 * np.arange(count, dtype=float), "rates": np.full(count, 0.5), "losses": np.ones(count),
+        "top": 4 * np.array(shares), "top_errors": np.zeros(count), "bottom": -np.ones(count),
+        "limits": np.full(count, 4.0), "cost": 1.0,
+    }  # fmt: skip
+    return AlongRun(**{**given, **every, **changes})
 
 
 @pytest.mark.parametrize(
@@ -385,6 +490,24 @@ def test_the_edge_of_stability(shares: tuple[float, ...], told: bool) -> None:
     assert (found is not None) == told
     if found is not None:
         assert "rose from 0.8 to the limit that a learning rate of 0.5 has, 4" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (course(0.1, 1.0, 0.2, 0.2, 0.2, 0.2, 0.98, 1.01), "has, 4, and was there from step 60 to 70"),
+        (course(0.1, 1.0, 1.0, 1.0, 0.2, 0.2, 0.98, 1.01), "has, 4, and was there from step 10 to 30"),
+        (course(0.1, 0.3, 1.0, 1.0, top=np.array([0.4, 1.2, 8.0, 16.0]), rates=np.array([0.5, 0.5, 0.25, 0.125]),
+                limits=np.array([4.0, 4.0, 8.0, 16.0])),
+         "from 0.4 to the limit that a learning rate of 0.25 to 0.12 has, 8 to 16, and was there from step 20 to 30"),
+        (course(0, 0, 0, top=np.full(3, 4.0), limits=np.array([40.0, 4.0, 4.0])), None),
+        (course(0.2, 1.0, 1.0, top_errors=np.array([0.0, 0.7, 0.7])), None),
+    ],
+    ids=["the stretch on end", "the longest", "its own limit", "the rate rose, not the curvature", "not known well"],
+)  # fmt: skip
+def test_the_stretch_at_the_edge(found: AlongRun, told: str | None) -> None:
+    said = sentence(stability(found))
+    assert said is None if told is None else (said is not None and told in said)
 
 
 def test_the_edge_of_stability_of_a_network() -> None:
@@ -429,25 +552,39 @@ def noisy(scale: float, low: float, high: float) -> NoiseScale:
 @pytest.mark.parametrize(
     ("noise", "begins"),
     [
-        (noisy(512, 400, 700), "Batches beyond 520 stop paying"),
-        (noisy(500, 250, 1000), "Batches beyond 500 stop paying"),
+        (noisy(512, 400, 700), "Batches beyond 700 stop paying"),
+        (noisy(500, 250, 1000), "Batches beyond 1000 stop paying"),
         (noisy(500, 249, 1000), None),
         (noisy(math.inf, 300, math.inf), None),
         (noisy(0.5, 0.0, 1.0), None),
         (noisy(0.6, 0.5, 0.9), "Batches beyond 1 stop paying"),
         (noisy(5000, 2001, 7000), "Every batch size pays here: even all 2,000 examples"),
-        (noisy(5000, 1999, 7000), "Batches beyond 5000 stop paying"),
+        (noisy(5000, 1999, 7000), None),
+        (noisy(1000, 600, 2000), "Batches beyond 2000 stop paying"),
+        (noisy(1000, 600, 2001), None),
     ],
 )
 def test_batches_that_pay(noise: NoiseScale, begins: str | None) -> None:
     told = sentence(paying_batches(noise, 2000))
     assert told is None if begins is None else (told is not None and told.startswith(begins))
+    if told is not None and told.startswith("Batches"):  # so for every scale that the interval holds
+        size = float(re.findall(r"beyond (\d+) stop", told)[0])
+        for scale in (noise.low, noise.scale, noise.high):
+            assert (1 + scale / (2 * size)) / (1 + scale / size) >= 0.75
 
 
-def condition(number: float, spread: float, error: float = 0.0) -> Condition:
+@pytest.mark.parametrize(("low", "high", "known"), [(250, 1000, True), (249, 1000, False), (0, 1, False)])
+def test_a_batch_is_suggested_where_the_sentence_would_be_said(low: float, high: float, known: bool) -> None:
+    noise = noisy(500, low, high)
+    assert (noise.is_known, noise.suggested) == (known, 512 if known else None)
+    assert (paying_batches(noise, 2000) is not None) == known
+
+
+def condition(number: float, spread: float, error: float = 0.0, probes: int = 4, off: float = 0.0) -> Condition:
     return Condition(
-        number=number, spread=spread, spread_error=error, top=1.0, bottom=0.1, standardised=False, **MEASURED
-    )
+        number=number, number_error=off, spread=spread, spread_error=error, probes=probes, top=1.0, bottom=0.1,
+        standardised=False, **MEASURED,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -455,14 +592,24 @@ def condition(number: float, spread: float, error: float = 0.0) -> Condition:
     [
         (condition(100, 5), condition(49, 5), "lowers the condition number from 100 to 49"),
         (condition(100, 5), condition(51, 5), None),
-        (condition(math.inf, 30, 1), condition(10, 13.5, 0.2), "the top curvature over the mean of all from 30 to 14"),
-        (condition(math.inf, 30, 1), condition(10, 13.5, 0.3), None),
-        (condition(math.inf, 30, 2), condition(10, 13.5, 0.2), None),
+        (condition(100, 5, off=3), condition(48, 5, off=0.4), "lowers the condition number from 100 to 48"),
+        (condition(100, 5, off=3), condition(48, 5, off=0.6), None),
+        (condition(math.inf, 30, 1), condition(10, 13, 0.12), "the top curvature over the mean of all from 30 to 13"),
+        (condition(math.inf, 30, 1), condition(10, 13, 0.14), None),
+        (condition(math.inf, 30, 1.2), condition(10, 13, 0.12), None),
+        (condition(math.inf, 30, 0, 0), condition(10, 15, 0, 0), "from 30 to 15"),
     ],
 )
 def test_what_scaling_the_features_is_worth(before: Condition, after: Condition, told: str | None) -> None:
+    """Of 4 random vectors the 95 % interval reaches 3.182 standard errors to either side."""
     found = sentence(scaled_features(before, after))
     assert found is None if told is None else (found is not None and told in found)
+
+
+def test_an_interval_of_few_vectors_is_named_and_has_students_width() -> None:
+    found = scaled_features(condition(math.inf, 30, 1), condition(10, 10, 0.1))
+    assert found is not None
+    assert found.evidence.startswith("30 ± 3.2 to 10 ± 0.32 with 95 % confidence, by 4 random vectors, at")
 
 
 @pytest.mark.parametrize(

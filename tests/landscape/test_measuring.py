@@ -112,6 +112,17 @@ def test_a_residual_bounds_the_error() -> None:
             assert np.abs(curvatures - value).min() <= residual + 1e-9
 
 
+@pytest.mark.parametrize("tolerance", [0.3, 0.03, 0.003, 1e-5])
+@pytest.mark.parametrize("name", ["spread", "lowest larger in size", "negative definite", "two close at the top"])
+def test_what_has_converged_is_within_the_tolerance(name: str, tolerance: float) -> None:
+    """As the docstring has it: a share of three times the size of the largest curvature."""
+    curvatures = SPECTRA[name]
+    for ends in ("both", "top"):
+        found = curvature(*bowl(curvatures), tolerance=tolerance, ends=ends, count=2)  # type: ignore[arg-type]
+        assert found.converged
+        assert max(*found.top_residuals, *found.bottom_residuals) <= 3 * tolerance * np.abs(curvatures).max()
+
+
 @pytest.mark.parametrize("make", [breast_cancer, lambda: softmax(digits())], ids=["breast cancer", "digits"])
 def test_the_top_of_a_regression_is_that_of_the_whole_hessian(make: Callable[[], Problem]) -> None:
     problem = make()
@@ -254,7 +265,8 @@ def test_the_condition_number_of_a_regression_before_and_after_scaling() -> None
         curvatures = np.linalg.eigvalsh(2 * with_bias.T @ with_bias / 200)
         assert found.number == pytest.approx(curvatures[-1] / curvatures[0], rel=1e-6)
         assert found.spread == pytest.approx(curvatures[-1] / curvatures.mean(), rel=1e-6)
-        assert found.spread_error == 0
+        assert (found.spread_error, found.spread_doubt, found.probes) == (0, 0, 0)
+        assert 0 <= found.number_error < 1e-3 * found.number
     assert (before.standardised, after.standardised) == (False, True)
     assert before.number > 1e6 > 10 > after.number
 
@@ -266,7 +278,9 @@ def test_the_condition_of_what_has_no_number() -> None:
     large = condition(problem, problem.build(0))
     curvatures = dense(problem, problem.build(0))
     assert large.number == np.inf
-    assert abs(large.spread - curvatures[-1] / np.abs(curvatures).mean()) <= 3 * large.spread_error
+    assert abs(large.spread - curvatures[-1] / np.abs(curvatures).mean()) <= large.spread_doubt
+    assert large.spread_doubt == pytest.approx(3.182 * large.spread_error, rel=1e-3)
+    assert np.isnan(large.number_error)
     assert large.top == pytest.approx(curvatures[-1], rel=1e-4)
 
 

@@ -147,6 +147,45 @@ def test_refusals(arguments: dict[str, Any], error: type[Exception], said: str) 
         rate_range(problem(), **arguments)
 
 
+def never(*far: object) -> None:
+    raise AssertionError("something was computed before the hyperparameters were checked")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "given", "error", "said"),
+    [
+        ("adam", {"beta1": 2.0}, ValueError, "'beta1' of the rule 'adam' must be at least 0 and less than 1; got 2"),
+        ("momentum", {"momentum": -3.0}, ValueError, "'momentum' of the rule 'momentum' must be"),
+        ("adam", {"eps": float("nan")}, ValueError, "'eps' of the rule 'adam' must be a number"),
+        ("adam", {"beta1": "0.9"}, TypeError, "'beta1' of the rule 'adam' must be a number"),
+        ("adam", {"beta9": 0.9}, TypeError, "beta9: 'adam' has no such hyperparameter"),
+        (torch.optim.Adam, {"betas": (2.0, 0.9)}, ValueError, "'Adam' can't be made with these hyperparameters"),
+        (torch.optim.SGD, {"nesterov": True}, ValueError, "'SGD' can't be made with these hyperparameters"),
+        (torch.optim.SGD, {"beta9": 0.9}, TypeError, "beta9: 'SGD' has no such hyperparameter"),
+    ],
+)
+@pytest.mark.parametrize(
+    "tool",
+    [
+        rate_range,
+        diagnose,
+        partial(update_ratios, lr=0.1),
+        lambda problem, optimizer, **more: escape(problem, least_squares(), optimizer, lr=0.1, fall=0.1, **more),
+    ],
+    ids=["rate_range", "diagnose", "update_ratios", "escape"],
+)
+def test_hyperparameters_are_checked_before_anything_is_trained(
+    tool: Any, optimizer: Any, given: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        tool(problem(), optimizer=optimizer, progress=never, **given)
+
+
+def test_a_range_has_no_rate_of_its_own() -> None:
+    with pytest.raises(TypeError, match="lr: the rates are what is tried"):
+        rate_range(problem(), "sgd", lr=0.1)
+
+
 @pytest.mark.parametrize(
     "tool",
     [

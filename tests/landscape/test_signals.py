@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from fallline.landscape import signals, update_ratios
-from fallline.training import Problem
+from fallline.landscape.diagnosis.layer_findings import still_layers
+from fallline.training import Problem, fit
 
 functional = nn.functional
 GENERATOR = torch.Generator().manual_seed(0)
@@ -126,6 +127,77 @@ def test_gradients_are_those_of_autograd() -> None:
     assert found.gradient_norm == pytest.approx(sum(layer.gradient_norm**2 for layer in found.layers) ** 0.5)
 
 
+class Adapted(nn.Module):
+    """Low-rank adapters as they begin: the second factor is zero, so that the first gets no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.down, self.up = nn.Linear(4, 6), nn.Linear(4, 2, bias=False), nn.Linear(2, 6, bias=False)
+        self.head, self.unused = nn.Linear(6, 2), nn.Linear(4, 2)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(torch.relu(self.body(inputs) + self.up(self.down(inputs))))  # type: ignore[no-any-return]
+
+
+def zero_head(bias: bool = True) -> nn.Module:
+    made = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2, bias=bias))
+    nn.init.zeros_(made[2].weight)
+    return made
+
+
+def zero_residual() -> nn.Module:
+    """The gain of a norm at the end of a branch begins at zero."""
+    branch = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
+    nn.init.zeros_(branch[1].weight)
+    return nn.Sequential(_Residual(branch), nn.Linear(4, 2))
+
+
+class _Residual(nn.Module):
+    def __init__(self, branch: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs + self.branch(inputs)  # type: ignore[no-any-return]
+
+
+def two_zeros() -> nn.Module:
+    """Neither of two that follow each other ever gets a gradient, nor what is before them."""
+    made = nn.Sequential(*(nn.Linear(4, 4, bias=False) for _ in range(3)), nn.Linear(4, 2))
+    for layer in (made[1], made[2]):
+        nn.init.zeros_(layer.weight)
+    return made
+
+
+def dead() -> nn.Module:
+    return with_biases(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2, bias=False)), [-90.0] * 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "late", "never"),
+    [
+        (zero_head, ["0"], []),
+        (lambda: zero_head(bias=False), ["0"], []),
+        (Adapted, ["down"], ["unused"]),
+        (zero_residual, ["0.branch.0"], []),
+        (two_zeros, [], ["0", "1", "2"]),
+        (dead, [], ["0", "2"]),
+        (lambda: Functional(torch.relu), [], []),
+    ],
+    ids=["head", "head without a bias", "adapters", "residual", "two zeros", "dead units", "none"],
+)
+def test_layers_behind_weights_that_begin_at_zero(model: Any, late: list[str], never: list[str]) -> None:
+    """They get a gradient after a step of training, and the others that get none do not."""
+    given = problem(model)
+    found = signals(given, given.build(0)).layers
+    assert [layer.name for layer in found if layer.behind_zeros] == late
+    assert [layer.name for layer in found if layer.gradient_norm == 0 and not layer.behind_zeros] == never
+    run = fit(given, "sgd", lr=0.1, epochs=1, progress=False)
+    after = {layer.name: layer.gradient_norm for layer in signals(given, run.model).layers}
+    assert [name for name, gradient in after.items() if gradient == 0] == never
+
+
 def test_what_is_frozen_is_no_layer() -> None:
     def half() -> nn.Module:
         return nn.Sequential(nn.Linear(4, 3).requires_grad_(False), nn.ReLU(), nn.Linear(3, 2))
@@ -177,6 +249,17 @@ def test_the_update_of_one_step_of_descent(batched: int) -> None:
         functional.cross_entropy(model(INPUTS), LABELS).backward()  # type: ignore[no-untyped-call]
         assert ratio == pytest.approx([0.3 * float(model.weight.grad.norm() / model.weight.detach().norm())], rel=1e-5)
     assert found.layers == ("weight",)
+
+
+@pytest.mark.parametrize(("model", "layers"), [(zero_head, ("0.weight",)), (two_zeros, ("0.weight", "3.weight"))])
+def test_weights_that_begin_at_zero_have_no_ratio(model: Any, layers: tuple[str, ...]) -> None:
+    """And those of the others are numbers, from which is told that nothing moves at a tiny rate."""
+    found = update_ratios(problem(model, epochs=20), "sgd", lr=1e-7, steps=10, seeds=3)
+    assert found.layers == layers
+    assert np.isfinite(found.ratios).all()
+    told = still_layers(found, 100)
+    assert told is not None
+    assert told.sentence.startswith("No layer's weights move by more than" if model is zero_head else "No layer's")
 
 
 def test_updates_of_a_run_that_diverged_are_no_numbers() -> None:

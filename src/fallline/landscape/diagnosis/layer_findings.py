@@ -149,10 +149,11 @@ def still_layers(ratios: UpdateRatios, steps: int) -> Finding | None:
     place = int(np.where(still, high, -np.inf).argmax())
     names = [name for name, one in zip(ratios.layers, still, strict=True) if one]
     several = len(names) > 1
+    move, they_are, their = ("move", "they are", "their") if several else ("moves", "it is", "its")
     sentence = (
-        f"{listed([repr(name) for name in names])} move{'' if several else 's'} by at most {rounded_up(high[place], 1)} of "
-        f"{'their' if several else 'its'} size a step, at this pace {rounded_up(high[place] * steps, 1)} of it in all "
-        f"{counted(steps, 'step')}: {'they are' if several else 'it is'} not learning."
+        f"{listed([repr(name) for name in names])} {move} by at most {rounded_up(high[place], 1)} of {their} size a "
+        f"step, at this pace {rounded_up(high[place] * steps, 1)} of it in all {counted(steps, 'step')}: {they_are} "
+        "not learning."
     )
     evidence = f"{low[place]:.1e} to {high[place]:.1e} {where}; others up to {high[~still].max():.1e}"
     return Finding("layers", sentence, evidence, {"ratio": float(high[place]), "steps": float(steps)})

@@ -56,7 +56,7 @@ class NoiseScale(Measured):
     @property
     def is_known(self) -> bool:
         """Whether the upper end of the interval is at most 4 times the lower: a wider one tells no batch size."""
-        return 0 < self.low and self.high <= _WIDEST * self.low
+        return self.low > 0 and self.high <= _WIDEST * self.low
 
     @property
     def suggested(self) -> int | None:
