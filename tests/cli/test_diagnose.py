@@ -158,6 +158,7 @@ def test_a_race_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert full["along"] is not None
     assert stages[0].cost in words(done)
     assert all(finding["sentence"] in words(done) for finding in full["findings"])
+    assert all(title in words(done) for title in ("Along the run", "Layers", "rates that train", "noise scale"))
     assert '<h2 id="diagnosis">' in Path("page.html").read_text()
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fallline._text import counted, listed
 from fallline.landscape.diagnosis.along_run import AlongRun
 from fallline.landscape.diagnosis.escape import Escape
-from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_up, shown
+from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_down, rounded_up, shown
 from fallline.landscape.measuring import Condition, Curvature, NoiseScale
 
 #: A gradient is small where a parabola of even the less of the curvatures at both ends has less than this share of an
@@ -233,18 +233,18 @@ def scaled_features(before: Condition, after: Condition) -> Finding | None:
     exact = math.isfinite(after.number) and before.at_least > 0
     one, other = (before.at_least, after.number) if exact else (before.spread, after.spread)
     doubts = [found.number_error if exact else found.spread_doubt for found in (before, after)]
-    least = "at least " if exact and math.isinf(before.number) else ""
-    if least:
+    bound = exact and math.isinf(before.number)
+    if bound:
         doubts[0] = 0.0
     if not one - doubts[0] >= _WORTH * (other + doubts[1]):
         return None
+    told = f"at least {rounded_down(one)}" if bound else shown(one)
     what = "the top curvature over the mean size of all (of their absolute values)"
     why = "an average direction takes descent fewer steps"
     if exact:
         what, why = "the condition number", "descent takes steps in proportion to it"
     sentence = (
-        f"Scaling the features to mean 0 and standard deviation 1 lowers {what} from {least}{shown(one)} to "
-        f"{shown(other)}: {why}."
+        f"Scaling the features to mean 0 and standard deviation 1 lowers {what} from {told} to {shown(other)}: {why}."
     )
     sure = (
         f"with 95 % confidence, by {counted(before.probes, 'random vector')}, " if not exact and before.probes else ""
