@@ -92,4 +92,4 @@ def _section(lesson: Lesson) -> Iterator[str]:
         if result.evidence.remark:
             yield f"{result.evidence.remark}\n"
         yield f"[Its picture]({PICTURES}#lesson-{lesson.number}). {result.measured}\n"
-    yield f"**Try next.** {lesson.try_next} `fallline lessons {lesson.number}` runs it.\n"
+    yield f"**Try next.** {lesson.try_next} {lesson.call}\n"

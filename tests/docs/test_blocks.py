@@ -23,8 +23,6 @@ from fallline.cli.main import app
 from tools import rule_pages
 
 ROOT = Path(__file__).parents[2]
-#: What a reader has already whose own program a block is to go into.
-OWN = {"model": "import torch\nmodel = torch.nn.Linear(3, 1)\n"}
 #: Less of the same: commands and programs take minutes as they stand.
 SHORTER = ("epochs=20", "epochs=2")
 #: Commands that are run, with what makes them short; of the others the options are read.
@@ -88,23 +86,9 @@ def undefined(block: str) -> set[str]:
     return {name.id for name in names if isinstance(name.ctx, ast.Load)} - defined
 
 
-def program(page: Page, number: int) -> str:
-    """A block after what it builds upon: the reader's own model, and the last block before it that has its names."""
-    blocks = page.python
-    block = blocks[number]
-    own = "".join(OWN[name] for name in sorted(undefined(block) & OWN.keys()))
-    missing = undefined(block) - OWN.keys()
-    if not missing:
-        return own + block
-    before = next((i for i in reversed(range(number)) if file_of(blocks[i]) is None and not undefined(blocks[i])), None)
-    assert before is not None, f"{page.name}: nothing before it defines {missing}:\n{block}"
-    return own + program(page, before) + block
-
-
 def programs(page: Page) -> list[str]:
-    """What is run of a page: not blocks that are files, nor those that a later one runs before itself."""
-    whole = [program(page, i) for i, block in enumerate(page.python) if file_of(block) is None]
-    return [text for text in whole if not any(text != other and other.startswith(text) for other in whole)]
+    """What is run of a page: all but the blocks that are files."""
+    return [block for block in page.python if file_of(block) is None]
 
 
 #: A program that stands on several pages is run once.
@@ -117,6 +101,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_block_stands_alone(page: Page) -> None:
+    """It is pasted into a script of its own."""
+    assert [block for block in page.python if undefined(block)] == []
 
 
 def write_files(page: Page) -> None:

@@ -141,16 +141,16 @@ class Adapted(nn.Module):
 
 
 def zero_head(bias: bool = True) -> nn.Module:
-    made = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2, bias=bias))
-    nn.init.zeros_(made[2].weight)
-    return made
+    head = nn.Linear(3, 2, bias=bias)
+    nn.init.zeros_(head.weight)
+    return nn.Sequential(nn.Linear(4, 3), nn.ReLU(), head)
 
 
 def zero_residual() -> nn.Module:
     """The gain of a norm at the end of a branch begins at zero."""
-    branch = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
-    nn.init.zeros_(branch[1].weight)
-    return nn.Sequential(_Residual(branch), nn.Linear(4, 2))
+    norm = nn.LayerNorm(4)
+    nn.init.zeros_(norm.weight)
+    return nn.Sequential(_Residual(nn.Sequential(nn.Linear(4, 4), norm)), nn.Linear(4, 2))
 
 
 class _Residual(nn.Module):
@@ -164,10 +164,10 @@ class _Residual(nn.Module):
 
 def two_zeros() -> nn.Module:
     """Neither of two that follow each other ever gets a gradient, nor what is before them."""
-    made = nn.Sequential(*(nn.Linear(4, 4, bias=False) for _ in range(3)), nn.Linear(4, 2))
-    for layer in (made[1], made[2]):
+    layers = [nn.Linear(4, 4, bias=False) for _ in range(3)]
+    for layer in layers[1:]:
         nn.init.zeros_(layer.weight)
-    return made
+    return nn.Sequential(*layers, nn.Linear(4, 2))
 
 
 def dead() -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -194,6 +195,11 @@ class Lesson:
     source: str
     experiment: Callable[..., Evidence]
     try_next: str
+
+    @property
+    def call(self) -> str:
+        """How it is run with other settings, as a sentence."""
+        return f"fl.lessons.run({self.number}, ...) takes {', '.join(inspect.signature(self.experiment).parameters)}."
 
 
 @dataclass(frozen=True)

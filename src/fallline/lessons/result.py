@@ -81,7 +81,7 @@ class Result:
             for check in checks:
                 yield from _wrapped(f"- {check}", "  ")
         yield ""
-        for text in (evidence.remark, f"Try next: {lesson.try_next}", self.measured):
+        for text in (evidence.remark, f"Try next: {lesson.try_next} {lesson.call}", self.measured):
             if text:
                 yield from _wrapped(text)
 

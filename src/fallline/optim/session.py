@@ -45,7 +45,7 @@ class Session:
         self._state = state
         self._recipe_of = recipe_of
         self._check = check
-        self._options = [_Options(group) for group in groups]
+        self._options = [Options(group) for group in groups]
         self.differentiable = differentiable
         self._recipes = [self._recipe(group) for group in groups]
         self._lists = [list(group["params"]) for group in groups]
@@ -101,7 +101,7 @@ class Session:
                 recipe = self._recipe(group)
                 if recipe.rule is not self._recipes[i].rule or recipe.static != self._recipes[i].static:
                     return False
-                self._options[i], self._recipes[i] = _Options(group), recipe
+                self._options[i], self._recipes[i] = Options(group), recipe
                 check_globals(self._recipes)
                 for batch in self._batches:
                     batch.set_recipe(i, recipe)
@@ -150,19 +150,24 @@ class Session:
             batch.settle()
 
 
-class _Options:
-    """A group's options as they were read."""
+class Options:
+    """A group's options as they were read.
+
+    Args:
+        group: The param group.
+    """
 
     def __init__(self, group: Group) -> None:
         keys = [key for key in group if key != "params"]
         self._count = len(group)
         self._read = itemgetter(*keys) if keys else lambda group: ()
         self._values = self._read(group)
-        self._may_change = _is_mutable(tuple(group[key] for key in keys))
+        #: Whether one of them can change and stay the same object.
+        self.may_change = _is_mutable(tuple(group[key] for key in keys))
 
     def same(self, group: Group) -> bool:
         """Whether the group says the same; never sure of what can change and stay the same object."""
-        return not self._may_change and len(group) == self._count and bool(self._read(group) == self._values)
+        return not self.may_change and len(group) == self._count and bool(self._read(group) == self._values)
 
 
 def _is_mutable(options: tuple[Any, ...]) -> bool:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fallline.optim import layout
+from fallline.optim.session import Options
 from fallline.optim.states import StateOf
 
 
@@ -19,17 +20,19 @@ class TorchStep:
 
     Args:
         optimizer: Of a class that is one of torch's too.
-        check: Raises ValueError for hyperparameters that are refused here and not by torch.
+        check: Raises ValueError for a group's hyperparameters that are refused here and not by torch; it is asked when
+            they have changed. What a tensor holds is torch's to look at, as it may lie on a device.
     """
 
     has_eager = differentiable = False
 
-    def __init__(self, optimizer: torch.optim.Optimizer, check: Callable[[], None]) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, check: Callable[[dict[str, Any]], None]) -> None:
         own: Any = next(base for base in type(optimizer).__mro__ if base.__module__.startswith("torch.optim."))
         step = own.step
         # Hooks and the profiler have been at work already; of autograd torch's step takes care.
         self._step = step.__wrapped__ if getattr(step, "hooked", False) else step
         self._optimizer, self._check = optimizer, check
+        self._options: list[Options | None] = [None] * len(optimizer.param_groups)
 
     @staticmethod
     def suits(groups: list[dict[str, Any]]) -> bool:
@@ -47,5 +50,10 @@ class TorchStep:
 
     def run(self) -> None:
         """Take the step."""
-        self._check()
+        for i, group in enumerate(self._optimizer.param_groups):
+            known = self._options[i]
+            if known is None or not known.same(group):
+                self._options[i] = read = Options(group)
+                if not read.may_change:
+                    self._check(group)
         self._step(self._optimizer)

@@ -44,12 +44,8 @@ class _Twin(Engine):
     def _prepare(self) -> Session | TorchStep:
         if not TorchStep.suits(self.param_groups):
             return super()._prepare()
-        step = self._session = TorchStep(self, self._check_torchs_groups)
+        step = self._session = TorchStep(self, lambda group: self._check_values(group, self._recipe(group)))
         return step
-
-    def _check_torchs_groups(self) -> None:
-        for group in self.param_groups:
-            self._check_values(group, self._recipe(group))
 
 
 class SGD(_Twin, torch.optim.SGD):

@@ -9,6 +9,10 @@ from fallline.symbolic import rule, state
 def adagrad(p, g, s, *, lr=1e-2, lr_decay=0.0, eps=1e-10, t):
     """Divide by the root of the sum of all squared gradients (Duchi et al., 2011).
 
+    Under gradients of one size the t-th step is η/√t: half of the first at the fourth, a tenth at the hundredth. The
+    sum never forgets, so a steep start shortens all steps for good, and where the way is longer than they add up to in
+    the time there is, it stalls; a moving average in place of the sum (`rmsprop`, `adadelta`) forgets.
+
     torch's convention: the sum begins at 0 and ε stands outside the root. Keras': `adagrad_keras`.
     """
     s = s + g * g

@@ -7,10 +7,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass
 from functools import cached_property
+from numbers import Real
 from types import CodeType, FunctionType, MappingProxyType
 from typing import Any
 
-from fallline.symbolic.expression import Expression, RuleError, apply, refuse
+from fallline.symbolic.expression import Expression, RuleError, apply, refuse, wrap
 from fallline.symbolic.graph import Graph, trace
 from fallline.symbolic.plan import Cost, cost
 from fallline.symbolic.state import Hyperparameter, Signature, State
@@ -76,6 +77,11 @@ class Rule:
             RuleError: A state or a hyperparameter is missing, or one is given that it does not have.
         """
         self._check_call(states, hyperparameters)
+        if isinstance(p, Expression):  # numbers that a combinator hands on are no other than hyperparameters are
+            hyperparameters = {
+                name: value if name in self.static or not isinstance(value, Real) else wrap(value)
+                for name, value in hyperparameters.items()
+            }
         named = {"p": p, "g": g, **hyperparameters}
         begun = list(states)
         for i, (spec, value) in enumerate(zip(self.states[: self.own_states], states, strict=False)):

@@ -103,15 +103,20 @@ def told(
     'at most 2,000 of 64 more, in 1 to 6 seconds, where at a saddle.'
     """
     seconds = speeds.seconds(cost)
-    counts = [(cost.many + cost.alone, batch), (cost.whole, examples)]
-    first, *others = [(count, size) for count, size in counts if count]
-    parts = [f"{first[0]:,.0f} gradients of {counted(first[1], 'example')}"]
+    (first, size), *others = _counts(cost, batch, examples)
+    parts = [f"{first:,.0f} gradients of {counted(size, 'example')}"]
     parts += [f"{count:,.0f} of {size:,}" for count, size in others]
     told = f"About {listed(parts)} are to be computed, in {_range(seconds)}"
-    if more.many:
-        told += f"; at most {more.many:,.0f} of {batch:,} more, in {_range(speeds.seconds(more))}, where "
-        told += listed(where, "or")
+    if more != _NOTHING:
+        beyond = listed([f"{count:,.0f} of {size:,}" for count, size in _counts(more, batch, examples)])
+        told += f"; at most {beyond} more, in {_range(speeds.seconds(more))}, where {listed(where, 'or')}"
     return f"{told}."
+
+
+def _counts(cost: Cost, batch: int, examples: int) -> list[tuple[float, int]]:
+    """How many gradients there are, of how many examples each."""
+    counts = [(cost.many + cost.alone, batch), (cost.whole, examples)]
+    return [(count, size) for count, size in counts if count]
 
 
 def _range(seconds: float) -> str:

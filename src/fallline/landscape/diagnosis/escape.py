@@ -23,7 +23,8 @@ from fallline.training import Problem, Progress, seeded
 
 #: Steps of a run, unless another number is asked for.
 STEPS = 200
-_EVERY = 5  # steps between two looks
+#: Steps between two looks, likewise.
+EVERY = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +103,7 @@ def escape(
     with seeded(0, given.training_device):  # whatever a model or a loss draws
         lanes = [(one, mover.lane(rate)) for one in range(seed, seed + seeds)]
         batched = seeds > 1 and can_batch(given)
-        found = run_short(given, lanes, steps, every=_EVERY, batched=batched, progress=progress)
+        found = run_short(given, lanes, steps, every=EVERY, batched=batched, progress=progress)
     gone = found.losses < found.losses[:, :1] - fall  # NaN, where a run diverged, is no way out
     stays = np.flip(np.logical_and.accumulate(np.flip(gone, 1), 1), 1)
     left = np.where(stays.any(1), found.steps[stays.argmax(1)], math.inf)

@@ -125,15 +125,17 @@ def still_layers(ratios: UpdateRatios, steps: int) -> Finding | None:
         steps: Those of a whole run.
     """
     sound = ratios.ratios[~np.isnan(ratios.ratios).any(1)]
-    if len(sound) < FEWEST_SEEDS or not ratios.layers:
+    sized = np.asarray(np.isfinite(sound).all(0))  # others have come to be zero on the way
+    if len(sound) < FEWEST_SEEDS or not sized.any():
         return None
-    low, high = sound.min(0), sound.max(0)  # infinite for weights that have no size: they are not still
+    sound, layers = sound[:, sized], [name for name, one in zip(ratios.layers, sized, strict=True) if one]
+    low, high = sound.min(0), sound.max(0)
     still = high * steps < _STILL
     if not still.any():
         return None
     where = (
         f"over the last {ratios.last} of {counted(ratios.steps, 'step')}, {counted(len(sound), 'seed')}, of "
-        f"{counted(len(ratios.layers), 'layer')} whose weights do not begin at zero"
+        f"{counted(len(layers), 'layer')} whose weights are not zero"
     )
     rate = ratios.hyperparameters["lr"]
     if still.all():
@@ -147,7 +149,7 @@ def still_layers(ratios: UpdateRatios, steps: int) -> Finding | None:
     if not high[still].max() * _OTHERS < low[~still].max():
         return None
     place = int(np.where(still, high, -np.inf).argmax())
-    names = [name for name, one in zip(ratios.layers, still, strict=True) if one]
+    names = [name for name, one in zip(layers, still, strict=True) if one]
     several = len(names) > 1
     move, they_are, their = ("move", "they are", "their") if several else ("moves", "it is", "its")
     sentence = (

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from fallline._text import counted
 from fallline.landscape.diagnosis.along_run import AlongRun, along_run
 from fallline.landscape.diagnosis.cost import Cost
+from fallline.landscape.diagnosis.escape import EVERY, Escape, escape
 from fallline.landscape.diagnosis.escape import STEPS as STEPS_OUT
-from fallline.landscape.diagnosis.escape import Escape, escape
 from fallline.landscape.diagnosis.finding import Finding
 from fallline.landscape.diagnosis.layer_findings import dead_units, fading_gradients, is_blocked, still_layers
 from fallline.landscape.diagnosis.place_findings import (
@@ -167,7 +167,9 @@ class Measurements:
         if part == "rates":
             return Cost(many=runs_of_growth() * self.seeds * min(STEPS, self.problem.steps))
         if part == "place":
-            return Cost(many=len(self._movers_out()) * self.seeds * STEPS_OUT)
+            runs = len(self._movers_out()) * self.seeds
+            looks = STEPS_OUT // EVERY + 1  # each without a gradient, which is two thirds of it
+            return Cost(many=runs * STEPS_OUT, whole=runs * looks / 3)
         return Cost()
 
     def _movers_out(self) -> list[Mover]:

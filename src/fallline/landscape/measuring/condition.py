@@ -29,7 +29,7 @@ class Condition(Measured):
             small to be told from zero. Gradient descent takes steps in proportion to it.
         spread: The highest curvature over the mean of all curvatures' sizes, which networks have as well, though their
             number be infinite. Along an average direction, descent at its largest rate takes off 2 / spread a step.
-        number_error: How far `number` may be off, by the residuals of both ends; NaN where it is infinite.
+        number_error: How far `number` may be off, by the residuals of both ends; infinite where it is.
         spread_error: The standard error of `spread`; 0 where all curvatures were computed.
         probes: How many random vectors `spread` is of; 0 where all curvatures were computed.
         top: The highest curvature.
@@ -134,7 +134,7 @@ def condition(
         raise ProblemError(f"model: its loss on {split} has no curvature at these weights, and so no condition.")
     return Condition(
         number=top / bottom if bottom > doubt else math.inf,
-        number_error=(top + above) / (bottom - doubt) - top / bottom if bottom > doubt else math.nan,
+        number_error=(top + above) / (bottom - doubt) - top / bottom if bottom > doubt else math.inf,
         spread=top / mean,
         spread_error=abs(top) * error / mean**2,
         probes=probes,
