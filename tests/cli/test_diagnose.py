@@ -49,7 +49,7 @@ def test_a_bundled_problem() -> None:
     told = words(done)
     assert told.startswith("About ")
     assert "gradients of 1 example" in told
-    assert "quadratic, untrained weights of seed 0: 2 findings." in told
+    assert "quadratic, after 200 steps of gradient_descent: 3 findings." in told
     assert "- Learning rates above 0.0204 diverge, for the top curvature is 100. edges of 5 seeds" in told
     data = json.loads(Path("found.json").read_text())
     assert all(finding["sentence"] in told for finding in data["findings"])
@@ -66,6 +66,8 @@ def test_a_file_and_all_options() -> None:
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert not words(done).startswith("About")
+    assert "measured" not in words(done)
+    assert "s in all" not in words(done)
     data = json.loads(Path("found.json").read_text())
     assert (data["problem"], data["optimizer"], data["hyperparameters"]["lr"]) == ("own", "adam", 0.01)
     assert data["along"]["examples"] == data["noise"]["examples"] == 20
@@ -156,6 +158,7 @@ def test_a_race_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert full["along"] is not None
     assert stages[0].cost in words(done)
     assert all(finding["sentence"] in words(done) for finding in full["findings"])
+    assert all(title in words(done) for title in ("Along the run", "Layers", "rates that train", "noise scale"))
     assert '<h2 id="diagnosis">' in Path("page.html").read_text()
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import fallline as fl
 from fallline.landscape.diagnosis import PARTS, Stage
+from fallline.landscape.measuring import copied
 from fallline.problems import quadratic
 from fallline.training import Problem, ProblemError
 
@@ -122,6 +123,18 @@ def test_a_part_alone(part: Any) -> None:
     assert [name for name, one in measured.items() if one is not None] == [part]
 
 
+@pytest.mark.parametrize(("part", "model"), [
+    *((part, "after 12 steps of gradient_descent") for part in ("run", "place", "noise", "spectrum", "layers")),
+    ("rates", "untrained weights of seed 0"), ("scaling", "untrained weights of seed 0"),
+])  # fmt: skip
+def test_a_model_is_trained_for_what_looks_at_weights(part: Any, model: str) -> None:
+    stages: list[Stage] = []
+    found = fl.diagnose(problem(), parts=[part], seeds=2, progress=stages.append)
+    assert found.model == model
+    assert stages[-1].done <= stages[-1].expected * 1.001
+    assert ("gradients of 20 examples" in found.cost) == (part != "scaling")
+
+
 def test_the_same_again() -> None:
     first, again = (fl.diagnose(problem(), seeds=2, progress=quiet).to_json() for _ in range(2))
     for data in (first, again):
@@ -178,7 +191,7 @@ def test_everything_is_left_as_it_was(build: Callable[[], nn.Module], mode: Any)
     assert torch.equal(states[0], torch.get_rng_state())
     assert (states[1], states[2]) == (np.random.get_state()[1].tolist(), random.getstate())  # type: ignore[index]
     noisy = any("batch norm" in sentence for sentence in found.left_out)
-    assert noisy == (mode == "training" and build is normalised)
+    assert noisy == (build is normalised)
 
 
 def test_ctrl_c_keeps_what_was_found() -> None:
@@ -218,6 +231,7 @@ def not_a_number() -> nn.Module:
     [
         ({"model": not_a_number()}, "NaN or infinite"),
         ({"model": nn.Linear(3, 2)}, "does not fit the problem's model"),
+        ({"model": nn.Linear(3, 2), "parts": ["layers"]}, "model: it does not fit the problem's model"),
         ({"model": 3}, r"give a torch\.nn\.Module"),
         ({"parts": ["plaice"]}, "parts: must be"),
         ({"parts": []}, "parts: there are none"),
@@ -237,6 +251,24 @@ def test_refusals(arguments: dict[str, Any], said: str) -> None:
 def test_a_loss_that_differs_each_time() -> None:
     with pytest.raises(ProblemError, match="two evaluations at the same weights differ"):
         fl.diagnose(problem(Counting), parts=["place", "noise"], progress=quiet)
+
+
+def test_a_model_that_is_too_large_is_refused_before_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[torch.device] = []
+
+    def counted() -> nn.Module:
+        made = network()
+        built.extend(weight.device for weight in made.parameters())
+        return made
+
+    given = problem(counted)
+    built.clear()
+    monkeypatch.setattr(copied, "free_memory", lambda: 500)
+    with pytest.raises(
+        ProblemError, match=r"model: it has 58 weights, which take 928 bytes .*, and 500 bytes are free"
+    ):
+        fl.diagnose(given, parts=["rates"], progress=quiet)
+    assert {device.type for device in built} == {"meta"}
 
 
 def test_nothing_to_train() -> None:

@@ -209,7 +209,9 @@ def test_a_state_is_as_good_as_its_model(tool: str) -> None:
     problem = make_problem()
     model = problem.build(4)
     by_model, by_state = TOOLS[tool](problem, model), TOOLS[tool](problem, model.state_dict())
-    assert all(np.array_equal(value, getattr(by_state, name)) for name, value in vars(by_model).items())
+    assert all(
+        np.array_equal(value, getattr(by_state, name)) or value != value for name, value in vars(by_model).items()
+    )
 
 
 def test_modes_batches_and_draws_are_told_apart() -> None:
@@ -409,9 +411,24 @@ def test_vectors_that_do_not_fit_are_told_before_anything_is_computed(
 ) -> None:
     monkeypatch.setattr(loss_at, "free_memory", lambda: 500)
     problem = make_problem()
-    with pytest.raises(ValueError, match=r"\w+: \d+ vectors of 53 numbers need .* are free; lower"):
+    with pytest.raises(ValueError, match=r"model: \d+ vectors of its 53 weights need .* and 500 bytes are free"):
         TOOLS[tool](problem, problem.build(0))
     assert copied.free_memory() > 2**20
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_it_prints_as_a_sentence(tool: str) -> None:
+    problem = make_problem()
+    found = TOOLS[tool](problem, problem.build(0))
+    told = str(found)
+    assert "(" not in told.partition(" ")[0]  # no name of a class with all its fields
+    assert f"on {found.examples} examples of train in evaluation mode, at a loss of {found.loss:.3g}" in told
+    assert told.endswith("gradients of all the examples.")
+    assert len(told) < 300
+
+
+def test_an_amount_of_memory_that_is_needed_is_not_rounded_to_nothing() -> None:
+    assert [copied.in_bytes(count) for count in (40e6, 3e6, 5e3)] == ["38.1 MiB", "2.86 MiB", "4.88 KiB"]
 
 
 @pytest.mark.parametrize("tool", TOOLS)

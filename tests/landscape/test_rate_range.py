@@ -201,3 +201,12 @@ def test_a_stream_is_refused(tool: Any) -> None:
     stream = StreamProblem(model=least_squares, loss=nn.functional.mse_loss, train=[(INPUTS, TARGETS)])
     with pytest.raises(TypeError, match="whose examples can be evaluated again"):
         tool(stream)
+
+
+@pytest.mark.parametrize(("low", "high", "told"), [
+    (1e-6, 1.0, "{:.2g} to {:.2g}"), (1e-3, 1.0, "{:.2g}, the lowest tried, to {:.2g}"),
+])  # fmt: skip
+def test_an_end_that_was_not_seen_is_told(low: float, high: float, told: str) -> None:
+    found = rate_range(quadratic(condition=100.0), "sgd", low=low, high=high, seeds=3)
+    assert found.trains is not None
+    assert found.trains_told == found.to_json()["trains_told"] == told.format(*found.trains)

@@ -59,7 +59,7 @@ def rates(**changes: Any) -> dict[str, Any]:
     losses = [[2.0, 0.5, None], [2.0, 0.7, 9.0]]
     return {
         "rates": [0.01, 0.1, 1.0], "losses": losses, "untrained_losses": [2.3, 2.3], "steps": 100, "edge": 0.5,
-        "trains": [0.1, 0.1], "description": "Runs.", **changes,
+        "trains": [0.1, 0.1], "trains_told": "0.1 to 0.1", "description": "Runs.", **changes,
     }  # fmt: skip
 
 

@@ -62,6 +62,12 @@ class NumpyWeights(nn.Linear):
         nn.init.constant_(self.weight, random.random())
 
 
+def not_a_number() -> nn.Module:
+    made = nn.Linear(3, 4)
+    nn.init.constant_(made.weight, float("nan"))
+    return made
+
+
 class Wide(nn.Linear):
     def __init__(self, width: int) -> None:
         super().__init__(3, width)
@@ -235,6 +241,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 }
 UNFIT: dict[str, tuple[dict[str, Any], str]] = {
     "shared module": ({"model": lambda: SHARED}, "model: two calls returned the same parameters"),
+    "weights that are NaN": ({"model": not_a_number}, "model: it begins with weights or buffers that are NaN"),
     "weights from elsewhere": ({"model": NumpyWeights}, "model: it drew different weights for the same seed"),
     "width": (
         {"model": lambda: nn.Linear(2, 4)},

@@ -51,7 +51,7 @@ def diagnose(
         Path | None,
         typer.Option(help="Write the charts, such as loss by learning rate, as SVG files into this folder."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="The findings only: no cost, no progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="The findings only: no cost, no progress, no tables.")] = False,
     whole: Annotated[
         bool, typer.Option("--traceback", help="Where something fails, show the whole way there, as Python does.")
     ] = False,
@@ -80,7 +80,7 @@ def diagnose(
     except SystemExit as error:
         sentence = f"the problem's model, loss or metric called sys.exit({error.code!r}); take the call out"
         fail(sentence, error=error, whole=whole)
-    show_diagnosis(found, out)
+    show_diagnosis(found, out, tables=not quiet)
     failed = [
         *write_file("--json", json, found.write_json, "All of it is written to {}."),
         *write_file("--figures", figures, lambda folder: _write_figures(found, folder), "The charts are in {}."),
@@ -109,15 +109,18 @@ def _write_figures(found: Diagnosis, folder: Path) -> None:
     write_figures(found.to_json(), folder)
 
 
-def show_diagnosis(found: Diagnosis, out: Console) -> None:
-    """The findings, each with its evidence, then the tables.
+def show_diagnosis(found: Diagnosis, out: Console, *, tables: bool = True) -> None:
+    """The findings, each with its evidence, then the tables and the time that it took.
 
     Args:
         found: The diagnosis.
         out: Where to.
+        tables: Whether to show more than the findings.
     """
     out.print(f"\n{found.headline}\n", style="bold", markup=False, highlight=False)
     show_findings(found, out)
+    if not tables:
+        return
     out.print()
     for one in found.tables():
         out.print(one)

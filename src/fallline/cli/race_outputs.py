@@ -78,9 +78,14 @@ def show_result(result: RaceResult) -> None:
     out.print(escape(legend(result)), style="dim", highlight=False)
     for warning in result.warnings:
         out.print(escape(bullet(warning, out.width)), highlight=False)
-    if result.diagnosis is not None and result.diagnosis.findings:
+    found = result.diagnosis
+    whole = found is not None and found.along is not None  # which is asked for
+    if found is not None and (found.findings or whole):
         out.print(f"\nOf the network that {escape(result.best.name)} has trained:\n", highlight=False)
-        show_findings(result.diagnosis, out)
+        show_findings(found, out)
+        for one in found.tables() if whole else []:
+            out.print()
+            out.print(one)
     if not result.best.entry.diverged:
         out.print(f"\n{escape(result.best.name)} in your own program:\n", highlight=False)
         out.print(escape(result.best.code()), style="cyan", highlight=False, soft_wrap=True)

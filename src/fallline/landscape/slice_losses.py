@@ -18,6 +18,8 @@ from fallline.training import Lanes, Problem, Split, as_metric, loss_of_step, ma
 #: A model, or the state_dict of one.
 Model = nn.Module | Mapping[str, Any]
 State = Mapping[str, Any]
+#: How the models are called in what is said of one of them.
+_EACH = "models: number {}, counted from 0,"
 
 
 def states_of(models: Model | Sequence[Model]) -> list[State]:
@@ -32,21 +34,20 @@ def states_of(models: Model | Sequence[Model]) -> list[State]:
         )
     if not several:
         raise ValueError("models: the list is empty; give at least one module or state_dict.")
-    return [_state(model, place) for place, model in enumerate(several)]
+    return [_state(model, _EACH.format(place)) for place, model in enumerate(several)]
 
 
-def _state(model: object, place: int) -> State:
+def _state(model: object, called: str) -> State:
     if isinstance(model, nn.Module):
         return model.state_dict()
     if isinstance(model, Mapping) and all(isinstance(value, Tensor) for value in model.values()):
         return model
     raise TypeError(
-        f"models: number {place}, counted from 0, is of type {type(model).__name__}; give modules, or state_dicts of "
-        "nothing but tensors."
+        f"{called} is of type {type(model).__name__}; give a torch.nn.Module, or a state_dict of nothing but tensors."
     )
 
 
-def with_models(problem: Problem, states: Sequence[State]) -> Problem:
+def with_models(problem: Problem, states: Sequence[State], called: str = _EACH) -> Problem:
     """The problem with the loss as its metric, whose seed i builds the i-th model: lanes of it are these models.
 
     What is trained and what is frozen is as the problem's model has it. Raises ValueError for a state that does not
@@ -58,8 +59,8 @@ def with_models(problem: Problem, states: Sequence[State]) -> Problem:
             module.load_state_dict(state)
         except RuntimeError as error:
             raise ValueError(
-                f"models: number {place}, counted from 0, does not fit the problem's model ({_what_differs(error)}); "
-                "give modules that the problem's model function builds, or their state_dicts."
+                f"{called.format(place)} does not fit the problem's model ({_what_differs(error)}); give what the "
+                "problem's model function builds, or its state_dict."
             ) from error
 
     def build(seed: int) -> nn.Module:
@@ -71,6 +72,11 @@ def with_models(problem: Problem, states: Sequence[State]) -> Problem:
     given.build = build  # type: ignore[method-assign]  # in this copy alone; a subclass would lose the problem's own
     given.metric = as_metric("loss", loss_of_step if problem.loss is None else problem.loss)
     return given
+
+
+def with_model(problem: Problem, model: Model) -> Problem:
+    """Likewise of the one model that an argument `model` is; every seed builds it."""
+    return with_models(problem, [_state(model, "model: it")], "model: it")
 
 
 def _what_differs(error: RuntimeError) -> str:

@@ -54,7 +54,10 @@ def _check_fresh(module: nn.Module, again: nn.Module) -> None:
             "model: two calls returned the same parameters or buffers; make each call build a fresh module, and copy "
             "what is pretrained with copy.deepcopy."
         )
-    if any(not same(first, second) for first, second in zip(mine, other, strict=True)):
+    unlike = [first for first, second in zip(mine, other, strict=True) if not same(first, second)]
+    if any(tensor.isnan().any() for tensor in unlike):  # which equals nothing, not even itself
+        raise ProblemError("model: it begins with weights or buffers that are NaN; make it begin with finite ones.")
+    if unlike:
         raise ProblemError(
             "model: it drew different weights for the same seed; draw them from torch's generator (torch.nn.init), "
             "not from NumPy's or Python's."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,11 +10,15 @@ import numpy as np
 import torch
 
 from fallline.landscape.diagnosis.short_runs import Array, Mover
+from fallline.landscape.diagnosis.signals import signals
 from fallline.landscape.diagnosis.stability import stability_limit
 from fallline.landscape.measuring import NoiseScale, curvature, noise_scale
+from fallline.landscape.measuring.copied import has_batch_norm
 from fallline.landscape.measuring.measured import Mode
 from fallline.symbolic import Rule
 from fallline.training import Checkpoint, FitResult, Problem, ProblemError
+
+_ALIKE = 1e-4  # losses of the same examples in both modes
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +43,8 @@ class AlongRun:
         noise_low: The lower ends of their 95 % intervals [C].
         noise_high: The upper ends [C].
         cost: What it took, in gradients of all the examples.
+        as_trained: Whether the loss is the one that was trained, not another in evaluation mode for dropout or batch
+            norm.
     """
 
     problem: str
@@ -56,6 +63,7 @@ class AlongRun:
     noise_low: Array
     noise_high: Array
     cost: float
+    as_trained: bool = True
 
 
 def along_run(
@@ -102,9 +110,10 @@ def along_run(
     mover = mover_of(run.optimizer)
     limit = None if mover is None else stability_limit(mover)
     rows, cost = [], 0.0
+    noisy = not has_batch_norm(problem.build(0))  # where an example's gradient depends on others there is no scale
     for number, kept in enumerate(run.checkpoints, 1):
         found = curvature(problem, kept.state, split=split, examples=examples, mode=mode, seed=seed)
-        noise = _noise(problem, kept, split, examples, mode, seed)
+        noise = _noise(problem, kept, split, examples, mode, seed) if noisy else None
         rate = np.nan if kept.learning_rate is None else kept.learning_rate
         told = (np.nan,) * 3 if noise is None else (noise.scale, noise.low, noise.high)
         highest = np.nan if limit is None else limit / rate if rate else np.inf
@@ -122,6 +131,7 @@ def along_run(
         examples=found.examples,
         mode=mode,
         cost=cost,
+        as_trained=mode == "training" or _is_as_trained(problem, kept, split, found.examples, seed),
         **dict(zip(names, np.array(rows, float).T, strict=True)),
     )
 
@@ -133,6 +143,12 @@ def _noise(
         return noise_scale(problem, kept.state, split=split, examples=examples, mode=mode, seed=seed)
     except ProblemError:  # too few examples, or batch norm: what is told of the curvature is none the worse
         return None
+
+
+def _is_as_trained(problem: Problem, kept: Checkpoint, split: str, examples: int, seed: int) -> bool:
+    modes = ("evaluation", "training")
+    one, other = (signals(problem, kept.state, split=split, examples=examples, mode=m, seed=seed).loss for m in modes)
+    return math.isclose(one, other, rel_tol=_ALIKE)
 
 
 def mover_of(optimizer: torch.optim.Optimizer) -> Mover | None:

@@ -11,7 +11,7 @@ import torch
 
 from fallline._text import counted, listed, rough_range
 from fallline.landscape.diagnosis.short_runs import can_batch
-from fallline.training import Problem, make_lanes, seeded
+from fallline.training import Problem, lanes_that_fit, make_lanes, seeded
 
 _LANES = 32
 _FEWEST, _ROUNDS, _ENOUGH = 2, 8, 0.2
@@ -70,7 +70,8 @@ def measured_speeds(problem: Problem, cost: Cost) -> Speeds:
         if cost.alone:
             alone = _STEP * _seconds(lambda: lanes.gradients(batch))
         if cost.many:
-            some = make_lanes(problem, [0] * _LANES, batched=True) if can_batch(problem) else lanes
+            fitting = min(_LANES, lanes_that_fit(problem))
+            some = make_lanes(problem, [0] * fitting, batched=True) if can_batch(problem) else lanes
             many = _BESIDE + _seconds(lambda: some.gradients(batch)) / len(some)
         if cost.whole:
             every = problem.with_batch(min(len(problem.valid), len(problem.train)))

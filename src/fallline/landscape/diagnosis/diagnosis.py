@@ -15,6 +15,7 @@ from fallline.landscape.diagnosis.cost import Cost, measured_speeds, told
 from fallline.landscape.diagnosis.parts import DEARER, PARTS, Measurements, Part
 from fallline.landscape.diagnosis.record import Diagnosis
 from fallline.landscape.diagnosis.short_runs import Optimizer, as_mover, measured_on
+from fallline.landscape.measuring.copied import refuse_too_large
 from fallline.landscape.measuring.measured import Mode
 from fallline.landscape.slice_losses import Model
 from fallline.landscape.slices import check_choice
@@ -66,8 +67,8 @@ def diagnose(
     Args:
         problem: The problem.
         model: The weights to look at, a module that the problem's model function builds, or its state_dict; or what
-            `fallline.fit` returned, with checkpoints for what is measured along the run. Without one, one is trained:
-            the problem's epochs, with the optimizer at `lr`.
+            `fallline.fit` returned, with checkpoints for what is measured along the run. Without one, one is trained
+            for what is measured at the weights: the problem's epochs, with the optimizer at `lr`.
         optimizer: A rule, a torch optimizer class, or the name of either.
         lr: Its learning rate; the best one of the range that is measured, or the optimizer's default, unless given.
         parts: What to measure, of "rates" (the range of learning rates, from fresh weights), "scaling" (what it is
@@ -105,11 +106,12 @@ def diagnose(
     if not chosen:
         raise ValueError(f"parts: there are none; give some of {', '.join(PARTS)}.")
     given = measured_on(problem, examples, batch)
+    refuse_too_large(problem)
     problem.check(seed)
     if batch is not None:
         problem = problem.with_batch(given.batch)
     found = Measurements(problem, mover, rate, seeds, len(given.valid), examples, mode, seed, model)
-    costs = {name: cost for name in PARTS if name in chosen and (cost := found.cost(name)) is not None}
+    costs = found.costs(chosen)
     whole, more = sum(costs.values(), Cost()), sum((found.more(name) for name in costs), Cost())
     speeds = measured_speeds(given, whole + more)
     seconds = {name: speeds.seconds(cost) for name, cost in costs.items()}

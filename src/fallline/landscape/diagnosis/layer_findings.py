@@ -14,25 +14,49 @@ _DEAD, _FEWEST_EXAMPLES = 0.1, 100
 _SATURATING = ("tanh", "sigmoid", "hardsigmoid", "hardtanh")
 
 
-def dead_units(signals: Signals) -> Finding | None:
+def dead_units(signals: Signals, first: Signals | None = None) -> Finding | None:
     """Units that pass no gradient on for any example; silent for fewer than a tenth of a layer's, or few examples.
 
     Args:
         signals: What was seen in the model.
+        first: What was seen in it at its initial weights, which tells units that were born dead.
     """
-    found = [one for one in signals.activations if one.dead >= max(2, _DEAD * one.units)]
+    found = [one for one in signals.activations if _many(one)]
     if not found or signals.examples < _FEWEST_EXAMPLES:
         return None
-    parts = [f"{one.dead} of {counted(one.units, 'unit')}{_behind(one)}" for one in found]
+    before = {(one.kind, one.after, one.units): one for one in first.activations} if first is not None else {}
+    born = [one for one in found if _many(before.get((one.kind, one.after, one.units)))]
     saturated = all(one.kind in _SATURATING for one in found)
     state = "saturated" if saturated else "dead"
-    remedy = "smaller initial weights" if saturated else "a lower learning rate"
-    sentence = f"{listed(parts)} are {state} and learn nothing from these examples; try {remedy}."
+    if born:
+        most = sum(before[one.kind, one.after, one.units].dead for one in born)
+        state += f" and learn nothing from these examples, {most} of them at the initial weights already"
+        remedy = (
+            "smaller initial weights and biases" if saturated else "other initial biases, or another initialisation"
+        )
+    else:
+        state += " and learn nothing from these examples"
+        remedy = "smaller initial weights" if saturated else "a lower learning rate"
+    parts = [f"{one.dead} of {counted(one.units, 'unit')}{_behind(one)}" for one in found]
+    sentence = f"{listed(parts)} are {state}; try {remedy}."
     evidence = (
         f"for none of {counted(signals.examples, 'example')} of {signals.split} they pass on a gradient, in "
         f"{signals.mode} mode"
     )
     return Finding("layers", sentence, evidence, {f"dead{_behind(one)}": one.dead / one.units for one in found})
+
+
+def _many(one: Activation | None) -> bool:
+    return one is not None and one.dead >= max(2, _DEAD * one.units)
+
+
+def is_blocked(signals: Signals) -> bool:
+    """Whether all units of an activation are dead, so that nothing before it learns: gradients and updates say no more.
+
+    Args:
+        signals: What was seen in the model.
+    """
+    return any(one.dead == one.units for one in signals.activations)
 
 
 def _behind(one: Activation) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from fallline._text import counted
 from fallline.landscape.diagnosis.along_run import AlongRun, along_run
@@ -14,7 +14,7 @@ from fallline.landscape.diagnosis.cost import Cost
 from fallline.landscape.diagnosis.escape import EVERY, Escape, escape
 from fallline.landscape.diagnosis.escape import STEPS as STEPS_OUT
 from fallline.landscape.diagnosis.finding import Finding
-from fallline.landscape.diagnosis.layer_findings import dead_units, fading_gradients, still_layers
+from fallline.landscape.diagnosis.layer_findings import dead_units, fading_gradients, is_blocked, still_layers
 from fallline.landscape.diagnosis.place_findings import (
     is_saddle,
     paying_batches,
@@ -39,10 +39,11 @@ from fallline.landscape.measuring import (
     noise_scale,
     spectrum,
 )
+from fallline.landscape.measuring.copied import has_batch_norm
 from fallline.landscape.measuring.measured import Mode, Progress
 from fallline.landscape.slice_losses import Model
 from fallline.symbolic import Rule
-from fallline.training import FitResult, Problem, fit
+from fallline.training import FitResult, Problem, ProblemError, fit
 
 Part = Literal["rates", "scaling", "run", "place", "noise", "spectrum", "layers"]
 #: The parts by name, in the order in which they are measured, and what is then said to be going on.
@@ -62,9 +63,11 @@ _CHECKPOINTS = 8
 _END = 30.0
 #: Those that the spectrum takes and, at most, a condition number.
 _SPECTRUM, _CONDITION = 320.0, 380.0
+#: Those that look at the weights, which must have been trained.
+_LOOKING: tuple[Part, ...] = ("place", "noise", "spectrum", "layers")
 #: Told which share of a part is done.
 Tell = Callable[[float], object]
-#: The fall in loss, as a share of an untrained model's, with which a run has left a saddle.
+#: The fall in loss, as a share of it, with which a run has left a saddle.
 _FALL = 0.05
 
 
@@ -98,7 +101,7 @@ class Measurements:
     start: Curvature | None = None  # at the first seed's first weights
     along: AlongRun | None = None
     signals: Signals | None = None
-    untrained: float = 0.0
+    first: Signals | None = None  # at the first seed's first weights
     curvature: Curvature | None = None
     noise: NoiseScale | None = None
     spectrum: Spectrum | None = None
@@ -151,6 +154,14 @@ class Measurements:
             return Cost(whole=(self.noisy or len(self.problem.train)) / self.examples)
         return Cost(many=steps, whole=2)
 
+    def costs(self, chosen: Collection[Part]) -> dict[Part, Cost]:
+        """What each part costs that is chosen and has something to measure, in their order."""
+        found = {name: cost for name in PARTS if name in chosen and (cost := self.cost(name)) is not None}
+        looking = next((name for name in found if name in _LOOKING), None)
+        if self.given is None and looking is not None and "run" not in found:
+            found[looking] += Cost(alone=self.problem.steps)
+        return found
+
     def more(self, part: Part) -> Cost:
         """What a part costs more at most, where it does; where that is, `DEARER` tells."""
         if part == "rates":
@@ -167,7 +178,9 @@ class Measurements:
         return found[:1] if self.mover.name == "momentum" else found
 
     def measure(self, part: Part, tell: Tell) -> None:
-        """Measure a part."""
+        """Measure a part, of a model that is trained first where none is given."""
+        if part in _LOOKING and self.weights is self.fresh:
+            _, tell = self._fitted(tell)
         work: dict[Part, Callable[[Tell], None]] = {
             "rates": self._rates, "scaling": self._scaling, "run": self._run, "place": self._place,
             "noise": self._noise, "spectrum": self._spectrum, "layers": self._layers,
@@ -184,18 +197,22 @@ class Measurements:
             self.start = curvature(self.problem, self.fresh, ends="top", examples=self.examples, seed=self.seed)
 
     def _run(self, tell: Tell) -> None:
-        run, before = self.given, 0.0
+        run = self.given
         if not isinstance(run, FitResult):
-            before = 0.5
-            run = fit(
-                self.problem, self.mover.method, lr=self.rate, seed=self.seed, checkpoints=_CHECKPOINTS,
-                progress=lambda step, steps: tell(before * step / (steps or step)), **self.mover.hyperparameters,
-            )  # fmt: skip
-            self._take(run)
+            run, tell = self._fitted(tell, checkpoints=_CHECKPOINTS)
         self.along = along_run(
             self.problem, run, examples=self.examples, mode=self.mode, seed=self.seed,
-            progress=lambda done, count: tell(before + (1 - before) * done / count),
+            progress=lambda done, count: tell(done / count),
         )  # fmt: skip
+
+    def _fitted(self, tell: Tell, **asked: Any) -> tuple[FitResult, Tell]:
+        """Train the model in what is told as the first half; what is told the second."""
+        run = fit(
+            self.problem, self.mover.method, lr=self.rate, seed=self.seed,
+            progress=lambda step, steps: tell(step / (steps or step) / 2), **asked, **self.mover.hyperparameters,
+        )  # fmt: skip
+        self._take(run)
+        return run, lambda share: tell(0.5 + share / 2)
 
     def _take(self, run: FitResult) -> None:
         """Look at the weights that a run ended with."""
@@ -207,16 +224,15 @@ class Measurements:
 
     def _place(self, tell: Tell) -> None:
         self._look()
-        self.untrained = signals(self.problem, self.fresh, examples=self.examples, seed=self.seed).loss
         found = curvature(
             self.problem, self.weights, examples=self.examples, mode=self.mode, seed=self.seed, progress=_watched(tell)
         )
         self.curvature = found
-        if is_saddle(found, self.untrained):
+        if is_saddle(found):
             self.escapes = [*self._ways_out(found.loss)]
 
     def _ways_out(self, loss: float) -> Iterator[Escape]:
-        fall = _FALL * max(abs(self.untrained), abs(loss)) or 1.0
+        fall = _FALL * abs(loss) or 1.0
         for mover in self._movers_out():
             yield escape(
                 self.problem, self.weights, mover.method, lr=self.rate, fall=fall, seeds=self.seeds,
@@ -224,6 +240,11 @@ class Measurements:
             )  # fmt: skip
 
     def _noise(self, tell: Tell) -> None:
+        if has_batch_norm(self.fresh):
+            raise ProblemError(
+                "model: with batch norm an example's gradient depends on the others of its batch, and the noise scale "
+                "is of examples that do not; take group or layer norm to have it."
+            )
         self.noise = noise_scale(
             self.problem, self.weights, examples=self.noisy, mode=self.mode, seed=self.seed, progress=_watched(tell)
         )
@@ -248,7 +269,13 @@ class Measurements:
 
     def _look(self) -> None:
         if self.signals is None:
-            self.signals = signals(self.problem, self.weights, examples=self.examples, mode=self.mode, seed=self.seed)
+            seen = partial(signals, self.problem, examples=self.examples, mode=self.mode, seed=self.seed)
+            self.first, self.signals = seen(self.fresh), seen(self.weights)
+
+    @property
+    def untrained(self) -> float:
+        """The loss at the first seed's first weights."""
+        return 0.0 if self.first is None else self.first.loss
 
     def findings(self) -> Iterator[Finding | None]:
         """What the measurements say, those on learning rates first; None where they are silent."""
@@ -261,13 +288,21 @@ class Measurements:
         if self.along is not None:
             yield stability(self.along)
         if self.curvature is not None:
-            yield place(self.curvature, self.untrained, self.escapes)
+            yield place(self.curvature, self.untrained, self.escapes, self.along)
         if self.noise is not None:
-            yield paying_batches(self.noise, len(self.problem.train))
-        if self.signals is not None:
-            yield dead_units(self.signals)
-            yield fading_gradients(self.signals)
-        if self.updates is not None:
+            yield paying_batches(self.noise, len(self.problem.train), self.along)
+        yield from self._layer_findings()
+
+    def _layer_findings(self) -> Iterator[Finding | None]:
+        """What is seen by layer; of several that follow from one another the cause alone."""
+        if self.signals is None:
+            return
+        yield dead_units(self.signals, self.first)
+        blocked = is_blocked(self.signals)
+        fading = None if blocked else fading_gradients(self.signals)
+        yield fading
+        untrainable = self.rates is not None and not self.rates.anything_trains
+        if self.updates is not None and fading is None and not blocked and not untrainable:
             yield still_layers(self.updates, self.problem.steps)
 
 

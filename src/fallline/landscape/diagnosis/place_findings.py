@@ -12,27 +12,29 @@ from numpy.typing import NDArray
 from fallline._text import counted, listed
 from fallline.landscape.diagnosis.along_run import AlongRun
 from fallline.landscape.diagnosis.escape import Escape
-from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_up, shown
+from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_down, rounded_up, shown
 from fallline.landscape.measuring import Condition, Curvature, NoiseScale
 
 #: A gradient is small where a parabola of even the less of the curvatures at both ends has less than this share of an
 #: untrained model's loss to fall: gradient² / (2 curvature).
 _SMALL = 1e-3
-#: A curvature is told to be negative that is at least this share of the top one.
-_NEGATIVE = 0.02
+#: A place is told to be a saddle where the lowest curvature is negative by at least this share of the top one: trained
+#: networks all have some a little below zero, and go on falling.
+_NEGATIVE = 0.1
+#: The loss stands still that changes by less than this share of it over the last quarter of a run.
+_STILL = 0.02
 #: A height above a floor, as a share of an untrained model's loss, that is worth a word.
 _WORTH_TELLING = 1e-6
 
 
-def is_saddle(curvature: Curvature, untrained: float) -> bool:
+def is_saddle(curvature: Curvature) -> bool:
     """Whether the gradient is small and a curvature negative for certain, and not merely next to nothing.
 
     Args:
         curvature: Both ends of it, with the gradient and the loss there.
-        untrained: The loss of an untrained model, which says how large losses are.
     """
     return (
-        _is_stationary(curvature, untrained)
+        _is_stationary(curvature, curvature.loss)  # an untrained model's would make any place of a low loss a saddle
         and curvature.bottom[0] < 0
         and -curvature.bottom[0] >= _NEGATIVE * curvature.top[0]
     )
@@ -50,7 +52,9 @@ def _surely(curvature: Curvature) -> float:
     return abs(curvature.bottom[0]) - curvature.bottom_residuals[0]
 
 
-def place(curvature: Curvature, untrained: float, ways_out: Sequence[Escape] = ()) -> Finding | None:
+def place(
+    curvature: Curvature, untrained: float, ways_out: Sequence[Escape] = (), along: AlongRun | None = None
+) -> Finding | None:
     """Whether the weights are at a saddle or a minimum; silent on a slope, and in between.
 
     On a slope of a convex loss, such as a long valley with a flat floor, every curvature is positive too. There
@@ -60,6 +64,7 @@ def place(curvature: Curvature, untrained: float, ways_out: Sequence[Escape] = (
         curvature: With the gradient and the loss there.
         untrained: The loss of an untrained model.
         ways_out: When optimizers left the place, if that was tried.
+        along: The run that ended here; where its loss still falls, it is at no saddle.
     """
     if not _is_stationary(curvature, untrained):
         return None
@@ -71,11 +76,14 @@ def place(curvature: Curvature, untrained: float, ways_out: Sequence[Escape] = (
         f"{counted(curvature.examples, 'example')} of {curvature.split} in {curvature.mode} mode"
     )
     numbers = {"gradient": gradient, "bottom": bottom, "top": top}
-    if is_saddle(curvature, untrained):
+    if is_saddle(curvature):
+        if along is not None and not _stands_still(along):
+            return None
         sentence = (
             f"The gradient is small ({gradient:.0e}) but the smallest curvature is {shown(bottom)}: a saddle, not a "
             "minimum."
         )
+        evidence += f", the lowest {-bottom / top:.0%} of the top one in size"
         told, ways = _ways(ways_out)
         numbers |= {f"{one.optimizer} left": float(one.left.max()) for one in ways_out}
         return Finding("place", f"{sentence}{told}", f"{evidence}{ways}", numbers)
@@ -89,6 +97,11 @@ def place(curvature: Curvature, untrained: float, ways_out: Sequence[Escape] = (
     return None
 
 
+def _stands_still(along: AlongRun) -> bool:
+    losses = along.losses[-1 - max(1, len(along.losses) // 4) :]
+    return bool(np.ptp(losses) <= _STILL * abs(losses[-1]))
+
+
 def _ways(ways_out: Sequence[Escape]) -> tuple[str, str]:
     """What is said of optimizers that left, and the evidence."""
     sure = [one for one in ways_out if len(one.left) >= FEWEST_SEEDS]
@@ -96,8 +109,8 @@ def _ways(ways_out: Sequence[Escape]) -> tuple[str, str]:
     stuck = [one for one in sure if np.isinf(one.left).all()]
     told = [f"{_capital(_named(one))} leaves it within about {one.left.max():.0f} steps." for one in gone[:1]]
     if stuck:
-        none = f"{listed([_named(one) for one in stuck], 'or')} does not in {stuck[0].steps}"
-        told.append(f"{_capital(none)}." if gone else f"{_capital(none)} steps; begin elsewhere, or add noise.")
+        none = f"{listed([_named(one) for one in stuck], 'or')} does not leave it in {stuck[0].steps} steps"
+        told.append(f"{_capital(none)}." if gone else f"{_capital(none)}; begin elsewhere, or add noise.")
     evidence = "".join(
         f"; {_named(one)} at lr {shown(one.hyperparameters['lr'])} left after {_span(one)} steps, "
         f"{counted(len(one.left), 'run')} in batches of {one.batch}"
@@ -128,6 +141,8 @@ _AT_LIMIT, _ON_END, _BELOW = 0.15, 2, 0.7
 def stability(along: AlongRun) -> Finding | None:
     """Whether a run came to the edge of stability; silent where the top curvature did not rise to the limit and stay.
 
+    Likewise where it was above before, and where dropout or batch norm make another loss of the one that was trained.
+
     Args:
         along: The curvatures of the run.
     """
@@ -137,7 +152,9 @@ def stability(along: AlongRun) -> Finding | None:
     first, last, there = stretch[0], stretch[1] - 1, slice(*stretch)
     tops, limits, rates = along.top[there], along.limits[there], along.rates[there]
     # Where a rate grows the limit comes down: then the curvature need not have risen.
-    if len(tops) < _ON_END or not along.top[0] < _BELOW * limits.min():
+    if not along.as_trained or len(tops) < _ON_END or not along.top[0] < _BELOW * limits.min():
+        return None
+    if (along.top[:first] > (1 + _AT_LIMIT) * along.limits[:first]).any():
         return None
     sentence = (
         f"The top curvature rose from {shown(along.top[0])} to the limit that a learning rate of {_ends(rates)} has, "
@@ -159,7 +176,7 @@ def _ends(values: NDArray[np.float64]) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def paying_batches(noise: NoiseScale, available: int) -> Finding | None:
+def paying_batches(noise: NoiseScale, available: int, along: AlongRun | None = None) -> Finding | None:
     """Beyond which size batches stop paying, or that every size pays; silent where the noise scale is hardly known.
 
     At a batch of the noise scale descent at its best rate takes twice the steps of the whole gradient, so that twice
@@ -169,6 +186,7 @@ def paying_batches(noise: NoiseScale, available: int) -> Finding | None:
     Args:
         noise: The noise scale.
         available: How many examples there are to train on.
+        along: The run that ended there, on which the noise scale moves.
     """
     if not noise.is_known:
         return None
@@ -178,16 +196,27 @@ def paying_batches(noise: NoiseScale, available: int) -> Finding | None:
         f"on {counted(noise.examples, 'example')} of {noise.split} in {noise.mode} mode, at these weights"
     )
     if noise.low > available:
-        sentence = f"Every batch size pays here: even all {available:,} examples are fewer than the noise scale."
+        sentence = (
+            f"Every batch size pays at these weights: even all {available:,} examples are fewer than the noise scale."
+            f"{_moved(along)}"
+        )
         return Finding("batch", sentence, evidence, numbers)
     size = max(1, math.ceil(noise.high))
     if size > available:
         return None
     sentence = (
-        f"Batches beyond {rounded_up(size)} stop paying: from there on twice the batch saves at most a quarter of the "
-        "steps."
+        f"Batches beyond {rounded_up(size)} stop paying at these weights: from there on twice the batch saves at most "
+        f"a quarter of the steps.{_moved(along)}"
     )
     return Finding("batch", sentence, evidence, numbers)
+
+
+def _moved(along: AlongRun | None) -> str:
+    """Between which sizes the noise scale moved on the way, untrained weights aside."""
+    if along is None:
+        return ""
+    known = along.noise[np.isfinite(along.noise_high) & (along.steps > 0)]
+    return "" if len(known) < 2 else f" Along the run it was {shown(known.min())} to {shown(known.max())}."
 
 
 #: How many times less unlike the curvatures must be for scaling to be worth a sentence, by the near ends of intervals.
@@ -201,17 +230,21 @@ def scaled_features(before: Condition, after: Condition) -> Finding | None:
         before: At the first weights, with the features as they are.
         after: There, with each feature brought to mean 0 and standard deviation 1.
     """
-    exact = np.isfinite([before.number, after.number]).all()
-    one, other = (before.number, after.number) if exact else (before.spread, after.spread)
+    exact = math.isfinite(after.number) and before.at_least > 0
+    one, other = (before.at_least, after.number) if exact else (before.spread, after.spread)
     doubts = [found.number_error if exact else found.spread_doubt for found in (before, after)]
+    bound = exact and math.isinf(before.number)
+    if bound:
+        doubts[0] = 0.0
     if not one - doubts[0] >= _WORTH * (other + doubts[1]):
         return None
-    what, why = "the top curvature over the mean of all", "an average direction takes descent fewer steps"
+    told = f"at least {rounded_down(one)}" if bound else shown(one)
+    what = "the top curvature over the mean size of all (of their absolute values)"
+    why = "an average direction takes descent fewer steps"
     if exact:
         what, why = "the condition number", "descent takes steps in proportion to it"
     sentence = (
-        f"Scaling the features to mean 0 and standard deviation 1 lowers {what} from {shown(one)} to {shown(other)}: "
-        f"{why}."
+        f"Scaling the features to mean 0 and standard deviation 1 lowers {what} from {told} to {shown(other)}: {why}."
     )
     sure = (
         f"with 95 % confidence, by {counted(before.probes, 'random vector')}, " if not exact and before.probes else ""

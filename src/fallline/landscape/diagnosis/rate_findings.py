@@ -8,7 +8,7 @@ import numpy as np
 
 from fallline._text import counted
 from fallline.landscape.diagnosis.finding import FEWEST_SEEDS, Finding, rounded_up, shown
-from fallline.landscape.diagnosis.rate_range import RateRange
+from fallline.landscape.diagnosis.rate_range import FALL, RateRange
 from fallline.landscape.diagnosis.short_runs import Array
 
 #: Ends of an interval that are this close are told as one number.
@@ -58,14 +58,19 @@ def diverging_rates(rates: RateRange, top: float | None = None, limit: float | N
 def training_rates(rates: RateRange, rate: float | None = None) -> Finding | None:
     """Which rates train, and whether the one in use is too low or too high.
 
-    Silent where none does, and where the range goes on beyond what was tried. Of a rate in use nothing is said that
-    lies next to one that trains: only what lies between rates that were tried and do not, or beyond them.
+    Where no rate lowers the loss with any seed by what is worth the name, that is told. Silent where the range goes on
+    beyond what was tried. Of a rate in use nothing is said that lies next to one that trains: only what lies between
+    rates that were tried and do not, or beyond them.
 
     Args:
         rates: The range.
         rate: The rate in use; None where there is none.
     """
-    if rates.trains is None or len(rates.seeds) < FEWEST_SEEDS:
+    if len(rates.seeds) < FEWEST_SEEDS:
+        return None
+    if not rates.anything_trains:
+        return _nothing_trains(rates)
+    if rates.trains is None:
         return None
     low, high = rates.trains
     if low == rates.rates[0] or high == rates.rates[-1]:  # nobody knows where the range ends
@@ -83,6 +88,24 @@ def training_rates(rates: RateRange, rate: float | None = None) -> Finding | Non
         f"{counted(rates.examples, 'example')} of train"
     )
     return Finding("rates", f"{sentence}.", evidence, numbers)
+
+
+def _nothing_trains(rates: RateRange) -> Finding | None:
+    """Silent where some seeds' losses fell."""
+    most = float(rates.best_falls.max())
+    if most >= FALL:
+        return None
+    sentence = (
+        f"No learning rate of those tried trains this: in {counted(rates.steps, 'step')} none of {len(rates.rates)} "
+        f"from {shown(float(rates.rates[0]))} to {shown(float(rates.rates[-1]))} lowers the loss by more than "
+        f"{most:.1%}; look at the initial weights and at what the loss depends on."
+    )
+    evidence = (
+        f"best falls of {counted(len(rates.seeds), 'seed')}: {float(rates.best_falls.min()):.1%} to {most:.1%} of "
+        f"{shown(float(rates.first_losses.mean()), 3)}; {_runs(rates)}, on {counted(rates.examples, 'example')} of "
+        "train"
+    )
+    return Finding("rates", sentence, evidence, {"fall": most})
 
 
 def _beside(tried: Array, rate: float) -> list[int]:

@@ -28,6 +28,9 @@ from fallline.symbolic import Rule
 from fallline.training import Problem, Progress, seeded
 
 _ENDS = (1e-6, 10.0)  # of a class that nothing is known of
+#: What training takes off the loss at least, as a share of it: fitting the biases to the outputs takes off two
+#: hundredths of a classifier's, and batches' noise less.
+FALL = 0.05
 _OUT = 10.0  # times the loss of an untrained model
 
 
@@ -184,18 +187,28 @@ class RateRange:
         return float(self.edges[:, 0].min()), float(self.edges[:, 1].max())
 
     @property
+    def _falls(self) -> Array:
+        """By how much each run [S, R] lowered the loss; minus infinity where it diverged."""
+        return np.asarray(self.first_losses[:, None] - np.nan_to_num(self.losses, nan=np.inf))
+
+    @property
+    def best_falls(self) -> Array:
+        """By what share of it each seed's best rate [S] lowered the loss that its runs began with."""
+        return np.asarray(self._falls.max(1) / np.maximum(np.abs(self.first_losses), np.finfo(float).tiny))
+
+    @property
+    def anything_trains(self) -> bool:
+        """Whether each seed has a rate that lowered the loss by a twentieth; less may be noise, or biases alone."""
+        return bool((self.best_falls >= FALL).all())
+
+    @property
     def trained(self) -> NDArray[np.bool_]:
         """Which rates [R] train: the run of every seed made at least half of the fall that the seed's best rate made.
 
-        None does where some seed's loss fell at no rate.
+        None does where with some seed no rate lowers the loss by a twentieth.
         """
         most = self._falls.max(1, keepdims=True)
-        return np.asarray((self._falls >= most / 2).all(0) & (most > 0).all())
-
-    @property
-    def _falls(self) -> Array:
-        """How far the loss fell in each run [S, R]."""
-        return self.first_losses[:, None] - np.nan_to_num(self.losses, nan=np.inf)
+        return np.asarray((self._falls >= most / 2).all(0) & self.anything_trains)
 
     @property
     def trains(self) -> tuple[float, float] | None:
@@ -207,6 +220,16 @@ class RateRange:
         first = best - int(np.argmin([*good[best::-1], False])) + 1
         last = best + int(np.argmin([*good[best:], False])) - 1
         return float(self.rates[first]), float(self.rates[last])
+
+    @property
+    def trains_told(self) -> str:
+        """`trains` in words, which say where an end is that of what was tried."""
+        if self.trains is None:
+            return "none"
+        low, high = self.trains
+        lowest = ", the lowest tried," if low == self.rates[0] else ""
+        highest = ", the highest tried" if high == self.rates[-1] else ""
+        return f"{low:.2g}{lowest} to {high:.2g}{highest}"
 
     @property
     def best(self) -> float | None:
@@ -225,12 +248,18 @@ class RateRange:
             f"{self.batch}, {counted(len(self.seeds), 'seed')} a rate; loss of {self.problem!r} on "
             f"{counted(self.examples, 'example')} of train, in evaluation mode. A run fails that diverges or ends with "
             "a higher loss than an untrained model. A rate trains with which every seed made at least half of the fall "
-            "that its best rate made."
+            "that its best rate made, where that is a twentieth of the loss."
         )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; what is not a finite number becomes None."""
-        told = {"edge": self.edge, "edge_ends": self.edge_ends, "trains": self.trains, "best": self.best}
+        told = {
+            "edge": self.edge,
+            "edge_ends": self.edge_ends,
+            "trains": self.trains,
+            "trains_told": self.trains_told,
+            "best": self.best,
+        }
         return {
             **{name: plain(value) for name, value in {**vars(self), **told}.items()},
             "description": self.description,

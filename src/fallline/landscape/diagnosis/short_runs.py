@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from fallline._asked import did_you_mean, whole
-from fallline.landscape.slice_losses import Model, states_of, with_models
+from fallline.landscape.slice_losses import Model, with_model
 from fallline.landscape.slices import examples_of
 from fallline.optim import hyperparameters as of_rule
 from fallline.optim.method_name import find_method
@@ -125,7 +125,7 @@ def measured_on(
         part = examples_of(problem, "train", EXAMPLES)
     if batch is not None:
         problem = problem.with_batch(count if batch == "all" else whole("batch", batch, 1, count))
-    given = copy.copy(problem) if model is None else with_models(problem, states_of(model))
+    given = copy.copy(problem) if model is None else with_model(problem, model)
     given.metric = as_metric("loss", loss_of_step if problem.loss is None else problem.loss)
     given.valid = part
     return given

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fallline._asked import seed as as_seed
 from fallline.landscape.diagnosis.short_runs import EXAMPLES
-from fallline.landscape.slice_losses import Model, states_of, with_models
+from fallline.landscape.slice_losses import Model, with_model
 from fallline.landscape.slices import check_choice, examples_of
 from fallline.training import Problem, ProblemError, Split, Watch, draws_of
 
@@ -141,7 +141,7 @@ def signals(
     if examples is None and len(part) > EXAMPLES:
         part = examples_of(problem, split, EXAMPLES)
     device = problem.training_device
-    module = with_models(problem, states_of(model)[:1]).build(0).to(device).train(mode == "training")
+    module = with_model(problem, model).build(0).to(device).train(mode == "training")
     watched = _Watched(module)
     weights = {layer: _own(layer) for layer in watched.layers}
 

@@ -90,7 +90,7 @@ def numbers_table(
         ends = f"{shown(noise.low)} to {shown(noise.high)}" if math.isfinite(noise.high) else "not told"
         found["noise scale (95 %)"] = ends
     if rates is not None:
-        found["rates that train"] = "none" if rates.trains is None else "{:.2g} to {:.2g}".format(*rates.trains)
+        found["rates that train"] = rates.trains_told
         low, high = rates.edge_ends
         found["edge of divergence"] = f"{shown(low)} to {shown(high)}" if math.isfinite(high) else "not found"
     return table({"measured": [*found], "": [*found.values()]}, left=("measured", "")) if found else None

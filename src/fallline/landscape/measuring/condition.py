@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -32,6 +34,7 @@ class Condition(Measured):
         probes: How many random vectors `spread` is of; 0 where all curvatures were computed.
         top: The highest curvature.
         bottom: The lowest.
+        bottom_error: How far it may be off, by its residual or by rounding.
         standardised: Whether the features were brought to mean 0 and standard deviation 1.
     """
 
@@ -42,7 +45,26 @@ class Condition(Measured):
     probes: int
     top: float
     bottom: float
+    bottom_error: float
     standardised: bool
+
+    @property
+    def at_least(self) -> float:
+        """What the condition number is at least, where the lowest curvature can't be told from zero; 0 if negative."""
+        if math.isfinite(self.number):
+            return self.number
+        return self.top / (abs(self.bottom) + self.bottom_error) if self.bottom > -self.bottom_error else 0.0
+
+    @property
+    def told(self) -> str:
+        """The condition number, and the highest curvature over the mean size of all."""
+        scaled = " of standardised features" if self.standardised else ""
+        bound = math.isinf(self.number) and self.at_least > 0
+        number = f"at least {self.at_least:.2g}" if bound else f"{self.number:.3g}"
+        return (
+            f"condition number {number}{scaled}, curvatures {self.bottom:.3g} to {self.top:.3g}; the highest is "
+            f"{self.spread:.3g} ± {self.spread_error:.1g} times the mean size of all"
+        )
 
     @property
     def spread_doubt(self) -> float:
@@ -94,8 +116,11 @@ def condition(
     >>> round(found.number, 6), round(found.spread, 3)
     (100.0, 4.339)
     """
-    at = LossAt(problem, model, split, examples, mode, seed, progress, standardised=standardised)
+    look = partial(LossAt, problem, model, split, examples, mode, seed, progress, standardised=standardised)
+    at = look()
     if at.size <= _WHOLE:
+        with suppress(ProblemError):  # of unscaled features single precision can't tell the lowest curvature from zero
+            at = look(double=True)
         values, _ = whole_spectrum(at)
         top, bottom, mean, error, probes = float(values[-1]), float(values[0]), float(np.abs(values).mean()), 0.0, 0
         doubt = above = at.size * at.rounding * max(abs(top), abs(bottom))
@@ -115,6 +140,7 @@ def condition(
         probes=probes,
         top=top,
         bottom=bottom,
+        bottom_error=doubt,
         standardised=standardised,
         **at.measured(),
     )

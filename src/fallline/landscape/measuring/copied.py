@@ -59,6 +59,11 @@ def _built(problem: Problem, state: Mapping[str, object]) -> nn.Module:
     return module
 
 
+def has_batch_norm(module: nn.Module) -> bool:
+    """Whether it has batch norm, by which examples change each other's output as it is trained."""
+    return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())
+
+
 @contextmanager
 def differentiable_twice(device: torch.device) -> Iterator[None]:
     """Let torch take those kernels of attention, and of recurrent layers, that have a second derivative."""
@@ -83,6 +88,38 @@ def refuse_once_differentiable(gradients: Sequence[Tensor]) -> None:
             if node.name().endswith("autograd::Error"):  # what torch puts there to raise
                 raise RuntimeError("a function in it is marked @once_differentiable")
             waiting += [following for following, _ in node.next_functions]
+
+
+#: Copies of its weights that looking into a model takes at least: two to see that they follow from the seed, that which
+#: is measured, and its gradient.
+_COPIES = 4
+
+
+def refuse_too_large(problem: Problem) -> None:
+    """Raise ProblemError for a model that can't be looked into in the memory that is free, before it is built."""
+    try:
+        with torch.device("meta"):  # the shapes alone
+            weights = [weight for weight in problem.model().parameters() if weight.is_meta]
+    except Exception:  # not every model can be built so; what fails otherwise is told by building it
+        return
+    needed, free = _COPIES * sum(weight.numel() * weight.itemsize for weight in weights), free_memory()
+    if needed > free:
+        raise ProblemError(
+            f"model: it has {sum(weight.numel() for weight in weights):,} weights, which take {in_bytes(needed)} with "
+            f"the copies that looking into it needs, and {in_bytes(free)} are free; take a smaller one."
+        )
+
+
+def in_bytes(count: float) -> str:
+    """An amount of memory in words.
+
+    >>> in_bytes(3e6), in_bytes(14.4e9), in_bytes(500)
+    ('2.86 MiB', '13.4 GiB', '500 bytes')
+    """
+    for size, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if count >= size:
+            return f"{count / size:,.3g} {unit}"
+    return f"{count:.0f} bytes"
 
 
 def free_memory() -> int:

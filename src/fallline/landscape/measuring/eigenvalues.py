@@ -47,6 +47,19 @@ class Curvature(Measured):
     converged: bool
     gradient: float
 
+    @property
+    def told(self) -> str:
+        """The curvatures of either end, each with the length of its residual, and the gradient's length."""
+        ends = {"highest": (self.top, self.top_residuals), "lowest": (self.bottom, self.bottom_residuals)}
+        parts = [
+            f"{name} curvature{'s' if len(values) > 1 else ''} "
+            + ", ".join(f"{value:.3g} ± {error:.1g}" for value, error in zip(values, errors, strict=True))
+            for name, (values, errors) in ends.items()
+            if values
+        ]
+        doubt = "" if self.converged else " (not exact to the tolerance)"
+        return f"{'; '.join(parts)}{doubt}; gradient of length {self.gradient:.3g}"
+
 
 def curvature(
     problem: Problem,
@@ -128,7 +141,7 @@ def spectrum_ends(at: LossAt, count: int, tolerance: float, *, bottom: bool) -> 
         high = Pairs(values[::-1][:count], residuals[::-1][:count])
         return high, Pairs(values[:count], residuals[:count]) if bottom else _NONE
     products = top_basis + count + (bottom_basis + count if bottom else 0)
-    at.expect(2 * products + 1, (bottom_basis if bottom else top_basis) + count + 3, "count")
+    at.expect(2 * products + 1, (bottom_basis if bottom else top_basis) + count + 3)
     start = at.random().standard_normal(at.size).astype(at.dtype)
     start /= np.linalg.norm(start)
     first = at.product(start)
@@ -178,7 +191,7 @@ def _extreme(
         except ArpackNoConvergence:  # many eigenvalues are near: more vectors, then less exactly, as residuals tell
             exact *= 1 if basis < _LARGEST_BASIS else 10
             basis = min(2 * basis, at.size, max(_LARGEST_BASIS, basis))
-            at.expect(2 * (basis + count), basis + count + 3, "count")
+            at.expect(2 * (basis + count), basis + count + 3)
     products = np.stack([at.product(vector) for vector in vectors.T], 1).astype(np.float64)
     values = (vectors * products).sum(0) / (vectors.astype(np.float64) ** 2).sum(0)
     residuals = np.linalg.norm(products - values * vectors, axis=0)
@@ -189,7 +202,7 @@ def _extreme(
 
 def whole_spectrum(at: LossAt) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """All eigenvalues, ascending, and the lengths of their residuals, of the Hessian column by column."""
-    at.expect(2 * at.size + 1, 3 * at.size, "model")
+    at.expect(2 * at.size + 1, 3 * at.size)
     columns = np.stack([at.product(column) for column in np.eye(at.size, dtype=at.dtype)], 1).astype(np.float64)
     values, vectors = np.linalg.eigh((columns + columns.T) / 2)
     return values, np.linalg.norm(columns @ vectors - vectors * values, axis=0)

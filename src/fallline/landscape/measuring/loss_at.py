@@ -11,10 +11,17 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from fallline._asked import seed as as_seed
-from fallline.landscape.measuring.copied import copied, differentiable_twice, free_memory, refuse_once_differentiable
+from fallline.landscape.measuring.copied import (
+    copied,
+    differentiable_twice,
+    free_memory,
+    has_batch_norm,
+    in_bytes,
+    refuse_once_differentiable,
+)
 from fallline.landscape.measuring.measured import Mode, Progress, Watch
 from fallline.landscape.slice_losses import Model
 from fallline.landscape.slices import check_choice, examples_of
@@ -45,6 +52,7 @@ class LossAt:
         watch: Watch | None,
         *,
         standardised: bool = False,
+        double: bool = False,
     ) -> None:
         self._problem, self._mode, self._seed, self._watch = problem, mode, as_seed(seed), watch
         self._split_name = split
@@ -52,7 +60,7 @@ class LossAt:
         check_choice("mode", mode, get_args(Mode))
         self._split = _standardised(part) if standardised else part
         self._device = problem.training_device
-        self._module = copied(problem, model).to(self._device)
+        self._module = copied(problem, model).to(self._device, torch.double if double else None)
         self._weights = trainable(self._module)
         self._sizes = [weight.numel() for weight in self._weights]
         self.size = sum(self._sizes)
@@ -95,8 +103,7 @@ class LossAt:
     @property
     def mixes_examples(self) -> bool:
         """Whether an example's output depends on the others, as batch norm in training mode makes it."""
-        norms = (isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self._module.modules())
-        return self._mode == "training" and any(norms)
+        return self._mode == "training" and has_batch_norm(self._module)
 
     @property
     def weights(self) -> Array:
@@ -120,17 +127,17 @@ class LossAt:
             "cost": round(self._cost, 2),
         }
 
-    def expect(self, cost: float, vectors: int, lower: str) -> None:
+    def expect(self, cost: float, vectors: int) -> None:
         """Tell what is to come: the cost in gradients, and the number of vectors as long as the weights.
 
-        Raises ProblemError where they do not fit into memory, which then says what to `lower`.
+        Raises ProblemError where they do not fit into memory.
         """
         self._expected, self._vectors = self._cost + cost, vectors
         needed, free = vectors * self.size * self.dtype.itemsize, free_memory()
         if needed > free:
             raise ProblemError(
-                f"{lower}: {vectors} vectors of {self.size:,} numbers need {needed / 2**30:,.1f} GiB, and "
-                f"{free / 2**30:,.1f} GiB are free; lower it, or freeze a part of the model."
+                f"model: {vectors} vectors of its {self.size:,} weights need {in_bytes(needed)}, and {in_bytes(free)} "
+                "are free; freeze a part of it."
             )
         self._tell()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+from fallline._text import counted
 
 Mode = Literal["evaluation", "training"]
 
@@ -29,8 +32,8 @@ Watch = Callable[[Progress], object]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What the numbers of a measurement hold for, and what they cost.
+class Measured(ABC):
+    """What the numbers of a measurement hold for, and what they cost; print it for a sentence of them.
 
     Attributes:
         problem: The problem's name.
@@ -52,3 +55,15 @@ class Measured:
     parameters: int
     loss: float
     cost: float
+
+    @property
+    @abstractmethod
+    def told(self) -> str:
+        """The numbers, with their errors and units."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.problem}: {self.told}; on {counted(self.examples, 'example')} of {self.split} in {self.mode} mode, "
+            f"at a loss of {self.loss:.3g} and {counted(self.parameters, 'trained number')}, for "
+            f"{self.cost:.3g} gradients of all the examples."
+        )

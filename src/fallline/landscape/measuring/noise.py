@@ -46,6 +46,14 @@ class NoiseScale(Measured):
     batch: int
 
     @property
+    def told(self) -> str:
+        """The scale in examples, with its interval."""
+        return (
+            f"noise scale {self.scale:.3g} examples, with 95 % confidence {self.low:.3g} to {self.high:.3g}, from "
+            f"batches of {self.batch}"
+        )
+
+    @property
     def is_known(self) -> bool:
         """Whether the upper end of the interval is at most 4 times the lower: a wider one tells no batch size."""
         return self.low > 0 and self.high <= _WIDEST * self.low
@@ -115,7 +123,7 @@ def noise_scale(
     batch = max(1, min(problem.batch, at.examples // _GROUPS)) if batch is None else whole("batch", batch, 1, most)
     count = at.examples // batch
     groups = np.arange(count) * min(_GROUPS, count) // count
-    at.expect(count * batch / at.examples, min(_GROUPS, count) + 3, "batch")
+    at.expect(count * batch / at.examples, min(_GROUPS, count) + 3)
     order = at.random().permutation(at.examples)
     sums = np.zeros((groups[-1] + 1, at.size), at.dtype)
     squares = np.zeros(len(sums))

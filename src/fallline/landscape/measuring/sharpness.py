@@ -34,6 +34,14 @@ class Sharpness(Measured):
     highest: float
     width: float
 
+    @property
+    def told(self) -> str:
+        """The rise in per cent, and the box."""
+        return (
+            f"sharpness {self.value:.3g} % of 1 + loss: within {self.width:g} (|w| + 1) of each weight w it rises "
+            f"to {self.highest:.3g} at least"
+        )
+
 
 def sharpness(
     problem: Problem,
@@ -79,7 +87,7 @@ def sharpness(
     at = LossAt(problem, model, split, examples, mode, seed, progress)
     if at.here <= -1:
         raise ProblemError(f"loss: sharpness is a share of 1 + loss, which must be above 0; the loss is {at.here:g}.")
-    at.expect(corners * 4 / 3, 4, "model")
+    at.expect(corners * 4 / 3, 4)
     reach = width * (np.abs(at.weights) + 1)
     step, highest = None, at.here
     for _ in range(corners):

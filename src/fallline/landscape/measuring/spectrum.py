@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fallline._asked import number, whole
+from fallline._text import counted
 from fallline.landscape.measuring.loss_at import Array, LossAt
 from fallline.landscape.measuring.measured import Measured, Mode, Watch
 from fallline.landscape.slice_losses import Model
@@ -31,6 +32,11 @@ class Trace(Measured):
     value: float
     error: float
     probes: int
+
+    @property
+    def told(self) -> str:
+        """The sum of all curvatures, with its standard error."""
+        return f"trace {self.value:.3g} ± {self.error:.2g} (standard error of {counted(self.probes, 'random vector')})"
 
 
 def trace(
@@ -72,7 +78,7 @@ def trace(
     """
     probes = whole("probes", probes, 2)
     at = LossAt(problem, model, split, examples, mode, seed, progress)
-    at.expect(2 * probes + 1, 3, "model")
+    at.expect(2 * probes + 1, 3)
     value, error = mean_of(np.array([signs @ at.product(signs) for signs in _signs(at, probes)]))
     return Trace(value=value, error=error, probes=probes, **at.measured())
 
@@ -88,6 +94,19 @@ class Spectrum(Measured):
 
     nodes: Numbers
     weights: Numbers
+
+    @property
+    def told(self) -> str:
+        """Between which curvatures the nodes lie, and from how many vectors."""
+        return (
+            f"curvatures from {self.nodes.min():.3g} to {self.nodes.max():.3g} and {self.mean:.3g} on average, from "
+            f"{counted(len(self.nodes), 'random vector')}"
+        )
+
+    @property
+    def mean(self) -> float:
+        """The mean of all curvatures."""
+        return float((self.weights * self.nodes).sum(1).mean())
 
     def density(self, places: ArrayLike, *, width: float | None = None) -> Numbers:
         """The density of curvatures, each spread by a normal distribution; it integrates to 1.
@@ -165,7 +184,7 @@ def spectrum(
 def quadrature(at: LossAt, probes: int, steps: int) -> tuple[Numbers, Numbers]:
     """Nodes and weights [probes, steps] of the spectral density."""
     steps = min(steps, at.size)
-    at.expect(2 * probes * steps + 1, 2 * steps + 3, "steps")
+    at.expect(2 * probes * steps + 1, 2 * steps + 3)
     found = [_gauss(at.product, signs, steps, at.rounding) for signs in _signs(at, probes)]
     nodes, weights = np.transpose(found, (1, 0, 2))
     return nodes, weights

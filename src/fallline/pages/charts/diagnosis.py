@@ -81,7 +81,7 @@ def _numbers(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
         yield "Dead units", ", ".join(each)
     if (rates := data["rates"]) is not None and rates["trains"] is not None:
-        yield "Rates that train", "{:.2g} to {:.2g}".format(*rates["trains"])
+        yield "Rates that train", str(rates["trains_told"])
 
 
 def _condition(measured: Mapping[str, Any]) -> str:
@@ -125,8 +125,8 @@ def rate_picture(rates: Mapping[str, Any]) -> Picture:
         (f"{rate:.3g}", shown_number(float(one)), f"{int(bad.sum())} of {len(bad)}")
         for rate, one, bad in zip(across, middle, failed.T, strict=True)
     )
-    edge, trains = rates["edge"], rates["trains"]
-    told = () if trains is None else ("Rates from {:.2g} to {:.2g} train.".format(*trains),)
+    edge = rates["edge"]
+    told = () if rates["trains"] is None else (f"Rates that train: {rates['trains_told']}.",)
     gone = () if some.all() else ("Crosses are runs that diverged or ended worse than an untrained model.",)
     return Picture(
         "Loss by learning rate",
