@@ -1,10 +1,11 @@
 """A rule's formula as a graph: traced once, then printed, counted and handed to the kernels."""
 
+from fallline.symbolic.combinator import Combinator, combinator
 from fallline.symbolic.expression import Expression, RuleError, apply, described, refuse, walk, wrap
 from fallline.symbolic.graph import Graph, rests_without_gradient
 from fallline.symbolic.operations import NAMES, OPERATIONS, REDUCTIONS, Operation, Rank, instead_of
 from fallline.symbolic.plan import Cost, Pass, Plan, make_plan
-from fallline.symbolic.rule import Combinator, Rule, combinator, rule
+from fallline.symbolic.rule import Rule, rule
 from fallline.symbolic.state import State, state
 
 __all__ = [
