@@ -10,6 +10,7 @@ from fallline.lessons import LESSONS
 from fallline.lessons.kept import kept
 from fallline.lessons.page import lessons_page
 from fallline.pages.player import Scene
+from tests.browser.access import serious_violations
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -76,8 +77,6 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_looks(look: str, html: str, show: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     page = show(html, **LOOKS[look])
     if look != "without scripts":
         drawn(page)
@@ -87,5 +86,4 @@ def test_looks(look: str, html: str, show: Any) -> None:
     if look == "without scripts":
         assert page.locator(".still img:visible").count() == CHARTS
         return
-    found = Axe().run(page).response["violations"]
-    assert not [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
+    assert serious_violations(page) == []

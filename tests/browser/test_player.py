@@ -9,6 +9,7 @@ import pytest
 
 from fallline.landscape import path, surfaces
 from fallline.pages.player import Scene, Trajectory, document, message, player, scene_of, script, stylesheet
+from tests.browser.access import serious_violations
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -374,8 +375,6 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_looks(look: str, show: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     page = show(page_of(SCENE, CURVE), **LOOKS[look])
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     background = page.locator(".fl-player").first.evaluate("(one) => getComputedStyle(one).backgroundColor")
@@ -383,9 +382,7 @@ def test_looks(look: str, show: Any) -> None:
     for details in page.locator("summary").all():
         details.click()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    found = Axe().run(page).response["violations"]
-    serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
-    assert not serious
+    assert serious_violations(page) == []
 
 
 @pytest.mark.parametrize(("theme", "background"), [("light", "rgb(255, 255, 255)"), ("dark", "rgb(20, 24, 30)")])

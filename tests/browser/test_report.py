@@ -12,6 +12,7 @@ import pytest
 import fallline
 from fallline.pages.report import report_page
 from fallline.problems import digits
+from tests.browser.access import serious_violations
 from tests.pages.report_cases import COMMAND, HOSTILE, also_searched, diverge, diverged_trial, race_data, slices
 
 if TYPE_CHECKING:
@@ -275,8 +276,6 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_looks(look: str, html: str, show: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     page = show(html, **LOOKS[look])
     if look != "without scripts":
         drawn(page)
@@ -284,8 +283,7 @@ def test_looks(look: str, html: str, show: Any) -> None:
         details.click()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     if look != "without scripts":  # which checks by a script
-        found = Axe().run(page).response["violations"]
-        assert not [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
+        assert serious_violations(page) == []
 
 
 def test_no_chart_offers_to_be_sent_anywhere(html: str, show: Any) -> None:

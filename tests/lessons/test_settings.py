@@ -49,7 +49,7 @@ def nothing(*_: object, **__: object) -> None:
 def test_what_has_no_sense_is_refused_by_its_name(
     number: int, name: str, value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place in ("training.train", "lessons.populations.train", "lessons.followed.train", "landscape.path"):
+    for place in ("training.train", "lessons.populations.train", "landscape.path"):
         monkeypatch.setattr(f"fallline.{place}", nothing)
     with pytest.raises(ValueError, match=rf"\b{name}\b") as error:
         run(number, **{name: value})

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fallline.training import Curves, Lanes, Problem, Split, lanes_for, torch_threads, train
+from fallline.lessons.populations import population
+from fallline.training import Curves, Lanes, Problem, Split
 from fallline.training.updates import LaneRule, LaneUpdate
 
 Array = NDArray[np.float64]
@@ -85,22 +87,22 @@ def followed(
     >>> found.of("fast", found.steps).shape
     (2, 11)
     """
-    streams = [*range(seeds)] * len(settings)
-    with torch_threads(1):  # two that meet at every small operation cost more than they bring
-        lanes = lanes_for(problem, streams)
-        update = _Watched(lanes, [one for one in settings.values() for _ in range(seeds)], steps or problem.steps)
-        curves = train(lanes, update, steps=steps, evaluate_every=evaluate_every)
+    lanes, update, curves = population(
+        problem, settings, seeds, partial(_Watched, steps or problem.steps), steps=steps, evaluate_every=evaluate_every
+    )
     return Followed(tuple(settings), seeds, curves, lanes, update.steps, update.slopes, update.displacements(lanes))
 
 
 class _Watched:
     """Moves lanes, and notes how far."""
 
-    def __init__(self, lanes: Lanes, rules: Sequence[LaneRule], steps: int) -> None:
-        self._update = LaneUpdate(lanes.parameters, rules, lanes.seeds)
-        self._index = np.arange(lanes.count)
-        self._start = [parameter.clone() for parameter in lanes.parameters]
-        self.steps, self.slopes = (np.full((lanes.count, steps), np.nan) for _ in range(2))
+    def __init__(
+        self, steps: int, parameters: Sequence[Tensor], rules: Sequence[LaneRule], seeds: Sequence[int]
+    ) -> None:
+        self._update = LaneUpdate(parameters, rules, seeds)
+        self._index = np.arange(len(seeds))
+        self._start = [parameter.clone() for parameter in parameters]
+        self.steps, self.slopes = (np.full((len(seeds), steps), np.nan) for _ in range(2))
 
     def __call__(self, parameters: list[Tensor], gradients: list[Tensor], step: int) -> None:
         before = [parameter.clone() for parameter in parameters]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,10 @@ from torch import Tensor
 from fallline.rules import find
 from fallline.schedules import Schedule
 from fallline.symbolic import Rule
-from fallline.training import Curves, Lanes, Problem, lanes_for, torch_threads, train
+from fallline.training import Curves, Lanes, Problem, Update, lanes_for, torch_threads, train
 from fallline.training.updates import LaneRule, LaneUpdate
+
+Moves = TypeVar("Moves", bound=Update)
 
 
 def lane(rule: Rule | str, schedule: Schedule | None = None, **hyperparameters: Any) -> LaneRule:
@@ -56,15 +58,9 @@ def trained(
     >>> curves["fast"].valid_loss.shape
     (2, 21)
     """
-    streams = [*range(first, first + seeds)] * len(settings)
-    rules = [rule for one in settings.values() for rule in ([one] * seeds if isinstance(one, LaneRule) else one)]
-    with torch_threads(1):  # two that meet at every small operation cost more than they bring
-        lanes = lanes_for(problem, streams)
-        update = LaneUpdate(lanes.parameters, rules, streams)
-        if watch is not None:
-            watch(0, lanes)
-        told = None if watch is None else lambda step, _: watch(step, lanes)
-        every = train(lanes, update, steps=steps, evaluate_every=evaluate_every, progress=told)
+    _, _, every = population(
+        problem, settings, seeds, LaneUpdate, first=first, steps=steps, evaluate_every=evaluate_every, watch=watch
+    )
     return {
         name: Curves(
             every.steps,
@@ -76,6 +72,41 @@ def trained(
         )
         for number, name in enumerate(settings)
     }
+
+
+def population(
+    problem: Problem,
+    settings: Mapping[str, LaneRule | Sequence[LaneRule]],
+    seeds: int,
+    made: Callable[[Sequence[Tensor], Sequence[LaneRule], Sequence[int]], Moves],
+    *,
+    first: int = 0,
+    steps: int | None = None,
+    evaluate_every: int | None = None,
+    watch: Callable[[int, Lanes], None] | None = None,
+) -> tuple[Lanes, Moves, Curves]:
+    """Train every setting on every seed as `trained` does, by an update of one's own: the lanes, it, and all curves.
+
+    Args:
+        problem: As for `trained`.
+        settings: The same.
+        seeds: The same.
+        made: Makes the update of the lanes' parameters, their rules and their seeds.
+        first: As for `trained`.
+        steps: The same.
+        evaluate_every: The same.
+        watch: The same.
+    """
+    streams = [*range(first, first + seeds)] * len(settings)
+    rules = [rule for one in settings.values() for rule in ([one] * seeds if isinstance(one, LaneRule) else one)]
+    with torch_threads(1):  # two that meet at every small operation cost more than they bring
+        lanes = lanes_for(problem, streams)
+        update = made(lanes.parameters, rules, streams)
+        if watch is not None:
+            watch(0, lanes)
+        told = None if watch is None else lambda step, _: watch(step, lanes)
+        curves = train(lanes, update, steps=steps, evaluate_every=evaluate_every, progress=told)
+    return lanes, update, curves
 
 
 def by_setting(lanes: Lanes, values: Tensor, settings: int) -> NDArray[np.float64]:

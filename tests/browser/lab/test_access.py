@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browser.access import serious_violations
 from tests.browser.lab.actions import (
     ADAM,
     THE_PLAYER,
@@ -78,8 +79,6 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_looks(look: str, lab: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     page = lab("#surface=plateau&optimizer=amsgrad,schedule:staircase&optimizer=adamp&optimizer=lion", **LOOKS[look])
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     background = page.locator(".settings").evaluate("(one) => getComputedStyle(one).backgroundColor")
@@ -91,6 +90,4 @@ def test_looks(look: str, lab: Any) -> None:
     for details in page.locator("summary:visible").all():
         details.click()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    found = Axe().run(page).response["violations"]
-    serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
-    assert not serious
+    assert serious_violations(page) == []

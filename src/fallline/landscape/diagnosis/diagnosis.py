@@ -12,6 +12,7 @@ from typing import Any, Literal
 from fallline import _asked
 from fallline._bar import progress_bar
 from fallline.landscape.diagnosis.cost import Cost, measured_speeds, told
+from fallline.landscape.diagnosis.findings import findings_of
 from fallline.landscape.diagnosis.parts import DEARER, PARTS, Measurements, Part
 from fallline.landscape.diagnosis.record import Diagnosis
 from fallline.landscape.diagnosis.short_runs import Optimizer, as_mover, measured_on
@@ -125,7 +126,7 @@ def diagnose(
         model=found.where,
         optimizer=mover.name,
         hyperparameters={**mover.settings, "lr": found.rate},
-        findings=tuple(finding for finding in found.findings() if finding is not None),
+        findings=findings_of(found),
         rates=found.rates,
         along=found.along,
         signals=found.signals,

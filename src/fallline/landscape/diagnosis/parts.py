@@ -13,16 +13,9 @@ from fallline.landscape.diagnosis.along_run import AlongRun, along_run
 from fallline.landscape.diagnosis.cost import Cost
 from fallline.landscape.diagnosis.escape import EVERY, Escape, escape
 from fallline.landscape.diagnosis.escape import STEPS as STEPS_OUT
-from fallline.landscape.diagnosis.finding import Finding
-from fallline.landscape.diagnosis.layer_findings import dead_units, fading_gradients, is_blocked, still_layers
 from fallline.landscape.diagnosis.place_findings import (
     is_saddle,
-    paying_batches,
-    place,
-    scaled_features,
-    stability,
 )
-from fallline.landscape.diagnosis.rate_findings import diverging_rates, training_rates
 from fallline.landscape.diagnosis.rate_range import RateRange, rate_range, runs_of_a_seed
 from fallline.landscape.diagnosis.rate_search import runs_of_growth
 from fallline.landscape.diagnosis.short_runs import STEPS, Mover, as_mover
@@ -276,34 +269,6 @@ class Measurements:
     def untrained(self) -> float:
         """The loss at the first seed's first weights."""
         return 0.0 if self.first is None else self.first.loss
-
-    def findings(self) -> Iterator[Finding | None]:
-        """What the measurements say, those on learning rates first; None where they are silent."""
-        if self.rates is not None:
-            limit, top = stability_limit(self.mover), None if self.start is None else self.start.top[0]
-            yield diverging_rates(self.rates, top, limit)
-            yield training_rates(self.rates, self.given_rate)
-        if self.scaling is not None:
-            yield scaled_features(*self.scaling)
-        if self.along is not None:
-            yield stability(self.along)
-        if self.curvature is not None:
-            yield place(self.curvature, self.untrained, self.escapes, self.along)
-        if self.noise is not None:
-            yield paying_batches(self.noise, len(self.problem.train), self.along)
-        yield from self._layer_findings()
-
-    def _layer_findings(self) -> Iterator[Finding | None]:
-        """What is seen by layer; of several that follow from one another the cause alone."""
-        if self.signals is None:
-            return
-        yield dead_units(self.signals, self.first)
-        blocked = is_blocked(self.signals)
-        fading = None if blocked else fading_gradients(self.signals)
-        yield fading
-        untrainable = self.rates is not None and not self.rates.anything_trains
-        if self.updates is not None and fading is None and not blocked and not untrainable:
-            yield still_layers(self.updates, self.problem.steps)
 
 
 def _share(tell: Tell, foreseen: int = 1) -> Callable[[int, int], None]:
