@@ -18,8 +18,8 @@ _HEIGHT = 720  # pixels of a frame
 def document(*scenes: Scene) -> str:
     """A whole HTML page of players, which needs no network and no other file; nothing but its own script runs on it.
 
-    >>> document(Scene("Hills", ((0, 1), (0, 1)), [[0, 1], [1, 2]]))[:32]
-    '<!DOCTYPE html>\\n<html lang="en">\\n'
+    >>> document(Scene("Hills", ((0, 1), (0, 1)), [[0, 1], [1, 2]]))[:15]
+    '<!DOCTYPE html>'
     """
     title = escape(" · ".join(scene.title for scene in scenes))
     return f"""<!DOCTYPE html>
